@@ -1,0 +1,54 @@
+#!/bin/sh
+# Tells how many user instructions a server spends on one operation.
+#
+# usage: instructions.sh ROUNDS "LOAD OPTIONS" SERVER [ARGUMENT...]
+#
+# The server runs under callgrind, once with ROUNDS and once with twice as many rounds. What it
+# does once (starting, accepting, ending) is in both counts, so the difference belongs to ROUNDS
+# rounds alone. The server gets `--listen 127.0.0.1:0` and prints `listening on ADDR`. LOAD names
+# the load generator, if it is not in target/release.
+set -eu
+
+rounds=$1 options=$2
+shift 2
+load=${LOAD:-$(dirname "$0")/../target/release/load}
+files=$(mktemp -d)
+server=
+trap 'if [ "$server" ]; then kill "$server" 2>/dev/null || true; fi; rm -r "$files"' EXIT
+
+# Sets `instructions` to those of a server that answers $1 rounds and `operations` to how many
+# operations these were.
+measure() {
+    rounds=$1
+    shift
+    : >"$files/out"
+    valgrind --tool=callgrind --callgrind-out-file="$files/callgrind" "$@" \
+        --listen 127.0.0.1:0 >"$files/out" 2>"$files/err" &
+    server=$!
+    address= waited=0
+    while [ -z "$address" ]; do
+        if [ "$waited" -ge 300 ] || ! kill -0 "$server" 2>/dev/null; then
+            cat "$files/err" >&2
+            echo "instructions.sh: the server does not listen" >&2
+            exit 1
+        fi
+        sleep 0.1
+        waited=$((waited + 1))
+        address=$(sed -n 's/^listening on //p' "$files/out")
+    done
+    # The options are meant to be split.
+    # shellcheck disable=SC2086
+    operations=$("$load" --connect "$address" --rounds "$rounds" $options --json |
+        sed 's/.*"operations":\([0-9]*\).*/\1/')
+    kill "$server"
+    wait "$server" 2>/dev/null || true
+    server=
+    instructions=$(sed -n 's/^totals: //p' "$files/callgrind")
+    echo "$operations operations: $instructions instructions"
+}
+
+measure "$rounds" "$@"
+once=$instructions operations_once=$operations
+measure $((2 * rounds)) "$@"
+echo "instructions an operation:" \
+    $(((instructions - once) / (operations - operations_once)))

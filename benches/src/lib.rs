@@ -1,0 +1,10 @@
+//! What the measurements are made with: a load generator that checks every byte, servers written
+//! by hand to measure against, and readings of another process's costs.
+//!
+//! Nothing here judges a figure. The programs in `src/bin` print what they saw; the goals and the
+//! way to reach comparable figures are in `benches/README.md`. Linux only: the generator sits
+//! directly on epoll, and the readings come from `/proc`.
+
+pub mod load;
+pub mod process;
+pub mod yardstick;

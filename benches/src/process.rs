@@ -1,0 +1,175 @@
+//! Other processes: what they cost, by `/proc`, and servers started as children on a core of
+//! their own.
+
+use std::io::{self, BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+use std::{fs, thread};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// The CPU time that the threads of a process have used so far.
+///
+/// Exact to the nanosecond, apart from the current time slice of a thread that runs right now.
+/// Threads that have ended are not counted, so a difference is right only between two readings
+/// with the same threads.
+///
+/// # Errors
+///
+/// Fails if there is no such process, or the kernel was built without scheduler statistics.
+pub fn cpu_time(pid: u32) -> io::Result<Duration> {
+    let mut total = Duration::ZERO;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = fs::read_to_string(task?.path().join("schedstat"))?;
+        let nanoseconds = text.split_whitespace().next().and_then(|field| field.parse().ok());
+        total += nanoseconds.map(Duration::from_nanos).ok_or(io::ErrorKind::InvalidData)?;
+    }
+    Ok(total)
+}
+
+/// The resident bytes of a process.
+///
+/// From `smaps_rollup`, which counts the pages; `VmRSS` is a sum of counters that lag by up to a
+/// few hundred KiB.
+///
+/// # Errors
+///
+/// Fails if there is no such process or it belongs to another user.
+pub fn resident_bytes(pid: u32) -> io::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kilobytes.map(|count| count * 1024).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// The cores that the calling thread may use.
+///
+/// # Errors
+///
+/// Fails if the system does not tell.
+pub fn cores() -> io::Result<Vec<usize>> {
+    let cores = sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU).filter(|&core| cores.is_set(core)).collect())
+}
+
+/// Keeps the calling thread, and the threads and children it starts later, on one core.
+///
+/// # Errors
+///
+/// Fails if there is no such core, or this process may not use it.
+pub fn pin(core: usize) -> io::Result<()> {
+    let mut cores = CpuSet::new();
+    if core >= CpuSet::MAX_CPU {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    cores.set(core);
+    Ok(sched_setaffinity(None, &cores)?)
+}
+
+/// Raises the limit of open files as far as it goes, for this process and its children.
+///
+/// # Errors
+///
+/// Fails if the system refuses.
+pub fn raise_file_limit() -> io::Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+}
+
+/// A server running as a child process. Dropping it kills the process.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts a server and waits, at most for `bound`, until it prints `listening on ADDRESS`.
+    ///
+    /// The child inherits the calling thread's core, see [`pin`].
+    ///
+    /// # Errors
+    ///
+    /// Fails if the program cannot be started, ends, or prints no such line in time.
+    pub fn start(command: &[String], bound: Duration) -> io::Result<Self> {
+        let Some((program, arguments)) = command.split_first() else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "an empty command"));
+        };
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
+        let announced = child.stdout.take().map(|stdout| announcement(BufReader::new(stdout)));
+        // From here on the drop ends the child if something fails.
+        let mut server = Self { child, address: SocketAddr::from(([0; 4], 0)) };
+        let address = announced.and_then(|announced| announced.recv_timeout(bound).ok());
+        let silent = || io::Error::other(format!("{program}: no `{ANNOUNCEMENT}ADDRESS`"));
+        server.address = address.ok_or_else(silent)?;
+        Ok(server)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends the announced address, and takes what else is printed, so that the pipe never fills.
+fn announcement(output: impl BufRead + Send + 'static) -> mpsc::Receiver<SocketAddr> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in output.lines().map_while(Result::ok) {
+            if let Some(Ok(address)) = line.strip_prefix(ANNOUNCEMENT).map(str::parse) {
+                // Whoever waited may have given up.
+                let _ = sender.send(address);
+            }
+        }
+    });
+    receiver
+}
+
+/// What a server prints before its address.
+pub const ANNOUNCEMENT: &str = "listening on ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_used_time_and_memory() {
+        let pid = std::process::id();
+        assert!(resident_bytes(pid).unwrap() > 0);
+        cpu_time(pid).unwrap();
+    }
+
+    #[test]
+    fn a_server_that_ends_silently_is_an_error() {
+        let error = Server::start(&["true".into()], Duration::from_secs(10)).unwrap_err();
+        assert!(error.to_string().contains("listening on"), "{error}");
+    }
+
+    #[test]
+    fn the_announced_address_is_found_between_other_lines() {
+        let output = io::Cursor::new("a line\nlistening on 127.0.0.1:7\nanother\n");
+        let address = announcement(output).recv().unwrap();
+        assert_eq!(address, SocketAddr::from(([127, 0, 0, 1], 7)));
+    }
+}

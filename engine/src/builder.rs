@@ -1,0 +1,111 @@
+//! [`Builder`]: an engine with other settings than the default.
+
+use std::{env, thread};
+
+use crate::{
+    core::Core,
+    driver::{AnyDriver, Driver},
+    engine::Engine,
+    error::{Error, Result},
+    handle::Shared,
+    limits::Limits,
+    pool::Pool,
+};
+
+/// Which driver to use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DriverChoice {
+    /// The best that the system has.
+    #[default]
+    Auto,
+    /// Readiness: epoll, kqueue and their like, through the crate `mio`.
+    Mio,
+    /// Completions by `io_uring`. Not in this version: asking for it is
+    /// [`Error::Unsupported`](crate::Error::Unsupported).
+    IoUring,
+}
+
+/// Builds an [`Engine`]. May be sent to the thread that the engine is to live on.
+///
+/// ```
+/// use facade_engine::{Engine, Limits};
+///
+/// let limits = Limits { line: 4096, ..Limits::default() };
+/// let engine = Engine::builder().limits(limits).workers(2).build()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Builder {
+    driver: DriverChoice,
+    limits: Limits,
+    workers: Option<usize>,
+}
+
+/// How many threads look up names, and how many read and write files.
+const NAME_WORKERS: usize = 4;
+const FILE_WORKERS: usize = 4;
+
+impl Builder {
+    /// The settings of [`Engine::new`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Chooses the driver. The environment variable `FACADE_DRIVER` (`mio`, `io_uring`) wins.
+    #[must_use]
+    pub const fn driver(mut self, driver: DriverChoice) -> Self {
+        self.driver = driver;
+        self
+    }
+
+    /// Sets the limits of the engine and of the streams that it makes.
+    #[must_use]
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets how many threads at most run [`submit_work`](crate::Handle::submit_work); at least one.
+    /// As many as there are processors, and at least two, by default. Threads start when needed and
+    /// end when idle; names and files have a few of their own.
+    #[must_use]
+    pub const fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Builds the engine, on this thread, where it will live.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if the driver asked for cannot be had or
+    /// is unknown, [`Error::Io`](crate::Error::Io) if the system has no descriptors left.
+    pub fn build(self) -> Result<Engine> {
+        let asked = env::var("FACADE_DRIVER").ok().filter(|name| !name.is_empty());
+        let choice = match asked.as_deref() {
+            None => self.driver,
+            Some("auto") => DriverChoice::Auto,
+            Some("mio") => DriverChoice::Mio,
+            Some("io_uring") => DriverChoice::IoUring,
+            Some(name) => {
+                return Err(Error::unsupported(format_args!("FACADE_DRIVER={name}")));
+            }
+        };
+        if choice == DriverChoice::IoUring {
+            return Err(Error::unsupported("the io_uring driver"));
+        }
+        let failed = |cause| Error::io("start the engine", cause);
+        // Opened now, so that closing needs no descriptor when there are none left.
+        crate::descriptor::null().map_err(failed)?;
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let workers = self.workers.unwrap_or_else(|| processors.max(2));
+        let pool = Pool::new(NAME_WORKERS, FILE_WORKERS, workers, self.limits.workers);
+        let driver = AnyDriver::mio(pool.clone()).map_err(failed)?;
+        let pollable = driver.as_pollable().map_err(failed)?;
+        let shared = Shared::new(driver.name());
+        shared.inbox.set_waker(driver.waker());
+        let core = Core::new(std::sync::Arc::clone(&shared), driver, self.limits, pool);
+        Ok(Engine::from_parts(shared, core, pollable))
+    }
+}

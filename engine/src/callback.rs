@@ -1,0 +1,304 @@
+//! [`Callback`]: who is told the outcome of an operation, and by when it must come.
+//! [`Claim`]: a value that goes back to where it came from unless it is taken.
+
+use std::{fmt, sync::Weak, time::Duration};
+
+use bytes::Bytes;
+
+use crate::{
+    completion::ready::Ready,
+    error::{Error, Result},
+    handle::{Handle, Local, Shared},
+    listener::Listener,
+    stream::Stream,
+};
+
+/// Who is told the outcome of an operation: the seed's slots `success`, `failure` and `timeout`.
+/// The fourth, `cancel`, is what the operation returns.
+///
+/// Exactly one closure runs, exactly once, on the engine's thread, never inside the call that
+/// submits. It gets [`&Local`](Local), through which it can do everything, such as submitting the
+/// next operation.
+///
+/// ```
+/// use facade_engine::{Callback, Engine};
+/// use std::time::Duration;
+///
+/// let engine = Engine::new()?;
+/// let nap = Duration::from_millis(1);
+/// engine.sleep(nap, Callback::new(|_, ()| println!("woke up"), |_, error| eprintln!("{error}")));
+/// engine.run()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+pub struct Callback<T> {
+    pub(crate) slot: Slot<T>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+type Closure<T> = dyn FnOnce(&Local, Result<T>);
+
+/// The closure itself, in one box at most.
+pub(crate) enum Slot<T> {
+    Plain(Box<dyn FnOnce(&Local, Result<T>) + Send>),
+    Claim(Box<dyn FnOnce(&Local, Result<Claim<T>>) + Send>),
+    Local(LocalKey),
+    Ignore,
+}
+
+impl<T: 'static> Callback<T> {
+    /// Tells `success` or `failure`.
+    pub fn new(
+        success: impl FnOnce(&Local, T) + Send + 'static,
+        failure: impl FnOnce(&Local, Error) + Send + 'static,
+    ) -> Self {
+        Self::from_fn(move |local, outcome| match outcome {
+            Ok(value) => success(local, value),
+            Err(error) => failure(local, error),
+        })
+    }
+
+    /// Tells one closure, as a `Result`.
+    pub fn from_fn(f: impl FnOnce(&Local, Result<T>) + Send + 'static) -> Self {
+        Self { slot: Slot::Plain(Box::new(f)), timeout: None }
+    }
+
+    /// Tells `success` or `failure`, and whichever runs gets the `state`: for what both need and
+    /// only one can own.
+    pub fn with<S: Send + 'static>(
+        state: S,
+        success: impl FnOnce(&Local, S, T) + Send + 'static,
+        failure: impl FnOnce(&Local, S, Error) + Send + 'static,
+    ) -> Self {
+        Self::from_fn(move |local, outcome| match outcome {
+            Ok(value) => success(local, state, value),
+            Err(error) => failure(local, state, error),
+        })
+    }
+
+    /// Tells nobody. What the operation takes is taken all the same.
+    pub const fn ignore() -> Self {
+        Self { slot: Slot::Ignore, timeout: None }
+    }
+
+    /// Tells a closure that is not `Send`, e.g. one that holds an `Rc`.
+    ///
+    /// The closure stays in the table of `local`'s engine; only its key travels. Given to an
+    /// operation of another engine, it runs on its own engine's thread all the same.
+    pub fn local(local: &Local, f: impl FnOnce(&Local, Result<T>) + 'static) -> Self {
+        let closure: Box<Closure<T>> = Box::new(f);
+        let key = local.closures.borrow_mut().insert(Box::new(closure));
+        let home = local.handle().downgrade();
+        Self {
+            slot: Slot::Local(LocalKey { key: Some(key), home, engine: local.handle().id() }),
+            timeout: None,
+        }
+    }
+
+    /// Tells a closure that gets a [`Claim`] on the value instead of the value.
+    ///
+    /// A claim that is dropped untaken undoes the operation: what it consumed is there for the next
+    /// one. This is what makes futures lossless.
+    pub fn claim(f: impl FnOnce(&Local, Result<Claim<T>>) + Send + 'static) -> Self {
+        Self { slot: Slot::Claim(Box::new(f)), timeout: None }
+    }
+
+    /// Sets the time that the operation may take, from its submission to its outcome; the seed's
+    /// `timeout` slot. In a chain it runs from the success of the stage before.
+    ///
+    /// It bounds the operation as a whole: a peer that sends a byte a second does not stretch it.
+    /// `Duration::ZERO` makes one attempt; `Duration::MAX` never expires.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+}
+
+impl<T> fmt::Debug for Callback<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Callback").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+/// The outcome of an operation that is put back unless it is taken.
+///
+/// Dropped untaken, on any thread, it returns what the operation consumed (bytes as they came, line
+/// end and all; a connection; the rest of a cut write) to the front of where it was taken from:
+/// before any later submission of that thread, and before reads that are queued but not yet
+/// matched.
+#[must_use = "a claim that is dropped undoes the operation"]
+pub struct Claim<T> {
+    value: Option<T>,
+    origin: Origin,
+}
+
+/// Where what was consumed goes back to.
+pub(crate) enum Origin {
+    /// Nothing was consumed.
+    Nowhere,
+    Unread {
+        stream: Stream,
+        raw: Bytes,
+    },
+    Untaken {
+        listener: Listener,
+        connection: Stream,
+    },
+    Unsent {
+        stream: Stream,
+        rest: Bytes,
+    },
+}
+
+impl<T> Claim<T> {
+    pub(crate) const fn new(value: T, origin: Origin) -> Self {
+        Self { value: Some(value), origin }
+    }
+
+    /// Yields the value, for good.
+    #[expect(clippy::missing_panics_doc, reason = "the value leaves only here, which consumes")]
+    pub fn take(mut self) -> T {
+        self.origin = Origin::Nowhere;
+        self.value.take().expect("a claim holds its value until it is taken")
+    }
+}
+
+impl<T> Drop for Claim<T> {
+    fn drop(&mut self) {
+        // The value first: it may hold the connection that goes back.
+        drop(self.value.take());
+        match std::mem::replace(&mut self.origin, Origin::Nowhere) {
+            Origin::Nowhere => {}
+            Origin::Unread { stream, raw } => {
+                let handle = stream.handle().clone();
+                handle.apply(move |core| core.give_back(&stream, raw));
+            }
+            Origin::Untaken { listener, connection } => {
+                let handle = listener.handle().clone();
+                handle.apply(move |core| core.give_back_connection(&listener, connection));
+            }
+            Origin::Unsent { stream, rest } => {
+                let handle = stream.handle().clone();
+                handle.apply(move |core| core.give_back_unsent(&stream, rest));
+            }
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Claim<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Claim").field(&self.value).finish()
+    }
+}
+
+/// Names a closure in the table of the engine it belongs to.
+pub(crate) struct LocalKey {
+    key: Option<usize>,
+    home: Weak<Shared>,
+    engine: u64,
+}
+
+impl LocalKey {
+    fn run<T: Send + 'static>(mut self, local: &Local, outcome: Result<T>) {
+        if self.engine != local.handle().id() {
+            if let Some(home) = self.home.upgrade() {
+                Handle::from(home).post(move |local| self.run(local, outcome));
+            }
+            return;
+        }
+        let Some(key) = self.key.take() else { return };
+        let closure = local.closures.borrow_mut().remove(key);
+        let closure = closure.downcast::<Box<Closure<T>>>().expect("stored under this type");
+        closure(local, outcome);
+    }
+}
+
+/// A callback that is refused unrun leaves the table.
+impl Drop for LocalKey {
+    fn drop(&mut self) {
+        if let (Some(key), Some(home)) = (self.key.take(), self.home.upgrade()) {
+            Handle::from(home).post(move |local| drop(local.closures.borrow_mut().try_remove(key)));
+        }
+    }
+}
+
+/// An outcome on its way to its closure.
+pub(crate) enum Delivery<T> {
+    Plain(Box<dyn FnOnce(&Local, Result<T>) + Send>, Result<T>),
+    Claim(Box<dyn FnOnce(&Local, Result<Claim<T>>) + Send>, Result<Claim<T>>),
+    Local(LocalKey, Result<T>),
+    Ignore(Result<T>),
+}
+
+impl<T> Slot<T> {
+    /// Whether the closure wants a claim, so that its origin has to be kept.
+    pub(crate) const fn is_claim(&self) -> bool {
+        matches!(self, Self::Claim(_))
+    }
+
+    /// Pairs the closure with an outcome that consumed nothing.
+    pub(crate) fn deliver(self, outcome: Result<T>) -> Delivery<T> {
+        self.deliver_from(outcome, || Origin::Nowhere)
+    }
+
+    /// Pairs the closure with an outcome; `origin` says where a claim on it would go back to.
+    pub(crate) fn deliver_from(
+        self,
+        outcome: Result<T>,
+        origin: impl FnOnce() -> Origin,
+    ) -> Delivery<T> {
+        match self {
+            Self::Plain(f) => Delivery::Plain(f, outcome),
+            Self::Claim(f) => Delivery::Claim(f, outcome.map(|value| Claim::new(value, origin()))),
+            Self::Local(key) => Delivery::Local(key, outcome),
+            Self::Ignore => Delivery::Ignore(outcome),
+        }
+    }
+}
+
+impl<T: Send + 'static> Delivery<T> {
+    /// Runs the closure: user code, so nothing may be borrowed.
+    pub(crate) fn run(self, local: &Local) {
+        match self {
+            Self::Plain(f, outcome) => f(local, outcome),
+            Self::Claim(f, outcome) => f(local, outcome),
+            Self::Local(key, outcome) => key.run(local, outcome),
+            Self::Ignore(outcome) => drop(outcome),
+        }
+    }
+}
+
+/// Values that operations succeed with, and how they wait in the ready queue: the frequent ones in
+/// place, others in a box.
+pub(crate) trait Value: Send + Sized + 'static {
+    fn ready(delivery: Delivery<Self>) -> Ready;
+}
+
+impl Value for Bytes {
+    fn ready(delivery: Delivery<Self>) -> Ready {
+        Ready::Bytes(delivery)
+    }
+}
+
+impl Value for usize {
+    fn ready(delivery: Delivery<Self>) -> Ready {
+        Ready::Count(delivery)
+    }
+}
+
+impl Value for () {
+    fn ready(delivery: Delivery<Self>) -> Ready {
+        Ready::Unit(delivery)
+    }
+}
+
+impl Value for Stream {
+    fn ready(delivery: Delivery<Self>) -> Ready {
+        Ready::Stream(delivery)
+    }
+}
+
+/// A value of any other type, boxed with its closure.
+pub(crate) fn boxed<T: Send + 'static>(delivery: Delivery<T>) -> Ready {
+    Ready::Boxed(Box::new(move |local| delivery.run(local)))
+}

@@ -1,0 +1,478 @@
+//! [`Core`]: the engine's state, and the table of live operations.
+//!
+//! Everything here runs on the engine's thread with the state borrowed, so no user code may run: no
+//! callback, no matcher of a user's, no drop of what users gave. Outcomes go to the ready queue and
+//! leftovers to the trash; the turn deals with both when nothing is borrowed.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    callback::{Slot, Value, boxed},
+    cancel::{self, Key},
+    completion::{inbox::Message, ready::Ready},
+    driver::{AnyDriver, Completion, Driver, Event, Operation},
+    error::{Error, Result},
+    handle::{Handle, Local, Shared},
+    limits::Limits,
+    operation::queue::{Linked, Links},
+    pool::Pool,
+    resource::{
+        Resource,
+        chain::{Chain, Product},
+        connecting::Connecting,
+        reading::Read,
+        stream::StreamState,
+        thread::Unfinished,
+        writing::Write,
+    },
+    stream::Stream,
+    table::{Id, Table},
+    timer::{self, Target, TimerNumber, Timers},
+};
+
+/// The engine's state.
+pub(crate) struct Core {
+    pub(crate) engine: u64,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) driver: AnyDriver,
+    pub(crate) resources: Table<Resource>,
+    pub(crate) pending: Table<Pending>,
+    pub(crate) timers: Timers,
+    /// What the next round runs, in order.
+    pub(crate) ready: VecDeque<Ready>,
+    /// Streams that were written to in this turn.
+    pub(crate) dirty: Vec<Id>,
+    /// What users own and must be dropped when nothing is borrowed.
+    pub(crate) trash: Vec<Bytes>,
+    /// Streams to be dropped when nothing is borrowed.
+    pub(crate) discarded: Vec<Stream>,
+    /// All listeners, to wake those that wait for a descriptor.
+    pub(crate) listeners: Vec<Id>,
+    /// Memory that small writes are copied into, used again and again.
+    pub(crate) spare: Vec<Vec<u8>>,
+    pub(crate) limits: Limits,
+    pub(crate) pool: Pool,
+    /// How many resources are pending by themselves: bytes unsent, or closing.
+    pub(crate) unsettled: usize,
+    /// Operations on files are numbered, because reads and writes of a file share one order.
+    pub(crate) submissions: u64,
+    /// The engine is being dropped: nothing is taken any more.
+    pub(crate) ending: bool,
+    tickets: HashMap<u64, Id>,
+    completions: Vec<Completion>,
+}
+
+/// An operation without an outcome.
+pub(crate) struct Pending {
+    pub(crate) kind: Kind,
+    /// Where it waits, if it waits at a resource.
+    pub(crate) resource: Id,
+    links: Links,
+    /// Its deadline, or nought.
+    pub(crate) timer: TimerNumber,
+    /// The chain it is a stage of, if any.
+    pub(crate) chain: Id,
+    /// Its place in the order of a file's operations.
+    pub(crate) number: u64,
+    ticket: u64,
+}
+
+/// What an operation waits for, and whom it tells.
+pub(crate) enum Kind {
+    Read(Read),
+    Write(Write),
+    Flush(Slot<()>),
+    ShutdownWrite(Slot<()>),
+    Accept(Slot<Stream>),
+    Connect(Box<Connecting>),
+    /// A close or detach; its resource holds the rest.
+    Close,
+    /// Ends with its deadline, as a success unless its own timeout comes first.
+    Sleep {
+        slot: Slot<()>,
+        expires: bool,
+    },
+    Thread(Box<dyn Unfinished>),
+    Chain(Box<Chain>),
+}
+
+impl Pending {
+    pub(crate) const fn new(kind: Kind, resource: Id, chain: Id) -> Self {
+        Self { kind, resource, links: Links::NONE, timer: 0, chain, number: 0, ticket: 0 }
+    }
+}
+
+impl Linked for Pending {
+    fn links(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}
+
+impl Core {
+    pub(crate) fn new(shared: Arc<Shared>, driver: AnyDriver, limits: Limits, pool: Pool) -> Self {
+        Self {
+            engine: shared.id,
+            shared,
+            driver,
+            resources: Table::new(),
+            pending: Table::new(),
+            timers: Timers::default(),
+            ready: VecDeque::new(),
+            dirty: Vec::new(),
+            trash: Vec::new(),
+            discarded: Vec::new(),
+            listeners: Vec::new(),
+            spare: Vec::new(),
+            limits,
+            pool,
+            unsettled: 0,
+            submissions: 0,
+            ending: false,
+            tickets: HashMap::new(),
+            completions: Vec::new(),
+        }
+    }
+
+    pub(crate) fn handle(&self) -> Handle {
+        Handle::from(Arc::clone(&self.shared))
+    }
+
+    pub(crate) fn stream(&mut self, id: Id) -> Option<&mut StreamState> {
+        match self.resources.get_mut(id) {
+            Some(Resource::Stream(state)) => Some(state),
+            _ => None,
+        }
+    }
+
+    /// A stream and the table its operations are in, to be changed together.
+    pub(crate) fn stream_and_pending(
+        &mut self,
+        id: Id,
+    ) -> Option<(&mut StreamState, &mut Table<Pending>)> {
+        match self.resources.get_mut(id) {
+            Some(Resource::Stream(state)) => Some((state, &mut self.pending)),
+            _ => None,
+        }
+    }
+
+    /// Everything without an outcome, and everything that is not out yet.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.len() + self.ready.len() + self.unsettled
+    }
+
+    // Submitting
+
+    pub(crate) fn post(&mut self, f: Box<dyn FnOnce(&Local) + Send>) {
+        self.ready.push_back(Ready::Post(f));
+    }
+
+    /// Puts an operation into the table and arms its deadline.
+    pub(crate) fn insert(&mut self, pending: Pending, timeout: Option<Duration>) -> Id {
+        let id = self.pending.insert(pending);
+        if let Some(timeout) = timeout {
+            self.arm(id, timeout);
+        }
+        id
+    }
+
+    /// Arms the deadline of an operation, `timeout` from now.
+    pub(crate) fn arm(&mut self, id: Id, timeout: Duration) {
+        let number = self.arm_target(timeout, Target::Operation(id));
+        if let Some(pending) = self.pending.get_mut(id) {
+            pending.timer = number;
+        }
+    }
+
+    /// Arms any deadline. Nought if it never comes.
+    pub(crate) fn arm_target(&mut self, timeout: Duration, target: Target) -> TimerNumber {
+        match timer::deadline(now(), timeout) {
+            Some(deadline) => self.timers.arm(deadline, target),
+            None => 0,
+        }
+    }
+
+    /// Remembers the ticket of an operation that another thread submitted.
+    pub(crate) fn remember_ticket(&mut self, ticket: u64, id: Id) {
+        if let Some(pending) = self.pending.get_mut(id) {
+            pending.ticket = ticket;
+            self.tickets.insert(ticket, id);
+        }
+    }
+
+    // Ending
+
+    /// Takes an operation out of the table: its deadline and ticket are forgotten.
+    pub(crate) fn remove(&mut self, id: Id) -> Option<Pending> {
+        let pending = self.pending.remove(id)?;
+        if pending.timer != 0 {
+            self.timers.disarm();
+        }
+        if pending.ticket != 0 {
+            self.tickets.remove(&pending.ticket);
+        }
+        Some(pending)
+    }
+
+    /// Queues an outcome; the chain it is a stage of goes on before the callback runs.
+    pub(crate) fn tell(&mut self, chain: Id, next: impl FnOnce() -> Result<Product>, ready: Ready) {
+        if chain != Id::NONE {
+            self.ready.push_back(Ready::Advance(chain, next()));
+        }
+        self.ready.push_back(ready);
+    }
+
+    /// Queues a value of one of the frequent types.
+    pub(crate) fn succeed<T: Value>(&mut self, chain: Id, slot: Slot<T>, value: T) {
+        self.tell(chain, || Ok(Product::None), T::ready(slot.deliver(Ok(value))));
+    }
+
+    /// Queues a failure.
+    pub(crate) fn fail<T: Value>(&mut self, chain: Id, slot: Slot<T>, error: Error) {
+        self.tell(chain, || Err(error.clone()), T::ready(slot.deliver(Err(error.clone()))));
+    }
+
+    /// Queues a failure of an operation with an unusual value.
+    pub(crate) fn fail_boxed<T: Send + 'static>(&mut self, chain: Id, slot: Slot<T>, error: Error) {
+        self.tell(chain, || Err(error.clone()), boxed(slot.deliver(Err(error.clone()))));
+    }
+
+    /// A `Cancel` was used. Returns whether its operation was still pending.
+    pub(crate) fn cancel(&mut self, key: u64) -> bool {
+        let id = match cancel::decode(key) {
+            Key::Operation(id) => id,
+            Key::Ticket(ticket) => match self.tickets.get(&ticket) {
+                Some(&id) => id,
+                None => return false,
+            },
+        };
+        self.interrupt(id, Error::Cancelled)
+    }
+
+    /// Ends an operation early, for `cause`. Returns whether it was pending.
+    ///
+    /// What waits in a queue leaves it. What the system holds a part of (a write) ends when the
+    /// system has said how much.
+    pub(crate) fn interrupt(&mut self, id: Id, cause: Error) -> bool {
+        let Some(pending) = self.pending.get(id) else { return false };
+        let resource = pending.resource;
+        match &pending.kind {
+            Kind::Read(_) => self.interrupt_read(resource, id, cause),
+            Kind::Write(_) | Kind::Flush(_) | Kind::ShutdownWrite(_) => {
+                self.interrupt_write(resource, id, cause);
+            }
+            Kind::Accept(_) => self.interrupt_accept(resource, id, cause),
+            Kind::Connect(_) => self.interrupt_connect(id, cause),
+            Kind::Close => self.interrupt_close(resource, id, cause),
+            Kind::Chain(_) => self.interrupt_chain(id, cause),
+            Kind::Sleep { .. } => {
+                if let Some(Pending { kind: Kind::Sleep { slot, .. }, chain, .. }) = self.remove(id)
+                {
+                    self.fail(chain, slot, cause);
+                }
+            }
+            Kind::Thread(_) => self.interrupt_thread(id, cause),
+        }
+        true
+    }
+
+    // A turn's steps
+
+    /// Whether a turn has something to run without looking at the system.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty() || !self.dirty.is_empty() || !self.discarded.is_empty()
+    }
+
+    /// Whether a turn would not wait.
+    pub(crate) fn has_work(&self) -> bool {
+        self.has_ready() || self.driver.has_work()
+    }
+
+    /// Takes the requests of other threads, and of this one from outside a turn.
+    pub(crate) fn take_messages(&mut self) {
+        if self.shared.inbox.is_empty() {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        for message in shared.inbox.take() {
+            match message {
+                Message::Apply(f) => f(self),
+                Message::Cancel(key) => drop(self.cancel(key)),
+                Message::Post(f) => self.post(f),
+                Message::WakeRoot => self.wake_root(),
+            }
+        }
+    }
+
+    /// Queues the future that drives the run, once.
+    pub(crate) fn wake_root(&mut self) {
+        self.ready.push_back(Ready::Root);
+    }
+
+    /// Ends everything that is pending: the engine is going.
+    pub(crate) fn fail_everything(&mut self) {
+        for id in self.pending.ids() {
+            self.interrupt(id, Error::EngineClosed);
+        }
+    }
+
+    /// Reaps what the driver completed and hands it to the resources.
+    pub(crate) fn reap(&mut self, timeout: Option<Duration>) -> Result<()> {
+        let mut completions = std::mem::take(&mut self.completions);
+        let waited = self.driver.wait(timeout, &mut completions);
+        for Completion { resource, event } in completions.drain(..) {
+            self.dispatch(resource, event);
+        }
+        self.completions = completions;
+        waited.map_err(|cause| Error::io("wait", cause))
+    }
+
+    /// Hands a completion to its resource. One whose resource is gone is dropped with what it
+    /// brings: a connection is closed by that.
+    fn dispatch(&mut self, resource: Id, event: Event) {
+        match event {
+            Event::Received(bytes) => self.received(resource, bytes),
+            Event::ReceiveEnded(ended) => self.receive_ended(resource, ended),
+            Event::Sent { gather, result } => self.sent(resource, gather, result),
+            Event::Accepted(connection) => self.accepted(resource, connection),
+            Event::AcceptEnded(error) => self.accept_ended(resource, error),
+            Event::Connected(result) => self.connected(resource, result),
+            Event::ShutDown(result) => self.was_shut_down(resource, result),
+            Event::Closed => self.was_closed(resource),
+        }
+    }
+
+    /// The next deadline, if anything is armed.
+    pub(crate) fn next_deadline(&mut self) -> Option<Instant> {
+        if self.timers.is_empty() {
+            return None;
+        }
+        let (pending, resources) = (&self.pending, &self.resources);
+        self.timers.next_deadline(|target, number| remembers(pending, resources, target, number))
+    }
+
+    /// Ends what is due. Whatever waits for the system is tried once more first: what has arrived
+    /// is never a timeout.
+    pub(crate) fn expire(&mut self) -> Result<()> {
+        if self.timers.is_empty() {
+            return Ok(());
+        }
+        let now = now();
+        let mut due = Vec::new();
+        loop {
+            let (pending, resources) = (&self.pending, &self.resources);
+            let remembers = |target, number| remembers(pending, resources, target, number);
+            let Some(target) = self.timers.pop_due(now, remembers) else { break };
+            self.forget_timer(target);
+            due.push(target);
+        }
+        let mut tried = false;
+        for &target in &due {
+            if let Target::Operation(id) = target {
+                tried |= self.try_once_more(id);
+            }
+        }
+        if tried {
+            self.reap(Some(Duration::ZERO))?;
+        }
+        for target in due {
+            match target {
+                Target::Operation(id) => self.expired(id),
+                Target::Step(id) => self.step_due(id),
+                Target::Listener(id) => self.retry_accepting(id),
+            }
+        }
+        Ok(())
+    }
+
+    fn expired(&mut self, id: Id) {
+        match self.pending.get(id) {
+            Some(Pending { kind: Kind::Sleep { expires: false, .. }, .. }) => {
+                if let Some(Pending { kind: Kind::Sleep { slot, .. }, chain, .. }) = self.remove(id)
+                {
+                    self.succeed(chain, slot, ());
+                }
+            }
+            _ => drop(self.interrupt(id, Error::TimedOut)),
+        }
+    }
+
+    /// Makes the next reap look at what an operation waits for. Returns whether there is anything.
+    fn try_once_more(&mut self, id: Id) -> bool {
+        let Some(pending) = self.pending.get(id) else { return false };
+        match &pending.kind {
+            Kind::Read(_) | Kind::Accept(_) => {
+                let resource = pending.resource;
+                self.driver.submit(resource, Operation::Probe);
+                true
+            }
+            Kind::Chain(chain) => {
+                let current = chain.current;
+                self.try_once_more(current)
+            }
+            Kind::Sleep { .. } => false,
+            _ => true,
+        }
+    }
+
+    /// The owner of a deadline that has come forgets its number.
+    fn forget_timer(&mut self, target: Target) {
+        match target {
+            Target::Operation(id) => {
+                if let Some(pending) = self.pending.get_mut(id) {
+                    pending.timer = 0;
+                }
+            }
+            Target::Step(id) => {
+                if let Some(Pending { kind: Kind::Connect(connecting), .. }) =
+                    self.pending.get_mut(id)
+                {
+                    connecting.timer = 0;
+                }
+            }
+            Target::Listener(id) => {
+                if let Some(Resource::Listener(listener)) = self.resources.get_mut(id) {
+                    listener.timer = 0;
+                }
+            }
+        }
+    }
+}
+
+/// Whether the owner of a deadline still waits for it.
+fn remembers(
+    pending: &Table<Pending>,
+    resources: &Table<Resource>,
+    target: Target,
+    number: TimerNumber,
+) -> bool {
+    match target {
+        Target::Operation(id) => pending.get(id).is_some_and(|pending| pending.timer == number),
+        Target::Step(id) => matches!(
+            pending.get(id),
+            Some(Pending { kind: Kind::Connect(connecting), .. }) if connecting.timer == number
+        ),
+        Target::Listener(id) => matches!(
+            resources.get(id),
+            Some(Resource::Listener(listener)) if listener.timer == number
+        ),
+    }
+}
+
+/// The clock, read afresh: a deadline counts from the submission, not from the turn's start.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("pending", &self.pending()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,109 @@
+//! [`Descriptor`]: a file descriptor that can be closed while its number is still lent.
+//!
+//! The one place of unsafe code outside the drivers.
+
+use std::{
+    io,
+    mem::ManuallyDrop,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    sync::{Arc, OnceLock},
+};
+
+use rustix::{
+    fs::{Mode, OFlags, open},
+    io::{DupFlags, dup3, fcntl_dupfd_cloexec},
+};
+
+/// A descriptor shared by the user's clones of a stream and the engine.
+///
+/// Users may hold a `BorrowedFd` of it at any time, on any thread, so the *number* must stay valid
+/// as long as a clone lives. What it refers to need not: [`release`](Self::release) closes the open
+/// file at once and leaves the number on the null device.
+#[derive(Debug)]
+pub(crate) struct Descriptor {
+    fd: OwnedFd,
+}
+
+impl Descriptor {
+    pub(crate) fn new(fd: OwnedFd) -> Arc<Self> {
+        Arc::new(Self { fd })
+    }
+
+    /// Closes the open file now, whoever still holds the number.
+    pub(crate) fn release(self: Arc<Self>) {
+        let Err(shared) = Arc::try_unwrap(self) else { return };
+        let Ok(null) = null() else { return };
+        // SAFETY: the number is open: `shared.fd` owns it and lives through this function.
+        // `ManuallyDrop` keeps this second owner from ever closing it.
+        #[expect(unsafe_code, reason = "dup3 wants an owner, and clones share this one")]
+        let number = unsafe { OwnedFd::from_raw_fd(shared.fd.as_raw_fd()) };
+        let mut number = ManuallyDrop::new(number);
+        // Cannot fail on two open descriptors but by a race with `open` (EBUSY), which is to be
+        // tried again.
+        while dup3(null, &mut number, DupFlags::CLOEXEC) == Err(rustix::io::Errno::BUSY) {}
+    }
+
+    /// Parts the open file from the engine: the number itself if nobody else has it, else another
+    /// number of the same file, and this one is released.
+    pub(crate) fn into_owned(self: Arc<Self>) -> io::Result<OwnedFd> {
+        match Arc::try_unwrap(self) {
+            Ok(sole) => Ok(sole.fd),
+            Err(shared) => {
+                let fd = fcntl_dupfd_cloexec(&shared.fd, 0)?;
+                shared.release();
+                Ok(fd)
+            }
+        }
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The null device, opened once for the process, so that releasing needs no descriptor when there
+/// are none left.
+pub(crate) fn null() -> io::Result<BorrowedFd<'static>> {
+    static NULL: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(fd) = NULL.get() {
+        return Ok(fd.as_fd());
+    }
+    let fd = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(NULL.get_or_init(|| fd).as_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, pipe},
+        sync::Arc,
+    };
+
+    use super::*;
+
+    #[test]
+    fn releasing_closes_the_file_and_keeps_the_number() {
+        let (mut reader, writer) = pipe().unwrap();
+        let descriptor = Descriptor::new(writer.into());
+        let lent = Arc::clone(&descriptor);
+        let number = lent.as_fd().as_raw_fd();
+        descriptor.release();
+        assert_eq!(reader.read(&mut [0; 1]).unwrap(), 0, "the pipe has ended");
+        assert_eq!(
+            rustix::io::write(&*lent, b"x").unwrap(),
+            1,
+            "the number leads to the null device"
+        );
+        assert_eq!(lent.as_fd().as_raw_fd(), number);
+    }
+
+    #[test]
+    fn parting_takes_the_number_itself_when_nobody_else_has_it() {
+        let (_reader, writer) = pipe().unwrap();
+        let number = writer.as_raw_fd();
+        let descriptor = Descriptor::new(writer.into());
+        assert_eq!(descriptor.into_owned().unwrap().as_raw_fd(), number);
+    }
+}

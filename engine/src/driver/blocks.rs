@@ -1,0 +1,97 @@
+//! [`Blocks`]: the memory that readiness and file reads receive into, used again and again so that
+//! it stays in cache, and lent to users where that is cheaper than copying.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use bytes::Bytes;
+
+/// How much one read takes at most.
+pub(crate) const BLOCK_LEN: usize = 64 << 10;
+/// A read that fills at least this part of its block is lent; a smaller one is copied, so that what
+/// users keep pins at most so many times its size.
+const LENT_PART_MIN: usize = 4;
+/// How many free blocks are kept.
+const FREE_MAX: usize = 16;
+
+type Free = Mutex<Vec<Vec<u8>>>;
+
+/// Blocks of initialised memory.
+#[derive(Debug, Default)]
+pub(crate) struct Blocks {
+    free: Arc<Free>,
+}
+
+impl Blocks {
+    /// A block of `BLOCK_LEN` bytes.
+    pub(crate) fn get(&self) -> Vec<u8> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        free.unwrap_or_else(|| vec![0; BLOCK_LEN])
+    }
+
+    pub(crate) fn put(&self, block: Vec<u8>) {
+        put(&self.free, block);
+    }
+
+    /// The first `len` bytes of a block: the block itself, which comes back when the last user has
+    /// dropped it, or a copy.
+    pub(crate) fn received(&self, block: &mut Vec<u8>, len: usize) -> Bytes {
+        if len < BLOCK_LEN / LENT_PART_MIN {
+            return Bytes::copy_from_slice(&block[..len]);
+        }
+        let memory = std::mem::replace(block, self.get());
+        Bytes::from_owner(Lent { memory, home: Arc::downgrade(&self.free) }).slice(..len)
+    }
+}
+
+fn put(free: &Free, block: Vec<u8>) {
+    let mut free = free.lock().unwrap_or_else(PoisonError::into_inner);
+    if free.len() < FREE_MAX && block.len() == BLOCK_LEN {
+        free.push(block);
+    }
+}
+
+/// A block in users' hands; goes home when they drop it, on whichever thread.
+struct Lent {
+    memory: Vec<u8>,
+    home: Weak<Free>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.memory
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(free) = self.home.upgrade() {
+            put(&free, std::mem::take(&mut self.memory));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_block_is_lent_and_comes_home() {
+        let blocks = Blocks::default();
+        let mut block = blocks.get();
+        let first = block.as_ptr();
+        let lent = blocks.received(&mut block, BLOCK_LEN / 2);
+        assert_eq!(lent.as_ptr(), first);
+        assert_ne!(block.as_ptr(), first);
+        drop(lent);
+        assert_eq!(blocks.get().as_ptr(), first);
+    }
+
+    #[test]
+    fn a_small_read_is_copied() {
+        let blocks = Blocks::default();
+        let mut block = blocks.get();
+        let copy = blocks.received(&mut block, 64);
+        assert_ne!(copy.as_ptr(), block.as_ptr());
+        assert_eq!(copy.len(), 64);
+    }
+}

@@ -1,0 +1,575 @@
+//! The readiness driver: completions made of readiness events and non-blocking calls.
+//!
+//! Each descriptor is registered once, for both directions, edge-triggered. An event only sets a
+//! flag; a call that finds nothing clears it. So nothing on the way of a message changes the
+//! registration, and a stale or spurious event does no harm.
+//!
+//! Sources with something to do stand in a list. A wait visits each of them once before it asks the
+//! system again, and reads each once, so that no busy stream keeps the others waiting; and it
+//! returns when it has received a batch, so that what was received is still in cache when it is
+//! parsed and answered.
+
+use std::{
+    collections::VecDeque,
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use ::mio::{Events, Interest, Poll, Token, Waker as MioWaker, unix::SourceFd};
+use rustix::io::Errno;
+
+use crate::{
+    descriptor::Descriptor,
+    driver::{
+        Completion, Driver, Ended, Event, Operation, Role, Waker,
+        blocks::{BLOCK_LEN, Blocks},
+        mio::{
+            perform::{Attempt, Received},
+            source::Source,
+        },
+    },
+    medium::Medium,
+    pool::{Job, Lane, Pool, Refused},
+    table::Id,
+};
+
+mod perform;
+mod source;
+
+/// No resource has this token: ids are never all ones.
+const WAKER: Token = Token(usize::MAX);
+/// How many bytes one wait receives before it returns.
+const BATCH: usize = 128 << 10;
+/// How many connections one visit of a listener accepts.
+const ACCEPT_BATCH: usize = 64;
+
+/// The driver.
+pub(crate) struct Mio {
+    poll: Poll,
+    events: Events,
+    waker: Arc<MioWaker>,
+    sources: Vec<Option<Source>>,
+    /// Sources with something to do, each once.
+    ready: VecDeque<Id>,
+    /// How many of `ready` are left to visit before the system is asked again.
+    visits: usize,
+    /// Sources to be tried in the next wait whatever their flags say.
+    probes: Vec<Id>,
+    /// What ended at once, for the next wait.
+    done: Vec<Completion>,
+    blocks: Blocks,
+    block: Vec<u8>,
+    pool: Pool,
+    /// What workers have done to files.
+    finished: Arc<Mutex<Vec<FileDone>>>,
+}
+
+/// What a worker has done to a file.
+struct FileDone {
+    resource: Id,
+    event: FileEvent,
+}
+
+enum FileEvent {
+    Read { block: Vec<u8>, result: rustix::io::Result<usize> },
+    Written(Event),
+}
+
+impl Mio {
+    pub(crate) fn new(pool: Pool) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(MioWaker::new(poll.registry(), WAKER)?);
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(256),
+            waker,
+            sources: Vec::new(),
+            ready: VecDeque::new(),
+            visits: 0,
+            probes: Vec::new(),
+            done: Vec::new(),
+            blocks: Blocks::default(),
+            block: vec![0; BLOCK_LEN],
+            pool,
+            finished: Arc::default(),
+        })
+    }
+
+    fn source(&mut self, resource: Id) -> Option<&mut Source> {
+        let source = self.sources.get_mut(resource.index())?.as_mut()?;
+        (source.id == resource).then_some(source)
+    }
+
+    fn complete(&mut self, resource: Id, event: Event) {
+        self.done.push(Completion { resource, event });
+    }
+
+    /// Registers a source at its first need. Returns whether it can be waited for.
+    fn register(&mut self, resource: Id) -> io::Result<()> {
+        let registry = self.poll.registry();
+        let Some(source) = self.sources.get_mut(resource.index()).and_then(Option::as_mut) else {
+            return Ok(());
+        };
+        if source.registered {
+            return Ok(());
+        }
+        let number = source.descriptor.as_fd().as_raw_fd();
+        let interest = match source.medium {
+            Medium::Listener => Interest::READABLE,
+            _ => Interest::READABLE | Interest::WRITABLE,
+        };
+        registry.register(&mut SourceFd(&number), token(resource), interest)?;
+        source.registered = true;
+        Ok(())
+    }
+
+    /// Puts a source into the list of those with something to do.
+    fn make_ready(&mut self, resource: Id) {
+        if let Some(source) = self.source(resource)
+            && !source.listed
+        {
+            source.listed = true;
+            self.ready.push_back(resource);
+        }
+    }
+
+    fn begin_receive(&mut self, resource: Id, offset: u64) {
+        let Some(source) = self.source(resource) else { return };
+        source.receiving = true;
+        source.offset = offset;
+        match source.medium {
+            Medium::File { .. } | Medium::Device => self.make_ready(resource),
+            _ => match self.register(resource) {
+                Ok(()) => {
+                    if self.source(resource).is_some_and(|source| source.readable) {
+                        self.make_ready(resource);
+                    }
+                }
+                Err(error) => {
+                    if let Some(source) = self.source(resource) {
+                        source.receiving = false;
+                    }
+                    self.complete(resource, Event::ReceiveEnded(Ended::Failed(error)));
+                }
+            },
+        }
+    }
+
+    fn begin_accept(&mut self, resource: Id) {
+        if let Err(error) = self.register(resource) {
+            return self.complete(resource, Event::AcceptEnded(Some(error)));
+        }
+        let Some(source) = self.source(resource) else { return };
+        source.accepting = true;
+        if source.readable {
+            self.make_ready(resource);
+        }
+    }
+
+    fn begin_connect(&mut self, resource: Id, address: &crate::address::Address) {
+        let Some(source) = self.source(resource) else { return };
+        match perform::connect(source.descriptor.as_fd(), address) {
+            Ok(true) => self.complete(resource, Event::Connected(Ok(()))),
+            Ok(false) => {
+                source.connecting = true;
+                source.writable = false;
+                if let Err(error) = self.register(resource) {
+                    if let Some(source) = self.source(resource) {
+                        source.connecting = false;
+                    }
+                    self.complete(resource, Event::Connected(Err(error)));
+                }
+            }
+            Err(error) => self.complete(resource, Event::Connected(Err(error.into()))),
+        }
+    }
+
+    /// Sends now if the system may take something, else when it says so.
+    fn try_send(&mut self, resource: Id) {
+        let Some(source) = self.source(resource) else { return };
+        if matches!(source.medium, Medium::File { .. } | Medium::Device) {
+            return self.write_file(resource);
+        }
+        let Some(gather) = source.sending.take() else { return };
+        let result = if source.writable {
+            perform::send(source.descriptor.as_fd(), source.medium, &gather)
+        } else {
+            Err(Errno::AGAIN)
+        };
+        match result {
+            Err(Errno::AGAIN) => {
+                source.writable = false;
+                source.sending = Some(gather);
+                if let Err(error) = self.register(resource)
+                    && let Some(gather) =
+                        self.source(resource).and_then(|source| source.sending.take())
+                {
+                    self.complete(resource, Event::Sent { gather, result: Err(error) });
+                }
+            }
+            result => {
+                if result.is_ok_and(|sent| sent < gather.len()) && source.medium.is_socket() {
+                    source.writable = false;
+                }
+                let result = result.map_err(io::Error::from);
+                self.complete(resource, Event::Sent { gather, result });
+                // A short send finds the socket full; registered, it hears when there is room.
+                drop(self.register(resource));
+            }
+        }
+    }
+
+    /// Writes to a file: at once if that cannot wait for a disk, else on a worker.
+    fn write_file(&mut self, resource: Id) {
+        let (finished, waker) = (Arc::clone(&self.finished), Arc::clone(&self.waker));
+        let Some(source) = self.source(resource) else { return };
+        let Some(gather) = source.sending.take() else { return };
+        let (medium, offset) = (source.medium, source.send_offset);
+        let descriptor = Arc::clone(&source.descriptor);
+        source.busy = true;
+        let job = move || {
+            let result = perform::write_file(descriptor.as_fd(), medium, &gather, offset);
+            let result = result.map_err(io::Error::from);
+            let event = FileEvent::Written(Event::Sent { gather, result });
+            report(&finished, &waker, FileDone { resource, event });
+        };
+        self.hand_to_worker(Box::new(job));
+    }
+
+    /// Hands a job on a file to a worker. Where none can be had the engine does it itself: slow is
+    /// better than lost.
+    fn hand_to_worker(&self, job: Job) {
+        match self.pool.submit(Lane::Files, job) {
+            Ok(_) => {}
+            Err(Refused::Full(job) | Refused::NoThread(_, job) | Refused::Closed(job)) => job(),
+        }
+    }
+
+    fn read_file(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
+        let mut block = std::mem::take(&mut self.block);
+        let Some(source) = self.source(resource) else {
+            self.block = block;
+            return 0;
+        };
+        let (descriptor, medium, offset) =
+            (Arc::clone(&source.descriptor), source.medium, source.offset);
+        let attempt = perform::read_file_at_once(descriptor.as_fd(), medium, &mut block, offset);
+        match attempt {
+            Attempt::Done(result) => {
+                self.block = block;
+                self.file_was_read(resource, result, completions)
+            }
+            Attempt::WouldBlock => {
+                source.busy = true;
+                self.block = self.blocks.get();
+                let finished = Arc::clone(&self.finished);
+                let waker = Arc::clone(&self.waker);
+                let job = move || {
+                    let result = perform::read_file(descriptor.as_fd(), medium, &mut block, offset);
+                    let event = FileEvent::Read { block, result };
+                    report(&finished, &waker, FileDone { resource, event });
+                };
+                self.hand_to_worker(Box::new(job));
+                0
+            }
+        }
+    }
+
+    /// Reports the single read of a file, whose bytes are in `self.block`.
+    fn file_was_read(
+        &mut self,
+        resource: Id,
+        result: rustix::io::Result<usize>,
+        completions: &mut Vec<Completion>,
+    ) -> usize {
+        let ended = match result {
+            Ok(0) => Ended::EndOfStream,
+            Ok(count) => {
+                let bytes = self.blocks.received(&mut self.block, count);
+                completions.push(Completion { resource, event: Event::Received(bytes) });
+                Ended::Stopped
+            }
+            Err(error) => Ended::Failed(error.into()),
+        };
+        if let Some(source) = self.source(resource) {
+            source.receiving = false;
+        }
+        completions.push(Completion { resource, event: Event::ReceiveEnded(ended) });
+        result.unwrap_or(0)
+    }
+
+    /// Takes what workers have done to files.
+    fn reap_files(&mut self, completions: &mut Vec<Completion>) {
+        let finished =
+            std::mem::take(&mut *self.finished.lock().unwrap_or_else(PoisonError::into_inner));
+        for FileDone { resource, event } in finished {
+            if let Some(source) = self.source(resource) {
+                source.busy = false;
+            }
+            match event {
+                FileEvent::Read { block, result } => {
+                    let hot = std::mem::replace(&mut self.block, block);
+                    self.file_was_read(resource, result, completions);
+                    let used = std::mem::replace(&mut self.block, hot);
+                    self.blocks.put(used);
+                }
+                FileEvent::Written(event) => completions.push(Completion { resource, event }),
+            }
+        }
+    }
+
+    /// Does what a source has to do, once. Returns how many bytes it received.
+    fn visit(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
+        let Some(source) = self.source(resource) else { return 0 };
+        source.listed = false;
+        if source.connecting && source.writable {
+            match perform::connected(source.descriptor.as_fd()) {
+                Attempt::WouldBlock => source.writable = false,
+                Attempt::Done(result) => {
+                    source.connecting = false;
+                    let event = Event::Connected(result.map_err(Into::into));
+                    completions.push(Completion { resource, event });
+                }
+            }
+            return 0;
+        }
+        if source.sending.is_some() && source.writable {
+            self.try_send(resource);
+        }
+        let Some(source) = self.source(resource) else { return 0 };
+        if source.accepting && source.readable {
+            self.accept(resource, completions);
+            return 0;
+        }
+        if source.receiving && matches!(source.medium, Medium::File { .. } | Medium::Device) {
+            return if source.busy { 0 } else { self.read_file(resource, completions) };
+        }
+        if source.receiving && source.readable { self.receive(resource, completions) } else { 0 }
+    }
+
+    fn receive(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
+        let mut block = std::mem::take(&mut self.block);
+        let mut received = 0;
+        let mut again = false;
+        if let Some(source) = self.source(resource) {
+            match perform::receive(source.descriptor.as_fd(), source.medium, &mut block) {
+                Received::Nothing => source.readable = false,
+                Received::Some(count) => {
+                    received = count;
+                    // A short read has emptied a socket, and whatever comes later is a new event:
+                    // asking again would only cost a call. But an end that was announced with these
+                    // bytes is not announced again.
+                    let emptied = source.medium.is_socket() && count < block.len();
+                    if emptied && !source.hung_up {
+                        source.readable = false;
+                    } else {
+                        again = true;
+                    }
+                }
+                Received::End => {
+                    source.receiving = false;
+                    let event = Event::ReceiveEnded(Ended::EndOfStream);
+                    completions.push(Completion { resource, event });
+                }
+                Received::Failed(error) => {
+                    source.receiving = false;
+                    let event = Event::ReceiveEnded(Ended::Failed(error.into()));
+                    completions.push(Completion { resource, event });
+                }
+            }
+        }
+        if received > 0 {
+            let event = Event::Received(self.blocks.received(&mut block, received));
+            completions.push(Completion { resource, event });
+        }
+        self.block = block;
+        if again {
+            self.make_ready(resource);
+        }
+        received
+    }
+
+    fn accept(&mut self, resource: Id, completions: &mut Vec<Completion>) {
+        for _ in 0..ACCEPT_BATCH {
+            let Some(source) = self.source(resource) else { return };
+            match perform::accept(source.descriptor.as_fd()) {
+                Attempt::WouldBlock => {
+                    source.readable = false;
+                    return;
+                }
+                Attempt::Done(Ok(connection)) => {
+                    completions.push(Completion { resource, event: Event::Accepted(connection) });
+                }
+                Attempt::Done(Err(error)) => {
+                    source.accepting = false;
+                    let event = Event::AcceptEnded(Some(error.into()));
+                    return completions.push(Completion { resource, event });
+                }
+            }
+        }
+        self.make_ready(resource);
+    }
+
+    /// Asks the system what is ready, waiting at most `timeout`.
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
+        for event in &self.events {
+            if event.token() == WAKER {
+                continue;
+            }
+            let resource = Id::from_bits(event.token().0 as u64);
+            let source = self.sources.get_mut(resource.index()).and_then(Option::as_mut);
+            let Some(source) = source.filter(|source| source.id == resource) else { continue };
+            let failed = event.is_error();
+            source.hung_up |= event.is_read_closed() || failed;
+            source.readable |= event.is_readable() || source.hung_up;
+            source.writable |= event.is_writable() || event.is_write_closed() || failed;
+            if source.has_work() && !source.listed {
+                source.listed = true;
+                self.ready.push_back(resource);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Driver for Mio {
+    fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, medium: Medium) {
+        let index = resource.index();
+        if self.sources.len() <= index {
+            self.sources.resize_with(index + 1, || None);
+        }
+        self.sources[index] = Some(Source::new(resource, descriptor, medium));
+    }
+
+    fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>> {
+        self.source(resource)?;
+        let source = self.sources[resource.index()].take()?;
+        if source.registered {
+            // Before the descriptor goes: a duplicate elsewhere would keep the registration alive.
+            // An error means that it is gone already.
+            let number = source.descriptor.as_fd().as_raw_fd();
+            drop(self.poll.registry().deregister(&mut SourceFd(&number)));
+        }
+        Some(source.descriptor)
+    }
+
+    fn submit(&mut self, resource: Id, operation: Operation) {
+        match operation {
+            Operation::Receive { offset } => self.begin_receive(resource, offset),
+            Operation::Send { gather, offset } => {
+                let Some(source) = self.source(resource) else { return };
+                source.sending = Some(gather);
+                source.send_offset = offset;
+                self.try_send(resource);
+            }
+            Operation::Accept => self.begin_accept(resource),
+            Operation::Connect { address } => self.begin_connect(resource, &address),
+            Operation::Probe => self.probes.push(resource),
+            Operation::ShutdownWrite => {
+                let Some(source) = self.source(resource) else { return };
+                let result = perform::shutdown_write(source.descriptor.as_fd());
+                self.complete(resource, Event::ShutDown(result.map_err(Into::into)));
+            }
+            Operation::Close { reset, drain } => {
+                if let Some(descriptor) = self.detach(resource) {
+                    perform::before_close(descriptor.as_fd(), reset, drain, &mut self.block);
+                    descriptor.release();
+                }
+                self.complete(resource, Event::Closed);
+            }
+        }
+    }
+
+    fn cancel(&mut self, resource: Id, role: Role) {
+        let Some(source) = self.source(resource) else { return };
+        let event = match role {
+            Role::Receive if source.receiving && !source.busy => {
+                source.receiving = false;
+                Event::ReceiveEnded(Ended::Stopped)
+            }
+            Role::Accept if source.accepting => {
+                source.accepting = false;
+                Event::AcceptEnded(None)
+            }
+            Role::Connect if source.connecting => {
+                source.connecting = false;
+                Event::Connected(Err(Errno::CANCELED.into()))
+            }
+            Role::Send => match source.sending.take() {
+                Some(gather) => Event::Sent { gather, result: Ok(0) },
+                None => return,
+            },
+            // Unknown, finished, or in a worker's hands: it ends by itself.
+            _ => return,
+        };
+        self.complete(resource, event);
+    }
+
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        completions: &mut Vec<Completion>,
+    ) -> io::Result<()> {
+        completions.append(&mut self.done);
+        for resource in std::mem::take(&mut self.probes) {
+            if let Some(source) = self.source(resource) {
+                source.readable = true;
+                let listed = source.listed;
+                self.visit(resource, completions);
+                if listed && let Some(source) = self.source(resource) {
+                    source.listed = true;
+                }
+            }
+        }
+        if self.visits == 0 {
+            let busy = !self.ready.is_empty();
+            // What has ended is dealt with before the system is asked again.
+            if !completions.is_empty() && !busy && timeout != Some(Duration::ZERO) {
+                return Ok(());
+            }
+            self.poll(if busy { Some(Duration::ZERO) } else { timeout })?;
+            self.visits = self.ready.len();
+        }
+        let mut received = 0;
+        while self.visits > 0 && received < BATCH {
+            self.visits -= 1;
+            let Some(resource) = self.ready.pop_front() else { break };
+            received += self.visit(resource, completions);
+        }
+        self.reap_files(completions);
+        completions.append(&mut self.done);
+        Ok(())
+    }
+
+    fn has_work(&self) -> bool {
+        !self.done.is_empty() || !self.ready.is_empty() || !self.probes.is_empty()
+    }
+
+    fn waker(&self) -> Waker {
+        Waker::Mio(Arc::clone(&self.waker))
+    }
+
+    fn as_pollable(&self) -> io::Result<OwnedFd> {
+        self.poll.registry().as_fd().try_clone_to_owned()
+    }
+
+    fn name(&self) -> &'static str {
+        "mio"
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the engine is for 64-bit systems")]
+const fn token(resource: Id) -> Token {
+    Token(resource.to_bits() as usize)
+}
+
+fn report(finished: &Mutex<Vec<FileDone>>, waker: &MioWaker, done: FileDone) {
+    finished.lock().unwrap_or_else(PoisonError::into_inner).push(done);
+    drop(waker.wake());
+}

@@ -1,0 +1,207 @@
+//! One operation, one system call that does not wait. `EINTR` ends here.
+
+use std::{
+    io::{IoSlice, IoSliceMut},
+    os::fd::{BorrowedFd, OwnedFd},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::{Errno, ReadWriteFlags, Result, retry_on_intr},
+    net::{
+        RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrUnix, SocketFlags,
+        accept_with, recv, sendmsg, shutdown, sockopt,
+    },
+};
+
+use crate::{address::Address, medium::Medium, operation::outgoing::Gather};
+
+/// What a call that must not wait came to.
+#[derive(Debug)]
+pub(super) enum Attempt<T> {
+    Done(Result<T>),
+    WouldBlock,
+}
+
+/// What a read came to.
+#[derive(Debug)]
+pub(super) enum Received {
+    Some(usize),
+    Nothing,
+    End,
+    Failed(Errno),
+}
+
+/// What a pipe takes without blocking once it is writable, pipe(7).
+const PIPE_BUF: usize = 4096;
+
+pub(super) fn receive(fd: BorrowedFd<'_>, medium: Medium, block: &mut [u8]) -> Received {
+    let result = match medium {
+        Medium::Socket { .. } => {
+            retry_on_intr(|| recv(fd, &mut *block, RecvFlags::empty())).map(|(count, _)| count)
+        }
+        medium if medium.is_shared() && !is_ready(fd, PollFlags::IN) => Err(Errno::AGAIN),
+        _ => retry_on_intr(|| rustix::io::read(fd, &mut *block)),
+    };
+    match result {
+        Ok(0) => Received::End,
+        Ok(count) => Received::Some(count),
+        Err(Errno::AGAIN) => Received::Nothing,
+        // A terminal whose other side is gone says so.
+        Err(Errno::IO) if matches!(medium, Medium::Terminal { .. }) => Received::End,
+        Err(error) => Received::Failed(error),
+    }
+}
+
+pub(super) fn send(fd: BorrowedFd<'_>, medium: Medium, gather: &Gather) -> Result<usize> {
+    match (medium, gather.single()) {
+        (Medium::Socket { .. }, Some(bytes)) => {
+            retry_on_intr(|| rustix::net::send(fd, bytes, SendFlags::NOSIGNAL))
+        }
+        (Medium::Socket { .. }, None) => {
+            let slices = gather.slices();
+            retry_on_intr(|| {
+                let mut control = SendAncillaryBuffer::default();
+                sendmsg(fd, &slices, &mut control, SendFlags::NOSIGNAL)
+            })
+        }
+        (medium, _) if medium.is_shared() => {
+            if !is_ready(fd, PollFlags::OUT) {
+                return Err(Errno::AGAIN);
+            }
+            let slices = gather.slices();
+            let piece = &slices[0][..slices[0].len().min(PIPE_BUF)];
+            retry_on_intr(|| rustix::io::write(fd, piece))
+        }
+        (_, Some(bytes)) => retry_on_intr(|| rustix::io::write(fd, bytes)),
+        (_, None) => {
+            let slices = gather.slices();
+            retry_on_intr(|| rustix::io::writev(fd, &slices))
+        }
+    }
+}
+
+/// Begins to connect. Returns whether it is done already.
+pub(super) fn connect(fd: BorrowedFd<'_>, address: &Address) -> Result<bool> {
+    let result = match address {
+        Address::Inet(address) => retry_on_intr(|| rustix::net::connect(fd, address)),
+        Address::Unix(path) => SocketAddrUnix::new(path)
+            .and_then(|address| retry_on_intr(|| rustix::net::connect(fd, &address))),
+        #[allow(unreachable_patterns, reason = "addresses of peers that have no name")]
+        _ => Err(Errno::AFNOSUPPORT),
+    };
+    match result {
+        Ok(()) => Ok(true),
+        Err(Errno::INPROGRESS) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// How a connect ended. A writable socket may be a spurious event, so its peer is asked for.
+pub(super) fn connected(fd: BorrowedFd<'_>) -> Attempt<()> {
+    match sockopt::socket_error(fd) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) | Err(error) => return Attempt::Done(Err(error)),
+    }
+    match rustix::net::getpeername(fd) {
+        Ok(_) => Attempt::Done(Ok(())),
+        Err(Errno::NOTCONN) => Attempt::WouldBlock,
+        Err(error) => Attempt::Done(Err(error)),
+    }
+}
+
+/// Takes one connection. Those that died while they waited, and network errors that Linux passes on
+/// from them, are skipped, see accept(2).
+pub(super) fn accept(fd: BorrowedFd<'_>) -> Attempt<OwnedFd> {
+    const DEAD_MAX: usize = 1024;
+    for _ in 0..DEAD_MAX {
+        match accept_with(fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            Err(
+                Errno::INTR
+                | Errno::CONNABORTED
+                | Errno::PROTO
+                | Errno::NETDOWN
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::NONET
+                | Errno::HOSTUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::NETUNREACH,
+            ) => {}
+            Err(Errno::AGAIN) => return Attempt::WouldBlock,
+            result => return Attempt::Done(result),
+        }
+    }
+    Attempt::WouldBlock
+}
+
+pub(super) fn shutdown_write(fd: BorrowedFd<'_>) -> Result<()> {
+    match shutdown(fd, Shutdown::Write) {
+        // The peer has reset the connection: the direction has ended all the same.
+        Err(Errno::NOTCONN) => Ok(()),
+        result => result,
+    }
+}
+
+/// Decides how closing ends a connection.
+pub(super) fn before_close(fd: BorrowedFd<'_>, reset: bool, drain: bool, block: &mut [u8]) {
+    if reset {
+        // An error means that this is no socket, and nothing is to be reset.
+        let _ = sockopt::set_socket_linger(fd, Some(std::time::Duration::ZERO));
+    }
+    if drain {
+        let _ = shutdown(fd, Shutdown::Write);
+        let _ = recv(fd, block, RecvFlags::DONTWAIT);
+    }
+}
+
+/// Reads a file if that need not wait for a disk, preadv2(2).
+pub(super) fn read_file_at_once(
+    fd: BorrowedFd<'_>,
+    medium: Medium,
+    block: &mut [u8],
+    offset: u64,
+) -> Attempt<usize> {
+    if medium == Medium::Device {
+        return Attempt::WouldBlock;
+    }
+    let mut slices = [IoSliceMut::new(block)];
+    match rustix::io::preadv2(fd, &mut slices, offset, ReadWriteFlags::NOWAIT) {
+        Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => Attempt::WouldBlock,
+        result => Attempt::Done(result),
+    }
+}
+
+/// Reads a file, on a worker.
+pub(super) fn read_file(
+    fd: BorrowedFd<'_>,
+    medium: Medium,
+    block: &mut [u8],
+    offset: u64,
+) -> Result<usize> {
+    match medium {
+        Medium::Device => retry_on_intr(|| rustix::io::read(fd, &mut *block)),
+        _ => retry_on_intr(|| rustix::io::pread(fd, &mut *block, offset)),
+    }
+}
+
+/// Writes to a file, on a worker.
+pub(super) fn write_file(
+    fd: BorrowedFd<'_>,
+    medium: Medium,
+    gather: &Gather,
+    offset: u64,
+) -> Result<usize> {
+    let slices: Vec<IoSlice<'_>> = gather.slices();
+    match medium {
+        Medium::File { append: false } => {
+            retry_on_intr(|| rustix::io::pwritev(fd, &slices, offset))
+        }
+        _ => retry_on_intr(|| rustix::io::writev(fd, &slices)),
+    }
+}
+
+fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {
+    let mut fds = [PollFd::new(&fd, flags)];
+    matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+}

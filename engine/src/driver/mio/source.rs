@@ -1,0 +1,64 @@
+//! [`Source`]: one descriptor as the readiness driver sees it.
+
+use std::sync::Arc;
+
+use crate::{descriptor::Descriptor, medium::Medium, operation::outgoing::Gather, table::Id};
+
+/// One descriptor, what is asked of it, and what is known of its readiness.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state in disguise")]
+pub(super) struct Source {
+    pub(super) id: Id,
+    pub(super) descriptor: Arc<Descriptor>,
+    pub(super) medium: Medium,
+    pub(super) registered: bool,
+    /// In the driver's list of sources with something to do.
+    pub(super) listed: bool,
+
+    /// Set by an event, cleared by a call that finds nothing (or must have emptied a socket).
+    pub(super) readable: bool,
+    /// Assumed until a call finds the system full.
+    pub(super) writable: bool,
+    /// The peer has closed, or the socket failed. Never cleared: it is announced only once.
+    pub(super) hung_up: bool,
+
+    pub(super) receiving: bool,
+    pub(super) accepting: bool,
+    pub(super) connecting: bool,
+    /// What is being sent, until the system has room for it.
+    pub(super) sending: Option<Gather>,
+    /// A worker has this file in hand.
+    pub(super) busy: bool,
+    /// Where a file is read.
+    pub(super) offset: u64,
+    /// Where a file is written.
+    pub(super) send_offset: u64,
+}
+
+impl Source {
+    pub(super) const fn new(id: Id, descriptor: Arc<Descriptor>, medium: Medium) -> Self {
+        Self {
+            id,
+            descriptor,
+            medium,
+            registered: false,
+            listed: false,
+            readable: false,
+            writable: true,
+            hung_up: false,
+            receiving: false,
+            accepting: false,
+            connecting: false,
+            sending: None,
+            busy: false,
+            offset: 0,
+            send_offset: 0,
+        }
+    }
+
+    /// Whether something asked for can be done now.
+    pub(super) const fn has_work(&self) -> bool {
+        (self.readable && (self.receiving || self.accepting))
+            || (self.writable && (self.connecting || self.sending.is_some()))
+    }
+}

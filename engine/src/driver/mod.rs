@@ -1,0 +1,222 @@
+//! How the system does it: the boundary between pure state above and system calls below.
+//!
+//! Resources (streams and listeners) talk to the driver; operations wait at resources. A closed set
+//! of plain data goes down and completions come up. Readiness is emulated *below* this line, so that
+//! every driver looks the same from above.
+//!
+//! # The contract of a driver
+//!
+//! - **D1** Each submitted operation ends with exactly one terminal completion, with everything it
+//!   owned. Receiving and accepting are *continuing*: they bring any number of completions before
+//!   the terminal one, until they are cancelled, fail, or the stream ends.
+//! - **D2** Completions appear only in [`Driver::wait`]. What could finish at once is tried at once,
+//!   but still queued.
+//! - **D3** Between submission and terminal completion the driver alone touches the memory.
+//! - **D4** Cancelling what is unknown or finished does nothing. What is cancelled completes as
+//!   cancelled *or with its true result*: bytes and connections that arrived come up.
+//! - **D5** `EINTR` never comes up, and `EAGAIN` only from connecting to a Unix socket whose backlog
+//!   is full. Short reads and writes do come up.
+//! - **D6** Of one resource, at most one send and one reception are submitted at a time.
+//! - **D7** No submission and no cancel is lost, however full the system's queues are.
+//! - **D8** Dropping a driver first makes the system stop, then frees; what the system will not give
+//!   back is leaked.
+//!
+//! Time is not the driver's: `wait` takes a timeout, deadlines live above.
+
+use std::{fmt, io, os::fd::OwnedFd, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use crate::{
+    address::Address, descriptor::Descriptor, medium::Medium, operation::outgoing::Gather,
+    pool::Pool, table::Id,
+};
+
+mod blocks;
+mod mio;
+
+/// What a resource asks of the system.
+#[derive(Debug)]
+pub(crate) enum Operation {
+    /// Receive until cancelled, failed or ended. A file is read once, at `offset`.
+    Receive { offset: u64 },
+    /// Send all or a part; to a file at `offset`.
+    Send { gather: Gather, offset: u64 },
+    /// Accept until cancelled or failed.
+    Accept,
+    /// Connect the attached socket.
+    Connect { address: Address },
+    /// Try the resource's reception or accepting once more without waiting: what has arrived comes
+    /// up in the next wait, however long that waits. Has no completion of its own.
+    Probe,
+    /// End the outgoing direction.
+    ShutdownWrite,
+    /// Release the descriptor. `reset` throws away what the system holds and resets the connection;
+    /// `drain` first takes what has arrived, because closing over unread bytes makes the system
+    /// reset the connection, and the peer lose what was sent.
+    Close { reset: bool, drain: bool },
+}
+
+/// Which of a resource's operations to cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Receive,
+    Send,
+    Accept,
+    Connect,
+}
+
+/// What came back for a resource.
+#[derive(Debug)]
+pub(crate) struct Completion {
+    pub(crate) resource: Id,
+    pub(crate) event: Event,
+}
+
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// One or more bytes; the reception goes on.
+    Received(Bytes),
+    /// The reception is over.
+    ReceiveEnded(Ended),
+    /// The send is over: how many bytes the system took, and the memory.
+    Sent {
+        gather: Gather,
+        result: io::Result<usize>,
+    },
+    /// A connection; the accepting goes on.
+    Accepted(OwnedFd),
+    /// The accepting is over: cancelled (no error) or failed.
+    AcceptEnded(Option<io::Error>),
+    Connected(io::Result<()>),
+    ShutDown(io::Result<()>),
+    Closed,
+}
+
+/// Why a reception is over.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// It was cancelled, or a file's single read was done.
+    Stopped,
+    EndOfStream,
+    Failed(io::Error),
+}
+
+/// A driver; the module's documentation is its contract.
+pub(crate) trait Driver {
+    /// Makes a descriptor known under the id of its resource.
+    fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, medium: Medium);
+    /// Takes the descriptor back, of which no operation is pending.
+    fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>>;
+    /// Begins an operation. Never fails and never completes inside.
+    fn submit(&mut self, resource: Id, operation: Operation);
+    /// Requests that an operation stop.
+    fn cancel(&mut self, resource: Id, role: Role);
+    /// Brings completions; waits for one at most `timeout` (for ever if none), or for the waker.
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        completions: &mut Vec<Completion>,
+    ) -> io::Result<()>;
+    /// Whether a wait would return at once because something is queued.
+    fn has_work(&self) -> bool;
+    /// Ends a wait, from any thread.
+    fn waker(&self) -> Waker;
+    /// A descriptor that becomes readable when a wait would bring something.
+    fn as_pollable(&self) -> io::Result<OwnedFd>;
+    /// The name that `FACADE_DRIVER` knows it by.
+    fn name(&self) -> &'static str;
+}
+
+/// Ends a driver's wait from any thread.
+#[derive(Clone)]
+pub(crate) enum Waker {
+    Mio(Arc<::mio::Waker>),
+}
+
+impl Waker {
+    pub(crate) fn wake(&self) {
+        match self {
+            // Fails only when the counter is full, which means that it is awake already.
+            Self::Mio(waker) => drop(waker.wake()),
+        }
+    }
+}
+
+impl fmt::Debug for Waker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Waker")
+    }
+}
+
+/// The driver chosen at run time. An enum, so that the only driver in use costs no indirection.
+pub(crate) enum AnyDriver {
+    Mio(mio::Mio),
+}
+
+impl AnyDriver {
+    /// The readiness driver.
+    pub(crate) fn mio(pool: Pool) -> io::Result<Self> {
+        mio::Mio::new(pool).map(Self::Mio)
+    }
+}
+
+impl Driver for AnyDriver {
+    fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, medium: Medium) {
+        match self {
+            Self::Mio(driver) => driver.attach(resource, descriptor, medium),
+        }
+    }
+
+    fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>> {
+        match self {
+            Self::Mio(driver) => driver.detach(resource),
+        }
+    }
+
+    fn submit(&mut self, resource: Id, operation: Operation) {
+        match self {
+            Self::Mio(driver) => driver.submit(resource, operation),
+        }
+    }
+
+    fn cancel(&mut self, resource: Id, role: Role) {
+        match self {
+            Self::Mio(driver) => driver.cancel(resource, role),
+        }
+    }
+
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        completions: &mut Vec<Completion>,
+    ) -> io::Result<()> {
+        match self {
+            Self::Mio(driver) => driver.wait(timeout, completions),
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        match self {
+            Self::Mio(driver) => driver.has_work(),
+        }
+    }
+
+    fn waker(&self) -> Waker {
+        match self {
+            Self::Mio(driver) => driver.waker(),
+        }
+    }
+
+    fn as_pollable(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Mio(driver) => driver.as_pollable(),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Mio(driver) => driver.name(),
+        }
+    }
+}

@@ -1,0 +1,504 @@
+//! [`Engine`]: owns the loop. One turn, and the runs made of turns.
+
+use std::{
+    any::Any,
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    fmt,
+    ops::Deref,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{Arc, atomic::Ordering::SeqCst},
+    task::{Context, Poll, Wake, Waker},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    builder::Builder,
+    cancel,
+    completion::{inbox::Message, ready::Ready},
+    core::{self, Core},
+    error::{Error, Result},
+    handle::{Handle, Local, Shared, swap_current, with_current},
+};
+
+/// Owns the loop. Neither `Send` nor `Clone`: it lives where it was built.
+///
+/// Dereferences to [`Local`] and so to [`Handle`], whose methods are the operations.
+///
+/// Dropping it is its last turn: what was written is tried once more, then every pending callback
+/// hears [`Error::EngineClosed`], on this thread. Threads that are stuck are not waited for.
+///
+/// ```
+/// use facade_engine::{Callback, Engine};
+///
+/// let engine = Engine::new()?;
+/// let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+/// let address = listener.local_addr()?;
+/// engine.accept(&listener, Callback::new(
+///     |engine, stream| drop(engine.write_line(&stream, "hello", Callback::ignore())),
+///     |_, error| panic!("{error}"),
+/// ));
+/// engine.connect_then_expect_line(address, "hello", (
+///     Callback::ignore(),
+///     Callback::new(|_, line| assert_eq!(line, "hello"), |_, error| panic!("{error}")),
+/// ));
+/// engine.run()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+pub struct Engine {
+    local: Local,
+    /// Here between turns; in the thread's slot during one.
+    core: Cell<Option<Box<Core>>>,
+    /// What a turn has taken from the ready queue and not run yet: a panic leaves the rest.
+    batch: RefCell<VecDeque<Ready>>,
+    pollable: OwnedFd,
+    /// Somebody waits for the descriptor instead of in a turn, so requests must wake it.
+    foreign: Cell<bool>,
+}
+
+/// What one turn did and left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// How many callbacks ran, posts among them.
+    pub callbacks: usize,
+    /// How much is pending: operations without an outcome, callbacks and posts that have not run,
+    /// streams with unsent bytes or closing, guards of `keep_alive`. With nought of it, another
+    /// turn would do nothing.
+    pub pending: usize,
+}
+
+/// How often a turn looks for callbacks that the last ones made ready...
+const ROUNDS_MAX: usize = 64;
+/// ...and how many callbacks it runs, before it looks at the system again.
+const CALLBACKS_MAX: usize = 1024;
+
+/// What drives a run to its end: a future's poll, in most cases.
+type Root<'a> = &'a mut dyn FnMut(&Local);
+
+impl Engine {
+    /// An engine with the best driver that the system has, and default limits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`].
+    pub fn new() -> Result<Self> {
+        Self::builder().build()
+    }
+
+    /// An engine with other settings.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn from_parts(shared: Arc<Shared>, core: Core, pollable: OwnedFd) -> Self {
+        cancel::register(shared.id, Arc::downgrade(&shared));
+        Self {
+            local: Local::new(Handle::from(shared)),
+            core: Cell::new(Some(Box::new(core))),
+            batch: RefCell::default(),
+            pollable,
+            foreign: Cell::new(false),
+        }
+    }
+
+    /// The driver in use, as `FACADE_DRIVER` would name it.
+    pub fn driver(&self) -> &'static str {
+        self.local.driver()
+    }
+
+    /// Runs until nothing is pending or [`stop`](Handle::stop) was called.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] inside one of the engine's own callbacks; [`Error::Io`] if the system
+    /// fails to wait.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the first panic of a callback after its turn. The engine stays usable.
+    pub fn run(&self) -> Result<()> {
+        self.check_idle()?;
+        while !self.take_stop() {
+            if self.pending() == 0 {
+                return Ok(());
+            }
+            self.turn(None, &mut |_| ())?;
+        }
+        Ok(())
+    }
+
+    /// Runs one turn, waiting at most `max_wait` (for ever if none) for something to happen; with
+    /// nothing pending it does not wait.
+    ///
+    /// # Errors
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_once(&self, max_wait: Option<Duration>) -> Result<Turn> {
+        self.check_idle()?;
+        if self.pending() == 0 {
+            return Ok(Turn { callbacks: 0, pending: 0 });
+        }
+        let callbacks = self.turn(max_wait, &mut |_| ())?;
+        Ok(Turn { callbacks, pending: self.pending() })
+    }
+
+    /// Runs turns until `poll` is ready: a future driven by the engine itself.
+    ///
+    /// `poll` is called at the start and whenever the waker in its context was woken, among the
+    /// callbacks of a turn and as one of them, so what it submits goes straight in and what it
+    /// writes goes out with everything else. Does not end for want of anything pending: the waker
+    /// may be woken from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run); and [`Error::Cancelled`] if `stop` was called first.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run), and if `poll` panics.
+    ///
+    /// ```
+    /// use facade_engine::Engine;
+    /// use std::pin::pin;
+    ///
+    /// let engine = Engine::new()?;
+    /// let mut future = pin!(async { 6 * 7 });
+    /// assert_eq!(engine.run_until(|_, context| future.as_mut().poll(context))?, 42);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn run_until<T>(
+        &self,
+        mut poll: impl FnMut(&Local, &mut Context<'_>) -> Poll<T>,
+    ) -> Result<T> {
+        self.check_idle()?;
+        let waker = Waker::from(Arc::new(RootWaker { handle: self.handle().clone() }));
+        let mut context = Context::from_waker(&waker);
+        let mut outcome = None;
+        waker.wake_by_ref();
+        let mut root = |local: &Local| {
+            if outcome.is_none()
+                && let Poll::Ready(value) = poll(local, &mut context)
+            {
+                outcome = Some(value);
+                local.stop();
+            }
+        };
+        loop {
+            let stopped = self.take_stop();
+            if stopped {
+                break;
+            }
+            self.turn(None, &mut root)?;
+        }
+        outcome.ok_or(Error::Cancelled)
+    }
+
+    /// When the next turn is due at the latest: *now* if callbacks or submissions wait, else the
+    /// earliest deadline; none if only the descriptor can tell.
+    ///
+    /// For use inside another loop: wait for the descriptor ([`AsFd`]) or until this time, then call
+    /// [`run_once`](Self::run_once) with `Some(Duration::ZERO)`.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let shared = self.handle().shared();
+        if !shared.inbox.is_empty() {
+            return Some(core::now());
+        }
+        let mut core = self.core.take()?;
+        let deadline = match core.has_work() || !self.batch.borrow().is_empty() {
+            true => Some(core::now()),
+            false => core.next_deadline(),
+        };
+        self.core.set(Some(core));
+        deadline
+    }
+
+    fn check_idle(&self) -> Result<()> {
+        let core = self.core.take();
+        let idle = core.is_some();
+        self.core.set(core);
+        if idle {
+            return Ok(());
+        }
+        Err(Error::invalid("the engine is running already: it cannot be run inside a callback"))
+    }
+
+    fn take_stop(&self) -> bool {
+        let stop = &self.handle().shared().stop;
+        stop.load(SeqCst) && stop.swap(false, SeqCst)
+    }
+
+    fn pending(&self) -> usize {
+        let shared = self.handle().shared();
+        let mut pending = shared.keep_alive.load(SeqCst) + usize::from(!shared.inbox.is_empty());
+        pending += self.batch.borrow().len();
+        if let Some(core) = self.core.take() {
+            pending += core.pending();
+            self.core.set(Some(core));
+        }
+        pending
+    }
+
+    /// One turn. Returns how many callbacks ran.
+    fn turn(&self, max_wait: Option<Duration>, root: Root<'_>) -> Result<usize> {
+        let Some(mut core) = self.core.take() else { return Ok(0) };
+        let entered = Entered { engine: self, before: None };
+        let reaped = self.reap(&mut core, max_wait);
+        let entered = entered.enter(core);
+        reaped?;
+        let (callbacks, panic) = self.run_ready(root);
+        with_current(self.handle().id(), Core::send_dirty);
+        drop(entered);
+        if let Some(payload) = panic {
+            resume_unwind(payload);
+        }
+        Ok(callbacks)
+    }
+
+    /// Looks at the system, the other threads' requests and the clock, waiting if nothing is ready.
+    fn reap(&self, core: &mut Core, max_wait: Option<Duration>) -> Result<()> {
+        let inbox = &self.handle().shared().inbox;
+        let mut timeout = max_wait;
+        if core.has_ready() || !self.batch.borrow().is_empty() || !inbox.is_empty() {
+            timeout = Some(Duration::ZERO);
+        } else if let Some(deadline) = core.next_deadline() {
+            let left = round_up(deadline.saturating_duration_since(core::now()));
+            timeout = Some(timeout.map_or(left, |max_wait| max_wait.min(left)));
+        }
+        let waits = timeout != Some(Duration::ZERO);
+        if waits {
+            inbox.sleep();
+            // Raised before the last look, see the inbox.
+            if !inbox.is_empty() || self.handle().shared().stop.load(SeqCst) {
+                timeout = Some(Duration::ZERO);
+            }
+        }
+        let reaped = core.reap(timeout);
+        if waits || self.foreign.get() {
+            inbox.awake();
+        }
+        reaped?;
+        core.take_messages();
+        core.expire()
+    }
+
+    /// Runs what is ready, and what that makes ready, up to a budget. Returns how many callbacks
+    /// ran and the first panic.
+    fn run_ready(&self, root: Root<'_>) -> (usize, Option<Box<dyn Any + Send>>) {
+        let engine = self.handle().id();
+        let (mut callbacks, mut rounds) = (0, 0);
+        let mut panic = None;
+        loop {
+            let mut batch = self.batch.take();
+            if batch.is_empty() {
+                rounds += 1;
+                with_current(engine, |core| std::mem::swap(&mut core.ready, &mut batch));
+            }
+            let done = batch.is_empty() || rounds > ROUNDS_MAX || callbacks > CALLBACKS_MAX;
+            self.batch.replace(batch);
+            if done {
+                return (callbacks, panic);
+            }
+            let run = AssertUnwindSafe(|| self.run_batch(&mut callbacks, root));
+            if let Err(payload) = catch_unwind(run) {
+                panic.get_or_insert(payload);
+            }
+            // What the callbacks left behind is dropped here, where nothing is borrowed.
+            let drop_trash = AssertUnwindSafe(|| drop_trash(engine));
+            if let Err(payload) = catch_unwind(drop_trash) {
+                panic.get_or_insert(payload);
+            }
+        }
+    }
+
+    fn run_batch(&self, callbacks: &mut usize, root: Root<'_>) {
+        let local = &self.local;
+        loop {
+            let Some(ready) = self.batch.borrow_mut().pop_front() else { return };
+            *callbacks += 1;
+            match ready {
+                Ready::Bytes(delivery) => delivery.run(local),
+                Ready::Count(delivery) => delivery.run(local),
+                Ready::Unit(delivery) => delivery.run(local),
+                Ready::Stream(delivery) => delivery.run(local),
+                Ready::Boxed(f) => f(local),
+                Ready::Post(f) => f(local),
+                Ready::Root => root(local),
+                Ready::Scan(stream) => {
+                    *callbacks -= 1;
+                    self.scan(stream);
+                }
+                Ready::Advance(chain, outcome) => {
+                    *callbacks -= 1;
+                    with_current(local.id(), |core| core.advance(chain, outcome));
+                }
+            }
+        }
+    }
+
+    /// Lets a user's matcher look at a stream's unread bytes, with nothing borrowed.
+    fn scan(&self, stream: crate::table::Id) {
+        let engine = self.handle().id();
+        let Some(Some(mut scan)) = with_current(engine, |core| core.begin_scan(stream)) else {
+            return;
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| scan.run()));
+        with_current(engine, |core| core.end_scan(scan, result.is_err()));
+        if let Err(payload) = result {
+            resume_unwind(payload);
+        }
+    }
+
+    /// Puts the core back after a turn.
+    fn leave(&self, core: Box<Core>) {
+        if self.foreign.get() {
+            let inbox = &self.handle().shared().inbox;
+            // Whoever waits for the descriptor is woken for requests from now on, and at once if
+            // work is left.
+            inbox.sleep();
+            if core.has_work() || !self.batch.borrow().is_empty() || !inbox.is_empty() {
+                inbox.ring();
+            }
+        }
+        self.core.set(Some(core));
+    }
+}
+
+/// The core is in the thread's slot; puts it back, and what was there before, however this ends.
+struct Entered<'a> {
+    engine: &'a Engine,
+    before: Option<Option<Box<Core>>>,
+}
+
+impl Entered<'_> {
+    fn enter(mut self, core: Box<Core>) -> Self {
+        self.before = Some(swap_current(Some(core)));
+        self
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        let Some(mut before) = self.before.take() else { return };
+        if let Some(outer) = &mut before {
+            // Requests made to the outer engine while this one ran come before later ones.
+            outer.take_messages();
+        }
+        if let Some(core) = swap_current(before) {
+            self.engine.leave(core);
+        }
+    }
+}
+
+impl Deref for Engine {
+    type Target = Local;
+
+    fn deref(&self) -> &Local {
+        &self.local
+    }
+}
+
+/// Becomes readable when a turn would do something; see [`Engine::next_deadline`].
+impl AsFd for Engine {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        if !self.foreign.replace(true) {
+            let inbox = &self.handle().shared().inbox;
+            inbox.sleep();
+            if self.next_deadline().is_some_and(|deadline| deadline <= core::now()) {
+                inbox.ring();
+            }
+        }
+        self.pollable.as_fd()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let shared = Arc::clone(self.handle().shared());
+        cancel::unregister(shared.id);
+        let Some(mut core) = self.core.take() else { return };
+        core.send_dirty();
+        drop(core.reap(Some(Duration::ZERO)));
+        core.take_messages();
+        core.ending = true;
+        let refused = shared.inbox.close();
+        let jobs = core.pool.shutdown();
+        core.fail_everything();
+        let entered = Entered { engine: self, before: None }.enter(core);
+        // Callbacks that have their outcome hear it, all others that the engine is gone. Panics
+        // have been reported by the hook; there is no run to resume them from.
+        drop(self.run_until_drained());
+        drop(entered);
+        let core = self.core.take();
+        drop(catch_unwind(AssertUnwindSafe(|| drop((refused, jobs, core)))));
+    }
+}
+
+impl Engine {
+    fn run_until_drained(&self) -> Option<Box<dyn Any + Send>> {
+        let mut first = None;
+        loop {
+            let (callbacks, panic) = self.run_ready(&mut |_| ());
+            first = first.or(panic);
+            let left = with_current(self.handle().id(), |core| {
+                core.fail_everything();
+                !core.ready.is_empty()
+            });
+            if callbacks == 0 && left != Some(true) && self.batch.borrow().is_empty() {
+                return first;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("driver", &self.driver()).finish_non_exhaustive()
+    }
+}
+
+/// Wakes the future that drives a run.
+struct RootWaker {
+    handle: Handle,
+}
+
+impl Wake for RootWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if with_current(self.handle.id(), Core::wake_root).is_none() {
+            drop(self.handle.shared().inbox.push(Message::WakeRoot));
+        }
+    }
+}
+
+fn drop_trash(engine: u64) {
+    let trash = with_current(engine, |core| {
+        let bytes = (!core.trash.is_empty()).then(|| std::mem::take(&mut core.trash));
+        let streams = (!core.discarded.is_empty()).then(|| std::mem::take(&mut core.discarded));
+        (bytes, streams)
+    });
+    if let Some((Some(mut bytes), _)) = trash {
+        bytes.clear();
+        with_current(engine, |core| {
+            // Put back for its memory.
+            bytes.append(&mut core.trash);
+            core.trash = bytes;
+        });
+    }
+}
+
+/// The system waits in milliseconds: waiting less than was asked for would spin.
+fn round_up(left: Duration) -> Duration {
+    const HOUR: Duration = Duration::from_secs(3600);
+    const TICK: Duration = Duration::from_millis(1);
+    if left.is_zero() {
+        return left;
+    }
+    let ticks = left.min(HOUR).as_nanos().div_ceil(TICK.as_nanos());
+    TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
+}

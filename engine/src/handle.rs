@@ -1,0 +1,281 @@
+//! [`Handle`]: the facade, whose methods are the operations. [`Local`]: the proof of being on the
+//! engine's thread. And how a call finds the engine's state.
+//!
+//! While a turn runs, the state sits in a thread-local slot, so that a submission from a callback
+//! goes straight in, without a lock. From anywhere else it goes through the inbox.
+
+use std::{
+    any::Any,
+    cell::RefCell,
+    fmt,
+    mem::ManuallyDrop,
+    ops::Deref,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*},
+    },
+};
+
+use slab::Slab;
+
+use crate::{
+    cancel::Cancel,
+    completion::inbox::{Inbox, Message},
+    core::Core,
+    stream::Stream,
+    table::Id,
+};
+
+thread_local! {
+    /// The engine whose turn is running on this thread. Without a destructor, which would make
+    /// every access look whether it has run yet; a turn always takes its core out again.
+    static CURRENT: RefCell<Option<ManuallyDrop<Box<Core>>>> = const { RefCell::new(None) };
+}
+
+/// Puts `core` into this thread's slot and returns what was there.
+pub(crate) fn swap_current(core: Option<Box<Core>>) -> Option<Box<Core>> {
+    let before = CURRENT.with(|slot| slot.replace(core.map(ManuallyDrop::new)));
+    before.map(ManuallyDrop::into_inner)
+}
+
+/// Does something to the engine with this id if its turn is running on this thread and nothing is
+/// borrowed.
+pub(crate) fn with_current<R>(engine: u64, f: impl FnOnce(&mut Core) -> R) -> Option<R> {
+    CURRENT.with(|slot| match slot.try_borrow_mut() {
+        Ok(mut slot) => match slot.as_deref_mut() {
+            Some(core) if core.engine == engine => Some(f(core)),
+            _ => None,
+        },
+        Err(_) => None,
+    })
+}
+
+/// Like [`with_current`], but gives the closure back when it cannot be run.
+fn try_current<R, F: FnOnce(&mut Core) -> R>(engine: u64, f: F) -> Result<R, F> {
+    CURRENT.with(|slot| match slot.try_borrow_mut() {
+        Ok(mut slot) => match slot.as_deref_mut() {
+            Some(core) if core.engine == engine => Ok(f(core)),
+            _ => Err(f),
+        },
+        Err(_) => Err(f),
+    })
+}
+
+/// What an engine shares with its handles.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) id: u64,
+    pub(crate) inbox: Inbox,
+    pub(crate) stop: AtomicBool,
+    pub(crate) keep_alive: AtomicUsize,
+    tickets: AtomicU64,
+    driver: &'static str,
+}
+
+impl Shared {
+    pub(crate) fn new(driver: &'static str) -> Arc<Self> {
+        static ENGINES: AtomicU64 = AtomicU64::new(1);
+        Arc::new(Self {
+            id: ENGINES.fetch_add(1, Relaxed),
+            inbox: Inbox::default(),
+            stop: AtomicBool::new(false),
+            keep_alive: AtomicUsize::new(0),
+            tickets: AtomicU64::new(1),
+            driver,
+        })
+    }
+}
+
+/// The facade: every operation is a method of it, returns at once, and reports through its
+/// [`Callback`](crate::Callback).
+///
+/// Cheap to clone, and usable from any thread and inside any callback. It does not keep the engine
+/// alive: what is submitted to an engine that is gone is refused, its callback dropped unrun.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// Runs `f` on the engine's thread, as soon as it comes to it. Posts of one thread run in order.
+    ///
+    /// Returns nothing and cannot fail: if the engine is gone, `f` is dropped unrun.
+    ///
+    /// ```
+    /// use facade_engine::Engine;
+    ///
+    /// let engine = Engine::new()?;
+    /// let handle = engine.handle().clone();
+    /// std::thread::spawn(move || handle.post(|local| local.stop()));
+    /// let _guard = engine.keep_alive();
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn post(&self, f: impl FnOnce(&Local) + Send + 'static) {
+        let f: Box<dyn FnOnce(&Local) + Send> = Box::new(f);
+        let mut f = Some(f);
+        with_current(self.shared.id, |core| core.post(f.take().expect("posted once")));
+        if let Some(f) = f {
+            drop(self.shared.inbox.push(Message::Post(f)));
+        }
+    }
+
+    /// Ends the run under way after its turn; if none is, ends the next one before it waits.
+    ///
+    /// What was written is tried once more; what is pending stays pending for another run.
+    pub fn stop(&self) {
+        self.shared.stop.store(true, SeqCst);
+        self.shared.inbox.wake();
+    }
+
+    /// Keeps [`run`](crate::Engine::run) from ending while the guard lives, although nothing may be
+    /// pending: for an engine that other threads submit to.
+    pub fn keep_alive(&self) -> KeepAlive {
+        self.shared.keep_alive.fetch_add(1, SeqCst);
+        KeepAlive { handle: self.clone() }
+    }
+
+    /// The driver in use, as `FACADE_DRIVER` would name it.
+    pub fn driver(&self) -> &'static str {
+        self.shared.driver
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.shared.id
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<Shared> {
+        Arc::downgrade(&self.shared)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Does something to the engine's state: now if this is its thread's turn, else when it takes
+    /// its inbox. Dropped undone when the engine is gone.
+    pub(crate) fn apply(&self, f: impl FnOnce(&mut Core) + Send + 'static) {
+        if let Err(f) = try_current(self.shared.id, f) {
+            drop(self.shared.inbox.push(Message::Apply(Box::new(f))));
+        }
+    }
+
+    /// Submits an operation. `begin` returns its id, or none if it had its outcome at once.
+    pub(crate) fn submit(
+        &self,
+        begin: impl FnOnce(&mut Core) -> Option<Id> + Send + 'static,
+    ) -> Cancel {
+        let engine = self.shared.id;
+        match try_current(engine, begin) {
+            Ok(Some(id)) => Cancel::operation(engine, id),
+            Ok(None) => Cancel::over(engine),
+            Err(begin) => self.submit_by_inbox(begin),
+        }
+    }
+
+    /// Submits an operation on a stream, to the engine that the stream belongs to. On that engine's
+    /// thread this needs no reference to the stream; elsewhere it holds one until the engine comes
+    /// to it.
+    pub(crate) fn submit_on(
+        stream: &Stream,
+        begin: impl FnOnce(&mut Core, Id) -> Option<Id> + Send + 'static,
+    ) -> Cancel {
+        let handle = stream.handle();
+        let engine = handle.shared.id;
+        let Some(id) = stream.id() else {
+            let stream = stream.clone();
+            return handle.submit(move |core| {
+                let id = core.id_of(&stream);
+                begin(core, id)
+            });
+        };
+        match try_current(engine, move |core| begin(core, id)) {
+            Ok(Some(id)) => Cancel::operation(engine, id),
+            Ok(None) => Cancel::over(engine),
+            Err(begin) => {
+                let stream = stream.clone();
+                handle.submit_by_inbox(move |core| {
+                    let id = begin(core);
+                    drop(stream);
+                    id
+                })
+            }
+        }
+    }
+
+    fn submit_by_inbox(
+        &self,
+        begin: impl FnOnce(&mut Core) -> Option<Id> + Send + 'static,
+    ) -> Cancel {
+        let ticket = self.shared.tickets.fetch_add(1, Relaxed);
+        let begin = move |core: &mut Core| {
+            if let Some(id) = begin(core) {
+                core.remember_ticket(ticket, id);
+            }
+        };
+        drop(self.shared.inbox.push(Message::Apply(Box::new(begin))));
+        Cancel::ticket(self.shared.id, ticket)
+    }
+}
+
+impl From<Arc<Shared>> for Handle {
+    fn from(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("engine", &self.shared.id).finish_non_exhaustive()
+    }
+}
+
+/// What callbacks get: "you are on the engine's thread".
+///
+/// Not `Send`. Dereferences to [`Handle`], so that every operation can be called on it.
+pub struct Local {
+    handle: Handle,
+    /// The closures of [`Callback::local`](crate::Callback::local), which must not leave the thread.
+    pub(crate) closures: RefCell<Slab<Box<dyn Any>>>,
+}
+
+impl Local {
+    pub(crate) const fn new(handle: Handle) -> Self {
+        Self { handle, closures: RefCell::new(Slab::new()) }
+    }
+
+    /// The handle, to be cloned and sent to other threads.
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Deref for Local {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local").field("engine", &self.handle.id()).finish_non_exhaustive()
+    }
+}
+
+/// Keeps [`run`](crate::Engine::run) going while it lives; from [`Handle::keep_alive`].
+#[derive(Debug)]
+#[must_use = "the run may end once the guard is dropped"]
+pub struct KeepAlive {
+    handle: Handle,
+}
+
+impl Drop for KeepAlive {
+    fn drop(&mut self) {
+        let shared = &self.handle.shared;
+        if shared.keep_alive.fetch_sub(1, SeqCst) == 1 {
+            shared.inbox.wake();
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! [`Listener`]: what connections are accepted from.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use socket2::SockRef;
+
+use crate::{
+    address::Address,
+    descriptor::Descriptor,
+    error::Result,
+    handle::Handle,
+    stream::{address, inet},
+    table::Id,
+};
+
+/// A TCP or Unix socket that listens.
+///
+/// Clones are the same listener. It is closed when the last clone is gone and no accept is pending,
+/// and with it the connections that nobody has taken.
+#[derive(Clone)]
+pub struct Listener {
+    inner: Arc<ListenerInner>,
+}
+
+pub(crate) struct ListenerInner {
+    handle: Handle,
+    /// Gone only while this is being dropped, so that the engine may close the number at once.
+    descriptor: Option<Arc<Descriptor>>,
+    tcp: bool,
+    /// The engine's id, or nought until it has taken the listener in.
+    id: AtomicU64,
+}
+
+impl Listener {
+    pub(crate) fn new(handle: Handle, descriptor: Arc<Descriptor>, tcp: bool) -> Self {
+        let id = AtomicU64::new(0);
+        Self { inner: Arc::new(ListenerInner { handle, descriptor: Some(descriptor), tcp, id }) }
+    }
+
+    /// The address that it listens at: with the port that the system chose, if it was to choose.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a Unix socket, see
+    /// [`local_address`](Self::local_address).
+    #[doc(alias = "getsockname")]
+    pub fn local_addr(&self) -> Result<SocketAddr> {
+        inet(self.local_address()?)
+    }
+
+    /// The address that it listens at, of any family.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`](crate::Error::Io) if it was closed.
+    pub fn local_address(&self) -> Result<Address> {
+        address(SockRef::from(self).local_addr(), "getsockname")
+    }
+
+    /// The handle of the engine that the listener belongs to.
+    pub fn handle(&self) -> &Handle {
+        &self.inner.handle
+    }
+
+    pub(crate) fn id(&self) -> Option<Id> {
+        match self.inner.id.load(Relaxed) {
+            0 => None,
+            bits => Some(Id::from_bits(bits)),
+        }
+    }
+
+    pub(crate) fn set_id(&self, id: Id) {
+        self.inner.id.store(id.to_bits(), Relaxed);
+    }
+
+    pub(crate) fn is_tcp(&self) -> bool {
+        self.inner.tcp
+    }
+
+    pub(crate) fn descriptor(&self) -> &Arc<Descriptor> {
+        self.inner.descriptor.as_ref().expect("taken only by drop")
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<ListenerInner> {
+        Arc::downgrade(&self.inner)
+    }
+}
+
+impl Drop for ListenerInner {
+    fn drop(&mut self) {
+        self.descriptor = None;
+        let bits = *self.id.get_mut();
+        if bits != 0 {
+            self.handle.apply(move |core| core.release_listener(Id::from_bits(bits)));
+        }
+    }
+}
+
+impl From<Arc<ListenerInner>> for Listener {
+    fn from(inner: Arc<ListenerInner>) -> Self {
+        Self { inner }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor().as_fd()
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("fd", &self.as_fd()).finish_non_exhaustive()
+    }
+}

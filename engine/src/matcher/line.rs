@@ -1,0 +1,205 @@
+//! Reads by line: [`Line`], [`ExpectLine`], [`LineGlobSearch`].
+//!
+//! A line ends at its LF, and a CR before that belongs to the line end. What follows the last LF is
+//! unfinished: no line yet, even at the end of the stream.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use memchr::memchr;
+
+use crate::{
+    error::{Error, Result},
+    matcher::{Matcher, Scan, glob::LineGlob, looked_at},
+    pattern::LinePattern,
+};
+
+/// Takes one line with its line end, and yields it without.
+///
+/// # Examples
+///
+/// ```
+/// use facade_engine::{Bytes, matcher::{Line, Matcher, Scan}};
+///
+/// let mut line = Line::new();
+/// assert_eq!(line.scan(b"hello\r", false), Scan::NeedMore);
+/// assert_eq!(line.scan(b"hello\r\nworld", false), Scan::Found { end: 7 });
+/// assert_eq!(line.output(Bytes::from("hello\r\n"))?, "hello");
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Line {
+    lines: Lines,
+}
+
+impl Line {
+    /// The next line, whatever it is.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Matcher for Line {
+    type Output = Bytes;
+
+    fn scan(&mut self, unread: &[u8], _ended: bool) -> Scan {
+        match self.lines.next(unread) {
+            Some((_, end)) => Scan::Found { end },
+            None => Scan::NeedMore,
+        }
+    }
+
+    fn restart(&mut self) {
+        self.lines = Lines::default();
+    }
+
+    fn output(&mut self, mut taken: Bytes) -> Result<Bytes> {
+        taken.truncate(without_line_end(&taken).len());
+        Ok(taken)
+    }
+}
+
+/// Takes the next line if it is the expected one.
+///
+/// Else the read fails with [`Error::Unexpected`], and the line stays unread. Whether it is the
+/// expected one is decided when the line is complete, never on the first bytes of it.
+///
+/// # Examples
+///
+/// ```
+/// use facade_engine::{Bytes, Error, matcher::{ExpectLine, Matcher, Scan}};
+///
+/// let mut expect = ExpectLine::new("READY");
+/// assert_eq!(expect.scan(b"BUSY\n", false), Scan::Found { end: 5 });
+/// let error = expect.output(Bytes::from("BUSY\n")).unwrap_err();
+/// assert_eq!(error.to_string(), r#"expected "READY", got "BUSY""#);
+/// ```
+#[derive(Debug, Clone)]
+pub struct ExpectLine {
+    expected: LinePattern,
+    line: Line,
+}
+
+impl ExpectLine {
+    /// The next line, if `expected` matches it.
+    #[must_use]
+    pub fn new(expected: impl Into<LinePattern>) -> Self {
+        Self { expected: expected.into(), line: Line::new() }
+    }
+}
+
+impl Matcher for ExpectLine {
+    type Output = Bytes;
+
+    fn scan(&mut self, unread: &[u8], ended: bool) -> Scan {
+        self.line.scan(unread, ended)
+    }
+
+    fn restart(&mut self) {
+        self.line.restart();
+    }
+
+    fn output(&mut self, taken: Bytes) -> Result<Bytes> {
+        let line = self.line.output(taken)?;
+        if self.expected.matches(&line) {
+            return Ok(line);
+        }
+        // The error may live long, and must not keep the stream's buffer alive with it.
+        let line = Bytes::copy_from_slice(&line);
+        Err(Error::Unexpected { expected: self.expected.to_string(), line })
+    }
+}
+
+/// Takes lines up to and with the first one that a [`LineGlob`] matches.
+///
+/// # Examples
+///
+/// ```
+/// use facade_engine::{Bytes, LineGlob, matcher::{LineGlobSearch, Matcher, Scan}};
+///
+/// let mut search = LineGlobSearch::new(LineGlob::new("250 *")?);
+/// let unread = Bytes::from("250-SIZE\r\n250 HELP\r\n");
+/// assert_eq!(search.scan(&unread, false), Scan::Found { end: 20 });
+/// let found = search.output(unread)?;
+/// assert_eq!((&found.skipped[..], &found.line[..]), (&b"250-SIZE\r\n"[..], &b"250 HELP"[..]));
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct LineGlobSearch {
+    glob: LineGlob,
+    lines: Lines,
+    /// The line that was found, without its line end.
+    found: Range<usize>,
+}
+
+impl LineGlobSearch {
+    /// Up to and with the first line that `glob` matches.
+    #[must_use]
+    pub fn new(glob: LineGlob) -> Self {
+        Self { glob, lines: Lines::default(), found: 0..0 }
+    }
+}
+
+impl Matcher for LineGlobSearch {
+    type Output = LineMatch;
+
+    fn scan(&mut self, unread: &[u8], _ended: bool) -> Scan {
+        while let Some((line, end)) = self.lines.next(unread) {
+            if self.glob.matches(&unread[line.clone()]) {
+                self.found = line;
+                return Scan::Found { end };
+            }
+        }
+        Scan::NeedMore
+    }
+
+    fn restart(&mut self) {
+        self.lines = Lines::default();
+    }
+
+    fn output(&mut self, taken: Bytes) -> Result<LineMatch> {
+        let line = taken.slice(self.found.clone());
+        Ok(LineMatch { skipped: taken.slice(..self.found.start), line })
+    }
+}
+
+/// A line that was looked for, and what came before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineMatch {
+    /// The lines before it, raw, with their line ends.
+    pub skipped: Bytes,
+    /// The line, without its line end.
+    pub line: Bytes,
+}
+
+/// The lines of a stream, one after the other, from the place where a read begins.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lines {
+    /// Where the current line begins.
+    start: usize,
+    /// The current line does not end within this many bytes.
+    scanned: usize,
+}
+
+impl Lines {
+    /// The current line, if it is complete, without its line end; and where the next one begins.
+    pub(crate) fn next(&mut self, unread: &[u8]) -> Option<(Range<usize>, usize)> {
+        let Some(length) = memchr(b'\n', &unread[self.scanned..]) else {
+            looked_at(unread.len() - self.scanned);
+            self.scanned = unread.len();
+            return None;
+        };
+        looked_at(length + 1);
+        let end = self.scanned + length + 1;
+        let start = std::mem::replace(&mut self.start, end);
+        self.scanned = end;
+        Some((start..start + without_line_end(&unread[start..end]).len(), end))
+    }
+}
+
+/// A raw line without its LF or CRLF.
+fn without_line_end(raw: &[u8]) -> &[u8] {
+    let line = raw.strip_suffix(b"\n").unwrap_or(raw);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}

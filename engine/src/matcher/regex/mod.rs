@@ -1,0 +1,320 @@
+//! [`Regex`] and its [`RegexMatch`]: regular expressions on a stream of bytes.
+//!
+//! `search` looks for the earliest end of a match, byte by byte, on the lazy DFA of `dfa`; once the
+//! end is known, `regex-automata` finds the start, searching backward, and the groups.
+
+mod dfa;
+mod search;
+
+use std::{
+    fmt,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use regex_automata::{
+    Anchored, Input, MatchKind, PatternID, hybrid,
+    nfa::thompson::{self, NFA, WhichCaptures, pikevm},
+    util::{look::Look, primitives::NonMaxUsize},
+};
+use regex_syntax::hir::Hir;
+
+use crate::error::{Error, Result};
+
+pub use self::search::RegexSearch;
+pub(crate) use self::search::{Search, Verdict};
+
+/// A regular expression over bytes, for streams.
+///
+/// # A match is taken at its earliest end
+///
+/// A stream cannot wait for a longer match, which may never come: the match is the one that *ends*
+/// first, and of those that end there, the one that starts first. So a repetition or an option at
+/// the end of a pattern takes as little as it can: **`a+` takes one byte, `login: ?` leaves the
+/// blank unread.** Write what must follow: `[0-9]+ `, `login: `, `(?m)^.*\n`.
+///
+/// # Text
+///
+/// - A read begins a text: `^` and `\b` see nothing before it. `$` and `\b` look at the stream's
+///   real next byte or real end, and wait for it where it makes a difference.
+/// - Classes are ASCII: `\w` is `[0-9A-Za-z_]`, `.` is any byte but LF (with `(?s)`, any byte).
+/// - The syntax is that of the [`regex`](https://docs.rs/regex/latest/regex/#syntax) crate. Searching
+///   takes time linear in the bytes, whatever the pattern.
+///
+/// Cheap to clone; clones share their working memory, which is bounded.
+///
+/// # Examples
+///
+/// ```
+/// use facade_engine::{Bytes, Regex, matcher::{Matcher, RegexSearch, Scan}};
+///
+/// let mut search = RegexSearch::new(Regex::new(r"HTTP/(?<version>[0-9.]+) (?<status>[0-9]{3})")?);
+/// let unread = Bytes::from("HTTP/1.1 200 OK\r\n");
+/// assert_eq!(search.scan(&unread, false), Scan::Found { end: 12 });
+/// let found = search.output(unread.slice(..12))?;
+/// assert_eq!(found.name("status").unwrap(), "200");
+///
+/// let error = Regex::new("(a").unwrap_err();
+/// assert_eq!(error.to_string(), r#"invalid input: regex "(a": unclosed group at byte 0"#);
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Regex {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pattern: Box<str>,
+    program: dfa::Program,
+    /// Goes from an end back to the start.
+    backward: hybrid::dfa::DFA,
+    /// Finds the groups, if the pattern has any.
+    grouper: Option<pikevm::PikeVM>,
+    looks_ahead: bool,
+    /// Caches that nobody is using. A search has one only while it looks at bytes.
+    #[expect(clippy::vec_box, reason = "each scan moves one out and in again")]
+    pool: Mutex<Vec<Box<Caches>>>,
+}
+
+/// Working memory of a search, filled as it goes.
+struct Caches {
+    forward: dfa::Cache,
+    backward: Option<hybrid::dfa::Cache>,
+    grouper: Option<pikevm::Cache>,
+}
+
+impl Regex {
+    /// Compiles a pattern.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] says what is wrong and, for the syntax, at which byte of the pattern,
+    /// counted from 0. Also refused are patterns that match the empty string, that are longer than
+    /// 4 KiB or need more than 1 MiB when compiled, and that use Unicode word boundaries.
+    pub fn new(pattern: &str) -> Result<Self> {
+        if pattern.len() > PATTERN_LIMIT {
+            return Err(Error::invalid(format_args!(
+                "a regex of {} bytes, and {PATTERN_LIMIT} is the most",
+                pattern.len()
+            )));
+        }
+        let refuse = |wrong: String| Error::invalid(format_args!("regex {pattern:?}: {wrong}"));
+        let hir = parse(pattern).map_err(refuse)?;
+        let inner = Inner::compile(pattern, &hir).map_err(refuse)?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The pattern as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.inner.pattern
+    }
+
+    /// Whether there is a match anywhere in `text`, which is all there is.
+    pub(crate) fn is_match(&self, text: &[u8]) -> bool {
+        self.with_caches(|inner, caches| {
+            let cache = &mut caches.forward;
+            let mut row = cache.row(&inner.program, inner.program.start());
+            let mut at = 0;
+            while at < text.len() {
+                let (next, steps) = cache.advance(&inner.program, row, &text[at..]);
+                (row, at) = (next, at + steps);
+                let next = text.get(at).map_or(dfa::Neighbour::Edge, |&b| dfa::Neighbour::of(b));
+                if cache.ends(&inner.program, row).if_followed_by(next) {
+                    return true;
+                }
+            }
+            false
+        })
+    }
+
+    fn with_caches<T>(&self, run: impl FnOnce(&Inner, &mut Caches) -> T) -> T {
+        let pool = || self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let pooled = pool().pop();
+        let mut caches = pooled.unwrap_or_else(|| Box::new(Caches::new(&self.inner.program)));
+        let result = run(&self.inner, &mut caches);
+        let mut pool = pool();
+        if pool.len() < POOL_LIMIT {
+            pool.push(caches);
+        }
+        result
+    }
+}
+
+impl fmt::Display for Regex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Regex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Regex").field(&self.as_str()).finish()
+    }
+}
+
+/// A match of a [`Regex`], and what came before it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RegexMatch {
+    /// All that was taken, raw: up to and with the match.
+    pub bytes: Bytes,
+    /// Which of the bytes match; ends where they end.
+    pub range: Range<usize>,
+    regex: Regex,
+    pub(crate) groups: Groups,
+}
+
+/// Where the groups of a match are, without the whole match, which is group 0.
+type Groups = Vec<Option<Range<usize>>>;
+
+impl RegexMatch {
+    /// What the `index`th group matched, counted by opening parentheses from 1; 0 is the whole
+    /// match. `None` if the group took no part in the match or does not exist.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use facade_engine::{Bytes, Regex, matcher::{Matcher, RegexSearch}};
+    ///
+    /// let mut search = RegexSearch::new(Regex::new("(a)|(b)")?);
+    /// let unread = Bytes::from("- b");
+    /// search.scan(&unread, false);
+    /// let found = search.output(unread)?;
+    /// assert_eq!(found.range, 2..3);
+    /// assert_eq!(found.group(0).unwrap(), "b");
+    /// assert_eq!(found.group(1), None);
+    /// assert_eq!(found.group(2).unwrap(), "b");
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn group(&self, index: usize) -> Option<Bytes> {
+        let range = match index.checked_sub(1) {
+            None => self.range.clone(),
+            Some(index) => self.groups.get(index)?.clone()?,
+        };
+        Some(self.bytes.slice(range))
+    }
+
+    /// What the group `(?<name>..)` matched; `None` if it took no part in the match or does not
+    /// exist.
+    #[must_use]
+    pub fn name(&self, name: &str) -> Option<Bytes> {
+        let groups = self.regex.inner.program.nfa().group_info();
+        self.group(groups.to_index(PatternID::ZERO, name)?)
+    }
+}
+
+impl Inner {
+    fn compile(pattern: &str, hir: &Hir) -> Result<Self, String> {
+        let config = thompson::Config::new()
+            .utf8(false)
+            .nfa_size_limit(Some(NFA_LIMIT))
+            .which_captures(WhichCaptures::All);
+        let nfa = build(config.clone(), hir)?;
+        let reverse = build(config.reverse(true).which_captures(WhichCaptures::None), hir)?;
+        let backward = hybrid::dfa::Builder::new()
+            .configure(
+                hybrid::dfa::Config::new()
+                    // The match that goes back farthest.
+                    .match_kind(MatchKind::All)
+                    .cache_capacity(BACKWARD_CACHE_LIMIT)
+                    // A big pattern gets the least it needs instead of an error.
+                    .skip_cache_capacity_check(true),
+            )
+            .build_from_nfa(reverse)
+            .map_err(|error| error.to_string())?;
+        let grouper = match nfa.group_info().explicit_slot_len() {
+            0 => None,
+            _ => {
+                Some(pikevm::PikeVM::new_from_nfa(nfa.clone()).map_err(|error| error.to_string())?)
+            }
+        };
+        let behind = [Look::Start, Look::StartLF, Look::WordStartHalfAscii];
+        let looks_ahead = nfa.look_set_any().iter().any(|look| !behind.contains(&look));
+        Ok(Self {
+            pattern: pattern.into(),
+            program: dfa::Program::new(nfa),
+            backward,
+            grouper,
+            looks_ahead,
+            pool: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// The start of the first match in `text` that ends at `end`, where one is known to end.
+    fn start(&self, caches: &mut Caches, text: &[u8], end: usize) -> usize {
+        let cache = caches.backward.get_or_insert_with(|| self.backward.create_cache());
+        let input = Input::new(text).range(..end).anchored(Anchored::Yes);
+        self.backward
+            .try_search_rev(cache, &input)
+            .expect("the DFA may clear its cache for ever and quits at no byte")
+            .expect("a match ends here")
+            .offset()
+    }
+
+    /// The groups of the match in `text` that is known to be at `range`.
+    fn groups(&self, caches: &mut Caches, text: &[u8], range: Range<usize>) -> Groups {
+        let Some(grouper) = &self.grouper else { return Groups::new() };
+        let cache = caches.grouper.get_or_insert_with(|| grouper.create_cache());
+        let mut slots = vec![None; self.program.nfa().group_info().slot_len()];
+        // No match ends earlier, so what is found from the start can only end at the end.
+        let input = Input::new(text).range(range).anchored(Anchored::Yes);
+        grouper.search_slots(cache, &input, &mut slots).expect("a match is here");
+        let group = |slots: &[Option<NonMaxUsize>]| Some(slots[0]?.get()..slots[1]?.get());
+        slots.chunks_exact(2).skip(1).map(group).collect()
+    }
+}
+
+impl Caches {
+    fn new(program: &dfa::Program) -> Self {
+        Self { forward: dfa::Cache::new(program), backward: None, grouper: None }
+    }
+}
+
+/// Reads a pattern, or says what is wrong with it.
+fn parse(pattern: &str) -> Result<Hir, String> {
+    let hir = regex_syntax::ParserBuilder::new()
+        .unicode(false)
+        .utf8(false)
+        .build()
+        .parse(pattern)
+        .map_err(|error| match &error {
+            regex_syntax::Error::Parse(error) => at(error.kind(), error.span()),
+            regex_syntax::Error::Translate(error) => at(error.kind(), error.span()),
+            error => error.to_string(),
+        })?;
+    if hir.properties().look_set().contains_word_unicode() {
+        return Err("Unicode word boundaries are not supported, only ASCII ones".into());
+    }
+    if hir.properties().minimum_len() == Some(0) {
+        return Err("it matches the empty string, so a read would end before it began".into());
+    }
+    Ok(hir)
+}
+
+fn at(kind: &dyn fmt::Display, span: &regex_syntax::ast::Span) -> String {
+    format!("{kind} at byte {}", span.start.offset)
+}
+
+fn build(config: thompson::Config, hir: &Hir) -> Result<NFA, String> {
+    NFA::compiler().configure(config).build_from_hir(hir).map_err(|error| {
+        match error.size_limit() {
+            Some(limit) => format!("it needs more than {limit} bytes when compiled"),
+            None => error.to_string(),
+        }
+    })
+}
+
+/// The longest pattern, in bytes.
+const PATTERN_LIMIT: usize = 4 << 10;
+
+/// The most that a compiled pattern may take in each direction, in bytes.
+const NFA_LIMIT: usize = 1 << 20;
+
+/// About how much the cache for going backward may take, in bytes.
+const BACKWARD_CACHE_LIMIT: usize = 1 << 20;
+
+/// How many caches a regex keeps: more are made only while more threads search at the same time.
+const POOL_LIMIT: usize = 4;

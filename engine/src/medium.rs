@@ -1,0 +1,155 @@
+//! [`Medium`]: what kind of thing a descriptor is, and so how it is read and written.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+};
+
+use rustix::{
+    fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, open, tell},
+    io::Errno,
+    net::{AddressFamily, SocketType, getsockname, sockopt},
+};
+
+use crate::error::{Error, Result};
+
+/// What kind of thing a descriptor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Medium {
+    /// A stream socket, non-blocking. A short read has emptied it.
+    Socket {
+        /// TCP, as against Unix.
+        tcp: bool,
+    },
+    /// A pipe. Non-blocking, unless others share its flags: then it is asked before each access, and
+    /// written in pieces that cannot block.
+    Pipe {
+        /// Others share its open file.
+        shared: bool,
+    },
+    /// A terminal; shared or not as a pipe is.
+    Terminal {
+        /// Others share its open file.
+        shared: bool,
+    },
+    /// A regular file or block device, with a cursor kept by the engine.
+    File {
+        /// Writes go to the end, wherever the cursor is.
+        append: bool,
+    },
+    /// Something without a position that is always ready, such as the null device.
+    Device,
+    /// A listening socket.
+    Listener,
+}
+
+impl Medium {
+    /// Whether it is read and written by position, one operation at a time.
+    pub(crate) const fn is_file(self) -> bool {
+        matches!(self, Self::File { .. })
+    }
+
+    /// Whether its flags are others' too, so that it may block.
+    pub(crate) const fn is_shared(self) -> bool {
+        matches!(self, Self::Pipe { shared: true } | Self::Terminal { shared: true })
+    }
+
+    pub(crate) const fn is_socket(self) -> bool {
+        matches!(self, Self::Socket { .. })
+    }
+}
+
+/// What was found out about a descriptor that becomes a stream.
+pub(crate) struct Examined {
+    pub(crate) fd: OwnedFd,
+    pub(crate) medium: Medium,
+    /// A file's cursor when it was attached.
+    pub(crate) cursor: u64,
+}
+
+/// Finds out what a descriptor is and prepares it: sockets become non-blocking and without Nagle's
+/// delay. Flags that others may share are left alone: a pipe or terminal is opened a second time
+/// instead.
+pub(crate) fn examine(fd: OwnedFd) -> Result<Examined> {
+    let failed = |cause: Errno| Error::io("attach", cause);
+    let stat = fstat(&fd).map_err(failed)?;
+    let (fd, medium, cursor) = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Socket => {
+            let tcp = examine_socket(fd.as_fd())?;
+            set_nonblocking(fd.as_fd()).map_err(failed)?;
+            (fd, Medium::Socket { tcp }, 0)
+        }
+        FileType::RegularFile | FileType::BlockDevice => {
+            let append = fcntl_getfl(&fd).map_err(failed)?.contains(OFlags::APPEND);
+            let cursor = tell(&fd).map_err(failed)?;
+            (fd, Medium::File { append }, cursor)
+        }
+        FileType::Fifo => {
+            let (fd, shared) = reopen(fd);
+            (fd, Medium::Pipe { shared }, 0)
+        }
+        FileType::CharacterDevice if rustix::termios::isatty(&fd) => {
+            let (fd, shared) = reopen(fd);
+            (fd, Medium::Terminal { shared }, 0)
+        }
+        FileType::CharacterDevice => (fd, Medium::Device, 0),
+        FileType::Directory => return Err(Error::invalid("a directory is not a stream")),
+        _ => return Err(Error::unsupported("this kind of file is not a stream")),
+    };
+    Ok(Examined { fd, medium, cursor })
+}
+
+/// Checks that a socket is a connected stream. Returns whether it is TCP.
+fn examine_socket(fd: BorrowedFd<'_>) -> Result<bool> {
+    let failed = |cause: Errno| Error::io("attach", cause);
+    if sockopt::socket_type(fd).map_err(failed)? != SocketType::STREAM {
+        return Err(Error::unsupported("only stream sockets are streams"));
+    }
+    if sockopt::socket_acceptconn(fd).map_err(failed)? {
+        return Err(Error::invalid("a listening socket is not a stream: use attach_listener"));
+    }
+    let family = getsockname(fd).map_err(failed)?.address_family();
+    let tcp = family == AddressFamily::INET || family == AddressFamily::INET6;
+    if tcp {
+        sockopt::set_tcp_nodelay(fd, true).map_err(failed)?;
+    }
+    Ok(tcp)
+}
+
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    let flags = fcntl_getfl(fd)?;
+    if flags.contains(OFlags::NONBLOCK) {
+        return Ok(());
+    }
+    fcntl_setfl(fd, flags | OFlags::NONBLOCK)
+}
+
+/// Gives a pipe or terminal an open file of its own where the system can, see proc_pid_fd(5).
+/// Returns whether it is still shared.
+fn reopen(fd: OwnedFd) -> (OwnedFd, bool) {
+    let own = || -> io::Result<OwnedFd> {
+        let access = fcntl_getfl(&fd)? & OFlags::RWMODE;
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        Ok(open(path, flags, Mode::empty())?)
+    };
+    match own() {
+        Ok(own) => (own, false),
+        Err(_) => (fd, true),
+    }
+}
+
+/// Checks that a socket listens for stream connections, and makes it non-blocking.
+pub(crate) fn examine_listener(fd: BorrowedFd<'_>) -> Result<()> {
+    let failed = |cause: Errno| match cause {
+        Errno::NOTSOCK => Error::invalid("not a socket, so not a listener"),
+        cause => Error::io("attach", cause),
+    };
+    if !sockopt::socket_acceptconn(fd).map_err(failed)? {
+        return Err(Error::invalid("the socket does not listen"));
+    }
+    if sockopt::socket_type(fd).map_err(failed)? != SocketType::STREAM {
+        return Err(Error::unsupported("only stream sockets are listened on"));
+    }
+    set_nonblocking(fd).map_err(failed)
+}

@@ -1,0 +1,332 @@
+//! [`Outgoing`]: the bytes that a stream has accepted and the system has not taken.
+
+use std::{collections::VecDeque, io::IoSlice};
+
+use bytes::{Buf, Bytes};
+
+/// Shorter writes are copied together, longer ones are kept as they are: below this, copying costs
+/// less than another piece in a gathered send.
+const COPY_MAX: usize = 2048;
+
+/// A piece of outgoing bytes.
+#[derive(Debug, Default)]
+pub(crate) enum Segment {
+    #[default]
+    Empty,
+    /// Small writes, copied together; the first `sent` bytes are gone.
+    Copied { bytes: Vec<u8>, sent: usize },
+    /// One write's own memory.
+    Shared(Bytes),
+}
+
+impl Segment {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Empty => &[],
+            Self::Copied { bytes, sent } => &bytes[*sent..],
+            Self::Shared(bytes) => bytes,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    fn advance(&mut self, count: usize) {
+        match self {
+            Self::Empty => assert_eq!(count, 0),
+            Self::Copied { sent, .. } => *sent += count,
+            Self::Shared(bytes) => bytes.advance(count),
+        }
+    }
+
+    fn truncate(&mut self, len: usize) {
+        match self {
+            Self::Empty => {}
+            Self::Copied { bytes, sent } => bytes.truncate(*sent + len),
+            Self::Shared(bytes) => bytes.truncate(len),
+        }
+    }
+}
+
+/// Pieces handed to the driver as one send, and back when it has ended.
+#[derive(Debug, Default)]
+pub(crate) struct Gather {
+    first: Segment,
+    /// Empty, and without memory of its own, for most sends.
+    more: Vec<Segment>,
+    len: usize,
+}
+
+impl Gather {
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The bytes, if they are in one piece.
+    pub(crate) fn single(&self) -> Option<&[u8]> {
+        self.more.is_empty().then(|| self.first.as_slice())
+    }
+
+    /// The pieces for a vectored write, as many as the system takes at once.
+    pub(crate) fn slices(&self) -> Vec<IoSlice<'_>> {
+        const IOV_MAX: usize = 1024;
+        let pieces = std::iter::once(&self.first).chain(&self.more).take(IOV_MAX);
+        pieces.map(|piece| IoSlice::new(piece.as_slice())).collect()
+    }
+
+    /// The same bytes without the first `count`.
+    pub(crate) fn advance(&mut self, mut count: usize) {
+        self.len -= count;
+        for piece in std::iter::once(&mut self.first).chain(&mut self.more) {
+            let here = count.min(piece.len());
+            piece.advance(here);
+            count -= here;
+            if count == 0 {
+                break;
+            }
+        }
+    }
+}
+
+/// Bytes on their way out, in order. Writes are appended; a send takes a [`Gather`] from the front
+/// and [`settle`](Self::settle) tells how much of it the system took.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    /// All but the last piece.
+    queue: VecDeque<Segment>,
+    /// The last piece, which small writes are copied behind. Most streams never have another.
+    last: Segment,
+    queued: usize,
+    in_flight: usize,
+}
+
+impl Outgoing {
+    /// All bytes that the system has not taken.
+    pub(crate) const fn len(&self) -> usize {
+        self.queued + self.in_flight
+    }
+
+    /// Those that no send in flight carries.
+    pub(crate) const fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Appends a write: copied if it is small, into memory of `spare` where a new piece is needed.
+    /// Returns the write's own memory if it is no longer needed, for the caller to drop.
+    pub(crate) fn append(&mut self, bytes: Bytes, spare: &mut Vec<Vec<u8>>) -> Option<Bytes> {
+        if bytes.len() <= COPY_MAX {
+            self.append_slice(&bytes, spare);
+            return Some(bytes);
+        }
+        self.queued += bytes.len();
+        self.retire_last();
+        self.last = Segment::Shared(bytes);
+        None
+    }
+
+    /// Appends a copy of a few bytes.
+    pub(crate) fn append_slice(&mut self, slice: &[u8], spare: &mut Vec<Vec<u8>>) {
+        self.queued += slice.len();
+        if let Segment::Copied { bytes, .. } = &mut self.last {
+            bytes.extend_from_slice(slice);
+            return;
+        }
+        self.retire_last();
+        let mut bytes = spare.pop().unwrap_or_default();
+        bytes.extend_from_slice(slice);
+        self.last = Segment::Copied { bytes, sent: 0 };
+    }
+
+    /// Hands out about `max` bytes from the front as one send.
+    pub(crate) fn take(&mut self, max: usize) -> Gather {
+        let mut gather = Gather::default();
+        while gather.len < max {
+            let piece = match self.queue.pop_front() {
+                Some(piece) => piece,
+                None => std::mem::take(&mut self.last),
+            };
+            let mut piece = piece;
+            if piece.len() == 0 {
+                break;
+            }
+            if let Segment::Shared(bytes) = &mut piece
+                && gather.len + bytes.len() > max
+            {
+                let rest = bytes.split_off(max - gather.len);
+                self.queue.push_front(Segment::Shared(rest));
+            }
+            gather.len += piece.len();
+            if gather.first.len() == 0 {
+                gather.first = piece;
+            } else {
+                gather.more.push(piece);
+            }
+        }
+        self.queued -= gather.len;
+        self.in_flight += gather.len;
+        gather
+    }
+
+    /// Ends a send: the system took `count` bytes of it, the rest goes back to the front. Memory of
+    /// copies goes to `spare`; what users own is returned for the caller to drop.
+    pub(crate) fn settle(
+        &mut self,
+        mut gather: Gather,
+        count: usize,
+        spare: &mut Vec<Vec<u8>>,
+        trash: &mut Vec<Bytes>,
+    ) {
+        self.in_flight -= gather.len;
+        gather.advance(count);
+        self.queued += gather.len;
+        for piece in gather.more.into_iter().rev() {
+            self.put_back(piece, spare, trash);
+        }
+        self.put_back(gather.first, spare, trash);
+    }
+
+    /// Takes the last `count` queued bytes out again: the rest of a write that was cut.
+    pub(crate) fn cut(&mut self, mut count: usize, spare: &mut Vec<Vec<u8>>) -> Bytes {
+        assert!(count <= self.queued);
+        self.queued -= count;
+        let mut rest = Vec::new();
+        while count > 0 {
+            let here = count.min(self.last.len());
+            let keep = self.last.len() - here;
+            rest.push(match &self.last {
+                Segment::Shared(bytes) => bytes.slice(keep..),
+                piece => Bytes::copy_from_slice(&piece.as_slice()[keep..]),
+            });
+            self.last.truncate(keep);
+            count -= here;
+            if keep == 0 {
+                let last = self.queue.pop_back().unwrap_or_default();
+                if let Segment::Copied { mut bytes, .. } = std::mem::replace(&mut self.last, last) {
+                    bytes.clear();
+                    spare.push(bytes);
+                }
+            }
+        }
+        rest.reverse();
+        match rest.len() {
+            1 => rest.remove(0),
+            _ => rest.concat().into(),
+        }
+    }
+
+    /// Drops all that is queued.
+    pub(crate) fn clear(&mut self, trash: &mut Vec<Bytes>) {
+        self.queued = 0;
+        for piece in self.queue.drain(..).chain([std::mem::take(&mut self.last)]) {
+            if let Segment::Shared(bytes) = piece {
+                trash.push(bytes);
+            }
+        }
+    }
+
+    fn retire_last(&mut self) {
+        let last = std::mem::take(&mut self.last);
+        if last.len() > 0 {
+            self.queue.push_back(last);
+        }
+    }
+
+    fn put_back(&mut self, piece: Segment, spare: &mut Vec<Vec<u8>>, trash: &mut Vec<Bytes>) {
+        /// How much memory for copies is kept for the next turn.
+        const SPARES_MAX: usize = 64;
+        const SPARE_CAPACITY_MAX: usize = 64 << 10;
+        if piece.len() > 0 {
+            if self.queue.is_empty() && self.last.len() == 0 {
+                self.last = piece;
+            } else {
+                self.queue.push_front(piece);
+            }
+            return;
+        }
+        match piece {
+            Segment::Copied { mut bytes, .. }
+                if spare.len() < SPARES_MAX && bytes.capacity() <= SPARE_CAPACITY_MAX =>
+            {
+                bytes.clear();
+                spare.push(bytes);
+            }
+            Segment::Shared(bytes) => trash.push(bytes),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Append(usize),
+        Send { max: usize, taken: usize },
+        Cut(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (1..5000usize).prop_map(Step::Append),
+            (1..9000usize, 0..9000usize).prop_map(|(max, taken)| Step::Send { max, taken }),
+            (0..6000usize).prop_map(Step::Cut),
+        ]
+    }
+
+    fn bytes_of(gather: &Gather) -> Vec<u8> {
+        gather.slices().iter().flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn is_a_queue_of_bytes(steps in proptest::collection::vec(step(), 0..40)) {
+            let mut outgoing = Outgoing::default();
+            let (mut spare, mut trash) = (Vec::new(), Vec::new());
+            let (mut model, mut next) = (VecDeque::new(), 0u8);
+            for step in steps {
+                match step {
+                    Step::Append(len) => {
+                        let bytes: Vec<u8> = (0..len).map(|_| { next = next.wrapping_add(31); next }).collect();
+                        model.extend(&bytes);
+                        outgoing.append(bytes.into(), &mut spare);
+                    }
+                    Step::Send { max, taken } => {
+                        let gather = outgoing.take(max);
+                        prop_assert!(gather.len() <= max.max(COPY_MAX * 40));
+                        let sent = bytes_of(&gather);
+                        prop_assert_eq!(sent.len(), gather.len());
+                        prop_assert!(sent.iter().eq(model.iter().take(sent.len())));
+                        prop_assert_eq!(outgoing.len(), model.len());
+                        let taken = taken.min(gather.len());
+                        outgoing.settle(gather, taken, &mut spare, &mut trash);
+                        model.drain(..taken);
+                    }
+                    Step::Cut(count) => {
+                        let count = count.min(outgoing.queued());
+                        let rest = outgoing.cut(count, &mut spare);
+                        let expected = model.split_off(model.len() - count);
+                        prop_assert!(rest.iter().eq(&expected));
+                    }
+                }
+                prop_assert_eq!(outgoing.len(), model.len());
+            }
+        }
+    }
+
+    #[test]
+    fn small_writes_leave_as_one_piece() {
+        let (mut outgoing, mut spare) = (Outgoing::default(), Vec::new());
+        for _ in 0..16 {
+            outgoing.append(Bytes::from_static(b"line"), &mut spare);
+            outgoing.append_slice(b"\r\n", &mut spare);
+        }
+        assert_eq!(outgoing.take(1 << 18).single().map(<[u8]>::len), Some(16 * 6));
+    }
+}

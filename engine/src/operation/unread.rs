@@ -1,0 +1,188 @@
+//! [`Unread`]: the bytes that a stream has received and nobody has taken.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// Received bytes in order, contiguous, so that matchers see them as one slice.
+///
+/// What arrives is kept as it came and lent out in slices. Only a partial tail that more bytes
+/// follow is copied, into a buffer that grows by doubling, so that any pieces cost linear time.
+#[derive(Debug, Default)]
+pub(crate) struct Unread {
+    bytes: Store,
+}
+
+#[derive(Debug, Default)]
+enum Store {
+    #[default]
+    Empty,
+    /// One block as it came; `block` is how long it was then.
+    Whole { bytes: Bytes, block: usize },
+    /// Several, copied together.
+    Grown(BytesMut),
+}
+
+/// A slice of a block that is larger than this...
+const SLICE_BLOCK_MAX: usize = 4096;
+/// ...must be at least this part of it, or it is copied: what users keep must not pin much more.
+const SLICE_PART_MIN: usize = 4;
+
+impl Unread {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match &self.bytes {
+            Store::Empty => &[],
+            Store::Whole { bytes, .. } => bytes,
+            Store::Grown(bytes) => bytes,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Puts bytes behind the others.
+    pub(crate) fn append(&mut self, more: Bytes) {
+        if self.is_empty() {
+            let block = more.len();
+            self.bytes = Store::Whole { bytes: more, block };
+            return;
+        }
+        let grown = self.grown(more.len());
+        grown.extend_from_slice(&more);
+    }
+
+    /// Puts bytes back before the others.
+    pub(crate) fn prepend(&mut self, front: Bytes) {
+        let behind = std::mem::take(self);
+        self.append(front);
+        if !behind.is_empty() {
+            self.append(behind.into_bytes());
+        }
+    }
+
+    /// Takes the first `count` bytes, of which there must be as many.
+    pub(crate) fn take(&mut self, count: usize) -> Bytes {
+        match &mut self.bytes {
+            Store::Empty => {
+                assert_eq!(count, 0);
+                Bytes::new()
+            }
+            Store::Whole { bytes, .. } if count == bytes.len() => {
+                let whole = std::mem::take(bytes);
+                self.bytes = Store::Empty;
+                whole
+            }
+            Store::Whole { bytes, block } => {
+                if *block > SLICE_BLOCK_MAX && count < *block / SLICE_PART_MIN {
+                    let copy = Bytes::copy_from_slice(&bytes[..count]);
+                    bytes.advance(count);
+                    copy
+                } else {
+                    bytes.split_to(count)
+                }
+            }
+            Store::Grown(bytes) if count == bytes.len() => {
+                let whole = std::mem::take(bytes).freeze();
+                self.bytes = Store::Empty;
+                whole
+            }
+            Store::Grown(bytes) => {
+                if bytes.len() > SLICE_BLOCK_MAX && count < bytes.len() / SLICE_PART_MIN {
+                    let copy = Bytes::copy_from_slice(&bytes[..count]);
+                    bytes.advance(count);
+                    copy
+                } else {
+                    bytes.split_to(count).freeze()
+                }
+            }
+        }
+    }
+
+    /// A copy of the first `count` bytes, or of all if there are fewer; they stay.
+    pub(crate) fn copy(&self, count: usize) -> Bytes {
+        let bytes = self.as_slice();
+        Bytes::copy_from_slice(&bytes[..count.min(bytes.len())])
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        match self.bytes {
+            Store::Empty => Bytes::new(),
+            Store::Whole { bytes, .. } => bytes,
+            Store::Grown(bytes) => bytes.freeze(),
+        }
+    }
+
+    fn grown(&mut self, room: usize) -> &mut BytesMut {
+        if let Store::Whole { bytes, .. } = &self.bytes {
+            let mut grown = BytesMut::with_capacity(2 * bytes.len() + room);
+            grown.extend_from_slice(bytes);
+            self.bytes = Store::Grown(grown);
+        }
+        match &mut self.bytes {
+            Store::Grown(bytes) => bytes,
+            _ => unreachable!("not empty, and no longer whole"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Append(Vec<u8>),
+        Take(usize),
+        TakeAndGiveBack(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let bytes = proptest::collection::vec(any::<u8>(), 0..9000);
+        prop_oneof![
+            bytes.prop_map(Step::Append),
+            (0..10_000usize).prop_map(Step::Take),
+            (0..10_000usize).prop_map(Step::TakeAndGiveBack),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn is_a_queue_of_bytes(steps in proptest::collection::vec(step(), 0..30)) {
+            let (mut unread, mut model) = (Unread::default(), VecDeque::new());
+            for step in steps {
+                match step {
+                    Step::Append(bytes) => {
+                        model.extend(&bytes);
+                        unread.append(bytes.into());
+                    }
+                    Step::Take(count) => {
+                        let count = count.min(unread.len());
+                        prop_assert!(unread.take(count).iter().eq(&model.drain(..count).collect::<Vec<_>>()));
+                    }
+                    Step::TakeAndGiveBack(count) => {
+                        let taken = unread.take(count.min(unread.len()));
+                        unread.prepend(taken);
+                    }
+                }
+                prop_assert!(unread.as_slice().iter().eq(&model));
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_slice_does_not_pin_a_large_block() {
+        let mut unread = Unread::default();
+        let block = Bytes::from(vec![7; 64 << 10]);
+        let start = block.as_ptr();
+        unread.append(block);
+        assert_ne!(unread.take(64).as_ptr(), start, "copied");
+        assert_eq!(unread.take(32 << 10).as_ptr(), start.wrapping_add(64), "lent");
+    }
+}

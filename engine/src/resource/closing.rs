@@ -1,0 +1,247 @@
+//! How streams and listeners end: what was written goes out, what the driver holds comes back, and
+//! only then is the descriptor released. So no byte is counted that does not arrive, and no
+//! descriptor number is used again while the system still works for its old owner.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::fs::{SeekFrom, seek};
+
+use crate::{
+    callback::{Slot, boxed},
+    completion::ready::Ready,
+    core::{Core, Kind, Pending},
+    driver::{Driver, Operation, Role},
+    error::{Error, Result},
+    medium::Medium,
+    resource::{Phase, Resource, stream::Shutdown},
+    stream::Detached,
+    table::Id,
+};
+
+/// A close that has begun.
+pub(crate) struct Closing {
+    /// The operation that waits for it, if any still does.
+    operation: Id,
+    kind: Ending,
+    outcome: Result<()>,
+    /// What is unsent is dropped.
+    abort: bool,
+    /// The connection is reset.
+    reset: bool,
+    /// The driver has been told, and its last completion is to come.
+    submitted: bool,
+}
+
+/// What is left of a stream.
+pub(crate) enum Ending {
+    /// Nobody asked: the last clone was dropped, or the stream aborted.
+    Dropped,
+    Close(Slot<()>),
+    Detach(Slot<Detached>),
+}
+
+impl Closing {
+    pub(crate) const fn new(kind: Ending, operation: Id) -> Self {
+        Self { operation, kind, outcome: Ok(()), abort: false, reset: false, submitted: false }
+    }
+
+    /// Marks that the driver has been told to close.
+    pub(crate) const fn hand_down(&mut self) {
+        self.submitted = true;
+    }
+}
+
+impl Core {
+    /// Submits a close or a detach of a stream.
+    pub(crate) fn close_stream(
+        &mut self,
+        stream: Id,
+        kind: Ending,
+        timeout: Option<Duration>,
+    ) -> Option<Id> {
+        if self.stream(stream).is_none_or(|state| state.closing.is_some()) {
+            self.refuse_close(kind);
+            return None;
+        }
+        let id = self.insert(Pending::new(Kind::Close, stream, Id::NONE), timeout);
+        self.begin_closing(stream, Closing::new(kind, id));
+        Some(id)
+    }
+
+    fn refuse_close(&mut self, kind: Ending) {
+        match kind {
+            Ending::Dropped => {}
+            Ending::Close(slot) => self.fail(Id::NONE, slot, Error::Closed),
+            Ending::Detach(slot) => self.fail_boxed(Id::NONE, slot, Error::Closed),
+        }
+    }
+
+    /// Drops everything unsent and resets the connection.
+    pub(crate) fn abort(&mut self, stream: Id) {
+        let Some(state) = self.stream(stream) else { return };
+        if state.closing.is_none() {
+            self.begin_closing(stream, Closing::new(Ending::Dropped, Id::NONE));
+        }
+        let Some(state) = self.stream(stream) else { return };
+        if let Some(closing) = &mut state.closing {
+            (closing.abort, closing.reset) = (true, true);
+        }
+        self.go_on_closing(stream);
+    }
+
+    /// Closes a stream that nobody holds any more and nothing is pending on.
+    pub(crate) fn close_if_released(&mut self, stream: Id) {
+        let Some(state) = self.stream(stream) else { return };
+        if state.released
+            && state.closing.is_none()
+            && state.reads.is_empty()
+            && state.writes.is_empty()
+            && !state.scanning
+        {
+            self.begin_closing(stream, Closing::new(Ending::Dropped, Id::NONE));
+        }
+    }
+
+    fn begin_closing(&mut self, stream: Id, closing: Closing) {
+        let Some(state) = self.stream(stream) else { return };
+        state.closing = Some(Box::new(closing));
+        self.settle(stream);
+        self.fail_reads(stream, &Error::Closed);
+        self.feed(stream);
+        self.go_on_closing(stream);
+    }
+
+    /// Takes the next step of a close, if one has begun and is not waiting for something.
+    pub(crate) fn go_on_closing(&mut self, stream: Id) {
+        let Some(state) = self.stream(stream) else { return };
+        let Some(closing) = &mut state.closing else { return };
+        if closing.submitted {
+            return;
+        }
+        if closing.abort {
+            match state.sending {
+                Phase::Idle => self.fail_writes(stream, Error::Closed),
+                Phase::Running => {
+                    state.sending = Phase::Stopping;
+                    return self.driver.cancel(stream, Role::Send);
+                }
+                Phase::Stopping => return,
+            }
+        }
+        let Some(state) = self.stream(stream) else { return };
+        if !state.writes.is_empty()
+            || state.outgoing.len() > 0
+            || state.sending != Phase::Idle
+            || state.shutdown == Shutdown::Running
+        {
+            return;
+        }
+        match state.reception {
+            Phase::Idle => {}
+            Phase::Running => {
+                state.reception = Phase::Stopping;
+                return self.driver.cancel(stream, Role::Receive);
+            }
+            Phase::Stopping => return,
+        }
+        let Some(closing) = &mut state.closing else { return };
+        closing.submitted = true;
+        if closing.outcome.is_ok()
+            && !state.write_error_told
+            && let Some(error) = &state.write_error
+        {
+            closing.outcome = Err(error.clone());
+        }
+        if matches!(closing.kind, Ending::Detach(_)) {
+            return self.part(stream);
+        }
+        let reset = closing.reset;
+        let drain = !reset && state.medium == Medium::Socket { tcp: true } && state.end.is_none();
+        self.driver.submit(stream, Operation::Close { reset, drain });
+    }
+
+    /// Ends a close early: the rest is dropped when time is up, else it goes on with nobody waiting.
+    pub(crate) fn interrupt_close(&mut self, resource: Id, id: Id, cause: Error) {
+        let closing = match self.resources.get_mut(resource) {
+            Some(Resource::Stream(state)) => state.closing.as_mut(),
+            Some(Resource::Listener(state)) => state.closing.as_mut(),
+            None => None,
+        };
+        let Some(closing) = closing else { return };
+        if matches!(cause, Error::TimedOut) {
+            closing.outcome = Err(cause);
+            closing.abort = true;
+            return self.go_on_closing(resource);
+        }
+        closing.operation = Id::NONE;
+        let kind = std::mem::replace(&mut closing.kind, Ending::Dropped);
+        self.remove(id);
+        match kind {
+            Ending::Dropped => {}
+            Ending::Close(slot) => self.fail(Id::NONE, slot, cause),
+            Ending::Detach(slot) => self.fail_boxed(Id::NONE, slot, cause),
+        }
+    }
+
+    /// Hands a stream's descriptor and unread bytes to the user.
+    fn part(&mut self, stream: Id) {
+        let Some(descriptor) = self.driver.detach(stream) else { return };
+        let Some(Resource::Stream(state)) = self.forget(stream) else { return };
+        let Some(closing) = state.closing else { return };
+        let Ending::Detach(slot) = closing.kind else { return };
+        self.remove(closing.operation);
+        let mut unread = state.unread.into_bytes();
+        if state.medium.is_file() {
+            // The system's cursor takes over from the engine's.
+            let cursor = state.cursor - unread.len() as u64;
+            let _ = seek(&*descriptor, SeekFrom::Start(cursor));
+            unread = Bytes::new();
+        }
+        let outcome = closing.outcome.and_then(|()| {
+            let fd = descriptor.into_owned().map_err(|cause| Error::io("detach", cause))?;
+            Ok(Detached { fd, unread })
+        });
+        self.ready.push_back(boxed(slot.deliver(outcome)));
+    }
+
+    /// The driver has released a descriptor.
+    pub(crate) fn was_closed(&mut self, resource: Id) {
+        match self.resources.get(resource) {
+            Some(Resource::Stream(state)) if state.shutdown == Shutdown::Running => {
+                return self.was_shut_down(resource, Ok(()));
+            }
+            Some(Resource::Stream(state)) if state.closing.is_none() => return,
+            Some(_) => {}
+            None => return,
+        }
+        let closing = match self.forget(resource) {
+            Some(Resource::Stream(state)) => state.closing,
+            Some(Resource::Listener(state)) => state.closing,
+            None => None,
+        };
+        self.wake_resting_listeners();
+        let Some(closing) = closing else { return };
+        if let Ending::Close(slot) = closing.kind {
+            self.remove(closing.operation);
+            let ready = Ready::Unit(slot.deliver(closing.outcome));
+            self.ready.push_back(ready);
+        }
+    }
+
+    /// Takes a resource out of the table and the counts.
+    fn forget(&mut self, resource: Id) -> Option<Resource> {
+        let removed = self.resources.remove(resource)?;
+        if let Resource::Stream(state) = &removed
+            && state.unsettled
+        {
+            self.unsettled -= 1;
+        }
+        if let Resource::Listener(state) = &removed
+            && state.closing.is_some()
+        {
+            self.unsettled -= 1;
+        }
+        Some(removed)
+    }
+}

@@ -1,0 +1,334 @@
+//! How connections are accepted: the accepting brings connections, accepts take them in order, and
+//! one that nobody took waits at the front.
+
+use std::{
+    collections::VecDeque,
+    io,
+    os::fd::OwnedFd,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use rustix::io::Errno;
+
+use crate::{
+    callback::{Origin, Slot},
+    completion::ready::Ready,
+    core::{Core, Kind, Pending},
+    descriptor::Descriptor,
+    driver::{Driver, Operation, Role},
+    error::Error,
+    listener::{Listener, ListenerInner},
+    medium::Medium,
+    operation::queue::Queue,
+    resource::{
+        Phase, Resource,
+        chain::Product,
+        closing::{Closing, Ending},
+    },
+    stream::Stream,
+    table::{Id, Table},
+    timer::{Target, TimerNumber},
+};
+
+/// One listener.
+pub(crate) struct ListenerState {
+    clones: Weak<ListenerInner>,
+    /// Its connections are TCP.
+    tcp: bool,
+    /// Accepts without an outcome, in order.
+    accepts: Queue,
+    /// Connections that nobody has taken, in order.
+    untaken: VecDeque<Stream>,
+    /// How many of those are taken from the system.
+    limit: usize,
+    accepting: Phase,
+    /// When it tries again, having found no descriptor left; or nought.
+    pub(crate) timer: TimerNumber,
+    rest: Duration,
+    pub(crate) closing: Option<Box<Closing>>,
+    released: bool,
+}
+
+const REST_MIN: Duration = Duration::from_millis(10);
+const REST_MAX: Duration = Duration::from_secs(1);
+
+impl Core {
+    /// Takes in a listener.
+    pub(crate) fn adopt_listener(&mut self, listener: &Listener) {
+        let state = ListenerState {
+            clones: listener.downgrade(),
+            tcp: listener.is_tcp(),
+            accepts: Queue::EMPTY,
+            untaken: VecDeque::new(),
+            limit: self.limits.accepted.max(1),
+            accepting: Phase::Idle,
+            timer: 0,
+            rest: REST_MIN,
+            closing: None,
+            released: false,
+        };
+        let id = self.resources.insert(Resource::Listener(Box::new(state)));
+        self.listeners.push(id);
+        self.driver.attach(id, Arc::clone(listener.descriptor()), Medium::Listener);
+        listener.set_id(id);
+    }
+
+    pub(crate) fn id_of_listener(&mut self, listener: &Listener) -> Id {
+        listener.id().unwrap_or_else(|| {
+            self.take_messages();
+            listener.id().unwrap_or(Id::NONE)
+        })
+    }
+
+    fn listener(&mut self, id: Id) -> Option<&mut ListenerState> {
+        match self.resources.get_mut(id) {
+            Some(Resource::Listener(state)) => Some(state),
+            _ => None,
+        }
+    }
+
+    fn listener_and_pending(
+        &mut self,
+        id: Id,
+    ) -> Option<(&mut ListenerState, &mut Table<Pending>)> {
+        match self.resources.get_mut(id) {
+            Some(Resource::Listener(state)) => Some((state, &mut self.pending)),
+            _ => None,
+        }
+    }
+
+    /// Submits an accept.
+    pub(crate) fn accept(
+        &mut self,
+        listener: Id,
+        slot: Slot<Stream>,
+        timeout: Option<Duration>,
+        chain: Id,
+    ) -> Option<Id> {
+        let Some(state) = self.listener(listener).filter(|state| state.closing.is_none()) else {
+            self.fail(chain, slot, Error::Closed);
+            return None;
+        };
+        if state.accepts.is_empty()
+            && let Some(connection) = state.untaken.pop_front()
+        {
+            self.hand_over(listener, chain, slot, connection);
+            return None;
+        }
+        let id = self.insert(Pending::new(Kind::Accept(slot), listener, chain), timeout);
+        let (state, pending) = self.listener_and_pending(listener)?;
+        state.accepts.push_back(pending, id);
+        self.steer_accepting(listener);
+        Some(id)
+    }
+
+    /// Gives a connection to whom waited for it.
+    fn hand_over(&mut self, listener: Id, chain: Id, slot: Slot<Stream>, connection: Stream) {
+        let origin = || match self.listener(listener).and_then(|state| state.clones.upgrade()) {
+            Some(inner) => {
+                Origin::Untaken { listener: Listener::from(inner), connection: connection.clone() }
+            }
+            None => Origin::Nowhere,
+        };
+        let delivery = slot.deliver_from(Ok(connection.clone()), origin);
+        self.tell(chain, || Ok(Product::Stream(connection)), Ready::Stream(delivery));
+    }
+
+    /// Starts or stops the accepting, as accepts and the limit demand.
+    fn steer_accepting(&mut self, listener: Id) {
+        let Some(state) = self.listener(listener) else { return };
+        let waiting = !state.accepts.is_empty();
+        match state.accepting {
+            Phase::Idle if waiting && state.timer == 0 && state.closing.is_none() => {
+                state.accepting = Phase::Running;
+                self.driver.submit(listener, Operation::Accept);
+            }
+            Phase::Running if !waiting && state.untaken.len() >= state.limit => {
+                state.accepting = Phase::Stopping;
+                self.driver.cancel(listener, Role::Accept);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn accepted(&mut self, listener: Id, connection: OwnedFd) {
+        let Some(state) = self.listener(listener).filter(|state| state.closing.is_none()) else {
+            // Dropping it closes it.
+            return;
+        };
+        state.rest = REST_MIN;
+        let medium = Medium::Socket { tcp: state.tcp };
+        let connection = self.make_stream(Descriptor::new(connection), medium);
+        if let Some(state) = self.listener(listener) {
+            state.untaken.push_back(connection);
+        }
+        self.serve_accepts(listener);
+    }
+
+    fn serve_accepts(&mut self, listener: Id) {
+        while let Some(state) = self.listener(listener)
+            && let Some(head) = state.accepts.head()
+            && let Some(connection) = state.untaken.pop_front()
+            && let Some((slot, chain)) = self.unqueue_accept(listener, head)
+        {
+            self.hand_over(listener, chain, slot, connection);
+        }
+        self.steer_accepting(listener);
+        self.close_listener_if_released(listener);
+    }
+
+    pub(crate) fn accept_ended(&mut self, listener: Id, error: Option<io::Error>) {
+        let Some(state) = self.listener(listener) else { return };
+        state.accepting = Phase::Idle;
+        if state.closing.is_some() {
+            return self.go_on_closing_listener(listener);
+        }
+        match error {
+            None => self.steer_accepting(listener),
+            // Another connection ends or another accept is cancelled, and there is room again.
+            Some(error) if is_shortage(&error) => {
+                let rest = state.rest;
+                state.rest = (rest * 2).min(REST_MAX);
+                let timer = self.arm_target(rest, Target::Listener(listener));
+                if let Some(state) = self.listener(listener) {
+                    state.timer = timer;
+                }
+            }
+            Some(error) => self.fail_accepts(listener, &Error::io("accept", error)),
+        }
+    }
+
+    /// A listener that found no descriptor left tries again.
+    pub(crate) fn retry_accepting(&mut self, listener: Id) {
+        self.steer_accepting(listener);
+    }
+
+    /// A descriptor was released: whoever waited for one tries again.
+    pub(crate) fn wake_resting_listeners(&mut self) {
+        if self.timers.is_empty() {
+            return;
+        }
+        for id in self.listeners.clone() {
+            if let Some(state) = self.listener(id)
+                && state.timer != 0
+            {
+                state.timer = 0;
+                self.timers.disarm();
+                self.steer_accepting(id);
+            }
+        }
+    }
+
+    pub(crate) fn interrupt_accept(&mut self, listener: Id, id: Id, cause: Error) {
+        if let Some((slot, chain)) = self.unqueue_accept(listener, id) {
+            self.fail(chain, slot, cause);
+        }
+        self.close_listener_if_released(listener);
+    }
+
+    fn fail_accepts(&mut self, listener: Id, error: &Error) {
+        while let Some(head) = self.listener(listener).and_then(|state| state.accepts.head()) {
+            if let Some((slot, chain)) = self.unqueue_accept(listener, head) {
+                self.fail(chain, slot, error.clone());
+            }
+        }
+        self.close_listener_if_released(listener);
+    }
+
+    fn unqueue_accept(&mut self, listener: Id, id: Id) -> Option<(Slot<Stream>, Id)> {
+        if let Some((state, pending)) = self.listener_and_pending(listener) {
+            state.accepts.remove(pending, id);
+        }
+        match self.remove(id)? {
+            Pending { kind: Kind::Accept(slot), chain, .. } => Some((slot, chain)),
+            _ => unreachable!("only accepts are queued as accepts"),
+        }
+    }
+
+    /// Puts a connection back in front that a claim was not taken on.
+    pub(crate) fn give_back_connection(&mut self, listener: &Listener, connection: Stream) {
+        let id = self.id_of_listener(listener);
+        match self.listener(id) {
+            Some(state) if state.closing.is_none() => {
+                state.untaken.push_front(connection);
+                self.serve_accepts(id);
+            }
+            // The listener is gone: dropping the last clone closes the connection.
+            _ => self.discarded.push(connection),
+        }
+    }
+
+    // Closing
+
+    pub(crate) fn release_listener(&mut self, listener: Id) {
+        if let Some(state) = self.listener(listener) {
+            state.released = true;
+            self.close_listener_if_released(listener);
+        }
+    }
+
+    fn close_listener_if_released(&mut self, listener: Id) {
+        if let Some(state) = self.listener(listener)
+            && state.released
+            && state.closing.is_none()
+            && state.accepts.is_empty()
+        {
+            self.begin_closing_listener(listener, Closing::new(Ending::Dropped, Id::NONE));
+        }
+    }
+
+    /// Submits a close of a listener.
+    pub(crate) fn close_listener(
+        &mut self,
+        listener: Id,
+        slot: Slot<()>,
+        timeout: Option<Duration>,
+    ) -> Option<Id> {
+        if self.listener(listener).is_none_or(|state| state.closing.is_some()) {
+            self.fail(Id::NONE, slot, Error::Closed);
+            return None;
+        }
+        let id = self.insert(Pending::new(Kind::Close, listener, Id::NONE), timeout);
+        self.begin_closing_listener(listener, Closing::new(Ending::Close(slot), id));
+        Some(id)
+    }
+
+    fn begin_closing_listener(&mut self, listener: Id, closing: Closing) {
+        self.unsettled += 1;
+        let Some(state) = self.listener(listener) else { return };
+        state.closing = Some(Box::new(closing));
+        let untaken = std::mem::take(&mut state.untaken);
+        self.discarded.extend(untaken);
+        self.fail_accepts(listener, &Error::Closed);
+        self.go_on_closing_listener(listener);
+    }
+
+    fn go_on_closing_listener(&mut self, listener: Id) {
+        let Some(state) = self.listener(listener) else { return };
+        if state.timer != 0 {
+            state.timer = 0;
+            self.timers.disarm();
+        }
+        let Some(state) = self.listener(listener) else { return };
+        match state.accepting {
+            Phase::Idle => {
+                self.listeners.retain(|&id| id != listener);
+                self.driver.submit(listener, Operation::Close { reset: false, drain: false });
+            }
+            Phase::Running => {
+                state.accepting = Phase::Stopping;
+                self.driver.cancel(listener, Role::Accept);
+            }
+            Phase::Stopping => {}
+        }
+    }
+}
+
+/// Whether an error says that descriptors or memory have run out, which passes.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}

@@ -1,0 +1,572 @@
+//! How streams are read: receptions bring bytes, reads take them in order.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use crate::{
+    callback::{Origin, Slot},
+    completion::ready::Ready,
+    core::{Core, Kind, Pending},
+    driver::{Driver, Ended, Operation, Role},
+    error::{Error, Result},
+    matcher::{Chunk, Exact, Line, Matcher, Scan},
+    operation::unread::Unread,
+    resource::{
+        Phase,
+        chain::Product,
+        stream::{End, StreamState},
+    },
+    stream::{Stream, StreamInner},
+    table::Id,
+};
+
+/// A read without an outcome.
+pub(crate) struct Read {
+    /// The most it may take.
+    pub(crate) limit: usize,
+    pub(crate) form: Form,
+}
+
+/// The frequent reads in place, the others in a box.
+pub(crate) enum Form {
+    Chunk(Waiting<Chunk>),
+    Exact(Waiting<Exact>),
+    Line(Waiting<Line>),
+    /// Looks at this many bytes and leaves them.
+    Peek(usize, Slot<Bytes>),
+    /// One of the engine's own matchers.
+    Other(Box<dyn AnyRead>),
+    /// A user's matcher, which must not run while anything is borrowed.
+    User(User),
+}
+
+/// A user's matcher.
+pub(crate) struct User {
+    /// Taken out while it runs.
+    read: Option<Box<dyn AnyRead>>,
+    /// The bytes in front have changed since it looked.
+    restart: bool,
+}
+
+/// A matcher and whom to tell.
+pub(crate) struct Waiting<M: Matcher> {
+    pub(crate) matcher: M,
+    pub(crate) slot: Slot<M::Output>,
+}
+
+/// A read with any matcher.
+pub(crate) trait AnyRead: Send {
+    fn scan(&mut self, unread: &[u8], ended: bool) -> Scan;
+    fn restart(&mut self);
+    fn lookahead(&self) -> usize;
+    /// Makes the outcome from the bytes of a match and keeps it. Returns its error, if it is one.
+    fn conclude(&mut self, taken: Bytes) -> Option<Error>;
+    /// Pairs the outcome kept by `conclude` with whom to tell.
+    fn finish(self: Box<Self>, origin: &mut dyn FnMut() -> Origin) -> Ready;
+    fn fail(self: Box<Self>, error: Error) -> Ready;
+}
+
+struct Boxed<M: Matcher> {
+    matcher: M,
+    slot: Slot<M::Output>,
+    outcome: Option<Result<M::Output>>,
+}
+
+impl<M: Matcher> AnyRead for Boxed<M> {
+    fn scan(&mut self, unread: &[u8], ended: bool) -> Scan {
+        self.matcher.scan(unread, ended)
+    }
+
+    fn restart(&mut self) {
+        self.matcher.restart();
+    }
+
+    fn lookahead(&self) -> usize {
+        self.matcher.lookahead()
+    }
+
+    fn conclude(&mut self, taken: Bytes) -> Option<Error> {
+        let outcome = self.matcher.output(taken);
+        let error = outcome.as_ref().err().cloned();
+        self.outcome = Some(outcome);
+        error
+    }
+
+    fn finish(self: Box<Self>, origin: &mut dyn FnMut() -> Origin) -> Ready {
+        let Self { matcher, slot, outcome } = *self;
+        let delivery = slot.deliver_from(outcome.unwrap_or(Err(Error::Panicked)), origin);
+        // The matcher may be the user's, so it is dropped with the callback and not here.
+        Ready::Boxed(Box::new(move |local| {
+            drop(matcher);
+            delivery.run(local);
+        }))
+    }
+
+    fn fail(mut self: Box<Self>, error: Error) -> Ready {
+        self.outcome = Some(Err(error));
+        self.finish(&mut || Origin::Nowhere)
+    }
+}
+
+impl Form {
+    fn scan(&mut self, unread: &[u8], ended: bool) -> Scan {
+        match self {
+            Self::Chunk(read) => read.matcher.scan(unread, ended),
+            Self::Exact(read) => read.matcher.scan(unread, ended),
+            Self::Line(read) => read.matcher.scan(unread, ended),
+            Self::Peek(..) if unread.is_empty() => Scan::NeedMore,
+            Self::Peek(..) => Scan::Found { end: 0 },
+            Self::Other(read) => read.scan(unread, ended),
+            Self::User(_) => unreachable!("runs only when nothing is borrowed"),
+        }
+    }
+
+    fn lookahead(&self) -> usize {
+        match self {
+            Self::Chunk(_) | Self::Exact(_) | Self::Line(_) | Self::Peek(..) => 0,
+            Self::Other(read) => read.lookahead(),
+            Self::User(user) => user.read.as_ref().map_or(0, |read| read.lookahead()),
+        }
+    }
+
+    fn restart(&mut self) {
+        match self {
+            Self::Chunk(read) => read.matcher.restart(),
+            Self::Exact(read) => read.matcher.restart(),
+            Self::Line(read) => read.matcher.restart(),
+            Self::Peek(..) => {}
+            Self::Other(read) => read.restart(),
+            Self::User(user) => user.restart = true,
+        }
+    }
+
+    const fn is_user(&self) -> bool {
+        matches!(self, Self::User(_))
+    }
+
+    fn fail(self, error: Error) -> Ready {
+        match self {
+            Self::Chunk(Waiting { slot, .. })
+            | Self::Exact(Waiting { slot, .. })
+            | Self::Line(Waiting { slot, .. })
+            | Self::Peek(_, slot) => Ready::Bytes(slot.deliver(Err(error))),
+            Self::Other(read) | Self::User(User { read: Some(read), .. }) => read.fail(error),
+            // It is running, and is told when it comes back.
+            Self::User(User { read: None, .. }) => Ready::Boxed(Box::new(|_| ())),
+        }
+    }
+}
+
+/// What the bytes mean for the read at the head.
+enum Verdict {
+    Wait,
+    Take(usize),
+    Fail(Error),
+}
+
+impl Read {
+    fn judge(&mut self, unread: &[u8], end: Option<&End>) -> Verdict {
+        let scan = self.form.scan(unread, has_ended(end));
+        let lookahead = self.form.lookahead();
+        verdict(scan, unread.len(), end, self.limit, lookahead)
+    }
+}
+
+/// Whether the end is one that a pattern can match at; a failure is not.
+const fn has_ended(end: Option<&End>) -> bool {
+    matches!(end, Some(End::EndOfStream))
+}
+
+/// Applies the limit and the end of the stream to what the matcher said.
+fn verdict(
+    scan: Scan,
+    unread: usize,
+    end: Option<&End>,
+    limit: usize,
+    lookahead: usize,
+) -> Verdict {
+    match (scan, end) {
+        (Scan::Found { end }, _) if end > limit => Verdict::Fail(Error::TooLong { limit }),
+        (Scan::Found { end }, _) => Verdict::Take(end),
+        (Scan::NeedMore, _) if unread >= limit.saturating_add(lookahead) => {
+            Verdict::Fail(Error::TooLong { limit })
+        }
+        (Scan::NeedMore, Some(end)) => Verdict::Fail(end.error()),
+        (Scan::NeedMore, None) => Verdict::Wait,
+    }
+}
+
+impl StreamState {
+    /// Takes the bytes of a match and makes the outcome. An error leaves the bytes unread.
+    fn take(&mut self, form: Form, end: usize) -> (Ready, Option<Error>) {
+        let (slot, taken) = match form {
+            Form::Peek(size, slot) => {
+                let copy = self.unread.copy(size);
+                return (Ready::Bytes(slot.deliver(Ok(copy))), None);
+            }
+            Form::Other(mut read) => {
+                let taken = self.unread.take(end);
+                let error = read.conclude(taken.clone());
+                if error.is_some() {
+                    self.unread.prepend(taken);
+                    return (read.finish(&mut || Origin::Nowhere), error);
+                }
+                return (read.finish(&mut || origin(&self.clones, &taken)), None);
+            }
+            Form::User(_) => unreachable!("concludes where nothing is borrowed"),
+            Form::Line(Waiting { mut matcher, slot }) => {
+                let taken = self.unread.take(end);
+                if !slot.is_claim() {
+                    let line = matcher.output(taken);
+                    return (Ready::Bytes(slot.deliver(line)), None);
+                }
+                let raw = taken.clone();
+                let line = matcher.output(taken);
+                let delivery = slot.deliver_from(line, || origin(&self.clones, &raw));
+                return (Ready::Bytes(delivery), None);
+            }
+            Form::Chunk(Waiting { slot, .. }) | Form::Exact(Waiting { slot, .. }) => {
+                (slot, self.unread.take(end))
+            }
+        };
+        let raw = if slot.is_claim() { taken.clone() } else { Bytes::new() };
+        (Ready::Bytes(slot.deliver_from(Ok(taken), || origin(&self.clones, &raw))), None)
+    }
+}
+
+/// Where the bytes of a read go back to.
+fn origin(clones: &Weak<StreamInner>, raw: &Bytes) -> Origin {
+    match clones.upgrade() {
+        Some(inner) => Origin::Unread { stream: Stream::from(inner), raw: raw.clone() },
+        // Nobody is left who could read the bytes again.
+        None => Origin::Nowhere,
+    }
+}
+
+impl Core {
+    /// Submits a read.
+    pub(crate) fn read(
+        &mut self,
+        stream: Id,
+        mut read: Read,
+        timeout: Option<Duration>,
+        chain: Id,
+    ) -> Option<Id> {
+        let Some(state) = self.stream(stream) else {
+            self.tell(chain, || Err(Error::Closed), read.form.fail(Error::Closed));
+            return None;
+        };
+        if state.closing.is_some() {
+            self.tell(chain, || Err(Error::Closed), read.form.fail(Error::Closed));
+            return None;
+        }
+        // What has arrived already is taken without a place in the table.
+        if state.reads.is_empty()
+            && !read.form.is_user()
+            && !state.medium.is_file()
+            && !(state.unread.is_empty() && state.end.is_none())
+        {
+            match read.judge(state.unread.as_slice(), state.end.as_ref()) {
+                Verdict::Wait => {}
+                Verdict::Take(end) => {
+                    let (ready, error) = state.take(read.form, end);
+                    self.tell(chain, || error.map_or(Ok(Product::None), Err), ready);
+                    return None;
+                }
+                Verdict::Fail(error) => {
+                    let ready = read.form.fail(error.clone());
+                    self.tell(chain, || Err(error), ready);
+                    return None;
+                }
+            }
+        }
+        let mut pending = Pending::new(Kind::Read(read), stream, chain);
+        if state.medium.is_file() {
+            self.submissions += 1;
+            pending.number = self.submissions;
+        }
+        let id = self.insert(pending, timeout);
+        if let Some((state, pending)) = self.stream_and_pending(stream) {
+            state.reads.push_back(pending, id);
+        }
+        self.serve_reads(stream);
+        Some(id)
+    }
+
+    /// Gives the reads at the head what they wait for, as long as it is there; then receives more
+    /// or stops receiving, as is needed.
+    pub(crate) fn serve_reads(&mut self, stream: Id) {
+        loop {
+            let Some(state) = self.stream(stream) else { return };
+            let Some(head) = state.reads.head() else { break };
+            if state.scanning || self.is_gated(stream, head) {
+                return;
+            }
+            let Some((state, pending)) = self.stream_and_pending(stream) else { return };
+            let Some(Pending { kind: Kind::Read(read), .. }) = pending.get_mut(head) else {
+                unreachable!("only reads are queued as reads");
+            };
+            if read.form.is_user() {
+                if !state.unread.is_empty() || state.end.is_some() {
+                    state.scanning = true;
+                    self.ready.push_back(Ready::Scan(stream));
+                    return;
+                }
+                break;
+            }
+            if state.unread.is_empty() && state.end.is_none() {
+                break;
+            }
+            match read.judge(state.unread.as_slice(), state.end.as_ref()) {
+                Verdict::Wait => break,
+                verdict => self.end_read(stream, head, verdict),
+            }
+        }
+        self.steer_reception(stream);
+    }
+
+    /// Ends the read at the head.
+    fn end_read(&mut self, stream: Id, id: Id, verdict: Verdict) {
+        let Some((form, chain)) = self.unqueue_read(stream, id) else { return };
+        let Some(state) = self.stream(stream) else { return };
+        match verdict {
+            Verdict::Wait => unreachable!("the caller goes on waiting"),
+            Verdict::Take(end) => {
+                let (ready, error) = state.take(form, end);
+                self.tell(chain, || error.map_or(Ok(Product::None), Err), ready);
+            }
+            Verdict::Fail(error) => {
+                let ready = form.fail(error.clone());
+                self.tell(chain, || Err(error), ready);
+            }
+        }
+    }
+
+    /// Takes a read out of its queue and the table.
+    fn unqueue_read(&mut self, stream: Id, id: Id) -> Option<(Form, Id)> {
+        if let Some((state, pending)) = self.stream_and_pending(stream) {
+            state.reads.remove(pending, id);
+        }
+        match self.remove(id)? {
+            Pending { kind: Kind::Read(read), chain, .. } => Some((read.form, chain)),
+            _ => unreachable!("only reads are queued as reads"),
+        }
+    }
+
+    /// Ends a read early; the bytes stay.
+    pub(crate) fn interrupt_read(&mut self, stream: Id, id: Id, cause: Error) {
+        let Some((form, chain)) = self.unqueue_read(stream, id) else { return };
+        self.tell(chain, || Err(cause.clone()), form.fail(cause.clone()));
+        self.serve_reads(stream);
+        self.feed(stream);
+        self.close_if_released(stream);
+    }
+
+    /// Fails all reads of a stream.
+    pub(crate) fn fail_reads(&mut self, stream: Id, error: &Error) {
+        while let Some(head) = self.stream(stream).and_then(|state| state.reads.head()) {
+            if let Some((form, chain)) = self.unqueue_read(stream, head) {
+                self.tell(chain, || Err(error.clone()), form.fail(error.clone()));
+            }
+        }
+    }
+
+    /// Starts or stops the reception, as reads and limits demand.
+    fn steer_reception(&mut self, stream: Id) {
+        let Some(state) = self.stream(stream) else { return };
+        if state.end.is_some() || state.closing.is_some() || state.attempt_of != Id::NONE {
+            return;
+        }
+        match (state.reads.is_empty(), state.reception) {
+            (false, Phase::Idle) => {
+                state.reception = Phase::Running;
+                let offset = state.cursor;
+                self.driver.submit(stream, Operation::Receive { offset });
+            }
+            (true, Phase::Running) if state.unread.len() >= state.limits.unread => {
+                state.reception = Phase::Stopping;
+                self.driver.cancel(stream, Role::Receive);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn received(&mut self, stream: Id, bytes: Bytes) {
+        let Some(state) = self.stream(stream) else { return };
+        if state.medium.is_file() {
+            state.cursor += bytes.len() as u64;
+        }
+        state.unread.append(bytes);
+        self.serve_reads(stream);
+        self.close_if_released(stream);
+    }
+
+    pub(crate) fn receive_ended(&mut self, stream: Id, ended: Ended) {
+        let Some(state) = self.stream(stream) else { return };
+        state.reception = Phase::Idle;
+        match ended {
+            Ended::Stopped => {}
+            Ended::EndOfStream => state.end = Some(End::EndOfStream),
+            Ended::Failed(cause) => state.end = Some(End::Failed(Arc::new(cause))),
+        }
+        self.serve_reads(stream);
+        self.feed(stream);
+        self.go_on_closing(stream);
+        self.close_if_released(stream);
+    }
+
+    /// Puts bytes back in front that a claim was not taken on.
+    pub(crate) fn give_back(&mut self, stream: &Stream, raw: Bytes) {
+        let id = self.id_of(stream);
+        self.with_unread(id, |unread| unread.prepend(raw));
+    }
+
+    /// Takes unread bytes that somebody has seen by `peek`.
+    pub(crate) fn consume(&mut self, stream: Id, count: usize) {
+        let mut taken = Bytes::new();
+        self.with_unread(stream, |unread| taken = unread.take(count.min(unread.len())));
+        self.trash.push(taken);
+    }
+
+    /// Changes the unread bytes in front, so that waiting reads look at them anew.
+    fn with_unread(&mut self, stream: Id, change: impl FnOnce(&mut Unread)) {
+        let Some((state, pending)) = self.stream_and_pending(stream) else { return };
+        change(&mut state.unread);
+        if let Some(head) = state.reads.head()
+            && let Some(Pending { kind: Kind::Read(read), .. }) = pending.get_mut(head)
+        {
+            read.form.restart();
+        }
+        self.serve_reads(stream);
+    }
+
+    /// Takes out what a user's matcher at the head needs to look at the unread bytes.
+    pub(crate) fn begin_scan(&mut self, stream: Id) -> Option<UserScan> {
+        let (state, pending) = self.stream_and_pending(stream)?;
+        state.scanning = false;
+        let id = state.reads.head()?;
+        let Some(Pending { kind: Kind::Read(read), .. }) = pending.get_mut(id) else {
+            unreachable!("only reads are queued as reads");
+        };
+        let Form::User(user) = &mut read.form else {
+            // The user's read has gone, and another took its place.
+            self.serve_reads(stream);
+            return None;
+        };
+        state.scanning = true;
+        Some(UserScan {
+            stream,
+            id,
+            read: user.read.take(),
+            restart: std::mem::take(&mut user.restart),
+            unread: std::mem::take(&mut state.unread),
+            end: state.end.clone(),
+            limit: read.limit,
+            clones: state.clones.clone(),
+            outcome: None,
+        })
+    }
+
+    /// Puts everything back, and ends the read if its matcher came to an outcome or panicked.
+    pub(crate) fn end_scan(&mut self, done: UserScan, panicked: bool) {
+        let UserScan { stream, id, read, unread, outcome, .. } = done;
+        if let Some(state) = self.stream(stream) {
+            state.scanning = false;
+            // What came meanwhile was given back in front.
+            let front = std::mem::replace(&mut state.unread, unread);
+            if !front.is_empty() {
+                state.unread.prepend(front.into_bytes());
+            }
+        }
+        let outcome = match (outcome, read) {
+            (Some(outcome), _) => Some(outcome),
+            (None, Some(read)) if panicked => {
+                Some((read.fail(Error::Panicked), Some(Error::Panicked)))
+            }
+            (None, Some(read)) => match self.pending.get_mut(id) {
+                Some(Pending { kind: Kind::Read(Read { form: Form::User(user), .. }), .. }) => {
+                    user.read = Some(read);
+                    None
+                }
+                // It was ended while it ran.
+                _ => return self.ready.push_back(read.fail(Error::Cancelled)),
+            },
+            (None, None) => None,
+        };
+        match outcome {
+            None => self.steer_reception(stream),
+            Some((ready, error)) => {
+                let chain = self.unqueue_read(stream, id).map_or(Id::NONE, |(_, chain)| chain);
+                self.tell(chain, || error.map_or(Ok(Product::None), Err), ready);
+                self.serve_reads(stream);
+                self.close_if_released(stream);
+            }
+        }
+    }
+}
+
+/// A user's matcher and the bytes it looks at, while nothing is borrowed.
+pub(crate) struct UserScan {
+    stream: Id,
+    id: Id,
+    read: Option<Box<dyn AnyRead>>,
+    restart: bool,
+    unread: Unread,
+    end: Option<End>,
+    limit: usize,
+    clones: Weak<StreamInner>,
+    outcome: Option<(Ready, Option<Error>)>,
+}
+
+impl UserScan {
+    /// Runs the matcher, which may panic and leave everything to be put back.
+    pub(crate) fn run(&mut self) {
+        let Some(read) = &mut self.read else { return };
+        if self.restart {
+            read.restart();
+        }
+        let unread = self.unread.as_slice();
+        let scan = read.scan(unread, has_ended(self.end.as_ref()));
+        let lookahead = read.lookahead();
+        let verdict = match scan {
+            Scan::Found { end } if end > unread.len() => Verdict::Fail(Error::invalid(
+                "the matcher found an end beyond the bytes it was shown",
+            )),
+            scan => verdict(scan, unread.len(), self.end.as_ref(), self.limit, lookahead),
+        };
+        let error = match verdict {
+            Verdict::Wait => return,
+            Verdict::Fail(error) => Some(error),
+            Verdict::Take(end) => {
+                let taken = Bytes::copy_from_slice(&unread[..end]);
+                let error = read.conclude(taken.clone());
+                if error.is_none() {
+                    drop(self.unread.take(end));
+                    let Some(read) = self.read.take() else { return };
+                    let ready = read.finish(&mut || origin(&self.clones, &taken));
+                    self.outcome = Some((ready, None));
+                    return;
+                }
+                error
+            }
+        };
+        if let (Some(read), Some(error)) = (self.read.take(), error) {
+            self.outcome = Some((read.fail(error.clone()), Some(error)));
+        }
+    }
+}
+
+/// A read with one of the engine's own matchers that is not frequent.
+pub(crate) fn other<M: Matcher>(matcher: M, slot: Slot<M::Output>) -> Form {
+    Form::Other(Box::new(Boxed { matcher, slot, outcome: None }))
+}
+
+/// A read with a user's matcher.
+pub(crate) fn user<M: Matcher>(matcher: M, slot: Slot<M::Output>) -> Form {
+    let read = Box::new(Boxed { matcher, slot, outcome: None });
+    Form::User(User { read: Some(read), restart: true })
+}

@@ -1,0 +1,205 @@
+//! [`StreamState`]: one stream as the engine keeps it.
+
+use std::{
+    io,
+    sync::{Arc, Weak},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    core::Core,
+    descriptor::Descriptor,
+    driver::Driver,
+    error::Error,
+    limits::Limits,
+    medium::Medium,
+    operation::{outgoing::Outgoing, queue::Queue, unread::Unread},
+    resource::{Phase, Resource, closing::Closing},
+    stream::{LineEnd, Stream, StreamInner},
+    table::Id,
+};
+
+/// One stream. What is read and what is written are independent, but for a file.
+pub(crate) struct StreamState {
+    /// The user's clones, to make one more for a claim.
+    pub(crate) clones: Weak<StreamInner>,
+    pub(crate) medium: Medium,
+    pub(crate) limits: Limits,
+    pub(crate) line_end: LineEnd,
+
+    pub(crate) unread: Unread,
+    /// What comes after the unread bytes, once it is known.
+    pub(crate) end: Option<End>,
+    pub(crate) reception: Phase,
+    /// Reads without an outcome, in order.
+    pub(crate) reads: Queue,
+    /// The head of the reads is a user's matcher, and is queued to look at the bytes.
+    pub(crate) scanning: bool,
+
+    pub(crate) outgoing: Outgoing,
+    pub(crate) sending: Phase,
+    /// Of the outgoing bytes, those of writes that have succeeded. The rest, behind them, are of
+    /// the write at the head of `writes`.
+    pub(crate) committed: usize,
+    /// Writes, flushes and a shutdown without an outcome, in order.
+    pub(crate) writes: Queue,
+    /// How many bytes of those are not among the outgoing ones yet.
+    pub(crate) queued: usize,
+    /// What every later write hears.
+    pub(crate) write_error: Option<Error>,
+    /// Somebody has heard it, so a close need not tell it.
+    pub(crate) write_error_told: bool,
+    /// The rest of a cut write.
+    pub(crate) cut: Option<Bytes>,
+    /// The write at the head is to end for this cause once the send in flight has come back.
+    pub(crate) interrupted: Option<Box<Error>>,
+    pub(crate) shutdown: Shutdown,
+
+    pub(crate) closing: Option<Box<Closing>>,
+    /// The last clone is gone.
+    pub(crate) released: bool,
+    /// In the list of streams to send at the end of the turn.
+    pub(crate) dirty: bool,
+    /// Counted among the unsettled resources.
+    pub(crate) unsettled: bool,
+    /// This is an attempt to connect, for the operation with this id.
+    pub(crate) attempt_of: Id,
+    /// Where a file is read or written next by the system.
+    pub(crate) cursor: u64,
+}
+
+/// What comes after a stream's last byte.
+#[derive(Debug, Clone)]
+pub(crate) enum End {
+    EndOfStream,
+    Failed(Arc<io::Error>),
+}
+
+impl End {
+    pub(crate) fn error(&self) -> Error {
+        match self {
+            Self::EndOfStream => Error::EndOfStream,
+            Self::Failed(cause) => Error::Io { operation: "read", cause: Arc::clone(cause) },
+        }
+    }
+}
+
+/// The outgoing direction's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shutdown {
+    No,
+    /// Asked for, so later writes hear `Closed`.
+    Requested,
+    /// Handed to the driver.
+    Running,
+    Done,
+}
+
+impl StreamState {
+    fn new(medium: Medium, limits: Limits, cursor: u64) -> Self {
+        Self {
+            clones: Weak::new(),
+            medium,
+            limits,
+            line_end: if medium.is_socket() { LineEnd::CrLf } else { LineEnd::Lf },
+            unread: Unread::default(),
+            end: None,
+            reception: Phase::Idle,
+            reads: Queue::EMPTY,
+            scanning: false,
+            outgoing: Outgoing::default(),
+            sending: Phase::Idle,
+            committed: 0,
+            writes: Queue::EMPTY,
+            queued: 0,
+            write_error: None,
+            write_error_told: false,
+            cut: None,
+            interrupted: None,
+            shutdown: Shutdown::No,
+            closing: None,
+            released: false,
+            dirty: false,
+            unsettled: false,
+            attempt_of: Id::NONE,
+            cursor,
+        }
+    }
+}
+
+impl Core {
+    /// Makes a descriptor a stream, without a `Stream` for the user yet.
+    pub(crate) fn insert_stream(
+        &mut self,
+        descriptor: Arc<Descriptor>,
+        medium: Medium,
+        cursor: u64,
+    ) -> Id {
+        let state = StreamState::new(medium, self.limits, cursor);
+        let id = self.resources.insert(Resource::Stream(state));
+        self.driver.attach(id, descriptor, medium);
+        id
+    }
+
+    /// Makes a descriptor a stream of the user's.
+    pub(crate) fn make_stream(&mut self, descriptor: Arc<Descriptor>, medium: Medium) -> Stream {
+        let id = self.insert_stream(Arc::clone(&descriptor), medium, 0);
+        self.name_stream(id, descriptor, medium)
+    }
+
+    /// Gives the user a `Stream` for a stream that has none.
+    pub(crate) fn name_stream(
+        &mut self,
+        id: Id,
+        descriptor: Arc<Descriptor>,
+        medium: Medium,
+    ) -> Stream {
+        let stream = Stream::new(self.handle(), descriptor, medium, id);
+        if let Some(state) = self.stream(id) {
+            state.clones = stream.downgrade();
+        }
+        stream
+    }
+
+    /// Takes in a stream that was attached from outside a turn.
+    pub(crate) fn adopt(&mut self, stream: &Stream, cursor: u64) {
+        let descriptor = Arc::clone(stream.descriptor());
+        let id = self.insert_stream(descriptor, stream.medium(), cursor);
+        stream.set_id(id);
+        if let Some(state) = self.stream(id) {
+            state.clones = stream.downgrade();
+        }
+    }
+
+    /// The id of a stream; one that was attached from outside is taken in first.
+    pub(crate) fn id_of(&mut self, stream: &Stream) -> Id {
+        stream.id().unwrap_or_else(|| {
+            self.take_messages();
+            stream.id().unwrap_or(Id::NONE)
+        })
+    }
+
+    /// The last clone of a stream is gone: it closes once nothing is pending on it.
+    pub(crate) fn release_stream(&mut self, id: Id) {
+        if let Some(state) = self.stream(id) {
+            state.released = true;
+            self.close_if_released(id);
+        }
+    }
+
+    /// Keeps count of the streams that are pending by themselves.
+    pub(crate) fn settle(&mut self, id: Id) {
+        let Some(state) = self.stream(id) else { return };
+        let unsettled = state.outgoing.len() > 0 || state.closing.is_some();
+        if unsettled == state.unsettled {
+            return;
+        }
+        state.unsettled = unsettled;
+        if unsettled {
+            self.unsettled += 1;
+        } else {
+            self.unsettled -= 1;
+        }
+    }
+}

@@ -1,0 +1,617 @@
+//! How streams are written: writes append, the turn's end sends, the system's counts settle.
+//!
+//! The outgoing bytes are those of writes that have succeeded (`committed`), and behind them a part
+//! of the one write at the head of the queue, fed in as the system takes what is before it. So only
+//! the head of the queue can ever have been sent in part, and a write further back is cancelled by
+//! leaving the queue.
+
+use std::{collections::VecDeque, io, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    callback::{Origin, Slot},
+    completion::ready::Ready,
+    core::{Core, Kind, Pending},
+    driver::{Driver, Operation, Role},
+    error::Error,
+    medium::Medium,
+    operation::outgoing::Gather,
+    resource::{
+        Phase, Resource,
+        chain::Product,
+        stream::{Shutdown, StreamState},
+    },
+    stream::Stream,
+    table::Id,
+};
+
+/// How much one send carries at most.
+const SEND_MAX: usize = 256 << 10;
+
+/// A write that the engine has not taken over yet.
+pub(crate) struct Write {
+    /// What is not among the outgoing bytes yet.
+    rest: VecDeque<Bytes>,
+    /// How many bytes `rest` holds.
+    left: usize,
+    /// How many bytes are or were among the outgoing bytes.
+    fed: usize,
+    /// How many of those the system has taken.
+    taken: usize,
+    slot: Slot<usize>,
+}
+
+impl Write {
+    const fn len(&self) -> usize {
+        self.fed + self.left
+    }
+}
+
+/// What a write consists of.
+pub(crate) enum Data {
+    One(Bytes),
+    /// One and a line end.
+    Line(Bytes),
+    Many(Vec<Bytes>),
+}
+
+impl Core {
+    /// Submits a write.
+    pub(crate) fn write(
+        &mut self,
+        stream: Id,
+        data: Data,
+        slot: Slot<usize>,
+        timeout: Option<Duration>,
+        chain: Id,
+    ) -> Option<Id> {
+        let Some(state) = self.stream(stream) else {
+            self.refuse_write(chain, slot, data, Error::Closed);
+            return None;
+        };
+        if let Some(error) = state.refuses_writes() {
+            self.refuse_write(chain, slot, data, error);
+            return None;
+        }
+        let ending: &'static [u8] = match &data {
+            Data::Line(line) if line.last() != Some(&b'\n') => state.line_end.as_bytes(),
+            _ => b"",
+        };
+        let len = ending.len()
+            + match &data {
+                Data::One(bytes) | Data::Line(bytes) => bytes.len(),
+                Data::Many(many) => many.iter().map(Bytes::len).sum(),
+            };
+        let at_once = state.writes.is_empty()
+            && state.outgoing.len() + len <= state.limits.unsent
+            && !(state.medium.is_file() && state.file_is_reading());
+        if !at_once {
+            return self.queue_write(stream, data, ending, len, slot, timeout, chain);
+        }
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
+            return None;
+        };
+        state.before_file_write();
+        state.committed += len;
+        let (outgoing, spare, trash) = (&mut state.outgoing, &mut self.spare, &mut self.trash);
+        match data {
+            Data::One(bytes) | Data::Line(bytes) => {
+                trash.extend(outgoing.append(bytes, spare));
+            }
+            Data::Many(many) => {
+                for bytes in many {
+                    trash.extend(outgoing.append(bytes, spare));
+                }
+            }
+        }
+        if !ending.is_empty() {
+            outgoing.append_slice(ending, spare);
+        }
+        if !state.dirty {
+            state.dirty = true;
+            self.dirty.push(stream);
+            self.settle(stream);
+        }
+        self.succeed(chain, slot, len);
+        None
+    }
+
+    fn refuse_write(&mut self, chain: Id, slot: Slot<usize>, data: Data, error: Error) {
+        match data {
+            Data::One(bytes) | Data::Line(bytes) => self.trash.push(bytes),
+            Data::Many(many) => self.trash.extend(many),
+        }
+        self.fail(chain, slot, error);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the rest of `write`, for the rare case")]
+    fn queue_write(
+        &mut self,
+        stream: Id,
+        data: Data,
+        ending: &'static [u8],
+        len: usize,
+        slot: Slot<usize>,
+        timeout: Option<Duration>,
+        chain: Id,
+    ) -> Option<Id> {
+        let state = self.stream(stream)?;
+        let unsent = state.outgoing.len() + state.queued;
+        if unsent > state.limits.queued {
+            self.refuse_write(chain, slot, data, Error::Overloaded);
+            return None;
+        }
+        state.queued += len;
+        let mut rest: VecDeque<Bytes> = match data {
+            Data::One(bytes) | Data::Line(bytes) => [bytes].into(),
+            Data::Many(many) => many.into(),
+        };
+        rest.push_back(Bytes::from_static(ending));
+        let write = Write { rest, left: len, fed: 0, taken: 0, slot };
+        self.queue_writing(stream, Kind::Write(write), timeout, chain)
+    }
+
+    /// Queues something behind the writes of a stream.
+    fn queue_writing(
+        &mut self,
+        stream: Id,
+        kind: Kind,
+        timeout: Option<Duration>,
+        chain: Id,
+    ) -> Option<Id> {
+        let mut pending = Pending::new(kind, stream, chain);
+        self.submissions += 1;
+        pending.number = self.submissions;
+        let id = self.insert(pending, timeout);
+        let (state, pending) = self.stream_and_pending(stream)?;
+        state.writes.push_back(pending, id);
+        self.feed(stream);
+        Some(id)
+    }
+
+    /// Submits a flush.
+    pub(crate) fn flush(
+        &mut self,
+        stream: Id,
+        slot: Slot<()>,
+        timeout: Option<Duration>,
+        chain: Id,
+    ) -> Option<Id> {
+        let refused = match self.stream(stream) {
+            None => Some(Error::Closed),
+            // A flush after the shutdown of the direction still says whether all went out.
+            Some(state) if state.shutdown != Shutdown::No && state.closing.is_none() => {
+                state.write_error_told |= state.write_error.is_some();
+                state.write_error.clone()
+            }
+            Some(state) => state.refuses_writes(),
+        };
+        if let Some(error) = refused {
+            self.fail(chain, slot, error);
+            return None;
+        }
+        self.queue_writing(stream, Kind::Flush(slot), timeout, chain)
+    }
+
+    /// Submits a shutdown of the outgoing direction, behind the writes.
+    pub(crate) fn shutdown_write(
+        &mut self,
+        stream: Id,
+        slot: Slot<()>,
+        timeout: Option<Duration>,
+        chain: Id,
+    ) -> Option<Id> {
+        let refused = match self.stream(stream) {
+            None => Some(Error::Closed),
+            Some(state) if state.closing.is_some() => Some(Error::Closed),
+            Some(state) if !matches!(state.medium, Medium::Socket { .. } | Medium::Pipe { .. }) => {
+                Some(Error::unsupported("only a socket or pipe ends in one direction"))
+            }
+            Some(state) => {
+                state.write_error_told |= state.write_error.is_some();
+                state.write_error.clone()
+            }
+        };
+        if let Some(error) = refused {
+            self.fail(chain, slot, error);
+            return None;
+        }
+        let state = self.stream(stream)?;
+        if state.shutdown == Shutdown::No {
+            state.shutdown = Shutdown::Requested;
+        }
+        self.queue_writing(stream, Kind::ShutdownWrite(slot), timeout, chain)
+    }
+
+    /// Takes over what the head of the writes may hand to the outgoing bytes, and ends those that
+    /// have what they wait for.
+    pub(crate) fn feed(&mut self, stream: Id) {
+        loop {
+            let Some(state) = self.stream(stream) else { return };
+            let Some(head) = state.writes.head() else { break };
+            if state.interrupted.is_some() || self.is_gated(stream, head) {
+                break;
+            }
+            let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
+                return;
+            };
+            let Some(pending) = self.pending.get_mut(head) else { return };
+            match &mut pending.kind {
+                Kind::Write(write) => {
+                    let done = state.outgoing.len() + write.left <= state.limits.unsent;
+                    state.before_file_write();
+                    let fed = write.fed;
+                    while write.left > 0 && (done || state.outgoing.len() < SEND_MAX) {
+                        let Some(mut bytes) = write.rest.pop_front() else { break };
+                        if !done && bytes.len() > SEND_MAX {
+                            write.rest.push_front(bytes.split_off(SEND_MAX));
+                        }
+                        write.left -= bytes.len();
+                        write.fed += bytes.len();
+                        state.queued -= bytes.len();
+                        self.trash.extend(state.outgoing.append(bytes, &mut self.spare));
+                    }
+                    if write.fed > fed && !state.dirty {
+                        state.dirty = true;
+                        self.dirty.push(stream);
+                    }
+                    if !done {
+                        break;
+                    }
+                    state.committed += write.fed - write.taken;
+                    let count = write.len();
+                    let Some((Kind::Write(write), chain)) = self.unqueue_write(stream, head) else {
+                        return;
+                    };
+                    self.succeed(chain, write.slot, count);
+                }
+                Kind::Flush(_) if state.outgoing.len() > 0 => break,
+                Kind::ShutdownWrite(_) if state.outgoing.len() > 0 => break,
+                Kind::ShutdownWrite(_) if state.shutdown == Shutdown::Requested => {
+                    state.shutdown = Shutdown::Running;
+                    self.begin_shutdown(stream);
+                    break;
+                }
+                Kind::ShutdownWrite(_) if state.shutdown == Shutdown::Running => break,
+                _ => {
+                    if let Some((Kind::Flush(slot) | Kind::ShutdownWrite(slot), chain)) =
+                        self.unqueue_write(stream, head)
+                    {
+                        self.succeed(chain, slot, ());
+                    }
+                }
+            }
+        }
+        self.settle(stream);
+        if self.stream(stream).is_some_and(|state| state.medium.is_file()) {
+            self.serve_file_reads(stream);
+        }
+    }
+
+    /// On a pipe the end is told by closing it.
+    fn begin_shutdown(&mut self, stream: Id) {
+        let Some(state) = self.stream(stream) else { return };
+        match state.medium {
+            Medium::Socket { .. } => self.driver.submit(stream, Operation::ShutdownWrite),
+            Medium::Pipe { .. } => {
+                self.driver.submit(stream, Operation::Close { reset: false, drain: false });
+            }
+            // A file or terminal has no direction to end; `shutdown_write` refuses.
+            _ => self.was_shut_down(stream, Ok(())),
+        }
+    }
+
+    pub(crate) fn was_shut_down(&mut self, stream: Id, result: io::Result<()>) {
+        let Some(state) = self.stream(stream) else { return };
+        state.shutdown = Shutdown::Done;
+        if let Err(cause) = result {
+            self.fail_writes(stream, Error::io("shutdown", cause));
+        }
+        self.feed(stream);
+        self.go_on_closing(stream);
+        self.close_if_released(stream);
+    }
+
+    /// Sends what the turn has written: each stream once, all of it at once.
+    pub(crate) fn send_dirty(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for stream in dirty.drain(..) {
+            let Some(state) = self.stream(stream) else { continue };
+            state.dirty = false;
+            self.send(stream);
+        }
+        // Nothing becomes dirty by sending, so the list is put back for its memory.
+        dirty.append(&mut self.dirty);
+        self.dirty = dirty;
+    }
+
+    fn send(&mut self, stream: Id) {
+        let Some(state) = self.stream(stream) else { return };
+        if state.sending != Phase::Idle
+            || state.outgoing.queued() == 0
+            || state.attempt_of != Id::NONE
+        {
+            return;
+        }
+        state.sending = Phase::Running;
+        let gather = state.outgoing.take(SEND_MAX);
+        let offset = state.cursor;
+        self.driver.submit(stream, Operation::Send { gather, offset });
+    }
+
+    /// The system has taken `result` bytes of a send.
+    pub(crate) fn sent(&mut self, stream: Id, gather: Gather, result: io::Result<usize>) {
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
+            return;
+        };
+        state.sending = Phase::Idle;
+        let count = result.as_ref().copied().unwrap_or(0);
+        state.outgoing.settle(gather, count, &mut self.spare, &mut self.trash);
+        let committed = count.min(state.committed);
+        state.committed -= committed;
+        if state.medium.is_file() {
+            state.cursor += count as u64;
+        }
+        if count > committed
+            && let Some(head) = state.writes.head()
+            && let Some(Pending { kind: Kind::Write(write), .. }) = self.pending.get_mut(head)
+        {
+            write.taken += count - committed;
+        }
+        if let Err(cause) = result {
+            self.fail_writes(stream, Error::io("write", cause));
+        } else {
+            self.cut_if_interrupted(stream);
+        }
+        self.go_on_closing(stream);
+        self.feed(stream);
+        self.send(stream);
+        self.go_on_closing(stream);
+        self.close_if_released(stream);
+    }
+
+    /// Ends a write, flush or shutdown early.
+    pub(crate) fn interrupt_write(&mut self, stream: Id, id: Id, cause: Error) {
+        let Some((state, pending)) = self.stream_and_pending(stream) else { return };
+        let is_head = state.writes.head() == Some(id);
+        match pending.get(id).map(|pending| &pending.kind) {
+            // It is with the system, and is about to end.
+            Some(Kind::ShutdownWrite(_)) if is_head && state.shutdown == Shutdown::Running => {
+                return;
+            }
+            Some(Kind::ShutdownWrite(_)) => {
+                if let Some((Kind::ShutdownWrite(slot), chain)) = self.unqueue_write(stream, id) {
+                    self.fail(chain, slot, cause);
+                }
+                self.reopen_if_no_shutdown_waits(stream);
+            }
+            Some(Kind::Write(write)) if write.fed > 0 => {
+                // Some of it may be with the system, which has to say how much it took.
+                if state.interrupted.is_none() {
+                    state.interrupted = Some(Box::new(cause));
+                }
+                match state.sending {
+                    Phase::Idle => self.cut_if_interrupted(stream),
+                    Phase::Running => {
+                        state.sending = Phase::Stopping;
+                        self.driver.cancel(stream, Role::Send);
+                    }
+                    Phase::Stopping => {}
+                }
+                return;
+            }
+            _ => match self.unqueue_write(stream, id) {
+                Some((Kind::Write(write), chain)) => {
+                    self.drop_rest(stream, write.rest);
+                    self.fail(chain, write.slot, cause);
+                }
+                Some((Kind::Flush(slot), chain)) => self.fail(chain, slot, cause),
+                _ => {}
+            },
+        }
+        self.feed(stream);
+        self.serve_reads(stream);
+        self.go_on_closing(stream);
+        self.close_if_released(stream);
+    }
+
+    /// A shutdown that was cancelled before it began leaves the direction open.
+    fn reopen_if_no_shutdown_waits(&mut self, stream: Id) {
+        let Some((state, pending)) = self.stream_and_pending(stream) else { return };
+        let mut next = state.writes.head();
+        while let Some(id) = next {
+            if matches!(pending.get(id), Some(Pending { kind: Kind::ShutdownWrite(_), .. })) {
+                return;
+            }
+            next = state.writes.behind(pending, id);
+        }
+        if state.shutdown == Shutdown::Requested {
+            state.shutdown = Shutdown::No;
+        }
+    }
+
+    /// Ends the write at the head that was interrupted, now that no send is in flight: its counts
+    /// are exact. If the system took a part of it, the stream is cut there.
+    fn cut_if_interrupted(&mut self, stream: Id) {
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
+            return;
+        };
+        let Some(cause) = state.interrupted.take() else { return };
+        let Some(head) = state.writes.head() else { return };
+        let Some((Kind::Write(write), chain)) = self.unqueue_write(stream, head) else { return };
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
+            return;
+        };
+        let fed_rest = state.outgoing.cut(write.fed - write.taken, &mut self.spare);
+        let error = write.error(*cause);
+        if write.taken > 0 {
+            state.queued -= write.left;
+            state.cut = Some(join(fed_rest, write.rest));
+            state.write_error_told = true;
+            self.fail(chain, write.slot, error.clone());
+            let Error::PartialWrite { cause, .. } = error else { return };
+            self.fail_writes(stream, *cause);
+        } else {
+            self.trash.push(fed_rest);
+            self.drop_rest(stream, write.rest);
+            self.fail(chain, write.slot, error);
+        }
+    }
+
+    /// Drops what a write has not fed.
+    fn drop_rest(&mut self, stream: Id, rest: VecDeque<Bytes>) {
+        if let Some(state) = self.stream(stream) {
+            state.queued -= rest.iter().map(Bytes::len).sum::<usize>();
+        }
+        self.trash.extend(rest);
+    }
+
+    /// The outgoing direction has failed: everything queued hears it, and so will later writes.
+    /// Each write says how much of it the system took. No send may be in flight.
+    pub(crate) fn fail_writes(&mut self, stream: Id, error: Error) {
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
+            return;
+        };
+        assert_eq!(state.sending, Phase::Idle, "the counts are exact only between sends");
+        state.write_error.get_or_insert_with(|| error.clone());
+        state.interrupted = None;
+        let mut fed_rest = Bytes::new();
+        if let Some(head) = state.writes.head()
+            && let Some(Pending { kind: Kind::Write(write), .. }) = self.pending.get(head)
+            && write.taken > 0
+        {
+            fed_rest = state.outgoing.cut(write.fed - write.taken, &mut self.spare);
+        }
+        state.committed = 0;
+        state.outgoing.clear(&mut self.trash);
+        state.write_error_told |= !state.writes.is_empty();
+        while let Some(head) = self.stream(stream).and_then(|state| state.writes.head()) {
+            match self.unqueue_write(stream, head) {
+                Some((Kind::Write(write), chain)) => {
+                    let failure = write.error(error.clone());
+                    if write.taken > 0 {
+                        let rest = std::mem::take(&mut fed_rest);
+                        if let Some(state) = self.stream(stream) {
+                            state.queued -= write.left;
+                            state.cut = Some(join(rest, write.rest));
+                        }
+                    } else {
+                        self.drop_rest(stream, write.rest);
+                    }
+                    self.fail(chain, write.slot, failure);
+                }
+                Some((Kind::Flush(slot) | Kind::ShutdownWrite(slot), chain)) => {
+                    self.fail(chain, slot, error.clone());
+                }
+                _ => return,
+            }
+        }
+        self.settle(stream);
+    }
+
+    /// Takes something out of the queue of writes and the table.
+    fn unqueue_write(&mut self, stream: Id, id: Id) -> Option<(Kind, Id)> {
+        if let Some((state, pending)) = self.stream_and_pending(stream) {
+            state.writes.remove(pending, id);
+        }
+        self.remove(id).map(|pending| (pending.kind, pending.chain))
+    }
+
+    /// Hands over the rest of a cut write, and lets later writes go on.
+    pub(crate) fn take_unsent(&mut self, stream: &Stream, slot: Slot<Bytes>, chain: Id) {
+        let id = self.id_of(stream);
+        let Some(state) = self.stream(id) else {
+            return self.fail(chain, slot, Error::Closed);
+        };
+        let Some(rest) = state.cut.take() else {
+            return self.succeed(chain, slot, Bytes::new());
+        };
+        if !matches!(state.write_error, Some(Error::Io { .. })) {
+            state.write_error = None;
+        }
+        let raw = rest.clone();
+        let origin = || Origin::Unsent { stream: stream.clone(), rest: raw };
+        let ready = Ready::Bytes(slot.deliver_from(Ok(rest), origin));
+        self.tell(chain, || Ok(Product::None), ready);
+    }
+
+    /// A claim on the rest of a cut write was not taken: the stream is cut again.
+    pub(crate) fn give_back_unsent(&mut self, stream: &Stream, rest: Bytes) {
+        let id = self.id_of(stream);
+        let Some(state) = self.stream(id) else { return };
+        state.cut = Some(rest);
+        state.write_error.get_or_insert(Error::Cancelled);
+    }
+
+    /// Whether an operation on a file must wait for an earlier one in the other direction.
+    pub(crate) fn is_gated(&mut self, stream: Id, id: Id) -> bool {
+        let Some((state, pending)) = self.stream_and_pending(stream) else { return false };
+        if !state.medium.is_file() {
+            return false;
+        }
+        let number = |id: Id| pending.get(id).map_or(u64::MAX, |pending| pending.number);
+        let is_read = matches!(pending.get(id), Some(Pending { kind: Kind::Read(_), .. }));
+        if is_read {
+            let earlier = state.writes.head().is_some_and(|head| number(head) < number(id));
+            earlier || state.outgoing.len() > 0
+        } else {
+            let earlier = state.reads.head().is_some_and(|head| number(head) < number(id));
+            earlier || state.reception != Phase::Idle
+        }
+    }
+
+    /// Reads of a file that waited for writes to get out.
+    fn serve_file_reads(&mut self, stream: Id) {
+        if self.stream(stream).is_some_and(|state| {
+            state.outgoing.len() == 0 && !state.reads.is_empty() && state.reception == Phase::Idle
+        }) {
+            self.serve_reads(stream);
+        }
+    }
+}
+
+impl Write {
+    /// What a write that did not succeed says.
+    fn error(&self, cause: Error) -> Error {
+        match self.taken {
+            0 => cause,
+            written => Error::PartialWrite { written, cause: Box::new(cause) },
+        }
+    }
+}
+
+impl StreamState {
+    /// Why a write is refused, if it is.
+    fn refuses_writes(&mut self) -> Option<Error> {
+        if self.closing.is_some() {
+            return Some(Error::Closed);
+        }
+        if let Some(error) = &self.write_error {
+            self.write_error_told = true;
+            return Some(error.clone());
+        }
+        (self.shutdown != Shutdown::No).then_some(Error::Closed)
+    }
+
+    fn file_is_reading(&self) -> bool {
+        !self.reads.is_empty() || self.reception != Phase::Idle
+    }
+
+    /// A file is written where the program has read to, not where the engine has read ahead to.
+    fn before_file_write(&mut self) {
+        if self.medium.is_file() {
+            self.cursor -= self.unread.len() as u64;
+            self.unread = Default::default();
+            self.end = None;
+        }
+    }
+}
+
+fn join(first: Bytes, rest: VecDeque<Bytes>) -> Bytes {
+    let mut all = BytesMut::from(first);
+    for bytes in rest {
+        all.extend_from_slice(&bytes);
+    }
+    all.freeze()
+}

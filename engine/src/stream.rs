@@ -1,0 +1,196 @@
+//! [`Stream`]: the seed's `fd_or_sock`.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use bytes::Bytes;
+use socket2::{SockAddr, SockRef};
+
+use crate::{
+    address::Address,
+    descriptor::Descriptor,
+    error::{Error, Result},
+    handle::Handle,
+    medium::Medium,
+    table::Id,
+};
+
+/// Something that bytes are read from and written to: a TCP or Unix socket, a pipe, a terminal, a
+/// child's standard input or output, or a file.
+///
+/// Clones are the same stream. It is closed when the last clone is gone *and* nothing is pending on
+/// it: reads without an outcome keep it open, and what was written still goes out.
+///
+/// The stream owns its unread bytes. They leave it only when a callback takes them.
+#[derive(Clone)]
+pub struct Stream {
+    inner: Arc<StreamInner>,
+}
+
+pub(crate) struct StreamInner {
+    handle: Handle,
+    /// Gone only while this is being dropped, so that the engine may close the number at once.
+    descriptor: Option<Arc<Descriptor>>,
+    medium: Medium,
+    /// The engine's id, or nought until it has taken the stream in.
+    id: AtomicU64,
+}
+
+/// What ends the lines of [`write_line`](Handle::write_line).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineEnd {
+    /// `\n`: the default of pipes, terminals and files.
+    Lf,
+    /// `\r\n`: the default of sockets, as line protocols want it.
+    CrLf,
+}
+
+/// What [`detach`](Handle::detach) gives back.
+#[derive(Debug)]
+pub struct Detached {
+    /// The descriptor. A socket is still non-blocking.
+    pub fd: OwnedFd,
+    /// What the engine had received and nobody had read; it comes before anything that the
+    /// descriptor will yield. Always empty for a file, whose cursor is where the reads ended.
+    pub unread: Bytes,
+}
+
+impl Stream {
+    pub(crate) fn new(handle: Handle, descriptor: Arc<Descriptor>, medium: Medium, id: Id) -> Self {
+        let id = AtomicU64::new(if id == Id::NONE { 0 } else { id.to_bits() });
+        Self { inner: Arc::new(StreamInner { handle, descriptor: Some(descriptor), medium, id }) }
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the connection is gone already, or this is no socket;
+    /// [`Error::Unsupported`] for a Unix socket, see [`peer_address`](Self::peer_address).
+    #[doc(alias = "getpeername")]
+    pub fn peer_addr(&self) -> Result<SocketAddr> {
+        inet(self.peer_address()?)
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    ///
+    /// As [`peer_addr`](Self::peer_addr).
+    #[doc(alias = "getsockname")]
+    pub fn local_addr(&self) -> Result<SocketAddr> {
+        inet(self.local_address()?)
+    }
+
+    /// The address of the other end, of any family.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the connection is gone already, or this is no socket.
+    pub fn peer_address(&self) -> Result<Address> {
+        address(SockRef::from(self).peer_addr(), "getpeername")
+    }
+
+    /// The address of this end, of any family.
+    ///
+    /// # Errors
+    ///
+    /// As [`peer_address`](Self::peer_address).
+    pub fn local_address(&self) -> Result<Address> {
+        address(SockRef::from(self).local_addr(), "getsockname")
+    }
+
+    /// The handle of the engine that the stream belongs to.
+    pub fn handle(&self) -> &Handle {
+        &self.inner.handle
+    }
+
+    pub(crate) fn id(&self) -> Option<Id> {
+        match self.inner.id.load(Relaxed) {
+            0 => None,
+            bits => Some(Id::from_bits(bits)),
+        }
+    }
+
+    pub(crate) fn set_id(&self, id: Id) {
+        self.inner.id.store(id.to_bits(), Relaxed);
+    }
+
+    pub(crate) fn medium(&self) -> Medium {
+        self.inner.medium
+    }
+
+    pub(crate) fn descriptor(&self) -> &Arc<Descriptor> {
+        self.inner.descriptor()
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<StreamInner> {
+        Arc::downgrade(&self.inner)
+    }
+}
+
+impl LineEnd {
+    pub(crate) const fn as_bytes(self) -> &'static [u8] {
+        match self {
+            Self::Lf => b"\n",
+            Self::CrLf => b"\r\n",
+        }
+    }
+}
+
+impl StreamInner {
+    fn descriptor(&self) -> &Arc<Descriptor> {
+        self.descriptor.as_ref().expect("taken only by drop")
+    }
+}
+
+impl Drop for StreamInner {
+    fn drop(&mut self) {
+        // Before the engine hears of it, so that it has the only reference left.
+        self.descriptor = None;
+        let bits = *self.id.get_mut();
+        if bits != 0 {
+            self.handle.apply(move |core| core.release_stream(Id::from_bits(bits)));
+        }
+    }
+}
+
+impl From<Arc<StreamInner>> for Stream {
+    fn from(inner: Arc<StreamInner>) -> Self {
+        Self { inner }
+    }
+}
+
+/// Lends the descriptor, e.g. to look at socket options. After the stream was closed the number
+/// leads to the null device.
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor().as_fd()
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("fd", &self.as_fd()).finish_non_exhaustive()
+    }
+}
+
+/// What the system says of an address.
+pub(crate) fn address(
+    answer: std::io::Result<SockAddr>,
+    operation: &'static str,
+) -> Result<Address> {
+    let address = answer.map_err(|cause| Error::io(operation, cause))?;
+    Address::from_system(&address).ok_or_else(|| Error::unsupported("this family of addresses"))
+}
+
+pub(crate) fn inet(address: Address) -> Result<SocketAddr> {
+    address.as_inet().ok_or_else(|| Error::unsupported("a Unix socket has no internet address"))
+}

@@ -1,0 +1,138 @@
+//! Making streams and listeners of what is there already, and settings of theirs. Plain functions:
+//! they wait for nothing.
+
+use std::{
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+
+use rustix::net::{AddressFamily, getsockname, sockopt};
+
+use crate::{
+    descriptor::Descriptor,
+    error::{Error, Result},
+    handle::Handle,
+    limits::Limits,
+    listener::Listener,
+    medium::{examine, examine_listener},
+    socket,
+    stream::{LineEnd, Stream},
+    table::Id,
+};
+
+impl Handle {
+    /// Makes a stream of a descriptor that std or another crate opened: a TCP or Unix socket, a
+    /// pipe, a terminal, a child's standard input or output, a file.
+    ///
+    /// A socket becomes non-blocking, a TCP socket gets TCP_NODELAY. Flags that others may share are
+    /// not touched: a pipe or terminal is opened a second time where the system can do that, and
+    /// otherwise used with care. A file is read and written from where its cursor is now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] for a directory or a listening socket, [`Error::Unsupported`] for a
+    /// socket that is not a stream, [`Error::Io`] if the system refuses. The descriptor is closed
+    /// then.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine};
+    /// use std::process::{Command, Stdio};
+    ///
+    /// let engine = Engine::new()?;
+    /// let mut child = Command::new("echo").arg("hello").stdout(Stdio::piped()).spawn().unwrap();
+    /// let output = engine.attach(child.stdout.take().unwrap())?;
+    /// engine.read_line(&output, Callback::new(
+    ///     |_, line| assert_eq!(line, "hello"),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// child.wait().unwrap();
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn attach(&self, fd: impl Into<OwnedFd>) -> Result<Stream> {
+        let examined = examine(fd.into())?;
+        let descriptor = Descriptor::new(examined.fd);
+        let stream = Stream::new(self.clone(), descriptor, examined.medium, Id::NONE);
+        let (adopted, cursor) = (stream.clone(), examined.cursor);
+        self.apply(move |core| core.adopt(&adopted, cursor));
+        Ok(stream)
+    }
+
+    /// Makes a listener of a socket that listens already, e.g. one inherited from a service
+    /// manager. It becomes non-blocking, and a TCP listener's connections get TCP_NODELAY.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] if it is no socket or does not listen, [`Error::Unsupported`] if its
+    /// connections are not streams, [`Error::Io`] if the system refuses.
+    pub fn attach_listener(&self, fd: impl Into<OwnedFd>) -> Result<Listener> {
+        let fd = fd.into();
+        let failed = |cause| Error::io("attach", cause);
+        examine_listener(fd.as_fd())?;
+        let family = getsockname(&fd).map_err(failed)?.address_family();
+        let tcp = family == AddressFamily::INET || family == AddressFamily::INET6;
+        if tcp {
+            sockopt::set_tcp_nodelay(&fd, true).map_err(failed)?;
+        }
+        Ok(self.make_listener(fd, tcp))
+    }
+
+    /// Listens for TCP connections, with SO_REUSEADDR and never SO_REUSEPORT. Port 0 lets the system
+    /// choose one, which [`Listener::local_addr`] tells.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the address is in use or not this machine's.
+    #[doc(alias = "bind")]
+    pub fn listen(&self, address: SocketAddr) -> Result<Listener> {
+        Ok(self.make_listener(socket::listen_tcp(address, false)?, true))
+    }
+
+    /// Listens for TCP connections with SO_REUSEPORT as well, so that several engines, one a thread,
+    /// can share an address and the system spreads the connections over them.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    pub fn listen_shared(&self, address: SocketAddr) -> Result<Listener> {
+        Ok(self.make_listener(socket::listen_tcp(address, true)?, true))
+    }
+
+    /// Listens for connections to a Unix socket at this path. Never unlinks: a socket left behind
+    /// by an earlier run is for the program to remove.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the path exists or cannot be made.
+    pub fn listen_unix(&self, path: impl AsRef<Path>) -> Result<Listener> {
+        Ok(self.make_listener(socket::listen_unix(path.as_ref())?, false))
+    }
+
+    /// Sets the limits of one stream, for the operations submitted after this.
+    pub fn set_limits(&self, s: &Stream, limits: Limits) {
+        Self::submit_on(s, move |core, id| {
+            if let Some(state) = core.stream(id) {
+                state.limits = limits;
+            }
+            None
+        });
+    }
+
+    /// Sets what ends the lines of [`write_line`](Self::write_line).
+    pub fn set_line_end(&self, s: &Stream, line_end: LineEnd) {
+        Self::submit_on(s, move |core, id| {
+            if let Some(state) = core.stream(id) {
+                state.line_end = line_end;
+            }
+            None
+        });
+    }
+
+    fn make_listener(&self, fd: OwnedFd, tcp: bool) -> Listener {
+        let listener = Listener::new(self.clone(), Descriptor::new(fd), tcp);
+        let adopted = listener.clone();
+        self.apply(move |core| core.adopt_listener(&adopted));
+        listener
+    }
+}

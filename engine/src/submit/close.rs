@@ -1,0 +1,111 @@
+//! The end of streams and listeners.
+
+use crate::{
+    callback::Callback,
+    cancel::Cancel,
+    handle::Handle,
+    listener::Listener,
+    resource::closing::Ending,
+    stream::{Detached, Stream},
+};
+
+/// What can be closed: a [`Stream`] or a [`Listener`].
+#[derive(Debug, Clone, Copy)]
+pub enum Closable<'a> {
+    /// A stream.
+    Stream(&'a Stream),
+    /// A listener.
+    Listener(&'a Listener),
+}
+
+impl<'a> From<&'a Stream> for Closable<'a> {
+    fn from(stream: &'a Stream) -> Self {
+        Self::Stream(stream)
+    }
+}
+
+impl<'a> From<&'a Listener> for Closable<'a> {
+    fn from(listener: &'a Listener) -> Self {
+        Self::Listener(listener)
+    }
+}
+
+impl Handle {
+    /// Closes a stream or listener for all its clones. Its reads and accepts hear
+    /// [`Closed`](crate::Error::Closed); submitted writes go out first. The callback comes after every
+    /// other callback of the stream. Connections that a listener has and nobody took are closed.
+    ///
+    /// What has arrived and nobody has read is dropped; for TCP it is taken from the system first,
+    /// because a close over it would reset the connection and the peer could lose what was sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`](crate::Error::TimedOut) if the rest could not be written in time: it was
+    /// dropped, and the stream is closed all the same. The failure of an earlier write that nobody
+    /// has heard. [`Error::Closed`](crate::Error::Closed) if it was closed before.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled close goes on; only nobody hears of its end.
+    pub fn close<'a>(&self, x: impl Into<Closable<'a>>, cb: Callback<()>) -> Cancel {
+        let Callback { slot, timeout } = cb;
+        match x.into() {
+            Closable::Stream(s) => Self::submit_on(s, move |core, id| {
+                core.close_stream(id, Ending::Close(slot), timeout)
+            }),
+            Closable::Listener(l) => {
+                let listener = l.clone();
+                l.handle().submit(move |core| {
+                    let id = core.id_of_listener(&listener);
+                    core.close_listener(id, slot, timeout)
+                })
+            }
+        }
+    }
+
+    /// Closes a stream at once: what is unsent is dropped, a TCP connection is reset. Everything
+    /// pending on it hears [`Closed`](crate::Error::Closed), a write how much of it was sent.
+    pub fn abort(&self, s: &Stream) {
+        Self::submit_on(s, |core, id| {
+            core.abort(id);
+            None
+        });
+    }
+
+    /// Parts a stream from the engine and gives back its descriptor, and what was received and not
+    /// read. Submitted writes go out first; its reads hear [`Closed`](crate::Error::Closed).
+    ///
+    /// # Errors
+    ///
+    /// As [`close`](Self::close); the descriptor is closed then.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled detach closes the stream.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Detached, Engine};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
+    /// peer.write_all(b"first\nsecond\n").unwrap();
+    /// let again = stream.clone();
+    /// engine.read_line(&stream, Callback::new(
+    ///     move |engine, _| {
+    ///         engine.detach(&again, Callback::new(
+    ///             |_, detached: Detached| assert_eq!(detached.unread, "second\n"),
+    ///             |_, error| panic!("{error}"),
+    ///         ));
+    ///     },
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn detach(&self, s: &Stream, cb: Callback<Detached>) -> Cancel {
+        let Callback { slot, timeout } = cb;
+        Self::submit_on(s, move |core, id| core.close_stream(id, Ending::Detach(slot), timeout))
+    }
+}

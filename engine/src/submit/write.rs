@@ -1,0 +1,139 @@
+//! Writes, and the end of the outgoing direction.
+//!
+//! # What all writes have in common
+//!
+//! A write succeeds when the engine has all of it and at most
+//! [`Limits::unsent`](crate::Limits::unsent) bytes up to its end are unsent; what a turn writes to a
+//! stream goes out together at the turn's end. Writes succeed in the order submitted. A write that
+//! does not succeed says exactly how many of its bytes the system took: none is the plain error,
+//! some is [`PartialWrite`](crate::Error::PartialWrite), and then later writes fail until
+//! [`take_unsent`](Handle::take_unsent), so that a frame is never silently cut in half.
+
+use bytes::Bytes;
+
+use crate::{
+    callback::Callback, cancel::Cancel, handle::Handle, resource::writing::Data, stream::Stream,
+    table::Id,
+};
+
+impl Handle {
+    /// Writes all of `buf`. Succeeds with its length; an empty one succeeds in its turn, with 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PartialWrite`](crate::Error::PartialWrite) if the system took some of it before it was cancelled, expired or
+    /// failed; [`Error::Overloaded`](crate::Error::Overloaded) behind more than [`Limits::queued`](crate::Limits::queued)
+    /// unsent bytes; [`Error::Closed`](crate::Error::Closed) after [`shutdown_write`](Self::shutdown_write) or
+    /// [`close`](Self::close); or as any operation. What fails
+    /// after a write has succeeded is told to the next one.
+    ///
+    /// # Cancellation
+    ///
+    /// A write of which the system took nothing leaves the queue, and its neighbours go on. Of one
+    /// that was cut, [`take_unsent`](Self::take_unsent) has the rest.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine};
+    /// use std::{io::Read, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
+    /// engine.write(&stream, "hello", Callback::new(
+    ///     |_, count| assert_eq!(count, 5),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// drop(stream);
+    /// engine.run()?;
+    /// let mut received = String::new();
+    /// peer.read_to_string(&mut received).unwrap();
+    /// assert_eq!(received, "hello");
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "send")]
+    pub fn write(&self, s: &Stream, buf: impl Into<Bytes>, cb: Callback<usize>) -> Cancel {
+        Self::submit_write(s, Data::One(buf.into()), cb)
+    }
+
+    /// Writes several pieces as one, without copying them together first. Succeeds with the length
+    /// of all.
+    ///
+    /// # Errors
+    ///
+    /// # Cancellation
+    ///
+    /// As [`write`](Self::write).
+    #[doc(alias = "writev")]
+    pub fn write_vectored(
+        &self,
+        s: &Stream,
+        bufs: impl IntoIterator<Item = impl Into<Bytes>>,
+        cb: Callback<usize>,
+    ) -> Cancel {
+        Self::submit_write(s, Data::Many(bufs.into_iter().map(Into::into).collect()), cb)
+    }
+
+    /// Writes a line and its end: CRLF on sockets, LF on pipes, terminals and files, unless
+    /// [`set_line_end`](Self::set_line_end) said otherwise; nothing more if the line ends with LF
+    /// already. Succeeds with the length of what was written, line end included.
+    ///
+    /// # Errors
+    ///
+    /// # Cancellation
+    ///
+    /// As [`write`](Self::write).
+    pub fn write_line(&self, s: &Stream, line: impl Into<Bytes>, cb: Callback<usize>) -> Cancel {
+        Self::submit_write(s, Data::Line(line.into()), cb)
+    }
+
+    fn submit_write(s: &Stream, data: Data, cb: Callback<usize>) -> Cancel {
+        let Callback { slot, timeout } = cb;
+        Self::submit_on(s, move |core, id| core.write(id, data, slot, timeout, Id::NONE))
+    }
+
+    /// Succeeds when the system has everything that was written before.
+    ///
+    /// # Errors
+    ///
+    /// The failure of any earlier write, whoever else has heard it.
+    ///
+    /// # Cancellation
+    ///
+    /// Ends by the next turn; what was written still goes out.
+    pub fn flush(&self, s: &Stream, cb: Callback<()>) -> Cancel {
+        let Callback { slot, timeout } = cb;
+        Self::submit_on(s, move |core, id| core.flush(id, slot, timeout, Id::NONE))
+    }
+
+    /// Takes the rest of a cut write, and lets later writes go on: the program decides whether to
+    /// send it after all. Empty if no write was cut. Of writes that were queued behind the cut one
+    /// nothing is in it: they have failed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`](crate::Error::Closed) if the stream was closed.
+    pub fn take_unsent(&self, s: &Stream, cb: Callback<Bytes>) -> Cancel {
+        let stream = s.clone();
+        s.handle().submit(move |core| {
+            core.take_unsent(&stream, cb.slot, Id::NONE);
+            None
+        })
+    }
+
+    /// Ends the outgoing direction, behind everything that was written: FIN on a socket, close on a
+    /// pipe. Reads go on. Later writes are [`Closed`](crate::Error::Closed); a second shutdown succeeds.
+    ///
+    /// # Errors
+    ///
+    /// The failure of an earlier write that nobody has heard; [`Error::Unsupported`](crate::Error::Unsupported) for files and
+    /// terminals.
+    ///
+    /// # Cancellation
+    ///
+    /// One that has not begun, because bytes before it are unsent, is undone: writes go on.
+    #[doc(alias = "shutdown")]
+    pub fn shutdown_write(&self, s: &Stream, cb: Callback<()>) -> Cancel {
+        let Callback { slot, timeout } = cb;
+        Self::submit_on(s, move |core, id| core.shutdown_write(id, slot, timeout, Id::NONE))
+    }
+}

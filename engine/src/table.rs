@@ -1,0 +1,104 @@
+//! [`Table`]: values under ids that are never confused, although places are used again.
+
+use slab::Slab;
+
+/// Names one value of a [`Table`]. An id outlives its value harmlessly: it then finds nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Id {
+    index: u32,
+    generation: u32,
+}
+
+impl Id {
+    /// An id that no table gives out.
+    pub(crate) const NONE: Self = Self { index: u32::MAX, generation: 0 };
+
+    /// The place in the table, shared over time by many ids.
+    pub(crate) const fn index(self) -> usize {
+        self.index as usize
+    }
+
+    /// The id as one number, never nought, e.g. for an event token.
+    pub(crate) const fn to_bits(self) -> u64 {
+        ((self.generation as u64) << 32) | self.index as u64
+    }
+
+    /// The id that [`to_bits`](Self::to_bits) made into a number.
+    #[expect(clippy::cast_possible_truncation, reason = "takes the number apart again")]
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self { index: bits as u32, generation: (bits >> 32) as u32 }
+    }
+}
+
+/// A slab whose ids carry a generation, so that a late completion, cancel or timer of something
+/// that has ended finds nothing instead of its successor.
+#[derive(Debug)]
+pub(crate) struct Table<T> {
+    slots: Slab<(u32, T)>,
+    generation: u32,
+}
+
+impl<T> Table<T> {
+    pub(crate) const fn new() -> Self {
+        Self { slots: Slab::new(), generation: 0 }
+    }
+
+    pub(crate) fn insert(&mut self, value: T) -> Id {
+        // Generation nought is never given out, so that an id is never all zeros. 31 bits, so that a
+        // `Cancel` has one bit to spare.
+        self.generation = if self.generation == u32::MAX >> 1 { 1 } else { self.generation + 1 };
+        let index = self.slots.insert((self.generation, value));
+        let index = u32::try_from(index).expect("fewer than 2^32 values");
+        Id { index, generation: self.generation }
+    }
+
+    pub(crate) fn get(&self, id: Id) -> Option<&T> {
+        match self.slots.get(id.index()) {
+            Some((generation, value)) if *generation == id.generation => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, id: Id) -> Option<&mut T> {
+        match self.slots.get_mut(id.index()) {
+            Some((generation, value)) if *generation == id.generation => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: Id) -> Option<T> {
+        self.get(id)?;
+        Some(self.slots.remove(id.index()).1)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The ids of all values, in the order of their places.
+    pub(crate) fn ids(&self) -> Vec<Id> {
+        let id = |(index, slot): (usize, &(u32, T))| Id {
+            index: u32::try_from(index).expect("fewer than 2^32 values"),
+            generation: slot.0,
+        };
+        self.slots.iter().map(id).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_id_finds_nothing_although_its_place_is_used_again() {
+        let mut table = Table::new();
+        let old = table.insert("old");
+        assert_eq!(table.remove(old), Some("old"));
+        let new = table.insert("new");
+        assert_eq!(old.index(), new.index());
+        assert_eq!(table.get(old), None);
+        assert_eq!(table.remove(old), None);
+        assert_eq!(table.get(new), Some(&"new"));
+        assert_eq!(Id::from_bits(new.to_bits()), new);
+    }
+}

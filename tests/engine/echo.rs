@@ -1,0 +1,53 @@
+//! The first program that anybody writes.
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+    thread,
+};
+
+use facade_engine::{Callback, Error, Handle, Stream};
+
+use super::driver;
+
+fn serve(engine: &Handle, stream: Stream) {
+    let again = stream.clone();
+    engine.read_line(
+        &stream,
+        Callback::new(
+            move |engine, line| {
+                let stream = again.clone();
+                let next = Callback::new(
+                    move |engine, _| serve(engine, stream),
+                    |_, error| panic!("{error}"),
+                );
+                engine.write_line(&again, line, next);
+            },
+            |_, error| assert!(matches!(error, Error::EndOfStream), "{error}"),
+        ),
+    );
+}
+
+#[test]
+fn lines_come_back_in_order_and_the_run_ends_with_the_connection() {
+    let engine = driver::engine();
+    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    engine.accept(
+        &listener,
+        Callback::new(|engine, stream| serve(engine, stream), |_, error| panic!("{error}")),
+    );
+    let client = thread::spawn(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        for number in 0..100 {
+            stream.write_all(format!("line {number}\nagain\n").as_bytes()).unwrap();
+        }
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).unwrap();
+        answers
+    });
+    engine.run().unwrap();
+    let expected: String = (0..100).map(|number| format!("line {number}\r\nagain\r\n")).collect();
+    assert_eq!(client.join().unwrap(), expected);
+}

@@ -1,0 +1,9 @@
+//! The engine's behaviour: every promise of its contract, once per driver.
+#![allow(clippy::duplicate_mod, reason = "one suite, compiled once per driver")]
+
+#[path = "."]
+mod mio {
+    use facade_tests::drivers::mio as driver;
+    #[path = "suite.rs"]
+    mod suite;
+}
