@@ -36,11 +36,12 @@ pub struct Callback<T> {
 }
 
 type Closure<T> = dyn FnOnce(&Local, Result<T>);
+type SendClosure<T> = dyn FnOnce(&Local, Result<T>) + Send;
 
 /// The closure itself, in one box at most.
 pub(crate) enum Slot<T> {
-    Plain(Box<dyn FnOnce(&Local, Result<T>) + Send>),
-    Claim(Box<dyn FnOnce(&Local, Result<Claim<T>>) + Send>),
+    Plain(Box<SendClosure<T>>),
+    Claim(Box<SendClosure<Claim<T>>>),
     Local(LocalKey),
     Ignore,
 }
@@ -97,9 +98,32 @@ impl<T: 'static> Callback<T> {
     /// Tells a closure that gets a [`Claim`] on the value instead of the value.
     ///
     /// A claim that is dropped untaken undoes the operation: what it consumed is there for the next
-    /// one. This is what makes futures lossless.
+    /// one. This is what makes futures lossless. For the same reason a cancel withdraws a success
+    /// that the closure has not heard yet: what it consumed goes back at once, before the next
+    /// submission, and the closure hears [`Error::Cancelled`].
     pub fn claim(f: impl FnOnce(&Local, Result<Claim<T>>) + Send + 'static) -> Self {
         Self { slot: Slot::Claim(Box::new(f)), timeout: None }
+    }
+
+    /// A callback for another type of value, from which `f` makes this one's: for what stands
+    /// between an operation and whom to tell. A claim stays a claim.
+    pub fn map<U: Send + 'static>(
+        self,
+        f: impl FnOnce(U) -> T + Send + 'static,
+    ) -> Callback<U>
+    where
+        T: Send,
+    {
+        let Self { slot, timeout } = self;
+        let slot = match slot {
+            Slot::Claim(closure) => Slot::Claim(Box::new(move |local: &Local, outcome| {
+                closure(local, outcome.map(|claim: Claim<U>| claim.map(f)));
+            })),
+            slot => Slot::Plain(Box::new(move |local: &Local, outcome: Result<U>| {
+                slot.deliver(outcome.map(f)).run(local);
+            })),
+        };
+        Callback { slot, timeout }
     }
 
     /// Sets the time that the operation may take, from its submission to its outcome; the seed's
@@ -160,6 +184,18 @@ impl<T> Claim<T> {
     pub fn take(mut self) -> T {
         self.origin = Origin::Nowhere;
         self.value.take().expect("a claim holds its value until it is taken")
+    }
+
+    fn map<U>(mut self, f: impl FnOnce(T) -> U) -> Claim<U> {
+        let origin = std::mem::replace(&mut self.origin, Origin::Nowhere);
+        let value = self.value.take().expect("a claim holds its value until it is taken");
+        Claim { value: Some(f(value)), origin }
+    }
+
+    /// Takes the claim apart, with nothing given back.
+    fn into_parts(mut self) -> (Option<T>, Origin) {
+        let origin = std::mem::replace(&mut self.origin, Origin::Nowhere);
+        (self.value.take(), origin)
     }
 }
 
@@ -224,8 +260,8 @@ impl Drop for LocalKey {
 
 /// An outcome on its way to its closure.
 pub(crate) enum Delivery<T> {
-    Plain(Box<dyn FnOnce(&Local, Result<T>) + Send>, Result<T>),
-    Claim(Box<dyn FnOnce(&Local, Result<Claim<T>>) + Send>, Result<Claim<T>>),
+    Plain(Box<SendClosure<T>>, Result<T>),
+    Claim(Box<SendClosure<Claim<T>>>, Result<Claim<T>>),
     Local(LocalKey, Result<T>),
     Ignore(Result<T>),
 }
@@ -266,6 +302,47 @@ impl<T: Send + 'static> Delivery<T> {
             Self::Ignore(outcome) => drop(outcome),
         }
     }
+
+    /// Turns the success of a claim into a failure. Returns where what it consumed goes back to,
+    /// and the value to be dropped.
+    pub(crate) fn withdraw(&mut self, error: Error) -> (Origin, Option<T>) {
+        let Self::Claim(_, outcome) = self else { return (Origin::Nowhere, None) };
+        match std::mem::replace(outcome, Err(error)) {
+            Ok(claim) => {
+                let (value, origin) = claim.into_parts();
+                (origin, value)
+            }
+            Err(failure) => {
+                *outcome = Err(failure);
+                (Origin::Nowhere, None)
+            }
+        }
+    }
+}
+
+/// A delivery of any type, and what is dropped when it runs.
+pub(crate) trait Deliver {
+    fn run(self: Box<Self>, local: &Local);
+    /// As [`Delivery::withdraw`]; the value comes as something to be run.
+    fn withdraw(&mut self, error: Error) -> (Origin, Ready);
+}
+
+struct Held<T, K> {
+    delivery: Delivery<T>,
+    kept: K,
+}
+
+impl<T: Send + 'static, K> Deliver for Held<T, K> {
+    fn run(self: Box<Self>, local: &Local) {
+        let Self { delivery, kept } = *self;
+        drop(kept);
+        delivery.run(local);
+    }
+
+    fn withdraw(&mut self, error: Error) -> (Origin, Ready) {
+        let (origin, value) = self.delivery.withdraw(error);
+        (origin, Ready::Run(Box::new(move |_| drop(value))))
+    }
 }
 
 /// Values that operations succeed with, and how they wait in the ready queue: the frequent ones in
@@ -300,5 +377,10 @@ impl Value for Stream {
 
 /// A value of any other type, boxed with its closure.
 pub(crate) fn boxed<T: Send + 'static>(delivery: Delivery<T>) -> Ready {
-    Ready::Boxed(Box::new(move |local| delivery.run(local)))
+    boxed_with(delivery, ())
+}
+
+/// The same, with something of the user's that is dropped only when nothing is borrowed.
+pub(crate) fn boxed_with<T: Send + 'static, K: 'static>(delivery: Delivery<T>, kept: K) -> Ready {
+    Ready::Boxed(Box::new(Held { delivery, kept }))
 }

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    callback::{Slot, Value, boxed},
+    callback::{Origin, Slot, Value, boxed},
     cancel::{self, Key},
     completion::{inbox::Message, ready::Ready},
     driver::{AnyDriver, Completion, Driver, Event, Operation},
@@ -101,6 +101,8 @@ pub(crate) enum Kind {
     },
     Thread(Box<dyn Unfinished>),
     Chain(Box<Chain>),
+    /// Has succeeded with a claim, which can be withdrawn until its callback runs.
+    Claimed(Option<Ready>),
 }
 
 impl Pending {
@@ -228,6 +230,72 @@ impl Core {
         self.ready.push_back(ready);
     }
 
+    /// Queues the outcome of a claim that has no place in the table yet. Returns its id.
+    pub(crate) fn tell_claim(
+        &mut self,
+        chain: Id,
+        next: impl FnOnce() -> Result<Product>,
+        ready: Ready,
+    ) -> Id {
+        let id = self.insert(Pending::new(Kind::Claimed(Some(ready)), Id::NONE, chain), None);
+        self.tell(chain, next, Ready::Claimed(id));
+        id
+    }
+
+    /// Makes an operation one that has succeeded with a claim: it has no deadline any more, and
+    /// waits for its outcome to be put in. Returns what it was.
+    pub(crate) fn keep_claim(&mut self, id: Id) -> Option<(Kind, Id)> {
+        let pending = self.pending.get_mut(id)?;
+        if std::mem::take(&mut pending.timer) != 0 {
+            self.timers.disarm();
+        }
+        let kind = std::mem::replace(&mut pending.kind, Kind::Claimed(None));
+        Some((kind, pending.chain))
+    }
+
+    /// Queues an outcome: with its operation, if that is kept for a claim.
+    pub(crate) fn tell_or_keep(
+        &mut self,
+        kept: Option<Id>,
+        chain: Id,
+        next: impl FnOnce() -> Result<Product>,
+        outcome: Ready,
+    ) {
+        match kept.and_then(|id| Some((id, self.pending.get_mut(id)?))) {
+            Some((id, pending)) => {
+                pending.kind = Kind::Claimed(Some(outcome));
+                self.tell(chain, next, Ready::Claimed(id));
+            }
+            None => self.tell(chain, next, outcome),
+        }
+    }
+
+    /// Takes the outcome of a claim whose callback is to run now.
+    pub(crate) fn deliver_claim(&mut self, id: Id) -> Option<Ready> {
+        match self.remove(id)?.kind {
+            Kind::Claimed(outcome) => outcome,
+            _ => None,
+        }
+    }
+
+    /// Turns a claim that nobody has heard of into a failure; what it consumed goes back at once.
+    fn withdraw(&mut self, id: Id, cause: Error) {
+        let Some(Pending { kind: Kind::Claimed(Some(outcome)), .. }) = self.pending.get_mut(id)
+        else {
+            return;
+        };
+        let (origin, leftover) = outcome.withdraw(cause);
+        self.ready.extend(leftover);
+        match origin {
+            Origin::Nowhere => {}
+            Origin::Unread { stream, raw } => self.give_back(&stream, raw),
+            Origin::Untaken { listener, connection } => {
+                self.give_back_connection(&listener, connection);
+            }
+            Origin::Unsent { stream, rest } => self.give_back_unsent(&stream, rest),
+        }
+    }
+
     /// Queues a value of one of the frequent types.
     pub(crate) fn succeed<T: Value>(&mut self, chain: Id, slot: Slot<T>, value: T) {
         self.tell(chain, || Ok(Product::None), T::ready(slot.deliver(Ok(value))));
@@ -278,6 +346,9 @@ impl Core {
                 }
             }
             Kind::Thread(_) => self.interrupt_thread(id, cause),
+            Kind::Claimed(_) if matches!(cause, Error::Cancelled) => self.withdraw(id, cause),
+            // It has its outcome.
+            Kind::Claimed(_) => return false,
         }
         true
     }
@@ -315,10 +386,34 @@ impl Core {
         self.ready.push_back(Ready::Root);
     }
 
-    /// Ends everything that is pending: the engine is going.
+    /// Sends what is unsent, as far as the system takes it now: the engine is going. Threads that
+    /// write to files are waited for, but not longer than a bound.
+    pub(crate) fn try_to_send(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        self.send_dirty();
+        drop(self.reap(Some(Duration::ZERO)));
+        let until = now() + PATIENCE;
+        while self.driver.is_at_work() {
+            let left = until.saturating_duration_since(now());
+            if left.is_zero() || self.reap(Some(left)).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Ends everything that is pending: the engine is going. A write ends when the driver has given
+    /// its bytes back and said how many are gone.
     pub(crate) fn fail_everything(&mut self) {
         for id in self.pending.ids() {
             self.interrupt(id, Error::EngineClosed);
+        }
+        drop(self.reap(Some(Duration::ZERO)));
+    }
+
+    /// Ends what the driver has not given back: the threads that have it are left behind.
+    pub(crate) fn abandon_everything(&mut self) {
+        for id in self.pending.ids() {
+            self.abandon_write(id, Error::EngineClosed);
         }
     }
 
@@ -379,6 +474,7 @@ impl Core {
             }
         }
         if tried {
+            self.send_dirty();
             self.reap(Some(Duration::ZERO))?;
         }
         for target in due {

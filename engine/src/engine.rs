@@ -138,8 +138,13 @@ impl Engine {
     /// As [`run`](Self::run).
     pub fn run_once(&self, max_wait: Option<Duration>) -> Result<Turn> {
         self.check_idle()?;
+        let mut max_wait = max_wait;
         if self.pending() == 0 {
-            return Ok(Turn { callbacks: 0, pending: 0 });
+            if !self.foreign.get() {
+                return Ok(Turn { callbacks: 0, pending: 0 });
+            }
+            // What made the descriptor readable is taken off it, or its loop would spin.
+            max_wait = Some(Duration::ZERO);
         }
         let callbacks = self.turn(max_wait, &mut |_| ())?;
         Ok(Turn { callbacks, pending: self.pending() })
@@ -323,7 +328,17 @@ impl Engine {
                 Ready::Count(delivery) => delivery.run(local),
                 Ready::Unit(delivery) => delivery.run(local),
                 Ready::Stream(delivery) => delivery.run(local),
-                Ready::Boxed(f) => f(local),
+                Ready::Boxed(delivery) => delivery.run(local),
+                Ready::Run(f) => f(local),
+                Ready::Claimed(id) => {
+                    let outcome = with_current(local.id(), |core| core.deliver_claim(id));
+                    match outcome.flatten() {
+                        Some(Ready::Bytes(delivery)) => delivery.run(local),
+                        Some(Ready::Stream(delivery)) => delivery.run(local),
+                        Some(Ready::Boxed(delivery)) => delivery.run(local),
+                        _ => {}
+                    }
+                }
                 Ready::Post(f) => f(local),
                 Ready::Root => root(local),
                 Ready::Scan(stream) => {
@@ -419,9 +434,8 @@ impl Drop for Engine {
         let shared = Arc::clone(self.handle().shared());
         cancel::unregister(shared.id);
         let Some(mut core) = self.core.take() else { return };
-        core.send_dirty();
-        drop(core.reap(Some(Duration::ZERO)));
         core.take_messages();
+        core.try_to_send();
         core.ending = true;
         let refused = shared.inbox.close();
         let jobs = core.pool.shutdown();
@@ -444,6 +458,9 @@ impl Engine {
             first = first.or(panic);
             let left = with_current(self.handle().id(), |core| {
                 core.fail_everything();
+                if callbacks == 0 {
+                    core.abandon_everything();
+                }
                 !core.ready.is_empty()
             });
             if callbacks == 0 && left != Some(true) && self.batch.borrow().is_empty() {

@@ -50,11 +50,12 @@ pub(crate) fn with_current<R>(engine: u64, f: impl FnOnce(&mut Core) -> R) -> Op
     })
 }
 
-/// Like [`with_current`], but gives the closure back when it cannot be run.
+/// Like [`with_current`], but gives the closure back when it cannot be run, or when the engine is
+/// being dropped and takes nothing any more.
 fn try_current<R, F: FnOnce(&mut Core) -> R>(engine: u64, f: F) -> Result<R, F> {
     CURRENT.with(|slot| match slot.try_borrow_mut() {
         Ok(mut slot) => match slot.as_deref_mut() {
-            Some(core) if core.engine == engine => Ok(f(core)),
+            Some(core) if core.engine == engine && !core.ending => Ok(f(core)),
             _ => Err(f),
         },
         Err(_) => Err(f),
@@ -114,7 +115,11 @@ impl Handle {
     pub fn post(&self, f: impl FnOnce(&Local) + Send + 'static) {
         let f: Box<dyn FnOnce(&Local) + Send> = Box::new(f);
         let mut f = Some(f);
-        with_current(self.shared.id, |core| core.post(f.take().expect("posted once")));
+        with_current(self.shared.id, |core| {
+            if !core.ending {
+                core.post(f.take().expect("posted once"));
+            }
+        });
         if let Some(f) = f {
             drop(self.shared.inbox.push(Message::Post(f)));
         }
@@ -275,7 +280,9 @@ impl Drop for KeepAlive {
     fn drop(&mut self) {
         let shared = &self.handle.shared;
         if shared.keep_alive.fetch_sub(1, SeqCst) == 1 {
-            shared.inbox.wake();
+            // A message and not just a wake-up: the engine may be about to sleep, having counted
+            // this guard.
+            drop(shared.inbox.push(Message::Apply(Box::new(|_| ()))));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, open, tell},
+    fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, major, minor, open, tell},
     io::Errno,
     net::{AddressFamily, SocketType, getsockname, sockopt},
 };
@@ -124,10 +124,20 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
     fcntl_setfl(fd, flags | OFlags::NONBLOCK)
 }
 
+/// Major and minor number of the device behind every pseudo-terminal's controlling side, ptmx(4).
+const PTY_MULTIPLEXER: (u32, u32) = (5, 2);
+
 /// Gives a pipe or terminal an open file of its own where the system can, see proc_pid_fd(5).
 /// Returns whether it is still shared.
 fn reopen(fd: OwnedFd) -> (OwnedFd, bool) {
     let own = || -> io::Result<OwnedFd> {
+        let stat = fstat(&fd)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+            && (major(stat.st_rdev), minor(stat.st_rdev)) == PTY_MULTIPLEXER
+        {
+            // Opening it again would make another terminal.
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let access = fcntl_getfl(&fd)? & OFlags::RWMODE;
         let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
         let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;

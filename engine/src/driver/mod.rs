@@ -120,6 +120,8 @@ pub(crate) trait Driver {
     ) -> io::Result<()>;
     /// Whether a wait would return at once because something is queued.
     fn has_work(&self) -> bool;
+    /// Whether threads work on files for it, which end by themselves.
+    fn is_at_work(&self) -> bool;
     /// Ends a wait, from any thread.
     fn waker(&self) -> Waker;
     /// A descriptor that becomes readable when a wait would bring something.
@@ -199,6 +201,12 @@ impl Driver for AnyDriver {
     fn has_work(&self) -> bool {
         match self {
             Self::Mio(driver) => driver.has_work(),
+        }
+    }
+
+    fn is_at_work(&self) -> bool {
+        match self {
+            Self::Mio(driver) => driver.is_at_work(),
         }
     }
 

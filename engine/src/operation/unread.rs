@@ -101,10 +101,13 @@ impl Unread {
         }
     }
 
-    /// A copy of the first `count` bytes, or of all if there are fewer; they stay.
-    pub(crate) fn copy(&self, count: usize) -> Bytes {
-        let bytes = self.as_slice();
-        Bytes::copy_from_slice(&bytes[..count.min(bytes.len())])
+    /// The first `count` bytes, or all if there are fewer; they stay.
+    pub(crate) fn peek(&self, count: usize) -> Bytes {
+        match &self.bytes {
+            Store::Empty => Bytes::new(),
+            Store::Whole { bytes, .. } => bytes.slice(..count.min(bytes.len())),
+            Store::Grown(bytes) => Bytes::copy_from_slice(&bytes[..count.min(bytes.len())]),
+        }
     }
 
     pub(crate) fn into_bytes(self) -> Bytes {

@@ -140,6 +140,16 @@ impl Core {
     pub(crate) fn interrupt_chain(&mut self, id: Id, cause: Error) {
         let Some(chain) = self.chain(id) else { return };
         let current = chain.current;
+        let is_last = chain.stages.is_empty();
+        if let Some(Pending { kind: Kind::Claimed(_), .. }) = self.pending.get(current)
+            && !is_last
+        {
+            // Its success has begun the next stage already.
+            if let Some(chain) = self.chain(id) {
+                chain.interrupted.get_or_insert(cause);
+            }
+            return;
+        }
         if !self.interrupt(current, cause.clone())
             && let Some(chain) = self.chain(id)
         {

@@ -80,14 +80,17 @@ impl Core {
     /// Drops everything unsent and resets the connection.
     pub(crate) fn abort(&mut self, stream: Id) {
         let Some(state) = self.stream(stream) else { return };
-        if state.closing.is_none() {
-            self.begin_closing(stream, Closing::new(Ending::Dropped, Id::NONE));
+        match &mut state.closing {
+            Some(closing) => {
+                (closing.abort, closing.reset) = (true, true);
+                self.go_on_closing(stream);
+            }
+            None => {
+                let mut closing = Closing::new(Ending::Dropped, Id::NONE);
+                (closing.abort, closing.reset) = (true, true);
+                self.begin_closing(stream, closing);
+            }
         }
-        let Some(state) = self.stream(stream) else { return };
-        if let Some(closing) = &mut state.closing {
-            (closing.abort, closing.reset) = (true, true);
-        }
-        self.go_on_closing(stream);
     }
 
     /// Closes a stream that nobody holds any more and nothing is pending on.
@@ -198,10 +201,16 @@ impl Core {
             let _ = seek(&*descriptor, SeekFrom::Start(cursor));
             unread = Bytes::new();
         }
-        let outcome = closing.outcome.and_then(|()| {
-            let fd = descriptor.into_owned().map_err(|cause| Error::io("detach", cause))?;
-            Ok(Detached { fd, unread })
-        });
+        let outcome = match closing.outcome {
+            Ok(()) => descriptor
+                .into_owned()
+                .map(|fd| Detached { fd, unread })
+                .map_err(|cause| Error::io("detach", cause)),
+            Err(error) => {
+                descriptor.release();
+                Err(error)
+            }
+        };
         self.ready.push_back(boxed(slot.deliver(outcome)));
     }
 

@@ -113,8 +113,7 @@ impl Core {
         if state.accepts.is_empty()
             && let Some(connection) = state.untaken.pop_front()
         {
-            self.hand_over(listener, chain, slot, connection);
-            return None;
+            return self.hand_over(listener, chain, slot, connection, None);
         }
         let id = self.insert(Pending::new(Kind::Accept(slot), listener, chain), timeout);
         let (state, pending) = self.listener_and_pending(listener)?;
@@ -124,7 +123,15 @@ impl Core {
     }
 
     /// Gives a connection to whom waited for it.
-    fn hand_over(&mut self, listener: Id, chain: Id, slot: Slot<Stream>, connection: Stream) {
+    fn hand_over(
+        &mut self,
+        listener: Id,
+        chain: Id,
+        slot: Slot<Stream>,
+        connection: Stream,
+        kept: Option<Id>,
+    ) -> Option<Id> {
+        let is_claim = slot.is_claim();
         let origin = || match self.listener(listener).and_then(|state| state.clones.upgrade()) {
             Some(inner) => {
                 Origin::Untaken { listener: Listener::from(inner), connection: connection.clone() }
@@ -132,7 +139,35 @@ impl Core {
             None => Origin::Nowhere,
         };
         let delivery = slot.deliver_from(Ok(connection.clone()), origin);
-        self.tell(chain, || Ok(Product::Stream(connection)), Ready::Stream(delivery));
+        let (next, ready) = (|| Ok(Product::Stream(connection)), Ready::Stream(delivery));
+        if is_claim && kept.is_none() {
+            return Some(self.tell_claim(chain, next, ready));
+        }
+        self.tell_or_keep(kept, chain, next, ready);
+        kept
+    }
+
+    /// Takes an accept out of its queue. One that gives a claim stays in the table, so that it can
+    /// be withdrawn until its callback runs; its id is returned then.
+    fn unqueue_served_accept(
+        &mut self,
+        listener: Id,
+        id: Id,
+    ) -> Option<(Slot<Stream>, Id, Option<Id>)> {
+        let is_claim = match self.pending.get(id) {
+            Some(Pending { kind: Kind::Accept(slot), .. }) => slot.is_claim(),
+            _ => false,
+        };
+        if !is_claim {
+            return self.unqueue_accept(listener, id).map(|(slot, chain)| (slot, chain, None));
+        }
+        if let Some((state, pending)) = self.listener_and_pending(listener) {
+            state.accepts.remove(pending, id);
+        }
+        match self.keep_claim(id)? {
+            (Kind::Accept(slot), chain) => Some((slot, chain, Some(id))),
+            _ => unreachable!("only accepts are queued as accepts"),
+        }
     }
 
     /// Starts or stops the accepting, as accepts and the limit demand.
@@ -170,9 +205,9 @@ impl Core {
         while let Some(state) = self.listener(listener)
             && let Some(head) = state.accepts.head()
             && let Some(connection) = state.untaken.pop_front()
-            && let Some((slot, chain)) = self.unqueue_accept(listener, head)
+            && let Some((slot, chain, kept)) = self.unqueue_served_accept(listener, head)
         {
-            self.hand_over(listener, chain, slot, connection);
+            self.hand_over(listener, chain, slot, connection, kept);
         }
         self.steer_accepting(listener);
         self.close_listener_if_released(listener);

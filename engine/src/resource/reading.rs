@@ -1,6 +1,7 @@
 //! How streams are read: receptions bring bytes, reads take them in order.
 
 use std::{
+    io,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -8,7 +9,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    callback::{Origin, Slot},
+    callback::{Origin, Slot, boxed_with},
     completion::ready::Ready,
     core::{Core, Kind, Pending},
     driver::{Driver, Ended, Operation, Role},
@@ -63,6 +64,7 @@ pub(crate) trait AnyRead: Send {
     fn scan(&mut self, unread: &[u8], ended: bool) -> Scan;
     fn restart(&mut self);
     fn lookahead(&self) -> usize;
+    fn is_claim(&self) -> bool;
     /// Makes the outcome from the bytes of a match and keeps it. Returns its error, if it is one.
     fn conclude(&mut self, taken: Bytes) -> Option<Error>;
     /// Pairs the outcome kept by `conclude` with whom to tell.
@@ -89,6 +91,10 @@ impl<M: Matcher> AnyRead for Boxed<M> {
         self.matcher.lookahead()
     }
 
+    fn is_claim(&self) -> bool {
+        self.slot.is_claim()
+    }
+
     fn conclude(&mut self, taken: Bytes) -> Option<Error> {
         let outcome = self.matcher.output(taken);
         let error = outcome.as_ref().err().cloned();
@@ -100,10 +106,7 @@ impl<M: Matcher> AnyRead for Boxed<M> {
         let Self { matcher, slot, outcome } = *self;
         let delivery = slot.deliver_from(outcome.unwrap_or(Err(Error::Panicked)), origin);
         // The matcher may be the user's, so it is dropped with the callback and not here.
-        Ready::Boxed(Box::new(move |local| {
-            drop(matcher);
-            delivery.run(local);
-        }))
+        boxed_with(delivery, matcher)
     }
 
     fn fail(mut self: Box<Self>, error: Error) -> Ready {
@@ -144,6 +147,19 @@ impl Form {
         }
     }
 
+    /// Whether its callback gets a claim on the bytes.
+    fn is_claim(&self) -> bool {
+        match self {
+            Self::Chunk(read) => read.slot.is_claim(),
+            Self::Exact(read) => read.slot.is_claim(),
+            Self::Line(read) => read.slot.is_claim(),
+            // Takes nothing.
+            Self::Peek(..) => false,
+            Self::Other(read) => read.is_claim(),
+            Self::User(user) => user.read.as_ref().is_some_and(|read| read.is_claim()),
+        }
+    }
+
     const fn is_user(&self) -> bool {
         matches!(self, Self::User(_))
     }
@@ -156,7 +172,7 @@ impl Form {
             | Self::Peek(_, slot) => Ready::Bytes(slot.deliver(Err(error))),
             Self::Other(read) | Self::User(User { read: Some(read), .. }) => read.fail(error),
             // It is running, and is told when it comes back.
-            Self::User(User { read: None, .. }) => Ready::Boxed(Box::new(|_| ())),
+            Self::User(User { read: None, .. }) => Ready::Run(Box::new(|_| ())),
         }
     }
 }
@@ -201,12 +217,25 @@ fn verdict(
 }
 
 impl StreamState {
+    /// What the system's end of stream really is. It tells a reset once: if a send has heard it, a
+    /// receive finds an end where the peer never ended.
+    fn real_end(&self) -> End {
+        match &self.write_error {
+            Some(Error::Io { operation: "write", cause })
+                if self.medium.is_socket() && cause.kind() != io::ErrorKind::BrokenPipe =>
+            {
+                End::Failed(Arc::clone(cause))
+            }
+            _ => End::EndOfStream,
+        }
+    }
+
     /// Takes the bytes of a match and makes the outcome. An error leaves the bytes unread.
     fn take(&mut self, form: Form, end: usize) -> (Ready, Option<Error>) {
         let (slot, taken) = match form {
             Form::Peek(size, slot) => {
-                let copy = self.unread.copy(size);
-                return (Ready::Bytes(slot.deliver(Ok(copy))), None);
+                let seen = self.unread.peek(size);
+                return (Ready::Bytes(slot.deliver(Ok(seen))), None);
             }
             Form::Other(mut read) => {
                 let taken = self.unread.take(end);
@@ -268,13 +297,18 @@ impl Core {
         if state.reads.is_empty()
             && !read.form.is_user()
             && !state.medium.is_file()
-            && !(state.unread.is_empty() && state.end.is_none())
+            && (!state.unread.is_empty() || state.end.is_some())
         {
             match read.judge(state.unread.as_slice(), state.end.as_ref()) {
                 Verdict::Wait => {}
                 Verdict::Take(end) => {
+                    let is_claim = read.form.is_claim();
                     let (ready, error) = state.take(read.form, end);
-                    self.tell(chain, || error.map_or(Ok(Product::None), Err), ready);
+                    let next = || error.map_or(Ok(Product::None), Err);
+                    if is_claim {
+                        return Some(self.tell_claim(chain, next, ready));
+                    }
+                    self.tell(chain, next, ready);
                     return None;
                 }
                 Verdict::Fail(error) => {
@@ -331,18 +365,37 @@ impl Core {
 
     /// Ends the read at the head.
     fn end_read(&mut self, stream: Id, id: Id, verdict: Verdict) {
-        let Some((form, chain)) = self.unqueue_read(stream, id) else { return };
+        let Some((form, chain, kept)) = self.unqueue_ended_read(stream, id) else { return };
         let Some(state) = self.stream(stream) else { return };
         match verdict {
             Verdict::Wait => unreachable!("the caller goes on waiting"),
             Verdict::Take(end) => {
                 let (ready, error) = state.take(form, end);
-                self.tell(chain, || error.map_or(Ok(Product::None), Err), ready);
+                self.tell_or_keep(kept, chain, || error.map_or(Ok(Product::None), Err), ready);
             }
             Verdict::Fail(error) => {
                 let ready = form.fail(error.clone());
-                self.tell(chain, || Err(error), ready);
+                self.tell_or_keep(kept, chain, || Err(error), ready);
             }
+        }
+    }
+
+    /// Takes a read out of its queue. One that gives a claim stays in the table, so that it can be
+    /// withdrawn until its callback runs; its id is returned then.
+    fn unqueue_ended_read(&mut self, stream: Id, id: Id) -> Option<(Form, Id, Option<Id>)> {
+        let is_claim = match self.pending.get(id) {
+            Some(Pending { kind: Kind::Read(read), .. }) => read.form.is_claim(),
+            _ => false,
+        };
+        if !is_claim {
+            return self.unqueue_read(stream, id).map(|(form, chain)| (form, chain, None));
+        }
+        if let Some((state, pending)) = self.stream_and_pending(stream) {
+            state.reads.remove(pending, id);
+        }
+        match self.keep_claim(id)? {
+            (Kind::Read(read), chain) => Some((read.form, chain, Some(id))),
+            _ => unreachable!("only reads are queued as reads"),
         }
     }
 
@@ -410,7 +463,7 @@ impl Core {
         state.reception = Phase::Idle;
         match ended {
             Ended::Stopped => {}
-            Ended::EndOfStream => state.end = Some(End::EndOfStream),
+            Ended::EndOfStream => state.end = Some(state.real_end()),
             Ended::Failed(cause) => state.end = Some(End::Failed(Arc::new(cause))),
         }
         self.serve_reads(stream);
@@ -500,8 +553,19 @@ impl Core {
         match outcome {
             None => self.steer_reception(stream),
             Some((ready, error)) => {
-                let chain = self.unqueue_read(stream, id).map_or(Id::NONE, |(_, chain)| chain);
-                self.tell(chain, || error.map_or(Ok(Product::None), Err), ready);
+                let (state, chain) = (self.stream_and_pending(stream), Id::NONE);
+                if let Some((state, pending)) = state
+                    && pending.get(id).is_some()
+                {
+                    state.reads.remove(pending, id);
+                }
+                let chain = self.keep_claim(id).map_or(chain, |(_, chain)| chain);
+                self.tell_or_keep(
+                    Some(id),
+                    chain,
+                    || error.map_or(Ok(Product::None), Err),
+                    ready,
+                );
                 self.serve_reads(stream);
                 self.close_if_released(stream);
             }

@@ -101,7 +101,7 @@ impl Core {
         let run = move || {
             let outcome = catch_unwind(AssertUnwindSafe(f)).unwrap_or(Err(Error::Panicked));
             *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
-            let done = move |core: &mut Core| core.worker_done(id);
+            let done = move |core: &mut Self| core.worker_done(id);
             // An engine that is gone has told the callback already.
             drop(shared.inbox.push(Message::Apply(Box::new(done))));
         };
@@ -157,6 +157,6 @@ impl Core {
 
     /// Has a job that will not run dropped where nothing is borrowed: its closure is the user's.
     fn discard(&mut self, job: crate::pool::Job) {
-        self.ready.push_back(Ready::Boxed(Box::new(|_| drop(job))));
+        self.ready.push_back(Ready::Run(Box::new(|_| drop(job))));
     }
 }

@@ -111,6 +111,8 @@ impl Core {
         if !state.dirty {
             state.dirty = true;
             self.dirty.push(stream);
+        }
+        if !state.unsettled {
             self.settle(stream);
         }
         self.succeed(chain, slot, len);
@@ -350,7 +352,8 @@ impl Core {
         state.outgoing.settle(gather, count, &mut self.spare, &mut self.trash);
         let committed = count.min(state.committed);
         state.committed -= committed;
-        if state.medium.is_file() {
+        // What is appended goes to the end, wherever the cursor is.
+        if matches!(state.medium, Medium::File { append: false }) {
             state.cursor += count as u64;
         }
         if count > committed
@@ -395,11 +398,10 @@ impl Core {
                     Phase::Idle => self.cut_if_interrupted(stream),
                     Phase::Running => {
                         state.sending = Phase::Stopping;
-                        self.driver.cancel(stream, Role::Send);
+                        return self.driver.cancel(stream, Role::Send);
                     }
-                    Phase::Stopping => {}
+                    Phase::Stopping => return,
                 }
-                return;
             }
             _ => match self.unqueue_write(stream, id) {
                 Some((Kind::Write(write), chain)) => {
@@ -439,6 +441,12 @@ impl Core {
         };
         let Some(cause) = state.interrupted.take() else { return };
         let Some(head) = state.writes.head() else { return };
+        if let Some(Pending { kind: Kind::Write(write), .. }) = self.pending.get(head)
+            && state.outgoing.len() + write.left <= state.limits.unsent
+        {
+            // It has succeeded meanwhile, which comes first.
+            return;
+        }
         let Some((Kind::Write(write), chain)) = self.unqueue_write(stream, head) else { return };
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
             return;
@@ -488,6 +496,11 @@ impl Core {
         state.write_error_told |= !state.writes.is_empty();
         while let Some(head) = self.stream(stream).and_then(|state| state.writes.head()) {
             match self.unqueue_write(stream, head) {
+                Some((Kind::Write(write), chain))
+                    if write.taken > 0 && write.taken == write.len() =>
+                {
+                    self.succeed(chain, write.slot, write.taken);
+                }
                 Some((Kind::Write(write), chain)) => {
                     let failure = write.error(error.clone());
                     if write.taken > 0 {
@@ -510,6 +523,20 @@ impl Core {
         self.settle(stream);
     }
 
+    /// Ends a write that a stuck thread holds a part of, when the engine goes: its count is what the
+    /// thread has told so far.
+    pub(crate) fn abandon_write(&mut self, id: Id, cause: Error) {
+        let Some(Pending { kind: Kind::Write(_), resource, .. }) = self.pending.get(id) else {
+            return;
+        };
+        let stream = *resource;
+        if let Some((Kind::Write(write), chain)) = self.unqueue_write(stream, id) {
+            let error = write.error(cause);
+            self.trash.extend(write.rest);
+            self.fail(chain, write.slot, error);
+        }
+    }
+
     /// Takes something out of the queue of writes and the table.
     fn unqueue_write(&mut self, stream: Id, id: Id) -> Option<(Kind, Id)> {
         if let Some((state, pending)) = self.stream_and_pending(stream) {
@@ -519,21 +546,28 @@ impl Core {
     }
 
     /// Hands over the rest of a cut write, and lets later writes go on.
-    pub(crate) fn take_unsent(&mut self, stream: &Stream, slot: Slot<Bytes>, chain: Id) {
+    pub(crate) fn take_unsent(&mut self, stream: &Stream, slot: Slot<Bytes>) -> Option<Id> {
         let id = self.id_of(stream);
-        let Some(state) = self.stream(id) else {
-            return self.fail(chain, slot, Error::Closed);
+        let Some(state) = self.stream(id).filter(|state| state.closing.is_none()) else {
+            self.fail(Id::NONE, slot, Error::Closed);
+            return None;
         };
         let Some(rest) = state.cut.take() else {
-            return self.succeed(chain, slot, Bytes::new());
+            self.succeed(Id::NONE, slot, Bytes::new());
+            return None;
         };
         if !matches!(state.write_error, Some(Error::Io { .. })) {
             state.write_error = None;
         }
         let raw = rest.clone();
         let origin = || Origin::Unsent { stream: stream.clone(), rest: raw };
+        let is_claim = slot.is_claim();
         let ready = Ready::Bytes(slot.deliver_from(Ok(rest), origin));
-        self.tell(chain, || Ok(Product::None), ready);
+        if is_claim {
+            return Some(self.tell_claim(Id::NONE, || Ok(Product::None), ready));
+        }
+        self.tell(Id::NONE, || Ok(Product::None), ready);
+        None
     }
 
     /// A claim on the rest of a cut write was not taken: the stream is cut again.

@@ -302,8 +302,11 @@ impl Handle {
     /// [`Error::Closed`] if the stream was closed.
     pub fn buffered(&self, s: &Stream, cb: Callback<usize>) -> Cancel {
         Self::submit_on(s, move |core, id| {
-            match core.stream(id).map(|state| state.unread.len()) {
-                Some(unread) => core.succeed(Id::NONE, cb.slot, unread),
+            match core.stream(id).filter(|state| state.closing.is_none()) {
+                Some(state) => {
+                    let unread = state.unread.len();
+                    core.succeed(Id::NONE, cb.slot, unread);
+                }
                 None => core.fail(Id::NONE, cb.slot, Error::Closed),
             }
             None

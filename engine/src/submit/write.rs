@@ -12,8 +12,8 @@
 use bytes::Bytes;
 
 use crate::{
-    callback::Callback, cancel::Cancel, handle::Handle, resource::writing::Data, stream::Stream,
-    table::Id,
+    callback::Callback, cancel::Cancel, handle::Handle, pattern::LinePattern,
+    resource::writing::Data, stream::Stream, table::Id,
 };
 
 impl Handle {
@@ -86,6 +86,42 @@ impl Handle {
         Self::submit_write(s, Data::Line(line.into()), cb)
     }
 
+    /// Writes, then reads the next line if it is the expected one.
+    ///
+    /// The line may have arrived before the write: what is expected is the next line that nobody
+    /// has read, and an old one that was left over is taken for the answer.
+    ///
+    /// # Errors
+    ///
+    /// # Cancellation
+    ///
+    /// As [`write`](Self::write) and [`expect_line`](Self::expect_line).
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine, LineGlob};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
+    /// peer.write_all(b"250 example.org at your service\r\n").unwrap();
+    /// engine.write_then_expect_line(&stream, "HELO me\r\n", LineGlob::new("250 *")?, (
+    ///     Callback::ignore(),
+    ///     Callback::new(|_, line| assert!(line.starts_with(b"250")), |_, error| panic!("{error}")),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn write_then_expect_line(
+        &self,
+        s: &Stream,
+        buf: impl Into<Bytes>,
+        line: impl Into<LinePattern>,
+        (cb1, cb2): (Callback<usize>, Callback<Bytes>),
+    ) -> Cancel {
+        self.chain().on(s).write(buf, cb1).expect_line(line, cb2).submit()
+    }
+
     fn submit_write(s: &Stream, data: Data, cb: Callback<usize>) -> Cancel {
         let Callback { slot, timeout } = cb;
         Self::submit_on(s, move |core, id| core.write(id, data, slot, timeout, Id::NONE))
@@ -115,8 +151,7 @@ impl Handle {
     pub fn take_unsent(&self, s: &Stream, cb: Callback<Bytes>) -> Cancel {
         let stream = s.clone();
         s.handle().submit(move |core| {
-            core.take_unsent(&stream, cb.slot, Id::NONE);
-            None
+            core.take_unsent(&stream, cb.slot)
         })
     }
 

@@ -64,6 +64,8 @@ pub(crate) struct Mio {
     pool: Pool,
     /// What workers have done to files.
     finished: Arc<Mutex<Vec<FileDone>>>,
+    /// How many jobs on files they have in hand.
+    at_work: usize,
 }
 
 /// What a worker has done to a file.
@@ -94,6 +96,7 @@ impl Mio {
             block: vec![0; BLOCK_LEN],
             pool,
             finished: Arc::default(),
+            at_work: 0,
         })
     }
 
@@ -228,7 +231,6 @@ impl Mio {
         let Some(gather) = source.sending.take() else { return };
         let (medium, offset) = (source.medium, source.send_offset);
         let descriptor = Arc::clone(&source.descriptor);
-        source.busy = true;
         let job = move || {
             let result = perform::write_file(descriptor.as_fd(), medium, &gather, offset);
             let result = result.map_err(io::Error::from);
@@ -240,7 +242,8 @@ impl Mio {
 
     /// Hands a job on a file to a worker. Where none can be had the engine does it itself: slow is
     /// better than lost.
-    fn hand_to_worker(&self, job: Job) {
+    fn hand_to_worker(&mut self, job: Job) {
+        self.at_work += 1;
         match self.pool.submit(Lane::Files, job) {
             Ok(_) => {}
             Err(Refused::Full(job) | Refused::NoThread(_, job) | Refused::Closed(job)) => job(),
@@ -305,11 +308,12 @@ impl Mio {
         let finished =
             std::mem::take(&mut *self.finished.lock().unwrap_or_else(PoisonError::into_inner));
         for FileDone { resource, event } in finished {
-            if let Some(source) = self.source(resource) {
-                source.busy = false;
-            }
+            self.at_work -= 1;
             match event {
                 FileEvent::Read { block, result } => {
+                    if let Some(source) = self.source(resource) {
+                        source.busy = false;
+                    }
                     let hot = std::mem::replace(&mut self.block, block);
                     self.file_was_read(resource, result, completions);
                     let used = std::mem::replace(&mut self.block, hot);
@@ -549,6 +553,10 @@ impl Driver for Mio {
 
     fn has_work(&self) -> bool {
         !self.done.is_empty() || !self.ready.is_empty() || !self.probes.is_empty()
+    }
+
+    fn is_at_work(&self) -> bool {
+        self.at_work > 0
     }
 
     fn waker(&self) -> Waker {

@@ -143,6 +143,9 @@ pub(super) fn shutdown_write(fd: BorrowedFd<'_>) -> Result<()> {
     }
 }
 
+/// How many blocks are read away before a close: more than a socket's buffer holds by default.
+const DRAIN_MAX: usize = 128;
+
 /// Decides how closing ends a connection.
 pub(super) fn before_close(fd: BorrowedFd<'_>, reset: bool, drain: bool, block: &mut [u8]) {
     if reset {
@@ -151,7 +154,13 @@ pub(super) fn before_close(fd: BorrowedFd<'_>, reset: bool, drain: bool, block: 
     }
     if drain {
         let _ = shutdown(fd, Shutdown::Write);
-        let _ = recv(fd, block, RecvFlags::DONTWAIT);
+        // A bound, because a peer may send as fast as this reads.
+        for _ in 0..DRAIN_MAX {
+            match recv(fd, &mut *block, RecvFlags::DONTWAIT) {
+                Ok((1.., _)) | Err(Errno::INTR) => {}
+                _ => break,
+            }
+        }
     }
 }
 

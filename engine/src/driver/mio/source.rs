@@ -27,7 +27,7 @@ pub(super) struct Source {
     pub(super) connecting: bool,
     /// What is being sent, until the system has room for it.
     pub(super) sending: Option<Gather>,
-    /// A worker has this file in hand.
+    /// A worker reads this file.
     pub(super) busy: bool,
     /// Where a file is read.
     pub(super) offset: u64,

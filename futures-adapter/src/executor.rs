@@ -1,0 +1,142 @@
+//! Tasks on an engine: their steps are run by the engine's turns, like any other callback.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::{self, ThreadId},
+};
+
+use async_task::{Runnable, Task};
+use facade_engine::Handle;
+
+/// The tasks of one engine that are ready to take a step.
+pub(crate) struct Executor {
+    handle: Handle,
+    queue: Mutex<Queue>,
+    /// The thread that its futures must not leave, if they must not.
+    local: Option<ThreadId>,
+}
+
+#[derive(Default)]
+struct Queue {
+    runnables: VecDeque<Runnable>,
+    /// The engine has been asked to run what is queued.
+    posted: bool,
+}
+
+impl Executor {
+    /// An executor of futures that any thread may run and drop.
+    pub(crate) fn new(handle: Handle) -> Arc<Self> {
+        Arc::new(Self { handle, queue: Mutex::default(), local: None })
+    }
+
+    /// An executor of futures that must not leave this thread, which is the engine's.
+    pub(crate) fn local(handle: Handle) -> Arc<Self> {
+        Arc::new(Self { handle, queue: Mutex::default(), local: Some(thread::current().id()) })
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Spawns a future that any thread may run; the engine's does.
+    pub(crate) fn spawn<T: Send + 'static>(
+        self: &Arc<Self>,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Task<T> {
+        let executor = Arc::clone(self);
+        let schedule = move |runnable| executor.schedule(runnable);
+        let (runnable, task) = async_task::spawn(self.tracked(future), schedule);
+        runnable.schedule();
+        task
+    }
+
+    /// Spawns a future that must not leave its thread, on an executor made for that.
+    pub(crate) fn spawn_local<T: 'static>(
+        self: &Arc<Self>,
+        future: impl Future<Output = T> + 'static,
+    ) -> Task<T> {
+        debug_assert!(self.local.is_some());
+        let executor = Arc::clone(self);
+        let schedule = move |runnable| executor.schedule(runnable);
+        let (runnable, task) = async_task::spawn_local(self.tracked(future), schedule);
+        runnable.schedule();
+        task
+    }
+
+    /// A live task is pending: the run does not end before it does.
+    fn tracked<T, F: Future<Output = T>>(&self, future: F) -> impl Future<Output = T> + use<T, F> {
+        let guard = self.handle.keep_alive();
+        async move {
+            let output = future.await;
+            drop(guard);
+            output
+        }
+    }
+
+    fn schedule(self: &Arc<Self>, runnable: Runnable) {
+        let mut queue = self.lock();
+        queue.runnables.push_back(runnable);
+        if std::mem::replace(&mut queue.posted, true) {
+            return;
+        }
+        drop(queue);
+        self.post();
+    }
+
+    fn post(self: &Arc<Self>) {
+        let batch = Batch { executor: Arc::clone(self), begun: false };
+        self.handle.post(move |_| batch.run());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was posted to the engine: to run the tasks that are ready by then. Those that become ready
+/// meanwhile are posted anew, so that the engine keeps its budget.
+struct Batch {
+    executor: Arc<Executor>,
+    begun: bool,
+}
+
+impl Batch {
+    fn run(mut self) {
+        self.begun = true;
+        let mut queue = self.executor.lock();
+        queue.posted = false;
+        let count = queue.runnables.len();
+        drop(queue);
+        for _ in 0..count {
+            let runnable = self.executor.lock().runnables.pop_front();
+            let Some(runnable) = runnable else { return };
+            // A panic goes on to the engine, which contains it; dropping `self` posts the rest.
+            runnable.run();
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        let mut queue = self.executor.lock();
+        if self.begun {
+            if !queue.runnables.is_empty() && !queue.posted {
+                queue.posted = true;
+                drop(queue);
+                self.executor.post();
+            }
+            return;
+        }
+        // The engine is gone: tasks end by being dropped.
+        queue.posted = false;
+        let runnables = std::mem::take(&mut queue.runnables);
+        drop(queue);
+        if self.executor.local.is_none_or(|home| home == thread::current().id()) {
+            drop(runnables);
+        } else {
+            // Futures that must not leave their thread are leaked rather than dropped on this one.
+            std::mem::forget(runnables);
+        }
+    }
+}

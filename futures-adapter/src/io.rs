@@ -1,0 +1,202 @@
+//! [`Io`]: the facade of futures.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_task::Task;
+use facade_engine::{
+    AddrInfo, Address, Bytes, Callback, Handle, Hints, LinePattern, Result, Service,
+    Stream as EngineStream,
+};
+
+use crate::{
+    executor::Executor,
+    listener::Listener,
+    operation::{OpFuture, Submit, op, op_into},
+    stream::Stream,
+};
+
+/// Makes streams, listeners and tasks: the facade of futures, as [`Handle`] is that of callbacks.
+///
+/// Cheap to clone, and usable from any thread and under any executor. Each method is the engine's
+/// operation of the same name; see there for errors. Dropping its future cancels it, and gives back
+/// what it took.
+#[derive(Clone)]
+pub struct Io {
+    executor: Arc<Executor>,
+}
+
+impl Io {
+    /// The facade of futures over this engine.
+    pub fn new(handle: Handle) -> Self {
+        Self { executor: Executor::new(handle) }
+    }
+
+    /// The facade of callbacks over the same engine.
+    pub fn handle(&self) -> &Handle {
+        self.executor.handle()
+    }
+
+    /// Spawns a future onto the engine, whose turns run its steps like any other callback. Dropping
+    /// the [`Task`] cancels it; [`Task::detach`] lets it go on by itself. A live task is pending:
+    /// the engine's run does not end before it.
+    ///
+    /// A panic of the future is a panic of a callback: everything else goes on, and the run resumes
+    /// it after the turn.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Task<T> {
+        self.executor.spawn(future)
+    }
+
+    /// See [`Handle::listen`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn listen(&self, address: SocketAddr) -> Result<Listener> {
+        self.handle().listen(address).map(Listener::from)
+    }
+
+    /// See [`Handle::listen_shared`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn listen_shared(&self, address: SocketAddr) -> Result<Listener> {
+        self.handle().listen_shared(address).map(Listener::from)
+    }
+
+    /// See [`Handle::listen_unix`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn listen_unix(&self, path: impl AsRef<Path>) -> Result<Listener> {
+        self.handle().listen_unix(path).map(Listener::from)
+    }
+
+    /// See [`Handle::attach`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn attach(&self, fd: impl Into<OwnedFd>) -> Result<Stream> {
+        self.handle().attach(fd).map(Stream::from)
+    }
+
+    /// See [`Handle::attach_listener`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn attach_listener(&self, fd: impl Into<OwnedFd>) -> Result<Listener> {
+        self.handle().attach_listener(fd).map(Listener::from)
+    }
+
+    /// See [`Handle::getaddrinfo`].
+    pub fn getaddrinfo(
+        &self,
+        host: impl AsRef<str>,
+        service: impl Into<Service>,
+        hints: Hints,
+    ) -> OpFuture<Vec<AddrInfo>, impl Submit<Vec<AddrInfo>>> {
+        op(move |callback| self.handle().getaddrinfo(host, service, hints, callback))
+    }
+
+    /// See [`Handle::getaddrinfo_then_connect`].
+    pub fn getaddrinfo_then_connect(
+        &self,
+        host: impl AsRef<str>,
+        service: impl Into<Service>,
+    ) -> OpFuture<EngineStream, impl Submit<EngineStream>, Stream> {
+        op_into(
+            move |callback| {
+                let callbacks = (Callback::ignore(), callback);
+                self.handle().getaddrinfo_then_connect(host, service, callbacks)
+            },
+            Stream::from,
+        )
+    }
+
+    /// See [`Handle::connect`].
+    pub fn connect(
+        &self,
+        addr: impl Into<Address>,
+    ) -> OpFuture<EngineStream, impl Submit<EngineStream>, Stream> {
+        op_into(move |callback| self.handle().connect(addr, callback), Stream::from)
+    }
+
+    /// See [`Handle::connect_then_expect_line`]. Yields the stream and the line.
+    pub fn connect_then_expect_line(
+        &self,
+        addr: impl Into<Address>,
+        line: impl Into<LinePattern>,
+    ) -> OpFuture<(EngineStream, Bytes), impl Submit<(EngineStream, Bytes)>, (Stream, Bytes)> {
+        op_into(
+            move |callback| {
+                self.handle().connect_then_expect_line(addr, line, with_stream(callback))
+            },
+            |(stream, line)| (stream.into(), line),
+        )
+    }
+
+    /// See [`Handle::connect_then_write_line`]. Yields the stream and how much was written.
+    pub fn connect_then_write_line(
+        &self,
+        addr: impl Into<Address>,
+        line: impl Into<Bytes>,
+    ) -> OpFuture<(EngineStream, usize), impl Submit<(EngineStream, usize)>, (Stream, usize)> {
+        op_into(
+            move |callback| {
+                self.handle().connect_then_write_line(addr, line, with_stream(callback))
+            },
+            |(stream, count)| (stream.into(), count),
+        )
+    }
+
+    /// See [`Handle::submit_work`].
+    pub fn submit_work<T: Send + 'static>(
+        &self,
+        f: impl FnOnce() -> T + Send + 'static,
+    ) -> OpFuture<T, impl Submit<T>> {
+        op(move |callback| self.handle().submit_work(f, callback))
+    }
+
+    /// See [`Handle::sleep`].
+    pub fn sleep(&self, duration: Duration) -> OpFuture<(), impl Submit<()>> {
+        op(move |callback| self.handle().sleep(duration, callback))
+    }
+}
+
+impl fmt::Debug for Io {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Io").field("handle", self.handle()).finish()
+    }
+}
+
+/// The callback of a future that yields a chain's stream with its last value.
+pub(crate) type WithStream<T> = Callback<(EngineStream, T)>;
+
+/// The callbacks of a chain of two: the first keeps the stream, the second adds it to its value.
+pub(crate) fn with_stream<T: Send + 'static>(
+    callback: WithStream<T>,
+) -> (Callback<EngineStream>, Callback<T>) {
+    let kept = Arc::new(Mutex::new(None));
+    let made = Arc::clone(&kept);
+    let first = Callback::from_fn(move |_, outcome: Result<EngineStream>| {
+        *made.lock().unwrap_or_else(PoisonError::into_inner) = outcome.ok();
+    });
+    let second = callback.map(move |value| {
+        let stream = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        (stream.expect("the first stage has succeeded before the second"), value)
+    });
+    (first, second)
+}

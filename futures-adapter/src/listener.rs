@@ -1,0 +1,170 @@
+//! [`Listener`]: what connections are accepted from.
+
+use std::{
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use facade_engine::{
+    Address, Bytes, LinePattern, Listener as EngineListener, Regex, RegexMatch, Result,
+    Stream as EngineStream,
+};
+
+use crate::{
+    io::with_stream,
+    operation::{OpFuture, Submit, Submitted, op, op_into},
+    stream::Stream,
+};
+
+/// A TCP or Unix socket that listens.
+///
+/// Accepting borrows it mutably, so that one accept is pending at a time: a connection that a
+/// dropped future had taken is the next one's.
+#[derive(Debug)]
+pub struct Listener {
+    engine: EngineListener,
+}
+
+impl Listener {
+    /// The engine's listener, for raw callbacks.
+    pub const fn engine_listener(&self) -> &EngineListener {
+        &self.engine
+    }
+
+    /// The address that it listens at.
+    ///
+    /// # Errors
+    ///
+    /// As [`EngineListener::local_addr`].
+    pub fn local_addr(&self) -> Result<SocketAddr> {
+        self.engine.local_addr()
+    }
+
+    /// The address that it listens at, of any family.
+    ///
+    /// # Errors
+    ///
+    /// As [`EngineListener::local_address`].
+    pub fn local_address(&self) -> Result<Address> {
+        self.engine.local_address()
+    }
+
+    /// See [`Handle::accept`](facade_engine::Handle::accept).
+    pub fn accept(&mut self) -> OpFuture<EngineStream, impl Submit<EngineStream>, Stream> {
+        let listener = &self.engine;
+        op_into(move |callback| listener.handle().accept(listener, callback), Stream::from)
+    }
+
+    /// See [`Handle::accept_then_write`](facade_engine::Handle::accept_then_write). Yields the
+    /// stream and how much was written.
+    pub fn accept_then_write(
+        &mut self,
+        buf: impl Into<Bytes>,
+    ) -> OpFuture<(EngineStream, usize), impl Submit<(EngineStream, usize)>, (Stream, usize)> {
+        let listener = &self.engine;
+        op_into(
+            move |callback| {
+                listener.handle().accept_then_write(listener, buf, with_stream(callback))
+            },
+            |(stream, count)| (stream.into(), count),
+        )
+    }
+
+    /// See [`Handle::accept_then_expect_line`](facade_engine::Handle::accept_then_expect_line).
+    /// Yields the stream and the line.
+    pub fn accept_then_expect_line(
+        &mut self,
+        line: impl Into<LinePattern>,
+    ) -> OpFuture<(EngineStream, Bytes), impl Submit<(EngineStream, Bytes)>, (Stream, Bytes)> {
+        let listener = &self.engine;
+        op_into(
+            move |callback| {
+                listener.handle().accept_then_expect_line(listener, line, with_stream(callback))
+            },
+            |(stream, line)| (stream.into(), line),
+        )
+    }
+
+    /// See [`Handle::accept_then_expect_multiline_regex`](facade_engine::Handle::accept_then_expect_multiline_regex).
+    pub fn accept_then_expect_multiline_regex(
+        &mut self,
+        regex: Regex,
+    ) -> OpFuture<
+        (EngineStream, RegexMatch),
+        impl Submit<(EngineStream, RegexMatch)>,
+        (Stream, RegexMatch),
+    > {
+        let listener = &self.engine;
+        op_into(
+            move |callback| {
+                listener.handle().accept_then_expect_multiline_regex(listener, regex, callback)
+            },
+            |(stream, found)| (stream.into(), found),
+        )
+    }
+
+    /// The connections as a [`futures::Stream`], which never ends by itself.
+    ///
+    /// ```
+    /// use facade_futures::{Result, Runtime};
+    /// use futures::StreamExt;
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let io = runtime.io().clone();
+    /// runtime.block_on(async {
+    ///     let mut listener = io.listen("127.0.0.1:0".parse().unwrap())?;
+    ///     let address = listener.local_addr()?;
+    ///     let mut clients = (io.connect(address).await?, io.connect(address).await?);
+    ///     let served: Vec<_> = listener.incoming().take(2).collect().await;
+    ///     assert_eq!(served.len(), 2);
+    ///     Result::Ok(())
+    /// })?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
+    pub fn incoming(&mut self) -> Incoming<'_> {
+        Incoming { listener: self, accept: None }
+    }
+
+    /// See [`Handle::close`](facade_engine::Handle::close).
+    pub fn close(&mut self) -> OpFuture<(), impl Submit<()>> {
+        let listener = &self.engine;
+        op(move |callback| listener.handle().close(listener, callback))
+    }
+}
+
+impl From<EngineListener> for Listener {
+    fn from(engine: EngineListener) -> Self {
+        Self { engine }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.engine.as_fd()
+    }
+}
+
+/// A listener's connections; from [`Listener::incoming`]. Dropping it loses none.
+#[derive(Debug)]
+#[must_use = "streams do nothing unless polled"]
+pub struct Incoming<'a> {
+    listener: &'a mut Listener,
+    accept: Option<Submitted<EngineStream>>,
+}
+
+impl futures::Stream for Incoming<'_> {
+    type Item = Result<Stream>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let listener = &this.listener.engine;
+        let accept = this.accept.get_or_insert_with(|| {
+            Submitted::new(None, |callback| listener.handle().accept(listener, callback))
+        });
+        let outcome = ready!(accept.poll(context));
+        this.accept = None;
+        Poll::Ready(Some(outcome.map(Stream::from)))
+    }
+}

@@ -1,0 +1,159 @@
+//! [`OpFuture`]: any callback operation as a future.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use facade_engine::{Callback, Cancel, Result};
+
+use crate::slot::Slot;
+
+/// Makes a future of a callback operation: of any method of [`Handle`](facade_engine::Handle), of a
+/// chain, or of an operation of one's own that takes a [`Callback`].
+///
+/// ```
+/// use facade_futures::{Result, Runtime, op};
+/// use std::time::Duration;
+///
+/// let runtime = Runtime::new()?;
+/// let engine = runtime.io().handle().clone();
+/// runtime.block_on(async move {
+///     op(|callback| engine.sleep(Duration::from_millis(1), callback)).await
+/// })?;
+/// # Ok::<(), facade_futures::Error>(())
+/// ```
+pub fn op<T, F>(submit: F) -> OpFuture<T, F>
+where
+    T: Send + 'static,
+    F: Submit<T>,
+{
+    op_into(submit, |value| value)
+}
+
+/// The same, with a last step from the engine's value to the adapter's.
+pub(crate) fn op_into<T, U, F>(submit: F, into: fn(T) -> U) -> OpFuture<T, F, U>
+where
+    T: Send + 'static,
+    F: Submit<T>,
+{
+    OpFuture { submit: Some(submit), submitted: None, timeout: None, into }
+}
+
+/// What submits an operation with the callback it is given: any closure that does.
+pub trait Submit<T>: FnOnce(Callback<T>) -> Cancel {}
+
+impl<T, F: FnOnce(Callback<T>) -> Cancel> Submit<T> for F {}
+
+/// A callback operation as a future.
+///
+/// It is submitted at the first poll, and runs wherever it is polled: under this crate's
+/// [`Runtime`](crate::Runtime) or any other executor.
+///
+/// # Errors
+///
+/// Those of the operation; [`Error::EngineClosed`](facade_engine::Error::EngineClosed) if the engine
+/// is gone.
+///
+/// # Cancellation
+///
+/// Dropping it cancels the operation, and gives back what it took if it had succeeded: bytes,
+/// connections, and the rest of a cut write are there for the next operation. A future that is
+/// *forgotten* leaves its operation pending: harmless, but what that takes is gone.
+#[must_use = "futures do nothing unless polled"]
+pub struct OpFuture<T, F, U = T> {
+    submit: Option<F>,
+    submitted: Option<Submitted<T>>,
+    timeout: Option<Duration>,
+    into: fn(T) -> U,
+}
+
+/// An operation that has been submitted: dropped, it is cancelled.
+pub(crate) struct Submitted<T> {
+    slot: Arc<Slot<T>>,
+    cancel: Option<Cancel>,
+}
+
+impl<T, F, U> OpFuture<T, F, U> {
+    /// Sets the time that the operation may take, from the first poll to its outcome: the callback's
+    /// `timeout` slot.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+}
+
+impl<T, F, U> Future for OpFuture<T, F, U>
+where
+    T: Send + 'static,
+    F: Submit<T>,
+{
+    type Output = Result<U>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<U>> {
+        let this = &mut *self;
+        if let Some(submit) = this.submit.take() {
+            this.submitted = Some(Submitted::new(this.timeout, submit));
+        }
+        let submitted = this.submitted.as_mut().expect("polled after it was ready");
+        let outcome = ready!(submitted.poll(context));
+        this.submitted = None;
+        Poll::Ready(outcome.map(this.into))
+    }
+}
+
+/// Nothing in it is ever pinned: the submitting closure is only moved.
+impl<T, F, U> Unpin for OpFuture<T, F, U> {}
+
+impl<T, F, U> fmt::Debug for OpFuture<T, F, U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpFuture")
+            .field("submitted", &self.submitted.is_some())
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Send + 'static> Submitted<T> {
+    pub(crate) fn new(timeout: Option<Duration>, submit: impl Submit<T>) -> Self {
+        let slot = Slot::new();
+        let sender = slot.sender();
+        let mut callback = Callback::claim(move |_, outcome| sender.send(outcome));
+        if let Some(timeout) = timeout {
+            callback = callback.timeout(timeout);
+        }
+        Self { cancel: Some(submit(callback)), slot }
+    }
+
+    pub(crate) fn poll(&mut self, context: &Context<'_>) -> Poll<Result<T>> {
+        let outcome = ready!(self.slot.poll(context));
+        self.cancel = None;
+        Poll::Ready(outcome.map(facade_engine::Claim::take))
+    }
+}
+
+impl<T> Submitted<T> {
+    /// Lets the operation go on with nobody waiting, and what it yields be taken.
+    pub(crate) fn detach(mut self) {
+        self.cancel = None;
+    }
+}
+
+impl<T> Drop for Submitted<T> {
+    fn drop(&mut self) {
+        if let Some(cancel) = self.cancel.take() {
+            // Closed first, so that an outcome that is there, or comes before the cancel, goes back.
+            self.slot.close();
+            cancel.cancel();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Submitted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Submitted").finish_non_exhaustive()
+    }
+}

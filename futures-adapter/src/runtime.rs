@@ -1,0 +1,191 @@
+//! [`Runtime`]: an engine and the futures on it, on one thread. [`Background`]: an engine on a
+//! thread of its own.
+
+use std::{
+    fmt,
+    ops::Deref,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+};
+
+use async_task::Task;
+use facade_engine::{Builder, Engine, Error, Handle, KeepAlive, Result};
+
+use crate::{executor::Executor, io::Io};
+
+/// An engine and an executor on this thread.
+///
+/// Futures under it and raw callbacks on its [`Handle`] mix freely.
+#[derive(Debug)]
+pub struct Runtime {
+    // Dropped first: its last turn tells every future that the engine is going.
+    engine: Engine,
+    io: Io,
+    local: LocalExecutor,
+}
+
+struct LocalExecutor(Arc<Executor>);
+
+impl Runtime {
+    /// A runtime on an engine with default settings.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::new`].
+    pub fn new() -> Result<Self> {
+        Ok(Self::from(Engine::new()?))
+    }
+
+    /// An engine on a thread of its own, for futures under any other executor.
+    ///
+    /// A panic of a callback there goes to the panic hook, and the engine goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::new`]; and [`Error::Io`] if the system refuses the thread.
+    ///
+    /// ```
+    /// use facade_futures::{Result, Runtime};
+    /// use std::time::Duration;
+    ///
+    /// let background = Runtime::background()?;
+    /// futures::executor::block_on(background.sleep(Duration::from_millis(1)))?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
+    pub fn background() -> Result<Background> {
+        Background::new(Engine::builder())
+    }
+
+    /// What makes streams, listeners and tasks on this runtime.
+    pub const fn io(&self) -> &Io {
+        &self.io
+    }
+
+    /// The engine, to be run by hand or inside another loop.
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Runs the engine until `future` is ready, and returns what it yields. The future is polled
+    /// among the engine's callbacks; tasks run beside it, and stay when it ends.
+    ///
+    /// # Panics
+    ///
+    /// If the future, a task or a callback panics; if called from inside one of them; if the system
+    /// fails to wait.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        loop {
+            match self.engine.run_until(|_, context| future.as_mut().poll(context)) {
+                Ok(output) => return output,
+                // `stop` ends runs, and this is none.
+                Err(Error::Cancelled) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Spawns a future on this runtime, which takes its steps in the engine's turns. Dropping the
+    /// [`Task`] cancels it; [`Task::detach`] lets it go on by itself.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Task<T> {
+        self.io.spawn(future)
+    }
+
+    /// Spawns a future that is not `Send`.
+    ///
+    /// ```
+    /// use facade_futures::{Result, Runtime};
+    /// use std::{cell::Cell, rc::Rc};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let shared = Rc::new(Cell::new(1));
+    /// let again = Rc::clone(&shared);
+    /// let task = runtime.spawn_local(async move { again.set(2) });
+    /// runtime.block_on(task);
+    /// assert_eq!(shared.get(), 2);
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
+    pub fn spawn_local<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Task<T> {
+        self.local.0.spawn_local(future)
+    }
+}
+
+/// A runtime on an engine that was built with other settings.
+impl From<Engine> for Runtime {
+    fn from(engine: Engine) -> Self {
+        let io = Io::new(engine.handle().clone());
+        let local = LocalExecutor(Executor::local(engine.handle().clone()));
+        Self { engine, io, local }
+    }
+}
+
+impl fmt::Debug for LocalExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LocalExecutor")
+    }
+}
+
+/// An engine on a thread of its own; from [`Runtime::background`]. Dereferences to [`Io`].
+///
+/// Dropping it ends the engine: what is pending hears
+/// [`EngineClosed`](facade_engine::Error::EngineClosed).
+#[derive(Debug)]
+pub struct Background {
+    io: Io,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Background {
+    /// An engine with these settings on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::background`].
+    pub fn new(builder: Builder) -> Result<Self> {
+        let (sender, receiver) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("facade-engine".into())
+            .spawn(move || match builder.build() {
+                Ok(engine) => {
+                    let alive = engine.keep_alive();
+                    drop(sender.send(Ok(engine.handle().clone())));
+                    run(&engine, alive);
+                }
+                Err(error) => drop(sender.send(Err(error))),
+            })
+            .map_err(|cause| Error::Io { operation: "start a thread", cause: Arc::new(cause) })?;
+        let handle: Handle = receiver.recv().unwrap_or(Err(Error::EngineClosed))?;
+        Ok(Self { io: Io::new(handle), thread: Some(thread) })
+    }
+}
+
+fn run(engine: &Engine, _alive: KeepAlive) {
+    // A callback's panic has been reported by the hook, and the engine has contained it.
+    while catch_unwind(AssertUnwindSafe(|| engine.run())).is_err() {}
+}
+
+impl Deref for Background {
+    type Target = Io;
+
+    fn deref(&self) -> &Io {
+        &self.io
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.io.handle().stop();
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != thread::current().id()
+        {
+            // An engine does not wait for its workers, so this ends with the turn under way. The
+            // thread has no panic of its own to report.
+            drop(thread.join());
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! [`Slot`]: where a callback leaves its outcome for the future, and the future its waker.
+//!
+//! Two sides share it: the callback, which sends once, and the future, which polls and may go at any
+//! time. Wakers are woken and dropped, and outcomes dropped, only when the lock is free: both may
+//! run the user's code.
+
+use std::{
+    fmt, mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use facade_engine::{Claim, Error, Result};
+
+/// What the future has for the callback, or the callback for the future.
+enum State<T> {
+    /// Neither has been here.
+    Empty,
+    /// The future waits.
+    Waiting(Waker),
+    /// The callback has been here.
+    Sent(Result<Claim<T>>),
+    /// The future has the outcome, or is gone: what still comes is dropped.
+    Closed,
+}
+
+/// The cell that both sides share.
+pub(crate) struct Slot<T> {
+    state: Mutex<State<T>>,
+}
+
+/// The callback's side. Dropped unsent, it tells that the engine is gone.
+pub(crate) struct Sender<T> {
+    slot: Option<Arc<Slot<T>>>,
+}
+
+impl<T> Slot<T> {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(State::Empty) })
+    }
+
+    pub(crate) fn sender(self: &Arc<Self>) -> Sender<T> {
+        Sender { slot: Some(Arc::clone(self)) }
+    }
+
+    /// Takes the outcome, or leaves the waker.
+    pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Result<Claim<T>>> {
+        let mut state = self.lock();
+        match &mut *state {
+            State::Waiting(waker) if waker.will_wake(context.waker()) => return Poll::Pending,
+            State::Closed => panic!("polled after it was ready"),
+            _ => {}
+        }
+        if !matches!(*state, State::Sent(_)) {
+            drop(state);
+            // Cloned and dropped unlocked; the outcome may come meanwhile.
+            let waker = context.waker().clone();
+            state = self.lock();
+            if !matches!(*state, State::Sent(_)) {
+                let before = mem::replace(&mut *state, State::Waiting(waker));
+                drop(state);
+                drop(before);
+                return Poll::Pending;
+            }
+        }
+        match mem::replace(&mut *state, State::Closed) {
+            State::Sent(outcome) => Poll::Ready(outcome),
+            _ => unreachable!("looked at above"),
+        }
+    }
+
+    /// The future goes: an outcome that is there is dropped, one that comes will be.
+    pub(crate) fn close(&self) {
+        let before = mem::replace(&mut *self.lock(), State::Closed);
+        drop(before);
+    }
+
+    fn send(&self, outcome: Result<Claim<T>>) {
+        let mut state = self.lock();
+        if matches!(*state, State::Closed) {
+            drop(state);
+            return drop(outcome);
+        }
+        let before = mem::replace(&mut *state, State::Sent(outcome));
+        drop(state);
+        if let State::Waiting(waker) = before {
+            waker.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Sender<T> {
+    pub(crate) fn send(mut self, outcome: Result<Claim<T>>) {
+        if let Some(slot) = self.slot.take() {
+            slot.send(outcome);
+        }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            slot.send(Err(Error::EngineClosed));
+        }
+    }
+}
+
+impl<T> fmt::Debug for Slot<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").finish_non_exhaustive()
+    }
+}

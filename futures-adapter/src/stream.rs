@@ -1,0 +1,705 @@
+//! [`Stream`] and its halves: what bytes are read from and written to.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use facade_engine::{
+    Address, AnyMatch, Bytes, Callback, Detached, Error, Limits, LineEnd, LineGlob, LineMatch,
+    LinePattern, Matcher, Pattern, Regex, RegexMatch, Result, Stream as EngineStream,
+};
+use futures::{AsyncBufRead, AsyncRead, AsyncWrite, Sink};
+
+use crate::operation::{OpFuture, Submit, Submitted, op};
+
+/// A TCP or Unix socket, a pipe, a terminal, a child's stdio, or a file.
+///
+/// Each method is the engine's operation of the same name, see
+/// [`Handle`](facade_engine::Handle), as a future that may be dropped at any moment: what it took
+/// goes back. Methods borrow the stream mutably, so that one operation is pending at a time;
+/// [`split`](Self::split) and [`into_split`](Self::into_split) part the directions.
+///
+/// It is also an [`AsyncRead`], [`AsyncBufRead`] and [`AsyncWrite`] of the `futures` crate, and a
+/// [`Sink`] of [`Bytes`].
+#[derive(Debug)]
+pub struct Stream {
+    read: ReadHalf,
+    write: WriteHalf,
+}
+
+/// The incoming direction of a [`Stream`].
+#[derive(Debug)]
+pub struct ReadHalf {
+    engine: EngineStream,
+    /// What `poll_fill_buf` has shown: a look at bytes that are still the engine's.
+    shown: Bytes,
+    peek: Option<Submitted<Bytes>>,
+}
+
+/// The outgoing direction of a [`Stream`].
+#[derive(Debug)]
+pub struct WriteHalf {
+    engine: EngineStream,
+    /// What the poll methods have submitted last.
+    submitted: Submissions,
+}
+
+/// How much `poll_fill_buf` looks at, and `poll_write` takes, at most.
+const POLL_MAX: usize = 64 << 10;
+
+impl Stream {
+    /// The engine's stream, for raw callbacks.
+    pub const fn engine_stream(&self) -> &EngineStream {
+        &self.read.engine
+    }
+
+    /// Lends the two directions, to be used at the same time.
+    pub const fn split(&mut self) -> (&mut ReadHalf, &mut WriteHalf) {
+        (&mut self.read, &mut self.write)
+    }
+
+    /// Parts the two directions for good. The stream is closed when both are gone.
+    pub fn into_split(self) -> (ReadHalf, WriteHalf) {
+        (self.read, self.write)
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    ///
+    /// As [`EngineStream::peer_addr`].
+    pub fn peer_addr(&self) -> Result<SocketAddr> {
+        self.engine_stream().peer_addr()
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    ///
+    /// As [`EngineStream::local_addr`].
+    pub fn local_addr(&self) -> Result<SocketAddr> {
+        self.engine_stream().local_addr()
+    }
+
+    /// The address of the other end, of any family.
+    ///
+    /// # Errors
+    ///
+    /// As [`EngineStream::peer_address`].
+    pub fn peer_address(&self) -> Result<Address> {
+        self.engine_stream().peer_address()
+    }
+
+    /// The address of this end, of any family.
+    ///
+    /// # Errors
+    ///
+    /// As [`EngineStream::local_address`].
+    pub fn local_address(&self) -> Result<Address> {
+        self.engine_stream().local_address()
+    }
+
+    /// See [`Handle::set_limits`](facade_engine::Handle::set_limits).
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.engine_stream().handle().set_limits(self.engine_stream(), limits);
+    }
+
+    /// See [`Handle::set_line_end`](facade_engine::Handle::set_line_end).
+    pub fn set_line_end(&mut self, line_end: LineEnd) {
+        self.engine_stream().handle().set_line_end(self.engine_stream(), line_end);
+    }
+
+    /// See [`Handle::read_chunk`](facade_engine::Handle::read_chunk).
+    pub fn read_chunk(&mut self, size: usize) -> OpFuture<Bytes, impl Submit<Bytes>> {
+        self.read.read_chunk(size)
+    }
+
+    /// See [`Handle::read_exact`](facade_engine::Handle::read_exact).
+    pub fn read_exact(&mut self, size: usize) -> OpFuture<Bytes, impl Submit<Bytes>> {
+        self.read.read_exact(size)
+    }
+
+    /// See [`Handle::read_until`](facade_engine::Handle::read_until).
+    pub fn read_until(
+        &mut self,
+        delimiter: impl AsRef<[u8]>,
+    ) -> OpFuture<Bytes, impl Submit<Bytes>> {
+        self.read.read_until(delimiter)
+    }
+
+    /// See [`Handle::read_line`](facade_engine::Handle::read_line).
+    pub fn read_line(&mut self) -> OpFuture<Bytes, impl Submit<Bytes>> {
+        self.read.read_line()
+    }
+
+    /// See [`Handle::read_until_lineglob`](facade_engine::Handle::read_until_lineglob).
+    pub fn read_until_lineglob(
+        &mut self,
+        glob: LineGlob,
+    ) -> OpFuture<LineMatch, impl Submit<LineMatch>> {
+        self.read.read_until_lineglob(glob)
+    }
+
+    /// See [`Handle::read_until_regex`](facade_engine::Handle::read_until_regex): the *earliest end*
+    /// of a match.
+    pub fn read_until_regex(
+        &mut self,
+        regex: Regex,
+    ) -> OpFuture<RegexMatch, impl Submit<RegexMatch>> {
+        self.read.read_until_regex(regex)
+    }
+
+    /// See [`Handle::read_until_any`](facade_engine::Handle::read_until_any).
+    pub fn read_until_any(
+        &mut self,
+        patterns: impl IntoIterator<Item = Pattern>,
+    ) -> OpFuture<AnyMatch, impl Submit<AnyMatch>> {
+        self.read.read_until_any(patterns)
+    }
+
+    /// See [`Handle::read_all`](facade_engine::Handle::read_all).
+    pub fn read_all(&mut self) -> OpFuture<Bytes, impl Submit<Bytes>> {
+        self.read.read_all()
+    }
+
+    /// See [`Handle::read_with`](facade_engine::Handle::read_with).
+    pub fn read_with<M: Matcher>(
+        &mut self,
+        matcher: M,
+    ) -> OpFuture<M::Output, impl Submit<M::Output>> {
+        self.read.read_with(matcher)
+    }
+
+    /// See [`Handle::expect_line`](facade_engine::Handle::expect_line).
+    pub fn expect_line(
+        &mut self,
+        line: impl Into<LinePattern>,
+    ) -> OpFuture<Bytes, impl Submit<Bytes>> {
+        self.read.expect_line(line)
+    }
+
+    /// See [`Handle::peek`](facade_engine::Handle::peek).
+    pub fn peek(&mut self, size: usize) -> OpFuture<Bytes, impl Submit<Bytes>> {
+        self.read.peek(size)
+    }
+
+    /// See [`Handle::consume`](facade_engine::Handle::consume).
+    pub fn consume(&mut self, n: usize) {
+        self.read.consume(n);
+    }
+
+    /// See [`Handle::buffered`](facade_engine::Handle::buffered).
+    pub fn buffered(&mut self) -> OpFuture<usize, impl Submit<usize>> {
+        self.read.buffered()
+    }
+
+    /// The lines as a [`futures::Stream`], an unfinished last one included.
+    pub fn lines(&mut self) -> Lines<'_> {
+        self.read.lines()
+    }
+
+    /// See [`Handle::write`](facade_engine::Handle::write).
+    pub fn write(&mut self, buf: impl Into<Bytes>) -> OpFuture<usize, impl Submit<usize>> {
+        self.write.write(buf)
+    }
+
+    /// See [`Handle::write_vectored`](facade_engine::Handle::write_vectored).
+    pub fn write_vectored(
+        &mut self,
+        bufs: impl IntoIterator<Item = impl Into<Bytes>>,
+    ) -> OpFuture<usize, impl Submit<usize>> {
+        self.write.write_vectored(bufs)
+    }
+
+    /// See [`Handle::write_line`](facade_engine::Handle::write_line).
+    pub fn write_line(&mut self, line: impl Into<Bytes>) -> OpFuture<usize, impl Submit<usize>> {
+        self.write.write_line(line)
+    }
+
+    /// See [`Handle::write_then_expect_line`](facade_engine::Handle::write_then_expect_line). Yields
+    /// the line.
+    pub fn write_then_expect_line(
+        &mut self,
+        buf: impl Into<Bytes>,
+        line: impl Into<LinePattern>,
+    ) -> OpFuture<Bytes, impl Submit<Bytes>> {
+        let stream = self.read.engine();
+        op(move |callback| {
+            let callbacks = (Callback::ignore(), callback);
+            stream.handle().write_then_expect_line(stream, buf, line, callbacks)
+        })
+    }
+
+    /// See [`Handle::flush`](facade_engine::Handle::flush).
+    pub fn flush(&mut self) -> OpFuture<(), impl Submit<()>> {
+        self.write.flush()
+    }
+
+    /// See [`Handle::take_unsent`](facade_engine::Handle::take_unsent).
+    pub fn take_unsent(&mut self) -> OpFuture<Bytes, impl Submit<Bytes>> {
+        self.write.take_unsent()
+    }
+
+    /// See [`Handle::shutdown_write`](facade_engine::Handle::shutdown_write).
+    pub fn shutdown_write(&mut self) -> OpFuture<(), impl Submit<()>> {
+        self.write.shutdown_write()
+    }
+
+    /// See [`Handle::close`](facade_engine::Handle::close).
+    pub fn close(&mut self) -> OpFuture<(), impl Submit<()>> {
+        let stream = self.read.engine();
+        op(move |callback| stream.handle().close(stream, callback))
+    }
+
+    /// See [`Handle::abort`](facade_engine::Handle::abort).
+    pub fn abort(self) {
+        self.engine_stream().handle().abort(self.engine_stream());
+    }
+
+    /// See [`Handle::detach`](facade_engine::Handle::detach).
+    pub fn detach(self) -> OpFuture<Detached, impl Submit<Detached>> {
+        let stream = self.read.engine;
+        op(move |callback| stream.handle().detach(&stream, callback))
+    }
+}
+
+impl ReadHalf {
+    /// The engine's stream, for raw callbacks.
+    pub const fn engine_stream(&self) -> &EngineStream {
+        &self.engine
+    }
+
+    /// The engine's stream for an operation that reads: what `poll_fill_buf` has shown may change.
+    fn engine(&mut self) -> &EngineStream {
+        self.shown = Bytes::new();
+        self.peek = None;
+        &self.engine
+    }
+
+    /// See [`Handle::read_chunk`](facade_engine::Handle::read_chunk).
+    pub fn read_chunk(&mut self, size: usize) -> OpFuture<Bytes, impl Submit<Bytes>> {
+        let stream = self.engine();
+        op(move |callback| stream.handle().read_chunk(stream, size, callback))
+    }
+
+    /// See [`Handle::read_exact`](facade_engine::Handle::read_exact).
+    pub fn read_exact(&mut self, size: usize) -> OpFuture<Bytes, impl Submit<Bytes>> {
+        let stream = self.engine();
+        op(move |callback| stream.handle().read_exact(stream, size, callback))
+    }
+
+    /// See [`Handle::read_until`](facade_engine::Handle::read_until).
+    pub fn read_until(
+        &mut self,
+        delimiter: impl AsRef<[u8]>,
+    ) -> OpFuture<Bytes, impl Submit<Bytes>> {
+        let stream = self.engine();
+        op(move |callback| stream.handle().read_until(stream, delimiter, callback))
+    }
+
+    /// See [`Handle::read_line`](facade_engine::Handle::read_line).
+    pub fn read_line(&mut self) -> OpFuture<Bytes, impl Submit<Bytes>> {
+        let stream = self.engine();
+        op(move |callback| stream.handle().read_line(stream, callback))
+    }
+
+    /// See [`Handle::read_until_lineglob`](facade_engine::Handle::read_until_lineglob).
+    pub fn read_until_lineglob(
+        &mut self,
+        glob: LineGlob,
+    ) -> OpFuture<LineMatch, impl Submit<LineMatch>> {
+        let stream = self.engine();
+        op(move |callback| stream.handle().read_until_lineglob(stream, glob, callback))
+    }
+
+    /// See [`Handle::read_until_regex`](facade_engine::Handle::read_until_regex): the *earliest end*
+    /// of a match.
+    pub fn read_until_regex(
+        &mut self,
+        regex: Regex,
+    ) -> OpFuture<RegexMatch, impl Submit<RegexMatch>> {
+        let stream = self.engine();
+        op(move |callback| stream.handle().read_until_regex(stream, regex, callback))
+    }
+
+    /// See [`Handle::read_until_any`](facade_engine::Handle::read_until_any).
+    pub fn read_until_any(
+        &mut self,
+        patterns: impl IntoIterator<Item = Pattern>,
+    ) -> OpFuture<AnyMatch, impl Submit<AnyMatch>> {
+        let stream = self.engine();
+        op(move |callback| stream.handle().read_until_any(stream, patterns, callback))
+    }
+
+    /// See [`Handle::read_all`](facade_engine::Handle::read_all).
+    pub fn read_all(&mut self) -> OpFuture<Bytes, impl Submit<Bytes>> {
+        let stream = self.engine();
+        op(move |callback| stream.handle().read_all(stream, callback))
+    }
+
+    /// See [`Handle::read_with`](facade_engine::Handle::read_with).
+    pub fn read_with<M: Matcher>(
+        &mut self,
+        matcher: M,
+    ) -> OpFuture<M::Output, impl Submit<M::Output>> {
+        let stream = self.engine();
+        op(move |callback| stream.handle().read_with(stream, matcher, callback))
+    }
+
+    /// See [`Handle::expect_line`](facade_engine::Handle::expect_line).
+    pub fn expect_line(
+        &mut self,
+        line: impl Into<LinePattern>,
+    ) -> OpFuture<Bytes, impl Submit<Bytes>> {
+        let stream = self.engine();
+        op(move |callback| stream.handle().expect_line(stream, line, callback))
+    }
+
+    /// See [`Handle::peek`](facade_engine::Handle::peek).
+    pub fn peek(&mut self, size: usize) -> OpFuture<Bytes, impl Submit<Bytes>> {
+        let stream = self.engine();
+        op(move |callback| stream.handle().peek(stream, size, callback))
+    }
+
+    /// See [`Handle::consume`](facade_engine::Handle::consume).
+    pub fn consume(&mut self, n: usize) {
+        let stream = self.engine();
+        stream.handle().consume(stream, n);
+    }
+
+    /// See [`Handle::buffered`](facade_engine::Handle::buffered).
+    pub fn buffered(&mut self) -> OpFuture<usize, impl Submit<usize>> {
+        let stream = self.engine();
+        op(move |callback| stream.handle().buffered(stream, callback))
+    }
+
+    /// The lines as a [`futures::Stream`], an unfinished last one included.
+    pub fn lines(&mut self) -> Lines<'_> {
+        Lines { half: self, read: None, state: LinesState::Lines }
+    }
+}
+
+impl WriteHalf {
+    /// The engine's stream, for raw callbacks.
+    pub const fn engine_stream(&self) -> &EngineStream {
+        &self.engine
+    }
+
+    /// See [`Handle::write`](facade_engine::Handle::write).
+    pub fn write(&mut self, buf: impl Into<Bytes>) -> OpFuture<usize, impl Submit<usize>> {
+        let stream = &self.engine;
+        op(move |callback| stream.handle().write(stream, buf, callback))
+    }
+
+    /// See [`Handle::write_vectored`](facade_engine::Handle::write_vectored).
+    pub fn write_vectored(
+        &mut self,
+        bufs: impl IntoIterator<Item = impl Into<Bytes>>,
+    ) -> OpFuture<usize, impl Submit<usize>> {
+        let stream = &self.engine;
+        op(move |callback| stream.handle().write_vectored(stream, bufs, callback))
+    }
+
+    /// See [`Handle::write_line`](facade_engine::Handle::write_line).
+    pub fn write_line(&mut self, line: impl Into<Bytes>) -> OpFuture<usize, impl Submit<usize>> {
+        let stream = &self.engine;
+        op(move |callback| stream.handle().write_line(stream, line, callback))
+    }
+
+    /// See [`Handle::flush`](facade_engine::Handle::flush).
+    pub fn flush(&mut self) -> OpFuture<(), impl Submit<()>> {
+        let stream = &self.engine;
+        op(move |callback| stream.handle().flush(stream, callback))
+    }
+
+    /// See [`Handle::take_unsent`](facade_engine::Handle::take_unsent).
+    pub fn take_unsent(&mut self) -> OpFuture<Bytes, impl Submit<Bytes>> {
+        let stream = &self.engine;
+        op(move |callback| stream.handle().take_unsent(stream, callback))
+    }
+
+    /// See [`Handle::shutdown_write`](facade_engine::Handle::shutdown_write).
+    pub fn shutdown_write(&mut self) -> OpFuture<(), impl Submit<()>> {
+        let stream = &self.engine;
+        op(move |callback| stream.handle().shutdown_write(stream, callback))
+    }
+}
+
+impl From<EngineStream> for Stream {
+    fn from(engine: EngineStream) -> Self {
+        let write = WriteHalf { engine: engine.clone(), submitted: Submissions::default() };
+        Self { read: ReadHalf { engine, shown: Bytes::new(), peek: None }, write }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.engine_stream().as_fd()
+    }
+}
+
+// The traits of the `futures` crate
+
+/// Between polls no byte leaves the engine: a poll looks at what is unread, and `consume` takes it.
+impl AsyncBufRead for ReadHalf {
+    fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        if this.shown.is_empty() {
+            let stream = &this.engine;
+            let peek = this.peek.get_or_insert_with(|| {
+                Submitted::new(None, |callback| stream.handle().peek(stream, POLL_MAX, callback))
+            });
+            let outcome = ready!(peek.poll(context));
+            this.peek = None;
+            this.shown = match outcome {
+                Ok(shown) => shown,
+                Err(Error::EndOfStream) => Bytes::new(),
+                Err(error) => return Poll::Ready(Err(error.into())),
+            };
+        }
+        Poll::Ready(Ok(&this.shown))
+    }
+
+    fn consume(self: Pin<&mut Self>, count: usize) {
+        let this = self.get_mut();
+        let count = count.min(this.shown.len());
+        drop(this.shown.split_to(count));
+        this.engine.handle().consume(&this.engine, count);
+    }
+}
+
+impl AsyncRead for ReadHalf {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let shown = ready!(self.as_mut().poll_fill_buf(context))?;
+        let count = shown.len().min(buf.len());
+        buf[..count].copy_from_slice(&shown[..count]);
+        self.consume(count);
+        Poll::Ready(Ok(count))
+    }
+}
+
+/// What the poll methods of a [`WriteHalf`] have submitted and not heard of. Unlike a future they
+/// have told their caller that they took the bytes, so nothing is cancelled when they are dropped.
+#[derive(Debug, Default)]
+struct Submissions {
+    write: Option<Submitted<usize>>,
+    flush: Option<Submitted<()>>,
+    shutdown: Option<Submitted<()>>,
+}
+
+impl Drop for Submissions {
+    fn drop(&mut self) {
+        if let Some(write) = self.write.take() {
+            write.detach();
+        }
+        if let Some(shutdown) = self.shutdown.take() {
+            shutdown.detach();
+        }
+    }
+}
+
+impl WriteHalf {
+    /// Ready when the engine has taken the last write of the poll methods.
+    fn poll_written(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
+        if let Some(write) = &mut self.submitted.write {
+            let outcome = ready!(write.poll(context));
+            self.submitted.write = None;
+            outcome?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn begin_write(&mut self, bytes: Bytes) {
+        let stream = &self.engine;
+        let write = Submitted::new(None, |callback| stream.handle().write(stream, bytes, callback));
+        self.submitted.write = Some(write);
+    }
+
+    fn poll_flushed(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
+        ready!(self.poll_written(context))?;
+        let stream = &self.engine;
+        let flush = self.submitted.flush.get_or_insert_with(|| {
+            Submitted::new(None, |callback| stream.handle().flush(stream, callback))
+        });
+        let outcome = ready!(flush.poll(context));
+        self.submitted.flush = None;
+        Poll::Ready(outcome)
+    }
+
+    fn poll_shut_down(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
+        ready!(self.poll_written(context))?;
+        let stream = &self.engine;
+        let shutdown = self.submitted.shutdown.get_or_insert_with(|| {
+            Submitted::new(None, |callback| stream.handle().shutdown_write(stream, callback))
+        });
+        let outcome = ready!(shutdown.poll(context));
+        self.submitted.shutdown = None;
+        Poll::Ready(outcome)
+    }
+}
+
+/// `poll_write` takes up to 64 KiB at a time and is ready as soon as the engine has taken the write
+/// before; what fails later is told to the next call. `poll_flush` is ready when the system has all,
+/// `poll_close` shuts the direction down.
+impl AsyncWrite for WriteHalf {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_written(context))?;
+        let count = buf.len().min(POLL_MAX);
+        self.begin_write(Bytes::copy_from_slice(&buf[..count]));
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flushed(context).map_err(io::Error::from)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_shut_down(context).map_err(io::Error::from)
+    }
+}
+
+/// Each item is one write.
+impl Sink<Bytes> for WriteHalf {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_written(context)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, item: Bytes) -> Result<()> {
+        self.begin_write(item);
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_flushed(context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_shut_down(context)
+    }
+}
+
+impl AsyncBufRead for Stream {
+    fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        Pin::new(&mut self.get_mut().read).poll_fill_buf(context)
+    }
+
+    fn consume(mut self: Pin<&mut Self>, count: usize) {
+        AsyncBufRead::consume(Pin::new(&mut self.read), count);
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.read).poll_read(context, buf)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.write).poll_write(context, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(Pin::new(&mut self.write), context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_close(Pin::new(&mut self.write), context)
+    }
+}
+
+impl Sink<Bytes> for Stream {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.write.poll_written(context)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, item: Bytes) -> Result<()> {
+        self.write.begin_write(item);
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.write.poll_flushed(context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.write.poll_shut_down(context)
+    }
+}
+
+/// The lines of a stream; from [`Stream::lines`]. Dropping it loses none.
+#[derive(Debug)]
+#[must_use = "streams do nothing unless polled"]
+pub struct Lines<'a> {
+    half: &'a mut ReadHalf,
+    read: Option<Submitted<Bytes>>,
+    state: LinesState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LinesState {
+    /// There may be lines.
+    Lines,
+    /// The stream has ended, perhaps within a line.
+    Rest,
+    Ended,
+}
+
+impl futures::Stream for Lines<'_> {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            if this.state == LinesState::Ended {
+                return Poll::Ready(None);
+            }
+            let (state, stream) = (this.state, this.half.engine());
+            let read = this.read.get_or_insert_with(|| {
+                Submitted::new(None, |callback| match state {
+                    LinesState::Lines => stream.handle().read_line(stream, callback),
+                    _ => stream.handle().read_all(stream, callback),
+                })
+            });
+            let outcome = ready!(read.poll(context));
+            this.read = None;
+            match (state, outcome) {
+                (LinesState::Lines, Err(Error::EndOfStream)) => this.state = LinesState::Rest,
+                (LinesState::Rest, outcome) => {
+                    this.state = LinesState::Ended;
+                    return Poll::Ready(
+                        Some(outcome).filter(|rest| !rest.as_ref().is_ok_and(Bytes::is_empty)),
+                    );
+                }
+                (_, outcome) => return Poll::Ready(Some(outcome)),
+            }
+        }
+    }
+}
