@@ -36,7 +36,7 @@ pub struct Callback<T> {
 }
 
 type Closure<T> = dyn FnOnce(&Local, Result<T>);
-type SendClosure<T> = dyn FnOnce(&Local, Result<T>) + Send;
+pub(crate) type SendClosure<T> = dyn FnOnce(&Local, Result<T>) + Send;
 
 /// The closure itself, in one box at most.
 pub(crate) enum Slot<T> {
@@ -107,10 +107,7 @@ impl<T: 'static> Callback<T> {
 
     /// A callback for another type of value, from which `f` makes this one's: for what stands
     /// between an operation and whom to tell. A claim stays a claim.
-    pub fn map<U: Send + 'static>(
-        self,
-        f: impl FnOnce(U) -> T + Send + 'static,
-    ) -> Callback<U>
+    pub fn map<U: Send + 'static>(self, f: impl FnOnce(U) -> T + Send + 'static) -> Callback<U>
     where
         T: Send,
     {
@@ -162,6 +159,8 @@ pub(crate) enum Origin {
     Nowhere,
     Unread {
         stream: Stream,
+        /// Where in the stream it was taken.
+        place: u64,
         raw: Bytes,
     },
     Untaken {
@@ -205,9 +204,9 @@ impl<T> Drop for Claim<T> {
         drop(self.value.take());
         match std::mem::replace(&mut self.origin, Origin::Nowhere) {
             Origin::Nowhere => {}
-            Origin::Unread { stream, raw } => {
+            Origin::Unread { stream, place, raw } => {
                 let handle = stream.handle().clone();
-                handle.apply(move |core| core.give_back(&stream, raw));
+                handle.apply(move |core| core.give_back(&stream, place, raw));
             }
             Origin::Untaken { listener, connection } => {
                 let handle = listener.handle().clone();
@@ -327,6 +326,50 @@ pub(crate) trait Deliver {
     fn withdraw(&mut self, error: Error) -> (Origin, Ready);
 }
 
+/// The outcome of an operation that may give a claim, which can be withdrawn until it is heard.
+pub(crate) enum Outcome {
+    Bytes(Delivery<Bytes>),
+    Stream(Delivery<Stream>),
+    Boxed(Box<dyn Deliver>),
+}
+
+impl Outcome {
+    /// As an entry of the ready queue, where it cannot be withdrawn any more.
+    #[inline]
+    pub(crate) fn ready(self) -> Ready {
+        match self {
+            Self::Bytes(delivery) => delivery.ready(),
+            Self::Stream(delivery) => delivery.ready(),
+            Self::Boxed(delivery) => Ready::Boxed(delivery),
+        }
+    }
+
+    /// Runs the closure: user code, so nothing may be borrowed.
+    pub(crate) fn run(self, local: &Local) {
+        match self {
+            Self::Bytes(delivery) => delivery.run(local),
+            Self::Stream(delivery) => delivery.run(local),
+            Self::Boxed(delivery) => delivery.run(local),
+        }
+    }
+
+    /// Turns the success of a claim into a failure. Returns where what it consumed goes back to,
+    /// and what is to be dropped when nothing is borrowed.
+    pub(crate) fn withdraw(&mut self, error: Error) -> (Origin, Option<Ready>) {
+        match self {
+            Self::Bytes(delivery) => (delivery.withdraw(error).0, None),
+            Self::Stream(delivery) => {
+                let (origin, value) = delivery.withdraw(error);
+                (origin, Some(Ready::Run(Box::new(move |_| drop(value)))))
+            }
+            Self::Boxed(delivery) => {
+                let (origin, value) = delivery.withdraw(error);
+                (origin, Some(value))
+            }
+        }
+    }
+}
+
 struct Held<T, K> {
     delivery: Delivery<T>,
     kept: K,
@@ -345,42 +388,60 @@ impl<T: Send + 'static, K> Deliver for Held<T, K> {
     }
 }
 
-/// Values that operations succeed with, and how they wait in the ready queue: the frequent ones in
-/// place, others in a box.
+/// Values that operations succeed with, and how they wait in the ready queue: the plain successes of
+/// the frequent ones in place, others in a box.
 pub(crate) trait Value: Send + Sized + 'static {
-    fn ready(delivery: Delivery<Self>) -> Ready;
+    fn ready(f: Box<SendClosure<Self>>, value: Self) -> Ready;
 }
 
 impl Value for Bytes {
-    fn ready(delivery: Delivery<Self>) -> Ready {
-        Ready::Bytes(delivery)
+    #[inline]
+    fn ready(f: Box<SendClosure<Self>>, value: Self) -> Ready {
+        Ready::Bytes(f, value)
     }
 }
 
 impl Value for usize {
-    fn ready(delivery: Delivery<Self>) -> Ready {
-        Ready::Count(delivery)
+    #[inline]
+    fn ready(f: Box<SendClosure<Self>>, value: Self) -> Ready {
+        Ready::Count(f, value)
     }
 }
 
 impl Value for () {
-    fn ready(delivery: Delivery<Self>) -> Ready {
-        Ready::Unit(delivery)
+    #[inline]
+    fn ready(f: Box<SendClosure<Self>>, (): Self) -> Ready {
+        Ready::Unit(f)
     }
 }
 
 impl Value for Stream {
-    fn ready(delivery: Delivery<Self>) -> Ready {
-        Ready::Stream(delivery)
+    #[inline]
+    fn ready(f: Box<SendClosure<Self>>, value: Self) -> Ready {
+        Ready::Stream(f, value)
+    }
+}
+
+impl<T: Value> Delivery<T> {
+    /// As an entry of the ready queue.
+    #[inline]
+    pub(crate) fn ready(self) -> Ready {
+        match self {
+            Self::Plain(f, Ok(value)) => T::ready(f, value),
+            rare => boxed(rare),
+        }
     }
 }
 
 /// A value of any other type, boxed with its closure.
 pub(crate) fn boxed<T: Send + 'static>(delivery: Delivery<T>) -> Ready {
-    boxed_with(delivery, ())
+    Ready::Boxed(boxed_with(delivery, ()))
 }
 
 /// The same, with something of the user's that is dropped only when nothing is borrowed.
-pub(crate) fn boxed_with<T: Send + 'static, K: 'static>(delivery: Delivery<T>, kept: K) -> Ready {
-    Ready::Boxed(Box::new(Held { delivery, kept }))
+pub(crate) fn boxed_with<T: Send + 'static, K: 'static>(
+    delivery: Delivery<T>,
+    kept: K,
+) -> Box<dyn Deliver> {
+    Box::new(Held { delivery, kept })
 }

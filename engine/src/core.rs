@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    callback::{Origin, Slot, Value, boxed},
+    callback::{Origin, Outcome, Slot, Value, boxed},
     cancel::{self, Key},
     completion::{inbox::Message, ready::Ready},
     driver::{AnyDriver, Completion, Driver, Event, Operation},
@@ -87,22 +87,22 @@ pub(crate) struct Pending {
 /// What an operation waits for, and whom it tells.
 pub(crate) enum Kind {
     Read(Read),
-    Write(Write),
+    Write(Box<Write>),
     Flush(Slot<()>),
     ShutdownWrite(Slot<()>),
     Accept(Slot<Stream>),
     Connect(Box<Connecting>),
     /// A close or detach; its resource holds the rest.
     Close,
-    /// Ends with its deadline, as a success unless its own timeout comes first.
+    /// Succeeds when `over` comes; none if its own timeout comes first, or neither ever.
     Sleep {
         slot: Slot<()>,
-        expires: bool,
+        over: Option<Instant>,
     },
     Thread(Box<dyn Unfinished>),
     Chain(Box<Chain>),
     /// Has succeeded with a claim, which can be withdrawn until its callback runs.
-    Claimed(Option<Ready>),
+    Claimed(Option<Outcome>),
 }
 
 impl Pending {
@@ -146,6 +146,7 @@ impl Core {
         Handle::from(Arc::clone(&self.shared))
     }
 
+    #[inline]
     pub(crate) fn stream(&mut self, id: Id) -> Option<&mut StreamState> {
         match self.resources.get_mut(id) {
             Some(Resource::Stream(state)) => Some(state),
@@ -154,6 +155,7 @@ impl Core {
     }
 
     /// A stream and the table its operations are in, to be changed together.
+    #[inline]
     pub(crate) fn stream_and_pending(
         &mut self,
         id: Id,
@@ -225,7 +227,7 @@ impl Core {
     /// Queues an outcome; the chain it is a stage of goes on before the callback runs.
     pub(crate) fn tell(&mut self, chain: Id, next: impl FnOnce() -> Result<Product>, ready: Ready) {
         if chain != Id::NONE {
-            self.ready.push_back(Ready::Advance(chain, next()));
+            self.ready.push_back(Ready::Advance(Box::new((chain, next()))));
         }
         self.ready.push_back(ready);
     }
@@ -235,9 +237,9 @@ impl Core {
         &mut self,
         chain: Id,
         next: impl FnOnce() -> Result<Product>,
-        ready: Ready,
+        outcome: Outcome,
     ) -> Id {
-        let id = self.insert(Pending::new(Kind::Claimed(Some(ready)), Id::NONE, chain), None);
+        let id = self.insert(Pending::new(Kind::Claimed(Some(outcome)), Id::NONE, chain), None);
         self.tell(chain, next, Ready::Claimed(id));
         id
     }
@@ -259,19 +261,19 @@ impl Core {
         kept: Option<Id>,
         chain: Id,
         next: impl FnOnce() -> Result<Product>,
-        outcome: Ready,
+        outcome: Outcome,
     ) {
         match kept.and_then(|id| Some((id, self.pending.get_mut(id)?))) {
             Some((id, pending)) => {
                 pending.kind = Kind::Claimed(Some(outcome));
                 self.tell(chain, next, Ready::Claimed(id));
             }
-            None => self.tell(chain, next, outcome),
+            None => self.tell(chain, next, outcome.ready()),
         }
     }
 
     /// Takes the outcome of a claim whose callback is to run now.
-    pub(crate) fn deliver_claim(&mut self, id: Id) -> Option<Ready> {
+    pub(crate) fn deliver_claim(&mut self, id: Id) -> Option<Outcome> {
         match self.remove(id)?.kind {
             Kind::Claimed(outcome) => outcome,
             _ => None,
@@ -288,7 +290,7 @@ impl Core {
         self.ready.extend(leftover);
         match origin {
             Origin::Nowhere => {}
-            Origin::Unread { stream, raw } => self.give_back(&stream, raw),
+            Origin::Unread { stream, place, raw } => self.give_back(&stream, place, raw),
             Origin::Untaken { listener, connection } => {
                 self.give_back_connection(&listener, connection);
             }
@@ -297,13 +299,17 @@ impl Core {
     }
 
     /// Queues a value of one of the frequent types.
+    #[inline]
     pub(crate) fn succeed<T: Value>(&mut self, chain: Id, slot: Slot<T>, value: T) {
-        self.tell(chain, || Ok(Product::None), T::ready(slot.deliver(Ok(value))));
+        match slot {
+            Slot::Plain(f) if chain == Id::NONE => self.ready.push_back(T::ready(f, value)),
+            slot => self.tell(chain, || Ok(Product::None), slot.deliver(Ok(value)).ready()),
+        }
     }
 
     /// Queues a failure.
     pub(crate) fn fail<T: Value>(&mut self, chain: Id, slot: Slot<T>, error: Error) {
-        self.tell(chain, || Err(error.clone()), T::ready(slot.deliver(Err(error.clone()))));
+        self.fail_boxed(chain, slot, error);
     }
 
     /// Queues a failure of an operation with an unusual value.
@@ -339,10 +345,17 @@ impl Core {
             Kind::Connect(_) => self.interrupt_connect(id, cause),
             Kind::Close => self.interrupt_close(resource, id, cause),
             Kind::Chain(_) => self.interrupt_chain(id, cause),
-            Kind::Sleep { .. } => {
-                if let Some(Pending { kind: Kind::Sleep { slot, .. }, chain, .. }) = self.remove(id)
-                {
-                    self.fail(chain, slot, cause);
+            Kind::Sleep { over, .. } => {
+                // Success is the first cause, whatever else is true in the same turn.
+                let is_over = over.is_some_and(|over| over <= now());
+                match self.remove(id) {
+                    Some(Pending { kind: Kind::Sleep { slot, .. }, chain, .. }) if is_over => {
+                        self.succeed(chain, slot, ());
+                    }
+                    Some(Pending { kind: Kind::Sleep { slot, .. }, chain, .. }) => {
+                        self.fail(chain, slot, cause);
+                    }
+                    _ => {}
                 }
             }
             Kind::Thread(_) => self.interrupt_thread(id, cause),
@@ -357,7 +370,10 @@ impl Core {
 
     /// Whether a turn has something to run without looking at the system.
     pub(crate) fn has_ready(&self) -> bool {
-        !self.ready.is_empty() || !self.dirty.is_empty() || !self.discarded.is_empty()
+        !self.ready.is_empty()
+            || !self.dirty.is_empty()
+            || !self.trash.is_empty()
+            || !self.discarded.is_empty()
     }
 
     /// Whether a turn would not wait.
@@ -428,6 +444,16 @@ impl Core {
         waited.map_err(|cause| Error::io("wait", cause))
     }
 
+    /// Reaps what has ended already, without asking the system.
+    pub(crate) fn reap_done(&mut self) {
+        let mut completions = std::mem::take(&mut self.completions);
+        self.driver.take_done(&mut completions);
+        for Completion { resource, event } in completions.drain(..) {
+            self.dispatch(resource, event);
+        }
+        self.completions = completions;
+    }
+
     /// Hands a completion to its resource. One whose resource is gone is dropped with what it
     /// brings: a connection is closed by that.
     fn dispatch(&mut self, resource: Id, event: Event) {
@@ -467,19 +493,10 @@ impl Core {
             self.forget_timer(target);
             due.push(target);
         }
-        let mut tried = false;
-        for &target in &due {
-            if let Target::Operation(id) = target {
-                tried |= self.try_once_more(id);
-            }
-        }
-        if tried {
-            self.send_dirty();
-            self.reap(Some(Duration::ZERO))?;
-        }
+        self.try_all_once_more(&due)?;
         for target in due {
             match target {
-                Target::Operation(id) => self.expired(id),
+                Target::Operation(id) => drop(self.interrupt(id, Error::TimedOut)),
                 Target::Step(id) => self.step_due(id),
                 Target::Listener(id) => self.retry_accepting(id),
             }
@@ -487,33 +504,69 @@ impl Core {
         Ok(())
     }
 
-    fn expired(&mut self, id: Id) {
-        match self.pending.get(id) {
-            Some(Pending { kind: Kind::Sleep { expires: false, .. }, .. }) => {
-                if let Some(Pending { kind: Kind::Sleep { slot, .. }, chain, .. }) = self.remove(id)
-                {
-                    self.succeed(chain, slot, ());
-                }
+    /// Tries what these wait for without waiting. One call takes only so much, so a read is tried
+    /// again as long as that brings some of what it waits for.
+    fn try_all_once_more(&mut self, due: &[Target]) -> Result<()> {
+        /// More calls than a system keeps bytes for: a peer that goes on sending while it is looked
+        /// at stretches nothing.
+        const CALLS_MAX: usize = 128;
+        let operation = |target: &Target| match target {
+            Target::Operation(id) => Some((*id, self.unread_before(*id))),
+            Target::Step(_) | Target::Listener(_) => None,
+        };
+        let mut tried: Vec<(Id, usize)> = due.iter().filter_map(operation).collect();
+        for _ in 0..CALLS_MAX {
+            tried.retain(|&(id, _)| self.try_once_more(id));
+            if tried.is_empty() {
+                return Ok(());
             }
-            _ => drop(self.interrupt(id, Error::TimedOut)),
+            self.send_dirty();
+            self.reap(Some(Duration::ZERO))?;
+            // What threads have done comes this way.
+            self.take_messages();
+            tried.retain_mut(|(id, unread)| {
+                let before = std::mem::replace(unread, self.unread_before(*id));
+                *unread > before
+            });
         }
+        Ok(())
     }
 
     /// Makes the next reap look at what an operation waits for. Returns whether there is anything.
     fn try_once_more(&mut self, id: Id) -> bool {
         let Some(pending) = self.pending.get(id) else { return false };
         match &pending.kind {
-            Kind::Read(_) | Kind::Accept(_) => {
-                let resource = pending.resource;
-                self.driver.submit(resource, Operation::Probe);
-                true
-            }
             Kind::Chain(chain) => {
                 let current = chain.current;
                 self.try_once_more(current)
             }
-            Kind::Sleep { .. } => false,
-            _ => true,
+            Kind::Connect(connecting) => {
+                for resource in connecting.resources() {
+                    self.driver.submit(resource, Operation::Probe);
+                }
+                true
+            }
+            Kind::Sleep { .. } | Kind::Claimed(_) => false,
+            Kind::Thread(_) => true,
+            _ => {
+                let resource = pending.resource;
+                self.driver.submit(resource, Operation::Probe);
+                true
+            }
+        }
+    }
+
+    /// How many bytes are unread where a read waits; nought for anything else.
+    fn unread_before(&self, id: Id) -> usize {
+        match self.pending.get(id) {
+            Some(Pending { kind: Kind::Chain(chain), .. }) => self.unread_before(chain.current),
+            Some(Pending { kind: Kind::Read(_), resource, .. }) => {
+                match self.resources.get(*resource) {
+                    Some(Resource::Stream(state)) => state.unread.len(),
+                    _ => 0,
+                }
+            }
+            _ => 0,
         }
     }
 

@@ -13,6 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+
 use crate::{
     builder::Builder,
     cancel,
@@ -20,6 +22,7 @@ use crate::{
     core::{self, Core},
     error::{Error, Result},
     handle::{Handle, Local, Shared, swap_current, with_current},
+    stream::Stream,
 };
 
 /// Owns the loop. Neither `Send` nor `Clone`: it lives where it was built.
@@ -183,22 +186,21 @@ impl Engine {
         let mut context = Context::from_waker(&waker);
         let mut outcome = None;
         waker.wake_by_ref();
-        let mut root = |local: &Local| {
-            if outcome.is_none()
-                && let Poll::Ready(value) = poll(local, &mut context)
-            {
-                outcome = Some(value);
-                local.stop();
-            }
-        };
         loop {
-            let stopped = self.take_stop();
-            if stopped {
-                break;
+            if self.take_stop() {
+                return outcome.ok_or(Error::Cancelled);
             }
-            self.turn(None, &mut root)?;
+            if let Some(value) = outcome {
+                return Ok(value);
+            }
+            self.turn(None, &mut |local| {
+                if outcome.is_none()
+                    && let Poll::Ready(value) = poll(local, &mut context)
+                {
+                    outcome = Some(value);
+                }
+            })?;
         }
-        outcome.ok_or(Error::Cancelled)
     }
 
     /// When the next turn is due at the latest: *now* if callbacks or submissions wait, else the
@@ -254,7 +256,11 @@ impl Engine {
         let entered = entered.enter(core);
         reaped?;
         let (callbacks, panic) = self.run_ready(root);
-        with_current(self.handle().id(), Core::send_dirty);
+        with_current(self.handle().id(), |core| {
+            core.send_dirty();
+            // What was sent at once is dealt with at once, not in another turn.
+            core.reap_done();
+        });
         drop(entered);
         if let Some(payload) = panic {
             resume_unwind(payload);
@@ -295,48 +301,49 @@ impl Engine {
         let engine = self.handle().id();
         let (mut callbacks, mut rounds) = (0, 0);
         let mut panic = None;
+        let mut batch = self.batch.take();
+        let mut trash = Trash::default();
         loop {
-            let mut batch = self.batch.take();
-            if batch.is_empty() {
-                rounds += 1;
-                with_current(engine, |core| std::mem::swap(&mut core.ready, &mut batch));
-            }
-            let done = batch.is_empty() || rounds > ROUNDS_MAX || callbacks > CALLBACKS_MAX;
-            self.batch.replace(batch);
-            if done {
-                return (callbacks, panic);
-            }
-            let run = AssertUnwindSafe(|| self.run_batch(&mut callbacks, root));
-            if let Err(payload) = catch_unwind(run) {
+            with_current(engine, |core| {
+                if batch.is_empty() {
+                    rounds += 1;
+                    std::mem::swap(&mut core.ready, &mut batch);
+                }
+                trash.take_from(core);
+            });
+            // What callbacks left behind is dropped here, where nothing is borrowed.
+            if !trash.is_empty()
+                && let Err(payload) = catch_unwind(AssertUnwindSafe(|| trash.clear()))
+            {
                 panic.get_or_insert(payload);
             }
-            // What the callbacks left behind is dropped here, where nothing is borrowed.
-            let drop_trash = AssertUnwindSafe(|| drop_trash(engine));
-            if let Err(payload) = catch_unwind(drop_trash) {
+            if batch.is_empty() || rounds > ROUNDS_MAX || callbacks > CALLBACKS_MAX {
+                self.batch.replace(batch);
+                return (callbacks, panic);
+            }
+            // A panic leaves the rest of the batch for the next round.
+            let run = AssertUnwindSafe(|| self.run_batch(&mut batch, &mut callbacks, root));
+            if let Err(payload) = catch_unwind(run) {
                 panic.get_or_insert(payload);
             }
         }
     }
 
-    fn run_batch(&self, callbacks: &mut usize, root: Root<'_>) {
+    fn run_batch(&self, batch: &mut VecDeque<Ready>, callbacks: &mut usize, root: Root<'_>) {
         let local = &self.local;
-        loop {
-            let Some(ready) = self.batch.borrow_mut().pop_front() else { return };
+        while let Some(ready) = batch.pop_front() {
             *callbacks += 1;
             match ready {
-                Ready::Bytes(delivery) => delivery.run(local),
-                Ready::Count(delivery) => delivery.run(local),
-                Ready::Unit(delivery) => delivery.run(local),
-                Ready::Stream(delivery) => delivery.run(local),
+                Ready::Bytes(f, bytes) => f(local, Ok(bytes)),
+                Ready::Count(f, count) => f(local, Ok(count)),
+                Ready::Unit(f) => f(local, Ok(())),
+                Ready::Stream(f, stream) => f(local, Ok(stream)),
                 Ready::Boxed(delivery) => delivery.run(local),
                 Ready::Run(f) => f(local),
                 Ready::Claimed(id) => {
                     let outcome = with_current(local.id(), |core| core.deliver_claim(id));
-                    match outcome.flatten() {
-                        Some(Ready::Bytes(delivery)) => delivery.run(local),
-                        Some(Ready::Stream(delivery)) => delivery.run(local),
-                        Some(Ready::Boxed(delivery)) => delivery.run(local),
-                        _ => {}
+                    if let Some(outcome) = outcome.flatten() {
+                        outcome.run(local);
                     }
                 }
                 Ready::Post(f) => f(local),
@@ -345,8 +352,9 @@ impl Engine {
                     *callbacks -= 1;
                     self.scan(stream);
                 }
-                Ready::Advance(chain, outcome) => {
+                Ready::Advance(advance) => {
                     *callbacks -= 1;
+                    let (chain, outcome) = *advance;
                     with_current(local.id(), |core| core.advance(chain, outcome));
                 }
             }
@@ -378,6 +386,34 @@ impl Engine {
             }
         }
         self.core.set(Some(core));
+    }
+}
+
+/// What users own and the engine no longer needs.
+#[derive(Default)]
+struct Trash {
+    bytes: Vec<Bytes>,
+    streams: Vec<Stream>,
+}
+
+impl Trash {
+    /// Changes place with the core's, which is left empty.
+    fn take_from(&mut self, core: &mut Core) {
+        if !core.trash.is_empty() {
+            std::mem::swap(&mut self.bytes, &mut core.trash);
+        }
+        if !core.discarded.is_empty() {
+            std::mem::swap(&mut self.streams, &mut core.discarded);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.streams.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.streams.clear();
     }
 }
 
@@ -490,22 +526,6 @@ impl Wake for RootWaker {
         if with_current(self.handle.id(), Core::wake_root).is_none() {
             drop(self.handle.shared().inbox.push(Message::WakeRoot));
         }
-    }
-}
-
-fn drop_trash(engine: u64) {
-    let trash = with_current(engine, |core| {
-        let bytes = (!core.trash.is_empty()).then(|| std::mem::take(&mut core.trash));
-        let streams = (!core.discarded.is_empty()).then(|| std::mem::take(&mut core.discarded));
-        (bytes, streams)
-    });
-    if let Some((Some(mut bytes), _)) = trash {
-        bytes.clear();
-        with_current(engine, |core| {
-            // Put back for its memory.
-            bytes.append(&mut core.trash);
-            core.trash = bytes;
-        });
     }
 }
 

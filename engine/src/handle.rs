@@ -40,6 +40,7 @@ pub(crate) fn swap_current(core: Option<Box<Core>>) -> Option<Box<Core>> {
 
 /// Does something to the engine with this id if its turn is running on this thread and nothing is
 /// borrowed.
+#[inline]
 pub(crate) fn with_current<R>(engine: u64, f: impl FnOnce(&mut Core) -> R) -> Option<R> {
     CURRENT.with(|slot| match slot.try_borrow_mut() {
         Ok(mut slot) => match slot.as_deref_mut() {
@@ -50,16 +51,27 @@ pub(crate) fn with_current<R>(engine: u64, f: impl FnOnce(&mut Core) -> R) -> Op
     })
 }
 
-/// Like [`with_current`], but gives the closure back when it cannot be run, or when the engine is
-/// being dropped and takes nothing any more.
-fn try_current<R, F: FnOnce(&mut Core) -> R>(engine: u64, f: F) -> Result<R, F> {
-    CURRENT.with(|slot| match slot.try_borrow_mut() {
-        Ok(mut slot) => match slot.as_deref_mut() {
-            Some(core) if core.engine == engine && !core.ending => Ok(f(core)),
-            _ => Err(f),
-        },
-        Err(_) => Err(f),
+/// Whether [`with_current`] would do it, and the engine still takes submissions. Asked before the
+/// closure is made up, so that its captures are moved once.
+#[inline]
+fn is_current(engine: u64) -> bool {
+    CURRENT.with(|slot| match slot.try_borrow() {
+        Ok(slot) => slot.as_deref().is_some_and(|core| core.engine == engine && !core.ending),
+        Err(_) => false,
     })
+}
+
+/// Does something to a stream if the turn of its engine is running on this thread.
+#[inline]
+pub(crate) fn on_current<R>(
+    stream: &Stream,
+    f: impl FnOnce(&mut Core, Id) -> Option<R>,
+) -> Option<R> {
+    let (engine, id) = (stream.handle().shared.id, stream.id()?);
+    if !is_current(engine) {
+        return None;
+    }
+    with_current(engine, |core| f(core, id)).flatten()
 }
 
 /// What an engine shares with its handles.
@@ -160,7 +172,9 @@ impl Handle {
     /// Does something to the engine's state: now if this is its thread's turn, else when it takes
     /// its inbox. Dropped undone when the engine is gone.
     pub(crate) fn apply(&self, f: impl FnOnce(&mut Core) + Send + 'static) {
-        if let Err(f) = try_current(self.shared.id, f) {
+        if is_current(self.shared.id) {
+            with_current(self.shared.id, f);
+        } else {
             drop(self.shared.inbox.push(Message::Apply(Box::new(f))));
         }
     }
@@ -171,41 +185,45 @@ impl Handle {
         begin: impl FnOnce(&mut Core) -> Option<Id> + Send + 'static,
     ) -> Cancel {
         let engine = self.shared.id;
-        match try_current(engine, begin) {
-            Ok(Some(id)) => Cancel::operation(engine, id),
-            Ok(None) => Cancel::over(engine),
-            Err(begin) => self.submit_by_inbox(begin),
+        if !is_current(engine) {
+            return self.submit_by_inbox(begin);
+        }
+        match with_current(engine, begin).flatten() {
+            Some(id) => Cancel::operation(engine, id),
+            None => Cancel::over(engine),
         }
     }
 
     /// Submits an operation on a stream, to the engine that the stream belongs to. On that engine's
     /// thread this needs no reference to the stream; elsewhere it holds one until the engine comes
     /// to it.
+    #[inline]
     pub(crate) fn submit_on(
         stream: &Stream,
         begin: impl FnOnce(&mut Core, Id) -> Option<Id> + Send + 'static,
     ) -> Cancel {
-        let handle = stream.handle();
-        let engine = handle.shared.id;
-        let Some(id) = stream.id() else {
-            let stream = stream.clone();
-            return handle.submit(move |core| {
-                let id = core.id_of(&stream);
-                begin(core, id)
-            });
-        };
-        match try_current(engine, move |core| begin(core, id)) {
-            Ok(Some(id)) => Cancel::operation(engine, id),
-            Ok(None) => Cancel::over(engine),
-            Err(begin) => {
-                let stream = stream.clone();
-                handle.submit_by_inbox(move |core| {
-                    let id = begin(core);
-                    drop(stream);
-                    id
-                })
+        let engine = stream.handle().shared.id;
+        match stream.id() {
+            Some(id) if is_current(engine) => {
+                match with_current(engine, |core| begin(core, id)).flatten() {
+                    Some(id) => Cancel::operation(engine, id),
+                    None => Cancel::over(engine),
+                }
             }
+            _ => Self::submit_on_elsewhere(stream, begin),
         }
+    }
+
+    fn submit_on_elsewhere(
+        stream: &Stream,
+        begin: impl FnOnce(&mut Core, Id) -> Option<Id> + Send + 'static,
+    ) -> Cancel {
+        let stream = stream.clone();
+        let handle = stream.handle().clone();
+        handle.submit(move |core| {
+            let id = core.id_of(&stream);
+            begin(core, id)
+        })
     }
 
     fn submit_by_inbox(

@@ -35,6 +35,8 @@ pub(crate) struct ListenerInner {
     /// Gone only while this is being dropped, so that the engine may close the number at once.
     descriptor: Option<Arc<Descriptor>>,
     tcp: bool,
+    /// Others made it, so that connections may wait which have not inherited its options.
+    attached: bool,
     /// The engine's id, or nought until it has taken the listener in.
     id: AtomicU64,
 }
@@ -42,7 +44,20 @@ pub(crate) struct ListenerInner {
 impl Listener {
     pub(crate) fn new(handle: Handle, descriptor: Arc<Descriptor>, tcp: bool) -> Self {
         let id = AtomicU64::new(0);
-        Self { inner: Arc::new(ListenerInner { handle, descriptor: Some(descriptor), tcp, id }) }
+        let descriptor = Some(descriptor);
+        Self { inner: Arc::new(ListenerInner { handle, descriptor, tcp, attached: false, id }) }
+    }
+
+    /// Marks one that others made, before it has clones.
+    pub(crate) fn attached(mut self) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.attached = true;
+        }
+        self
+    }
+
+    pub(crate) fn is_attached(&self) -> bool {
+        self.inner.attached
     }
 
     /// The address that it listens at: with the port that the system chose, if it was to choose.

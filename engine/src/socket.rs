@@ -45,6 +45,8 @@ pub(crate) fn listen_tcp(address: SocketAddr, reuse_port: bool) -> Result<OwnedF
 
 /// A Unix socket that listens.
 pub(crate) fn listen_unix(path: &Path) -> Result<OwnedFd> {
+    // An empty path would be no file at all, but a name that the system makes up.
+    Address::from(path).to_system()?;
     let listening = || -> io::Result<OwnedFd> {
         let fd = unix()?;
         bind(&fd, &SocketAddrUnix::new(path)?)?;

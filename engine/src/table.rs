@@ -43,6 +43,7 @@ impl<T> Table<T> {
         Self { slots: Slab::new(), generation: 0 }
     }
 
+    #[inline]
     pub(crate) fn insert(&mut self, value: T) -> Id {
         // Generation nought is never given out, so that an id is never all zeros. 31 bits, so that a
         // `Cancel` has one bit to spare.
@@ -52,6 +53,7 @@ impl<T> Table<T> {
         Id { index, generation: self.generation }
     }
 
+    #[inline]
     pub(crate) fn get(&self, id: Id) -> Option<&T> {
         match self.slots.get(id.index()) {
             Some((generation, value)) if *generation == id.generation => Some(value),
@@ -59,6 +61,7 @@ impl<T> Table<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, id: Id) -> Option<&mut T> {
         match self.slots.get_mut(id.index()) {
             Some((generation, value)) if *generation == id.generation => Some(value),
@@ -66,6 +69,7 @@ impl<T> Table<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, id: Id) -> Option<T> {
         self.get(id)?;
         Some(self.slots.remove(id.index()).1)

@@ -2,12 +2,17 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, ThreadId},
+    time::Duration,
 };
 
 use async_task::{Runnable, Task};
 use facade_engine::Handle;
+
+use crate::operation::Submitted;
 
 /// The tasks of one engine that are ready to take a step.
 pub(crate) struct Executor {
@@ -64,13 +69,18 @@ impl Executor {
         task
     }
 
-    /// A live task is pending: the run does not end before it does.
+    /// A live task is pending: it has an operation that only the engine's end ends. Woken by that,
+    /// the task is dropped, whatever else it waits for.
     fn tracked<T, F: Future<Output = T>>(&self, future: F) -> impl Future<Output = T> + use<T, F> {
-        let guard = self.handle.keep_alive();
+        let until_the_end = |callback| self.handle.sleep(Duration::MAX, callback);
+        let mut engine = Some(Submitted::new(None, until_the_end));
         async move {
-            let output = future.await;
-            drop(guard);
-            output
+            let mut future = pin!(future);
+            poll_fn(move |context| {
+                engine.take_if(|engine| engine.poll(context).is_ready());
+                future.as_mut().poll(context)
+            })
+            .await
         }
     }
 
@@ -87,6 +97,12 @@ impl Executor {
     fn post(self: &Arc<Self>) {
         let batch = Batch { executor: Arc::clone(self), begun: false };
         self.handle.post(move |_| batch.run());
+    }
+
+    /// Drops the tasks that would take a step; for when the engine is gone.
+    pub(crate) fn drop_queued(&self) {
+        let runnables = std::mem::take(&mut self.lock().runnables);
+        drop(runnables);
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -130,13 +146,11 @@ impl Drop for Batch {
         }
         // The engine is gone: tasks end by being dropped.
         queue.posted = false;
-        let runnables = std::mem::take(&mut queue.runnables);
-        drop(queue);
-        if self.executor.local.is_none_or(|home| home == thread::current().id()) {
-            drop(runnables);
-        } else {
-            // Futures that must not leave their thread are leaked rather than dropped on this one.
-            std::mem::forget(runnables);
+        if self.executor.local.is_some_and(|home| home != thread::current().id()) {
+            // Futures that must not leave their thread are not dropped on this one.
+            return;
         }
+        drop(queue);
+        self.executor.drop_queued();
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use facade_engine::{Callback, Cancel, Result};
+use facade_engine::{Bytes, Callback, Cancel, Result, Stream};
 
 use crate::slot::Slot;
 
@@ -44,13 +44,25 @@ where
 }
 
 /// What submits an operation with the callback it is given: any closure that does.
-pub trait Submit<T>: FnOnce(Callback<T>) -> Cancel {}
+pub trait Submit<T> {
+    /// Submits the operation.
+    fn submit(self, callback: Callback<T>) -> Cancel;
 
-impl<T, F: FnOnce(Callback<T>) -> Cancel> Submit<T> for F {}
+    /// What the operation succeeds with at once, if it does: then it is not submitted.
+    fn now(&mut self) -> Option<T> {
+        None
+    }
+}
+
+impl<T, F: FnOnce(Callback<T>) -> Cancel> Submit<T> for F {
+    fn submit(self, callback: Callback<T>) -> Cancel {
+        self(callback)
+    }
+}
 
 /// A callback operation as a future.
 ///
-/// It is submitted at the first poll, and runs wherever it is polled: under this crate's
+/// It is submitted at the first poll, unless it is ready by then, and runs wherever it is polled: under this crate's
 /// [`Runtime`](crate::Runtime) or any other executor.
 ///
 /// # Errors
@@ -95,7 +107,11 @@ where
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<U>> {
         let this = &mut *self;
-        if let Some(submit) = this.submit.take() {
+        if let Some(mut operation) = this.submit.take() {
+            if let Some(value) = operation.now() {
+                return Poll::Ready(Ok((this.into)(value)));
+            }
+            let submit = |callback| operation.submit(callback);
             this.submitted = Some(Submitted::new(this.timeout, submit));
         }
         let submitted = this.submitted.as_mut().expect("polled after it was ready");
@@ -118,7 +134,10 @@ impl<T, F, U> fmt::Debug for OpFuture<T, F, U> {
 }
 
 impl<T: Send + 'static> Submitted<T> {
-    pub(crate) fn new(timeout: Option<Duration>, submit: impl Submit<T>) -> Self {
+    pub(crate) fn new(
+        timeout: Option<Duration>,
+        submit: impl FnOnce(Callback<T>) -> Cancel,
+    ) -> Self {
         let slot = Slot::new();
         let sender = slot.sender();
         let mut callback = Callback::claim(move |_, outcome| sender.send(outcome));
@@ -155,5 +174,56 @@ impl<T> Drop for Submitted<T> {
 impl<T> fmt::Debug for Submitted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Submitted").finish_non_exhaustive()
+    }
+}
+
+// The frequent operations, which are often ready at once
+
+/// Reads whose bytes may have been received already.
+pub(crate) enum Read<'a> {
+    Chunk(&'a Stream, usize),
+    Exact(&'a Stream, usize),
+    Line(&'a Stream),
+}
+
+impl Submit<Bytes> for Read<'_> {
+    fn submit(self, callback: Callback<Bytes>) -> Cancel {
+        match self {
+            Self::Chunk(stream, size) => stream.handle().read_chunk(stream, size, callback),
+            Self::Exact(stream, size) => stream.handle().read_exact(stream, size, callback),
+            Self::Line(stream) => stream.handle().read_line(stream, callback),
+        }
+    }
+
+    #[inline]
+    fn now(&mut self) -> Option<Bytes> {
+        match *self {
+            Self::Chunk(stream, size) => stream.handle().try_read_chunk(stream, size),
+            Self::Exact(stream, size) => stream.handle().try_read_exact(stream, size),
+            Self::Line(stream) => stream.handle().try_read_line(stream),
+        }
+    }
+}
+
+/// Writes that the engine may have room for.
+pub(crate) enum Write<'a> {
+    Bytes(&'a Stream, Bytes),
+    Line(&'a Stream, Bytes),
+}
+
+impl Submit<usize> for Write<'_> {
+    fn submit(self, callback: Callback<usize>) -> Cancel {
+        match self {
+            Self::Bytes(stream, bytes) => stream.handle().write(stream, bytes, callback),
+            Self::Line(stream, line) => stream.handle().write_line(stream, line, callback),
+        }
+    }
+
+    #[inline]
+    fn now(&mut self) -> Option<usize> {
+        match self {
+            Self::Bytes(stream, bytes) => stream.handle().try_write(stream, bytes),
+            Self::Line(stream, line) => stream.handle().try_write_line(stream, line),
+        }
     }
 }

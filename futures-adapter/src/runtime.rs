@@ -124,6 +124,13 @@ impl From<Engine> for Runtime {
     }
 }
 
+/// After the engine: tasks that another thread has woken since are dropped on this one.
+impl Drop for LocalExecutor {
+    fn drop(&mut self) {
+        self.0.drop_queued();
+    }
+}
+
 impl fmt::Debug for LocalExecutor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("LocalExecutor")

@@ -14,7 +14,7 @@ use facade_engine::{
 };
 use futures::{AsyncBufRead, AsyncRead, AsyncWrite, Sink};
 
-use crate::operation::{OpFuture, Submit, Submitted, op};
+use crate::operation::{OpFuture, Read, Submit, Submitted, Write, op};
 
 /// A TCP or Unix socket, a pipe, a terminal, a child's stdio, or a file.
 ///
@@ -227,6 +227,7 @@ impl Stream {
         buf: impl Into<Bytes>,
         line: impl Into<LinePattern>,
     ) -> OpFuture<Bytes, impl Submit<Bytes>> {
+        self.write.engine();
         let stream = self.read.engine();
         op(move |callback| {
             let callbacks = (Callback::ignore(), callback);
@@ -282,14 +283,12 @@ impl ReadHalf {
 
     /// See [`Handle::read_chunk`](facade_engine::Handle::read_chunk).
     pub fn read_chunk(&mut self, size: usize) -> OpFuture<Bytes, impl Submit<Bytes>> {
-        let stream = self.engine();
-        op(move |callback| stream.handle().read_chunk(stream, size, callback))
+        op(Read::Chunk(self.engine(), size))
     }
 
     /// See [`Handle::read_exact`](facade_engine::Handle::read_exact).
     pub fn read_exact(&mut self, size: usize) -> OpFuture<Bytes, impl Submit<Bytes>> {
-        let stream = self.engine();
-        op(move |callback| stream.handle().read_exact(stream, size, callback))
+        op(Read::Exact(self.engine(), size))
     }
 
     /// See [`Handle::read_until`](facade_engine::Handle::read_until).
@@ -303,8 +302,7 @@ impl ReadHalf {
 
     /// See [`Handle::read_line`](facade_engine::Handle::read_line).
     pub fn read_line(&mut self) -> OpFuture<Bytes, impl Submit<Bytes>> {
-        let stream = self.engine();
-        op(move |callback| stream.handle().read_line(stream, callback))
+        op(Read::Line(self.engine()))
     }
 
     /// See [`Handle::read_until_lineglob`](facade_engine::Handle::read_until_lineglob).
@@ -389,10 +387,15 @@ impl WriteHalf {
         &self.engine
     }
 
+    /// The engine's stream for an operation that writes: a flush under way does not cover it.
+    fn engine(&mut self) -> &EngineStream {
+        self.submitted.flush = None;
+        &self.engine
+    }
+
     /// See [`Handle::write`](facade_engine::Handle::write).
     pub fn write(&mut self, buf: impl Into<Bytes>) -> OpFuture<usize, impl Submit<usize>> {
-        let stream = &self.engine;
-        op(move |callback| stream.handle().write(stream, buf, callback))
+        op(Write::Bytes(self.engine(), buf.into()))
     }
 
     /// See [`Handle::write_vectored`](facade_engine::Handle::write_vectored).
@@ -400,14 +403,13 @@ impl WriteHalf {
         &mut self,
         bufs: impl IntoIterator<Item = impl Into<Bytes>>,
     ) -> OpFuture<usize, impl Submit<usize>> {
-        let stream = &self.engine;
+        let stream = self.engine();
         op(move |callback| stream.handle().write_vectored(stream, bufs, callback))
     }
 
     /// See [`Handle::write_line`](facade_engine::Handle::write_line).
     pub fn write_line(&mut self, line: impl Into<Bytes>) -> OpFuture<usize, impl Submit<usize>> {
-        let stream = &self.engine;
-        op(move |callback| stream.handle().write_line(stream, line, callback))
+        op(Write::Line(self.engine(), line.into()))
     }
 
     /// See [`Handle::flush`](facade_engine::Handle::flush).
@@ -444,23 +446,33 @@ impl AsFd for Stream {
 
 // The traits of the `futures` crate
 
+impl ReadHalf {
+    /// Ready when there is something to show, up to `size` bytes, or the stream has ended.
+    fn poll_show(&mut self, context: &Context<'_>, size: usize) -> Poll<Result<()>> {
+        if self.shown.is_empty() {
+            let stream = &self.engine;
+            let peek = self.peek.get_or_insert_with(|| {
+                Submitted::new(None, |callback| stream.handle().peek(stream, size, callback))
+            });
+            let outcome = ready!(peek.poll(context));
+            self.peek = None;
+            self.shown = match outcome {
+                Ok(shown) => shown,
+                Err(Error::EndOfStream) => Bytes::new(),
+                Err(error) => return Poll::Ready(Err(error)),
+            };
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 /// Between polls no byte leaves the engine: a poll looks at what is unread, and `consume` takes it.
+/// What `poll_fill_buf` has shown and nobody has consumed, it shows again without a new look: read
+/// it up, or by a method of the adapter, before reading by a raw callback.
 impl AsyncBufRead for ReadHalf {
     fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
-        if this.shown.is_empty() {
-            let stream = &this.engine;
-            let peek = this.peek.get_or_insert_with(|| {
-                Submitted::new(None, |callback| stream.handle().peek(stream, POLL_MAX, callback))
-            });
-            let outcome = ready!(peek.poll(context));
-            this.peek = None;
-            this.shown = match outcome {
-                Ok(shown) => shown,
-                Err(Error::EndOfStream) => Bytes::new(),
-                Err(error) => return Poll::Ready(Err(error.into())),
-            };
-        }
+        ready!(this.poll_show(context, POLL_MAX))?;
         Poll::Ready(Ok(&this.shown))
     }
 
@@ -472,6 +484,7 @@ impl AsyncBufRead for ReadHalf {
     }
 }
 
+/// Looks no further than the caller asks, so that nothing is shown that is not consumed.
 impl AsyncRead for ReadHalf {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -481,10 +494,11 @@ impl AsyncRead for ReadHalf {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let shown = ready!(self.as_mut().poll_fill_buf(context))?;
+        ready!(self.poll_show(context, buf.len().min(POLL_MAX)))?;
+        let shown = std::mem::take(&mut self.shown);
         let count = shown.len().min(buf.len());
         buf[..count].copy_from_slice(&shown[..count]);
-        self.consume(count);
+        self.engine.handle().consume(&self.engine, count);
         Poll::Ready(Ok(count))
     }
 }
@@ -521,7 +535,7 @@ impl WriteHalf {
     }
 
     fn begin_write(&mut self, bytes: Bytes) {
-        let stream = &self.engine;
+        let stream = self.engine();
         let write = Submitted::new(None, |callback| stream.handle().write(stream, bytes, callback));
         self.submitted.write = Some(write);
     }

@@ -9,8 +9,8 @@
 //! - **D1** Each submitted operation ends with exactly one terminal completion, with everything it
 //!   owned. Receiving and accepting are *continuing*: they bring any number of completions before
 //!   the terminal one, until they are cancelled, fail, or the stream ends.
-//! - **D2** Completions appear only in [`Driver::wait`]. What could finish at once is tried at once,
-//!   but still queued.
+//! - **D2** Completions appear only in [`Driver::wait`] and [`Driver::take_done`]. What could finish
+//!   at once is tried at once, but still queued.
 //! - **D3** Between submission and terminal completion the driver alone touches the memory.
 //! - **D4** Cancelling what is unknown or finished does nothing. What is cancelled completes as
 //!   cancelled *or with its true result*: bytes and connections that arrived come up.
@@ -42,12 +42,12 @@ pub(crate) enum Operation {
     Receive { offset: u64 },
     /// Send all or a part; to a file at `offset`.
     Send { gather: Gather, offset: u64 },
-    /// Accept until cancelled or failed.
-    Accept,
+    /// Accept until cancelled or failed, or until `most` connections have come.
+    Accept { most: usize },
     /// Connect the attached socket.
     Connect { address: Address },
-    /// Try the resource's reception or accepting once more without waiting: what has arrived comes
-    /// up in the next wait, however long that waits. Has no completion of its own.
+    /// Try what the resource has in hand once more without waiting: what has arrived comes up in the
+    /// next wait, however long that waits. Has no completion of its own.
     Probe,
     /// End the outgoing direction.
     ShutdownWrite,
@@ -86,7 +86,7 @@ pub(crate) enum Event {
     },
     /// A connection; the accepting goes on.
     Accepted(OwnedFd),
-    /// The accepting is over: cancelled (no error) or failed.
+    /// The accepting is over: cancelled or all there (no error), or failed.
     AcceptEnded(Option<io::Error>),
     Connected(io::Result<()>),
     ShutDown(io::Result<()>),
@@ -118,6 +118,8 @@ pub(crate) trait Driver {
         timeout: Option<Duration>,
         completions: &mut Vec<Completion>,
     ) -> io::Result<()>;
+    /// Brings the completions that are queued already, without asking the system for more.
+    fn take_done(&mut self, completions: &mut Vec<Completion>);
     /// Whether a wait would return at once because something is queued.
     fn has_work(&self) -> bool;
     /// Whether threads work on files for it, which end by themselves.
@@ -176,6 +178,7 @@ impl Driver for AnyDriver {
         }
     }
 
+    #[inline]
     fn submit(&mut self, resource: Id, operation: Operation) {
         match self {
             Self::Mio(driver) => driver.submit(resource, operation),
@@ -195,6 +198,12 @@ impl Driver for AnyDriver {
     ) -> io::Result<()> {
         match self {
             Self::Mio(driver) => driver.wait(timeout, completions),
+        }
+    }
+
+    fn take_done(&mut self, completions: &mut Vec<Completion>) {
+        match self {
+            Self::Mio(driver) => driver.take_done(completions),
         }
     }
 

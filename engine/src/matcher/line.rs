@@ -199,7 +199,8 @@ impl Lines {
 }
 
 /// A raw line without its LF or CRLF.
-fn without_line_end(raw: &[u8]) -> &[u8] {
+#[inline]
+pub(crate) fn without_line_end(raw: &[u8]) -> &[u8] {
     let line = raw.strip_suffix(b"\n").unwrap_or(raw);
     line.strip_suffix(b"\r").unwrap_or(line)
 }

@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 
 /// Shorter writes are copied together, longer ones are kept as they are: below this, copying costs
 /// less than another piece in a gathered send.
-const COPY_MAX: usize = 2048;
+pub(crate) const COPY_MAX: usize = 2048;
 
 /// A piece of outgoing bytes.
 #[derive(Debug, Default)]
@@ -125,6 +125,22 @@ impl Outgoing {
         None
     }
 
+    /// Appends copies of two short slices.
+    #[inline]
+    pub(crate) fn append_slices(&mut self, one: &[u8], two: &[u8], spare: &mut Vec<Vec<u8>>) {
+        if let Segment::Copied { bytes, .. } = &mut self.last {
+            bytes.reserve(one.len() + two.len());
+            bytes.extend_from_slice(one);
+            bytes.extend_from_slice(two);
+            self.queued += one.len() + two.len();
+            return;
+        }
+        if !one.is_empty() || !two.is_empty() {
+            self.append_slice(one, spare);
+            self.append_slice(two, spare);
+        }
+    }
+
     /// Appends a copy of a few bytes.
     pub(crate) fn append_slice(&mut self, slice: &[u8], spare: &mut Vec<Vec<u8>>) {
         self.queued += slice.len();
@@ -140,6 +156,11 @@ impl Outgoing {
 
     /// Hands out about `max` bytes from the front as one send.
     pub(crate) fn take(&mut self, max: usize) -> Gather {
+        if self.queue.is_empty() && self.queued <= max {
+            let len = std::mem::take(&mut self.queued);
+            self.in_flight += len;
+            return Gather { first: std::mem::take(&mut self.last), more: Vec::new(), len };
+        }
         let mut gather = Gather::default();
         while gather.len < max {
             let piece = match self.queue.pop_front() {
@@ -184,6 +205,21 @@ impl Outgoing {
             self.put_back(piece, spare, trash);
         }
         self.put_back(gather.first, spare, trash);
+    }
+
+    /// Ends a send of everything there was, all of which the system took.
+    #[inline]
+    pub(crate) fn settle_all(
+        &mut self,
+        gather: Gather,
+        spare: &mut Vec<Vec<u8>>,
+        trash: &mut Vec<Bytes>,
+    ) {
+        self.in_flight = 0;
+        retire(gather.first, spare, trash);
+        for piece in gather.more {
+            retire(piece, spare, trash);
+        }
     }
 
     /// Takes the last `count` queued bytes out again: the rest of a write that was cut.
@@ -233,9 +269,6 @@ impl Outgoing {
     }
 
     fn put_back(&mut self, piece: Segment, spare: &mut Vec<Vec<u8>>, trash: &mut Vec<Bytes>) {
-        /// How much memory for copies is kept for the next turn.
-        const SPARES_MAX: usize = 64;
-        const SPARE_CAPACITY_MAX: usize = 64 << 10;
         if piece.len() > 0 {
             if self.queue.is_empty() && self.last.len() == 0 {
                 self.last = piece;
@@ -244,16 +277,25 @@ impl Outgoing {
             }
             return;
         }
-        match piece {
-            Segment::Copied { mut bytes, .. }
-                if spare.len() < SPARES_MAX && bytes.capacity() <= SPARE_CAPACITY_MAX =>
-            {
-                bytes.clear();
-                spare.push(bytes);
-            }
-            Segment::Shared(bytes) => trash.push(bytes),
-            _ => {}
+        retire(piece, spare, trash);
+    }
+}
+
+/// Puts the memory of a piece that has been sent where it belongs.
+#[inline]
+fn retire(piece: Segment, spare: &mut Vec<Vec<u8>>, trash: &mut Vec<Bytes>) {
+    /// How much memory for copies is kept for the next turn.
+    const SPARES_MAX: usize = 64;
+    const SPARE_CAPACITY_MAX: usize = 64 << 10;
+    match piece {
+        Segment::Copied { mut bytes, .. }
+            if spare.len() < SPARES_MAX && bytes.capacity() <= SPARE_CAPACITY_MAX =>
+        {
+            bytes.clear();
+            spare.push(bytes);
         }
+        Segment::Shared(bytes) => trash.push(bytes),
+        _ => {}
     }
 }
 

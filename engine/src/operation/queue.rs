@@ -33,6 +33,13 @@ impl Queue {
         (self.head != Id::NONE).then_some(self.head)
     }
 
+    /// The only one, if there is one and no other.
+    #[inline]
+    pub(crate) fn sole(&self) -> Option<Id> {
+        (self.head != Id::NONE && self.head == self.tail).then_some(self.head)
+    }
+
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.head == Id::NONE
     }
@@ -44,6 +51,11 @@ impl Queue {
     }
 
     pub(crate) fn push_back<T: Linked>(&mut self, table: &mut Table<T>, id: Id) {
+        if self.is_empty() {
+            // Fresh values have no links, and leave with none.
+            *self = Self { head: id, tail: id };
+            return;
+        }
         let links = Links { before: self.tail, behind: Id::NONE };
         *table.get_mut(id).expect("queued while alive").links() = links;
         match table.get_mut(self.tail) {
@@ -55,6 +67,10 @@ impl Queue {
 
     /// Takes a value out, wherever in the queue it is.
     pub(crate) fn remove<T: Linked>(&mut self, table: &mut Table<T>, id: Id) {
+        if self.sole() == Some(id) {
+            *self = Self::EMPTY;
+            return;
+        }
         let value = table.get_mut(id).expect("in a queue while alive");
         let Links { before, behind } = std::mem::replace(value.links(), Links::NONE);
         match table.get_mut(before) {

@@ -6,9 +6,23 @@ use bytes::{Buf, Bytes, BytesMut};
 ///
 /// What arrives is kept as it came and lent out in slices. Only a partial tail that more bytes
 /// follow is copied, into a buffer that grows by doubling, so that any pieces cost linear time.
+///
+/// Bytes that were taken may be given back, in any order: each has its place in the stream, and
+/// stands before all that come after it.
 #[derive(Debug, Default)]
 pub(crate) struct Unread {
     bytes: Store,
+    /// The place in the stream of the first byte that never was taken.
+    fresh: u64,
+    /// What was given back while bytes behind it were still taken, in order; in front of the fresh.
+    returned: Vec<Returned>,
+}
+
+/// Bytes that were given back.
+#[derive(Debug)]
+struct Returned {
+    place: u64,
+    len: usize,
 }
 
 #[derive(Debug, Default)]
@@ -54,17 +68,93 @@ impl Unread {
         grown.extend_from_slice(&more);
     }
 
-    /// Puts bytes back before the others.
-    pub(crate) fn prepend(&mut self, front: Bytes) {
-        let behind = std::mem::take(self);
-        self.append(front);
-        if !behind.is_empty() {
-            self.append(behind.into_bytes());
+    /// The place in the stream of the first byte.
+    pub(crate) fn place(&self) -> u64 {
+        self.returned.first().map_or(self.fresh, |first| first.place)
+    }
+
+    /// Gives back bytes that were taken at `place`.
+    pub(crate) fn give_back(&mut self, place: u64, bytes: Bytes) {
+        let index = self.returned.partition_point(|before| before.place < place);
+        let before = self.returned[..index].iter().map(|before| before.len).sum();
+        self.returned.insert(index, Returned { place, len: bytes.len() });
+        let front = self.cut(before);
+        self.prepend(bytes);
+        self.prepend(front);
+        while let Some(last) = self.returned.last()
+            && last.place + last.len as u64 == self.fresh
+        {
+            self.fresh = last.place;
+            self.returned.pop();
+        }
+    }
+
+    /// Takes over what was given back to `front`, which stood for this meanwhile.
+    pub(crate) fn take_over(&mut self, mut front: Self) {
+        for Returned { place, len } in std::mem::take(&mut front.returned) {
+            let bytes = front.cut(len);
+            self.give_back(place, bytes);
         }
     }
 
     /// Takes the first `count` bytes, of which there must be as many.
     pub(crate) fn take(&mut self, count: usize) -> Bytes {
+        if self.returned.is_empty() {
+            self.fresh += count as u64;
+        } else {
+            self.pass(count);
+        }
+        self.cut(count)
+    }
+
+    /// Takes the first `count` bytes, and passes over `skip` more that nobody wants.
+    #[inline]
+    pub(crate) fn take_and_skip(&mut self, count: usize, skip: usize) -> Bytes {
+        if let Store::Whole { bytes, block } = &mut self.bytes
+            && self.returned.is_empty()
+            && count + skip < bytes.len()
+            && *block <= SLICE_BLOCK_MAX
+        {
+            self.fresh += (count + skip) as u64;
+            let taken = bytes.split_to(count);
+            bytes.advance(skip);
+            return taken;
+        }
+        let mut taken = self.take(count + skip);
+        taken.truncate(count);
+        taken
+    }
+
+    /// Moves the places on behind the first `count` bytes.
+    fn pass(&mut self, mut count: usize) {
+        while let Some(first) = self.returned.first_mut()
+            && count > 0
+        {
+            let passed = count.min(first.len);
+            first.place += passed as u64;
+            first.len -= passed;
+            count -= passed;
+            if first.len == 0 {
+                self.returned.remove(0);
+            }
+        }
+        self.fresh += count as u64;
+    }
+
+    fn prepend(&mut self, front: Bytes) {
+        if front.is_empty() {
+            return;
+        }
+        let behind = std::mem::take(&mut self.bytes);
+        self.append(front);
+        match behind {
+            Store::Empty => {}
+            Store::Whole { bytes, .. } => self.append(bytes),
+            Store::Grown(bytes) => self.append(bytes.freeze()),
+        }
+    }
+
+    fn cut(&mut self, count: usize) -> Bytes {
         match &mut self.bytes {
             Store::Empty => {
                 assert_eq!(count, 0);
@@ -170,8 +260,10 @@ mod tests {
                         prop_assert!(unread.take(count).iter().eq(&model.drain(..count).collect::<Vec<_>>()));
                     }
                     Step::TakeAndGiveBack(count) => {
+                        let place = unread.place();
                         let taken = unread.take(count.min(unread.len()));
-                        unread.prepend(taken);
+                        unread.give_back(place, taken);
+                        prop_assert!(unread.returned.is_empty());
                     }
                 }
                 prop_assert!(unread.as_slice().iter().eq(&model));

@@ -20,7 +20,8 @@ pub(crate) struct Chain {
     /// What the stages so far have made. The chain owns the stream.
     stream: Option<Stream>,
     addresses: Vec<SocketAddr>,
-    /// Ended early between two stages: the next one hears this.
+    /// Ended early, and the stage under way has succeeded all the same: the next one hears this. If
+    /// it is that time is up, the next one still makes its one attempt.
     interrupted: Option<Error>,
 }
 
@@ -105,7 +106,8 @@ impl Core {
         }
         let Some(stage) = chain.stages.pop_front() else { return self.end_chain(id) };
         chain.number += 1;
-        if let Some(error) = chain.interrupted.take() {
+        let is_overdue = matches!(chain.interrupted, Some(Error::TimedOut));
+        if !is_overdue && let Some(error) = chain.interrupted.take() {
             stage.fail(self, error.clone());
             return self.break_chain(id, error);
         }
@@ -116,6 +118,9 @@ impl Core {
         self.discarded.extend(stream);
         if let (Some(chain), Some(current)) = (self.chain(id), current) {
             chain.current = current;
+        }
+        if is_overdue && self.pending.get(id).is_some_and(|pending| pending.timer == 0) {
+            self.arm(id, Duration::ZERO);
         }
     }
 
@@ -141,19 +146,14 @@ impl Core {
         let Some(chain) = self.chain(id) else { return };
         let current = chain.current;
         let is_last = chain.stages.is_empty();
-        if let Some(Pending { kind: Kind::Claimed(_), .. }) = self.pending.get(current)
-            && !is_last
-        {
-            // Its success has begun the next stage already.
-            if let Some(chain) = self.chain(id) {
-                chain.interrupted.get_or_insert(cause);
-            }
-            return;
+        if chain.interrupted.is_none() || !matches!(cause, Error::TimedOut) {
+            chain.interrupted = Some(cause.clone());
         }
-        if !self.interrupt(current, cause.clone())
-            && let Some(chain) = self.chain(id)
-        {
-            chain.interrupted.get_or_insert(cause);
+        let is_claim =
+            matches!(self.pending.get(current), Some(Pending { kind: Kind::Claimed(_), .. }));
+        // The success of a claim has begun the next stage already.
+        if !is_claim || is_last {
+            self.interrupt(current, cause);
         }
     }
 }

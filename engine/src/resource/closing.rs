@@ -9,7 +9,6 @@ use rustix::fs::{SeekFrom, seek};
 
 use crate::{
     callback::{Slot, boxed},
-    completion::ready::Ready,
     core::{Core, Kind, Pending},
     driver::{Driver, Operation, Role},
     error::{Error, Result},
@@ -233,7 +232,7 @@ impl Core {
         let Some(closing) = closing else { return };
         if let Ending::Close(slot) = closing.kind {
             self.remove(closing.operation);
-            let ready = Ready::Unit(slot.deliver(closing.outcome));
+            let ready = slot.deliver(closing.outcome).ready();
             self.ready.push_back(ready);
         }
     }

@@ -5,7 +5,6 @@ use std::{io, sync::Arc, time::Duration};
 use crate::{
     address::Address,
     callback::Slot,
-    completion::ready::Ready,
     core::{Core, Kind, Pending},
     descriptor::Descriptor,
     driver::{Driver, Operation, Role},
@@ -48,6 +47,13 @@ struct Attempt {
 /// How long a Unix socket with a full backlog is left alone. The system tells nobody when there is
 /// room, see connect(2).
 const BACKLOG_FULL_DELAY: Duration = Duration::from_millis(10);
+
+impl Connecting {
+    /// The sockets that are or were connecting.
+    pub(crate) fn resources(&self) -> impl Iterator<Item = Id> {
+        self.attempts.iter().map(|attempt| attempt.resource)
+    }
+}
 
 impl Core {
     /// Submits a connect to one address.
@@ -218,7 +224,7 @@ impl Core {
         }
         let stream = self.name_stream(resource, descriptor, medium);
         let product = stream.clone();
-        let ready = Ready::Stream(connecting.slot.deliver(Ok(stream)));
+        let ready = connecting.slot.deliver(Ok(stream)).ready();
         self.tell(chain, || Ok(Product::Stream(product)), ready);
     }
 

@@ -9,11 +9,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::io::Errno;
+use rustix::{io::Errno, net::sockopt::set_tcp_nodelay};
 
 use crate::{
-    callback::{Origin, Slot},
-    completion::ready::Ready,
+    callback::{Origin, Outcome, Slot},
     core::{Core, Kind, Pending},
     descriptor::Descriptor,
     driver::{Driver, Operation, Role},
@@ -36,6 +35,8 @@ pub(crate) struct ListenerState {
     clones: Weak<ListenerInner>,
     /// Its connections are TCP.
     tcp: bool,
+    /// Others made it: connections may have waited before it got its options, which they inherit.
+    attached: bool,
     /// Accepts without an outcome, in order.
     accepts: Queue,
     /// Connections that nobody has taken, in order.
@@ -59,6 +60,7 @@ impl Core {
         let state = ListenerState {
             clones: listener.downgrade(),
             tcp: listener.is_tcp(),
+            attached: listener.is_attached(),
             accepts: Queue::EMPTY,
             untaken: VecDeque::new(),
             limit: self.limits.accepted.max(1),
@@ -139,11 +141,11 @@ impl Core {
             None => Origin::Nowhere,
         };
         let delivery = slot.deliver_from(Ok(connection.clone()), origin);
-        let (next, ready) = (|| Ok(Product::Stream(connection)), Ready::Stream(delivery));
+        let (next, outcome) = (|| Ok(Product::Stream(connection)), Outcome::Stream(delivery));
         if is_claim && kept.is_none() {
-            return Some(self.tell_claim(chain, next, ready));
+            return Some(self.tell_claim(chain, next, outcome));
         }
-        self.tell_or_keep(kept, chain, next, ready);
+        self.tell_or_keep(kept, chain, next, outcome);
         kept
     }
 
@@ -177,7 +179,9 @@ impl Core {
         match state.accepting {
             Phase::Idle if waiting && state.timer == 0 && state.closing.is_none() => {
                 state.accepting = Phase::Running;
-                self.driver.submit(listener, Operation::Accept);
+                // One is taken at once, so that no more than the limit are ever untaken.
+                let most = state.limit.saturating_add(1);
+                self.driver.submit(listener, Operation::Accept { most });
             }
             Phase::Running if !waiting && state.untaken.len() >= state.limit => {
                 state.accepting = Phase::Stopping;
@@ -193,6 +197,10 @@ impl Core {
             return;
         };
         state.rest = REST_MIN;
+        if state.tcp && state.attached {
+            // An error means that the connection is gone, which its first read will tell.
+            let _ = set_tcp_nodelay(&connection, true);
+        }
         let medium = Medium::Socket { tcp: state.tcp };
         let connection = self.make_stream(Descriptor::new(connection), medium);
         if let Some(state) = self.listener(listener) {

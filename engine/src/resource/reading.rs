@@ -9,19 +9,20 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    callback::{Origin, Slot, boxed_with},
+    callback::{Deliver, Origin, Outcome, Slot, boxed, boxed_with},
     completion::ready::Ready,
     core::{Core, Kind, Pending},
     driver::{Driver, Ended, Operation, Role},
     error::{Error, Result},
-    matcher::{Chunk, Exact, Line, Matcher, Scan},
-    operation::unread::Unread,
+    matcher::{Chunk, Exact, Line, Matcher, Scan, line::without_line_end},
+    operation::{queue::Queue, unread::Unread},
     resource::{
         Phase,
         chain::Product,
         stream::{End, StreamState},
     },
     stream::{Stream, StreamInner},
+    submit::read::Bound,
     table::Id,
 };
 
@@ -34,11 +35,7 @@ pub(crate) struct Read {
 
 /// The frequent reads in place, the others in a box.
 pub(crate) enum Form {
-    Chunk(Waiting<Chunk>),
-    Exact(Waiting<Exact>),
-    Line(Waiting<Line>),
-    /// Looks at this many bytes and leaves them.
-    Peek(usize, Slot<Bytes>),
+    Bytes(Plain, Slot<Bytes>),
     /// One of the engine's own matchers.
     Other(Box<dyn AnyRead>),
     /// A user's matcher, which must not run while anything is borrowed.
@@ -51,12 +48,69 @@ pub(crate) struct User {
     read: Option<Box<dyn AnyRead>>,
     /// The bytes in front have changed since it looked.
     restart: bool,
+    /// Ended early while it was about to look: unless it finds what it wants, it hears this.
+    interrupted: Option<Error>,
 }
 
-/// A matcher and whom to tell.
-pub(crate) struct Waiting<M: Matcher> {
-    pub(crate) matcher: M,
-    pub(crate) slot: Slot<M::Output>,
+/// The frequent matchers, whose output is bytes and never an error.
+pub(crate) enum Plain {
+    Chunk(Chunk),
+    Exact(Exact),
+    Line(Line),
+    /// Looks at this many bytes and leaves them.
+    Peek(usize),
+}
+
+impl Plain {
+    #[inline]
+    fn scan(&mut self, unread: &[u8], ended: bool) -> Scan {
+        match self {
+            Self::Chunk(matcher) => matcher.scan(unread, ended),
+            Self::Exact(matcher) => matcher.scan(unread, ended),
+            Self::Line(matcher) => matcher.scan(unread, ended),
+            Self::Peek(_) if unread.is_empty() => Scan::NeedMore,
+            Self::Peek(_) => Scan::Found { end: 0 },
+        }
+    }
+
+    fn restart(&mut self) {
+        match self {
+            Self::Chunk(matcher) => matcher.restart(),
+            Self::Exact(matcher) => matcher.restart(),
+            Self::Line(matcher) => matcher.restart(),
+            Self::Peek(_) => {}
+        }
+    }
+
+    /// Takes the bytes of a match. Returns them raw, and as the read's output.
+    #[inline]
+    fn take(&self, unread: &mut Unread, end: usize) -> Bytes {
+        match self {
+            Self::Peek(size) => unread.peek(*size),
+            _ => unread.take(end),
+        }
+    }
+
+    /// Takes the bytes of a match as the read's output, where nobody wants them raw.
+    #[inline]
+    fn take_output(&self, unread: &mut Unread, end: usize) -> Bytes {
+        match self {
+            Self::Line(_) => {
+                let line = without_line_end(&unread.as_slice()[..end]).len();
+                unread.take_and_skip(line, end - line)
+            }
+            _ => self.take(unread, end),
+        }
+    }
+
+    /// The output made of the bytes of a match.
+    #[inline]
+    fn output(&mut self, taken: Bytes) -> Result<Bytes> {
+        match self {
+            Self::Line(matcher) => matcher.output(taken),
+            _ => Ok(taken),
+        }
+    }
 }
 
 /// A read with any matcher.
@@ -68,8 +122,8 @@ pub(crate) trait AnyRead: Send {
     /// Makes the outcome from the bytes of a match and keeps it. Returns its error, if it is one.
     fn conclude(&mut self, taken: Bytes) -> Option<Error>;
     /// Pairs the outcome kept by `conclude` with whom to tell.
-    fn finish(self: Box<Self>, origin: &mut dyn FnMut() -> Origin) -> Ready;
-    fn fail(self: Box<Self>, error: Error) -> Ready;
+    fn finish(self: Box<Self>, origin: &mut dyn FnMut() -> Origin) -> Box<dyn Deliver>;
+    fn fail(self: Box<Self>, error: Error) -> Box<dyn Deliver>;
 }
 
 struct Boxed<M: Matcher> {
@@ -102,14 +156,14 @@ impl<M: Matcher> AnyRead for Boxed<M> {
         error
     }
 
-    fn finish(self: Box<Self>, origin: &mut dyn FnMut() -> Origin) -> Ready {
+    fn finish(self: Box<Self>, origin: &mut dyn FnMut() -> Origin) -> Box<dyn Deliver> {
         let Self { matcher, slot, outcome } = *self;
         let delivery = slot.deliver_from(outcome.unwrap_or(Err(Error::Panicked)), origin);
         // The matcher may be the user's, so it is dropped with the callback and not here.
         boxed_with(delivery, matcher)
     }
 
-    fn fail(mut self: Box<Self>, error: Error) -> Ready {
+    fn fail(mut self: Box<Self>, error: Error) -> Box<dyn Deliver> {
         self.outcome = Some(Err(error));
         self.finish(&mut || Origin::Nowhere)
     }
@@ -118,11 +172,7 @@ impl<M: Matcher> AnyRead for Boxed<M> {
 impl Form {
     fn scan(&mut self, unread: &[u8], ended: bool) -> Scan {
         match self {
-            Self::Chunk(read) => read.matcher.scan(unread, ended),
-            Self::Exact(read) => read.matcher.scan(unread, ended),
-            Self::Line(read) => read.matcher.scan(unread, ended),
-            Self::Peek(..) if unread.is_empty() => Scan::NeedMore,
-            Self::Peek(..) => Scan::Found { end: 0 },
+            Self::Bytes(matcher, _) => matcher.scan(unread, ended),
             Self::Other(read) => read.scan(unread, ended),
             Self::User(_) => unreachable!("runs only when nothing is borrowed"),
         }
@@ -130,7 +180,7 @@ impl Form {
 
     fn lookahead(&self) -> usize {
         match self {
-            Self::Chunk(_) | Self::Exact(_) | Self::Line(_) | Self::Peek(..) => 0,
+            Self::Bytes(..) => 0,
             Self::Other(read) => read.lookahead(),
             Self::User(user) => user.read.as_ref().map_or(0, |read| read.lookahead()),
         }
@@ -138,10 +188,7 @@ impl Form {
 
     fn restart(&mut self) {
         match self {
-            Self::Chunk(read) => read.matcher.restart(),
-            Self::Exact(read) => read.matcher.restart(),
-            Self::Line(read) => read.matcher.restart(),
-            Self::Peek(..) => {}
+            Self::Bytes(matcher, _) => matcher.restart(),
             Self::Other(read) => read.restart(),
             Self::User(user) => user.restart = true,
         }
@@ -150,11 +197,9 @@ impl Form {
     /// Whether its callback gets a claim on the bytes.
     fn is_claim(&self) -> bool {
         match self {
-            Self::Chunk(read) => read.slot.is_claim(),
-            Self::Exact(read) => read.slot.is_claim(),
-            Self::Line(read) => read.slot.is_claim(),
             // Takes nothing.
-            Self::Peek(..) => false,
+            Self::Bytes(Plain::Peek(_), _) => false,
+            Self::Bytes(_, slot) => slot.is_claim(),
             Self::Other(read) => read.is_claim(),
             Self::User(user) => user.read.as_ref().is_some_and(|read| read.is_claim()),
         }
@@ -166,11 +211,10 @@ impl Form {
 
     fn fail(self, error: Error) -> Ready {
         match self {
-            Self::Chunk(Waiting { slot, .. })
-            | Self::Exact(Waiting { slot, .. })
-            | Self::Line(Waiting { slot, .. })
-            | Self::Peek(_, slot) => Ready::Bytes(slot.deliver(Err(error))),
-            Self::Other(read) | Self::User(User { read: Some(read), .. }) => read.fail(error),
+            Self::Bytes(_, slot) => boxed(slot.deliver(Err(error))),
+            Self::Other(read) | Self::User(User { read: Some(read), .. }) => {
+                Ready::Boxed(read.fail(error))
+            }
             // It is running, and is told when it comes back.
             Self::User(User { read: None, .. }) => Ready::Run(Box::new(|_| ())),
         }
@@ -231,52 +275,69 @@ impl StreamState {
     }
 
     /// Takes the bytes of a match and makes the outcome. An error leaves the bytes unread.
-    fn take(&mut self, form: Form, end: usize) -> (Ready, Option<Error>) {
-        let (slot, taken) = match form {
-            Form::Peek(size, slot) => {
-                let seen = self.unread.peek(size);
-                return (Ready::Bytes(slot.deliver(Ok(seen))), None);
+    fn take(&mut self, form: Form, end: usize) -> (Outcome, Option<Error>) {
+        match form {
+            Form::Bytes(mut matcher, slot) => {
+                let place = self.unread.place();
+                let taken = matcher.take(&mut self.unread, end);
+                let raw = if slot.is_claim() { taken.clone() } else { Bytes::new() };
+                let output = matcher.output(taken);
+                let delivery = slot.deliver_from(output, || match matcher {
+                    Plain::Peek(_) => Origin::Nowhere,
+                    _ => origin(&self.clones, place, &raw),
+                });
+                (Outcome::Bytes(delivery), None)
             }
             Form::Other(mut read) => {
+                let place = self.unread.place();
                 let taken = self.unread.take(end);
                 let error = read.conclude(taken.clone());
                 if error.is_some() {
-                    self.unread.prepend(taken);
-                    return (read.finish(&mut || Origin::Nowhere), error);
+                    self.unread.give_back(place, taken);
+                    return (Outcome::Boxed(read.finish(&mut || Origin::Nowhere)), error);
                 }
-                return (read.finish(&mut || origin(&self.clones, &taken)), None);
+                let delivery = read.finish(&mut || origin(&self.clones, place, &taken));
+                (Outcome::Boxed(delivery), None)
             }
             Form::User(_) => unreachable!("concludes where nothing is borrowed"),
-            Form::Line(Waiting { mut matcher, slot }) => {
-                let taken = self.unread.take(end);
-                if !slot.is_claim() {
-                    let line = matcher.output(taken);
-                    return (Ready::Bytes(slot.deliver(line)), None);
-                }
-                let raw = taken.clone();
-                let line = matcher.output(taken);
-                let delivery = slot.deliver_from(line, || origin(&self.clones, &raw));
-                return (Ready::Bytes(delivery), None);
-            }
-            Form::Chunk(Waiting { slot, .. }) | Form::Exact(Waiting { slot, .. }) => {
-                (slot, self.unread.take(end))
-            }
-        };
-        let raw = if slot.is_claim() { taken.clone() } else { Bytes::new() };
-        (Ready::Bytes(slot.deliver_from(Ok(taken), || origin(&self.clones, &raw))), None)
+        }
     }
 }
 
 /// Where the bytes of a read go back to.
-fn origin(clones: &Weak<StreamInner>, raw: &Bytes) -> Origin {
+fn origin(clones: &Weak<StreamInner>, place: u64, raw: &Bytes) -> Origin {
     match clones.upgrade() {
-        Some(inner) => Origin::Unread { stream: Stream::from(inner), raw: raw.clone() },
+        Some(inner) => Origin::Unread { stream: Stream::from(inner), place, raw: raw.clone() },
         // Nobody is left who could read the bytes again.
         None => Origin::Nowhere,
     }
 }
 
 impl Core {
+    /// What a frequent read would succeed with at once, if it would.
+    #[inline]
+    pub(crate) fn read_now(
+        &mut self,
+        stream: Id,
+        mut matcher: Plain,
+        bound: Bound,
+    ) -> Option<Bytes> {
+        let limit = self.limit(stream, bound);
+        let state = self.stream(stream)?;
+        if !state.reads.is_empty() || state.unread.is_empty() || state.medium.is_file() {
+            return None;
+        }
+        if state.closing.is_some() {
+            return None;
+        }
+        match matcher.scan(state.unread.as_slice(), has_ended(state.end.as_ref())) {
+            Scan::Found { end } if end <= limit => {
+                Some(matcher.take_output(&mut state.unread, end))
+            }
+            _ => None,
+        }
+    }
+
     /// Submits a read.
     pub(crate) fn read(
         &mut self,
@@ -293,7 +354,22 @@ impl Core {
             self.tell(chain, || Err(Error::Closed), read.form.fail(Error::Closed));
             return None;
         }
-        // What has arrived already is taken without a place in the table.
+        // What has arrived already is taken without a place in the table; first the frequent case.
+        if chain == Id::NONE
+            && state.reads.is_empty()
+            && !state.unread.is_empty()
+            && !state.medium.is_file()
+            && let Form::Bytes(matcher, Slot::Plain(_)) = &mut read.form
+            && let Scan::Found { end } =
+                matcher.scan(state.unread.as_slice(), has_ended(state.end.as_ref()))
+            && end <= read.limit
+        {
+            let output = matcher.take_output(&mut state.unread, end);
+            if let Form::Bytes(_, Slot::Plain(f)) = read.form {
+                self.ready.push_back(Ready::Bytes(f, output));
+            }
+            return None;
+        }
         if state.reads.is_empty()
             && !read.form.is_user()
             && !state.medium.is_file()
@@ -303,12 +379,12 @@ impl Core {
                 Verdict::Wait => {}
                 Verdict::Take(end) => {
                     let is_claim = read.form.is_claim();
-                    let (ready, error) = state.take(read.form, end);
+                    let (outcome, error) = state.take(read.form, end);
                     let next = || error.map_or(Ok(Product::None), Err);
                     if is_claim {
-                        return Some(self.tell_claim(chain, next, ready));
+                        return Some(self.tell_claim(chain, next, outcome));
                     }
-                    self.tell(chain, next, ready);
+                    self.tell(chain, next, outcome.ready());
                     return None;
                 }
                 Verdict::Fail(error) => {
@@ -326,6 +402,10 @@ impl Core {
         let id = self.insert(pending, timeout);
         if let Some((state, pending)) = self.stream_and_pending(stream) {
             state.reads.push_back(pending, id);
+            let nothing_there = state.unread.is_empty() && state.end.is_none();
+            if nothing_there && state.reception == Phase::Running {
+                return Some(id);
+            }
         }
         self.serve_reads(stream);
         Some(id)
@@ -370,12 +450,16 @@ impl Core {
         match verdict {
             Verdict::Wait => unreachable!("the caller goes on waiting"),
             Verdict::Take(end) => {
-                let (ready, error) = state.take(form, end);
-                self.tell_or_keep(kept, chain, || error.map_or(Ok(Product::None), Err), ready);
+                let (outcome, error) = state.take(form, end);
+                self.tell_or_keep(kept, chain, || error.map_or(Ok(Product::None), Err), outcome);
             }
             Verdict::Fail(error) => {
                 let ready = form.fail(error.clone());
-                self.tell_or_keep(kept, chain, || Err(error), ready);
+                // A failure takes nothing, so there is nothing to withdraw.
+                if let Some(id) = kept {
+                    self.remove(id);
+                }
+                self.tell(chain, || Err(error), ready);
             }
         }
     }
@@ -412,6 +496,16 @@ impl Core {
 
     /// Ends a read early; the bytes stay.
     pub(crate) fn interrupt_read(&mut self, stream: Id, id: Id, cause: Error) {
+        if let Some((state, pending)) = self.stream_and_pending(stream)
+            && state.scanning
+            && state.reads.head() == Some(id)
+            && let Some(Pending { kind: Kind::Read(read), .. }) = pending.get_mut(id)
+            && let Form::User(user) = &mut read.form
+        {
+            // What has arrived comes first, and its matcher has not seen it yet.
+            user.interrupted.get_or_insert(cause);
+            return;
+        }
         let Some((form, chain)) = self.unqueue_read(stream, id) else { return };
         self.tell(chain, || Err(cause.clone()), form.fail(cause.clone()));
         self.serve_reads(stream);
@@ -454,8 +548,40 @@ impl Core {
             state.cursor += bytes.len() as u64;
         }
         state.unread.append(bytes);
-        self.serve_reads(stream);
+        if !self.serve_one(stream) {
+            self.serve_reads(stream);
+        }
         self.close_if_released(stream);
+    }
+
+    /// The frequent case of [`serve_reads`](Self::serve_reads), in one go: one read waits, wants
+    /// bytes and no claim, and they are there. Returns whether that was so.
+    #[inline]
+    fn serve_one(&mut self, stream: Id) -> bool {
+        let Some((state, pending)) = self.stream_and_pending(stream) else { return false };
+        let Some(id) = state.reads.sole() else { return false };
+        if state.medium.is_file() || state.unread.len() >= state.limits.unread {
+            return false;
+        }
+        let Some(Pending { kind: Kind::Read(read), chain: Id::NONE, .. }) = pending.get_mut(id)
+        else {
+            return false;
+        };
+        let Form::Bytes(matcher, Slot::Plain(_)) = &mut read.form else { return false };
+        let ended = has_ended(state.end.as_ref());
+        let Scan::Found { end } = matcher.scan(state.unread.as_slice(), ended) else {
+            return false;
+        };
+        if end > read.limit {
+            return false;
+        }
+        let output = matcher.take_output(&mut state.unread, end);
+        state.reads = Queue::EMPTY;
+        let Some(Pending { kind: Kind::Read(read), .. }) = self.remove(id) else { return true };
+        if let Form::Bytes(_, Slot::Plain(f)) = read.form {
+            self.ready.push_back(Ready::Bytes(f, output));
+        }
+        true
     }
 
     pub(crate) fn receive_ended(&mut self, stream: Id, ended: Ended) {
@@ -473,9 +599,9 @@ impl Core {
     }
 
     /// Puts bytes back in front that a claim was not taken on.
-    pub(crate) fn give_back(&mut self, stream: &Stream, raw: Bytes) {
+    pub(crate) fn give_back(&mut self, stream: &Stream, place: u64, raw: Bytes) {
         let id = self.id_of(stream);
-        self.with_unread(id, |unread| unread.prepend(raw));
+        self.with_unread(id, |unread| unread.give_back(place, raw));
     }
 
     /// Takes unread bytes that somebody has seen by `peek`.
@@ -531,9 +657,7 @@ impl Core {
             state.scanning = false;
             // What came meanwhile was given back in front.
             let front = std::mem::replace(&mut state.unread, unread);
-            if !front.is_empty() {
-                state.unread.prepend(front.into_bytes());
-            }
+            state.unread.take_over(front);
         }
         let outcome = match (outcome, read) {
             (Some(outcome), _) => Some(outcome),
@@ -543,10 +667,13 @@ impl Core {
             (None, Some(read)) => match self.pending.get_mut(id) {
                 Some(Pending { kind: Kind::Read(Read { form: Form::User(user), .. }), .. }) => {
                     user.read = Some(read);
+                    if let Some(cause) = user.interrupted.take() {
+                        return self.interrupt_read(stream, id, cause);
+                    }
                     None
                 }
                 // It was ended while it ran.
-                _ => return self.ready.push_back(read.fail(Error::Cancelled)),
+                _ => return self.ready.push_back(Ready::Boxed(read.fail(Error::Cancelled))),
             },
             (None, None) => None,
         };
@@ -560,11 +687,12 @@ impl Core {
                     state.reads.remove(pending, id);
                 }
                 let chain = self.keep_claim(id).map_or(chain, |(_, chain)| chain);
+                let outcome = Outcome::Boxed(ready);
                 self.tell_or_keep(
                     Some(id),
                     chain,
                     || error.map_or(Ok(Product::None), Err),
-                    ready,
+                    outcome,
                 );
                 self.serve_reads(stream);
                 self.close_if_released(stream);
@@ -583,7 +711,7 @@ pub(crate) struct UserScan {
     end: Option<End>,
     limit: usize,
     clones: Weak<StreamInner>,
-    outcome: Option<(Ready, Option<Error>)>,
+    outcome: Option<(Box<dyn Deliver>, Option<Error>)>,
 }
 
 impl UserScan {
@@ -609,9 +737,10 @@ impl UserScan {
                 let taken = Bytes::copy_from_slice(&unread[..end]);
                 let error = read.conclude(taken.clone());
                 if error.is_none() {
+                    let place = self.unread.place();
                     drop(self.unread.take(end));
                     let Some(read) = self.read.take() else { return };
-                    let ready = read.finish(&mut || origin(&self.clones, &taken));
+                    let ready = read.finish(&mut || origin(&self.clones, place, &taken));
                     self.outcome = Some((ready, None));
                     return;
                 }
@@ -632,5 +761,5 @@ pub(crate) fn other<M: Matcher>(matcher: M, slot: Slot<M::Output>) -> Form {
 /// A read with a user's matcher.
 pub(crate) fn user<M: Matcher>(matcher: M, slot: Slot<M::Output>) -> Form {
     let read = Box::new(Boxed { matcher, slot, outcome: None });
-    Form::User(User { read: Some(read), restart: true })
+    Form::User(User { read: Some(read), restart: true, interrupted: None })
 }

@@ -10,13 +10,12 @@ use std::{collections::VecDeque, io, time::Duration};
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    callback::{Origin, Slot},
-    completion::ready::Ready,
+    callback::{Origin, Outcome, Slot},
     core::{Core, Kind, Pending},
     driver::{Driver, Operation, Role},
     error::Error,
     medium::Medium,
-    operation::outgoing::Gather,
+    operation::outgoing::{COPY_MAX, Gather},
     resource::{
         Phase, Resource,
         chain::Product,
@@ -56,7 +55,67 @@ pub(crate) enum Data {
     Many(Vec<Bytes>),
 }
 
+impl Data {
+    /// The bytes, if they are in one piece, and whether they are a line.
+    #[inline]
+    pub(crate) fn as_one(&self) -> Option<(&Bytes, bool)> {
+        match self {
+            Self::One(bytes) => Some((bytes, false)),
+            Self::Line(bytes) => Some((bytes, true)),
+            Self::Many(_) => None,
+        }
+    }
+
+    /// The write's memory, if it is in one piece.
+    #[inline]
+    pub(crate) fn into_one(self) -> Option<Bytes> {
+        match self {
+            Self::One(bytes) | Self::Line(bytes) => Some(bytes),
+            Self::Many(_) => None,
+        }
+    }
+}
+
 impl Core {
+    /// The frequent case of [`write`](Self::write): a small one that nothing stands before. Returns
+    /// its length, if that was so and it is written.
+    #[inline]
+    pub(crate) fn write_small(
+        &mut self,
+        stream: Id,
+        bytes: &Bytes,
+        is_line: bool,
+    ) -> Option<usize> {
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
+        let ending: &[u8] = match bytes.last() {
+            Some(b'\n') => b"",
+            _ if is_line => state.line_end.as_bytes(),
+            _ => b"",
+        };
+        let len = bytes.len() + ending.len();
+        if bytes.len() > COPY_MAX
+            || state.outgoing.len() + len > state.limits.unsent
+            || !state.writes.is_empty()
+            || state.closing.is_some()
+            || state.write_error.is_some()
+            || state.shutdown != Shutdown::No
+            || state.medium.is_file()
+        {
+            return None;
+        }
+        state.outgoing.append_slices(bytes, ending, &mut self.spare);
+        state.committed += len;
+        if !state.dirty {
+            state.dirty = true;
+            self.dirty.push(stream);
+            if !state.unsettled && len > 0 {
+                state.unsettled = true;
+                self.unsettled += 1;
+            }
+        }
+        Some(len)
+    }
+
     /// Submits a write.
     pub(crate) fn write(
         &mut self,
@@ -150,7 +209,7 @@ impl Core {
             Data::Many(many) => many.into(),
         };
         rest.push_back(Bytes::from_static(ending));
-        let write = Write { rest, left: len, fed: 0, taken: 0, slot };
+        let write = Box::new(Write { rest, left: len, fed: 0, taken: 0, slot });
         self.queue_writing(stream, Kind::Write(write), timeout, chain)
     }
 
@@ -348,6 +407,20 @@ impl Core {
             return;
         };
         state.sending = Phase::Idle;
+        // The frequent case: everything is out, and nobody waits for that.
+        if matches!(result, Ok(count) if count == state.outgoing.len())
+            && state.writes.is_empty()
+            && state.closing.is_none()
+            && !state.released
+            && !state.medium.is_file()
+        {
+            state.committed = 0;
+            state.outgoing.settle_all(gather, &mut self.spare, &mut self.trash);
+            if std::mem::take(&mut state.unsettled) {
+                self.unsettled -= 1;
+            }
+            return;
+        }
         let count = result.as_ref().copied().unwrap_or(0);
         state.outgoing.settle(gather, count, &mut self.spare, &mut self.trash);
         let committed = count.min(state.committed);
@@ -562,11 +635,11 @@ impl Core {
         let raw = rest.clone();
         let origin = || Origin::Unsent { stream: stream.clone(), rest: raw };
         let is_claim = slot.is_claim();
-        let ready = Ready::Bytes(slot.deliver_from(Ok(rest), origin));
+        let outcome = Outcome::Bytes(slot.deliver_from(Ok(rest), origin));
         if is_claim {
-            return Some(self.tell_claim(Id::NONE, || Ok(Product::None), ready));
+            return Some(self.tell_claim(Id::NONE, || Ok(Product::None), outcome));
         }
-        self.tell(Id::NONE, || Ok(Product::None), ready);
+        self.tell(Id::NONE, || Ok(Product::None), outcome.ready());
         None
     }
 

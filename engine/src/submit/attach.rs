@@ -75,7 +75,8 @@ impl Handle {
         if tcp {
             sockopt::set_tcp_nodelay(&fd, true).map_err(failed)?;
         }
-        Ok(self.make_listener(fd, tcp))
+        let listener = Listener::new(self.clone(), Descriptor::new(fd), tcp).attached();
+        Ok(self.submit_listener(listener))
     }
 
     /// Listens for TCP connections, with SO_REUSEADDR and never SO_REUSEPORT. Port 0 lets the system
@@ -104,7 +105,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the path exists or cannot be made.
+    /// [`Error::Io`] if the path exists or cannot be made; [`Error::InvalidInput`] if it is empty, too
+    /// long or has a NUL.
     pub fn listen_unix(&self, path: impl AsRef<Path>) -> Result<Listener> {
         Ok(self.make_listener(socket::listen_unix(path.as_ref())?, false))
     }
@@ -130,7 +132,10 @@ impl Handle {
     }
 
     fn make_listener(&self, fd: OwnedFd, tcp: bool) -> Listener {
-        let listener = Listener::new(self.clone(), Descriptor::new(fd), tcp);
+        self.submit_listener(Listener::new(self.clone(), Descriptor::new(fd), tcp))
+    }
+
+    fn submit_listener(&self, listener: Listener) -> Listener {
         let adopted = listener.clone();
         self.apply(move |core| core.adopt_listener(&adopted));
         listener

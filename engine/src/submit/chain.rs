@@ -18,7 +18,7 @@ use crate::{
     pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
     resource::{
         chain::{Input, Stage, StageOf},
-        reading::{Form, Waiting, other, user},
+        reading::{Form, Plain, other, user},
         writing::Data,
     },
     stream::Stream,
@@ -118,14 +118,14 @@ impl Chain {
     /// See [`Handle::read_chunk`].
     pub fn read_chunk(self, size: usize, cb: Callback<Bytes>) -> Self {
         self.read(Chunk::new(size), Bound::None, cb, |matcher, slot| {
-            Form::Chunk(Waiting { matcher, slot })
+            Form::Bytes(Plain::Chunk(matcher), slot)
         })
     }
 
     /// See [`Handle::read_exact`].
     pub fn read_exact(self, size: usize, cb: Callback<Bytes>) -> Self {
         self.read(Exact::new(size), Bound::All, cb, |matcher, slot| {
-            Form::Exact(Waiting { matcher, slot })
+            Form::Bytes(Plain::Exact(matcher), slot)
         })
     }
 
@@ -137,7 +137,7 @@ impl Chain {
     /// See [`Handle::read_line`].
     pub fn read_line(self, cb: Callback<Bytes>) -> Self {
         self.read(Ok(Line::new()), Bound::Line, cb, |matcher, slot| {
-            Form::Line(Waiting { matcher, slot })
+            Form::Bytes(Plain::Line(matcher), slot)
         })
     }
 

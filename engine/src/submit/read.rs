@@ -19,7 +19,7 @@ use crate::{
         All, Any, Chunk, Delimiter, Exact, ExpectLine, Line, LineGlobSearch, Matcher, RegexSearch,
     },
     pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
-    resource::reading::{Form, Read, Waiting, other, user},
+    resource::reading::{Form, Plain, Read, other, user},
     stream::Stream,
     table::Id,
 };
@@ -62,10 +62,7 @@ impl Handle {
     /// ```
     #[doc(alias = "recv")]
     pub fn read_chunk(&self, s: &Stream, size: usize, cb: Callback<Bytes>) -> Cancel {
-        let form = Chunk::new(size);
-        Self::submit_read(s, form, Bound::None, cb, |matcher, slot| {
-            Form::Chunk(Waiting { matcher, slot })
-        })
+        Self::submit_plain(s, Chunk::new(size).map(Plain::Chunk), Bound::None, cb)
     }
 
     /// Reads exactly `size` bytes.
@@ -80,9 +77,7 @@ impl Handle {
     ///
     /// Ends by the next turn; no byte is lost.
     pub fn read_exact(&self, s: &Stream, size: usize, cb: Callback<Bytes>) -> Cancel {
-        Self::submit_read(s, Exact::new(size), Bound::All, cb, |matcher, slot| {
-            Form::Exact(Waiting { matcher, slot })
-        })
+        Self::submit_plain(s, Exact::new(size).map(Plain::Exact), Bound::All, cb)
     }
 
     /// Reads up to and with `delimiter`, any byte string.
@@ -118,9 +113,7 @@ impl Handle {
     ///
     /// Ends by the next turn; no byte is lost.
     pub fn read_line(&self, s: &Stream, cb: Callback<Bytes>) -> Cancel {
-        Self::submit_read(s, Ok(Line::new()), Bound::Line, cb, |matcher, slot| {
-            Form::Line(Waiting { matcher, slot })
-        })
+        Self::submit_plain(s, Ok(Plain::Line(Line::new())), Bound::Line, cb)
     }
 
     /// Reads the first line that `glob` matches as a whole, and what comes before it.
@@ -283,7 +276,9 @@ impl Handle {
             0 => Err(Error::invalid("a peek of size 0")),
             size => Ok(size),
         };
-        Self::submit_read(s, size, Bound::None, cb, Form::Peek)
+        Self::submit_read(s, size, Bound::None, cb, |size, slot| {
+            Form::Bytes(Plain::Peek(size), slot)
+        })
     }
 
     /// Takes the first `n` unread bytes, or all if there are fewer, without looking at them: for
@@ -313,6 +308,27 @@ impl Handle {
         })
     }
 
+    /// Submits one of the frequent reads.
+    #[inline]
+    fn submit_plain(
+        s: &Stream,
+        matcher: Result<Plain>,
+        bound: Bound,
+        cb: Callback<Bytes>,
+    ) -> Cancel {
+        match matcher {
+            Ok(matcher) => Self::submit_on(s, move |core, id| {
+                let Callback { slot, timeout } = cb;
+                let limit = core.limit(id, bound);
+                let read = Read { limit, form: Form::Bytes(matcher, slot) };
+                core.read(id, read, timeout, Id::NONE)
+            }),
+            Err(error) => Self::submit_read(s, Err(error), bound, cb, |matcher, slot| {
+                Form::Bytes(matcher, slot)
+            }),
+        }
+    }
+
     fn submit_read<A: Send + 'static, T: Send + 'static>(
         s: &Stream,
         argument: Result<A>,
@@ -325,6 +341,16 @@ impl Handle {
 }
 
 impl Core {
+    /// The limit of a stream that bounds a read.
+    #[inline]
+    pub(crate) fn limit(&mut self, stream: Id, bound: Bound) -> usize {
+        match (bound, self.stream(stream)) {
+            (Bound::None, _) | (_, None) => usize::MAX,
+            (Bound::Line, Some(state)) => state.limits.line,
+            (Bound::All, Some(state)) => state.limits.all,
+        }
+    }
+
     /// Begins a read, or tells what is wrong with it.
     pub(crate) fn begin_read<A, T: Send + 'static>(
         &mut self,
@@ -336,13 +362,7 @@ impl Core {
         chain: Id,
     ) -> Option<Id> {
         let Callback { slot, timeout } = cb;
-        let default = self.limits;
-        let limits = self.stream(stream).map_or(default, |state| state.limits);
-        let limit = match bound {
-            Bound::None => usize::MAX,
-            Bound::Line => limits.line,
-            Bound::All => limits.all,
-        };
+        let limit = self.limit(stream, bound);
         match argument {
             Ok(argument) => {
                 let read = Read { limit, form: form(argument, slot) };

@@ -5,9 +5,10 @@ use std::time::Duration;
 use crate::{
     callback::Callback,
     cancel::Cancel,
-    core::{Kind, Pending},
+    core::{self, Kind, Pending},
     handle::Handle,
     table::Id,
+    timer,
 };
 
 impl Handle {
@@ -55,11 +56,15 @@ impl Handle {
     /// [`Error::Cancelled`](crate::Error::Cancelled), [`Error::TimedOut`](crate::Error::TimedOut).
     pub fn sleep(&self, duration: Duration, cb: Callback<()>) -> Cancel {
         let Callback { slot, timeout } = cb;
-        self.submit(move |core| {
+        self.submit(move |engine| {
             let early = timeout.filter(|&timeout| timeout < duration);
-            let kind = Kind::Sleep { slot, expires: early.is_some() };
+            let over = match early {
+                None => timer::deadline(core::now(), duration),
+                Some(_) => None,
+            };
+            let kind = Kind::Sleep { slot, over };
             let pending = Pending::new(kind, Id::NONE, Id::NONE);
-            Some(core.insert(pending, Some(early.unwrap_or(duration))))
+            Some(engine.insert(pending, Some(early.unwrap_or(duration))))
         })
     }
 }

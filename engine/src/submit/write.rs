@@ -124,7 +124,17 @@ impl Handle {
 
     fn submit_write(s: &Stream, data: Data, cb: Callback<usize>) -> Cancel {
         let Callback { slot, timeout } = cb;
-        Self::submit_on(s, move |core, id| core.write(id, data, slot, timeout, Id::NONE))
+        Self::submit_on(s, move |core, id| {
+            let small = data.as_one();
+            match small.and_then(|(bytes, is_line)| core.write_small(id, bytes, is_line)) {
+                Some(len) => {
+                    core.succeed(Id::NONE, slot, len);
+                    core.trash.extend(data.into_one());
+                    None
+                }
+                None => core.write(id, data, slot, timeout, Id::NONE),
+            }
+        })
     }
 
     /// Succeeds when the system has everything that was written before.
@@ -150,9 +160,7 @@ impl Handle {
     /// [`Error::Closed`](crate::Error::Closed) if the stream was closed.
     pub fn take_unsent(&self, s: &Stream, cb: Callback<Bytes>) -> Cancel {
         let stream = s.clone();
-        s.handle().submit(move |core| {
-            core.take_unsent(&stream, cb.slot)
-        })
+        s.handle().submit(move |core| core.take_unsent(&stream, cb.slot))
     }
 
     /// Ends the outgoing direction, behind everything that was written: FIN on a socket, close on a

@@ -31,6 +31,7 @@ use crate::{
         },
     },
     medium::Medium,
+    operation::outgoing::Gather,
     pool::{Job, Lane, Pool, Refused},
     table::Id,
 };
@@ -160,12 +161,13 @@ impl Mio {
         }
     }
 
-    fn begin_accept(&mut self, resource: Id) {
+    fn begin_accept(&mut self, resource: Id, most: usize) {
         if let Err(error) = self.register(resource) {
             return self.complete(resource, Event::AcceptEnded(Some(error)));
         }
         let Some(source) = self.source(resource) else { return };
         source.accepting = true;
+        source.accept_most = most;
         if source.readable {
             self.make_ready(resource);
         }
@@ -201,6 +203,12 @@ impl Mio {
         } else {
             Err(Errno::AGAIN)
         };
+        self.end_try(resource, gather, result);
+    }
+
+    /// Reports what a send came to, or keeps it until the system has room.
+    fn end_try(&mut self, resource: Id, gather: Gather, result: rustix::io::Result<usize>) {
+        let Some(source) = self.source(resource) else { return };
         match result {
             Err(Errno::AGAIN) => {
                 source.writable = false;
@@ -326,8 +334,15 @@ impl Mio {
 
     /// Does what a source has to do, once. Returns how many bytes it received.
     fn visit(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
+        if let Some(source) = self.source(resource) {
+            source.listed = false;
+        }
+        self.attend(resource, completions)
+    }
+
+    /// Does what a source has to do, wherever it stands in the list.
+    fn attend(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
         let Some(source) = self.source(resource) else { return 0 };
-        source.listed = false;
         if source.connecting && source.writable {
             match perform::connected(source.descriptor.as_fd()) {
                 Attempt::WouldBlock => source.writable = false,
@@ -405,6 +420,12 @@ impl Mio {
                 }
                 Attempt::Done(Ok(connection)) => {
                     completions.push(Completion { resource, event: Event::Accepted(connection) });
+                    source.accept_most -= 1;
+                    if source.accept_most == 0 {
+                        source.accepting = false;
+                        let event = Event::AcceptEnded(None);
+                        return completions.push(Completion { resource, event });
+                    }
                 }
                 Attempt::Done(Err(error)) => {
                     source.accepting = false;
@@ -468,11 +489,20 @@ impl Driver for Mio {
             Operation::Receive { offset } => self.begin_receive(resource, offset),
             Operation::Send { gather, offset } => {
                 let Some(source) = self.source(resource) else { return };
+                // The frequent case: a socket takes all of it at once.
+                if source.medium.is_socket() && source.writable {
+                    let sent = perform::send(source.descriptor.as_fd(), source.medium, &gather);
+                    if sent == Ok(gather.len()) {
+                        let result = Ok(gather.len());
+                        return self.complete(resource, Event::Sent { gather, result });
+                    }
+                    return self.end_try(resource, gather, sent);
+                }
                 source.sending = Some(gather);
                 source.send_offset = offset;
                 self.try_send(resource);
             }
-            Operation::Accept => self.begin_accept(resource),
+            Operation::Accept { most } => self.begin_accept(resource, most),
             Operation::Connect { address } => self.begin_connect(resource, &address),
             Operation::Probe => self.probes.push(resource),
             Operation::ShutdownWrite => {
@@ -523,12 +553,8 @@ impl Driver for Mio {
         completions.append(&mut self.done);
         for resource in std::mem::take(&mut self.probes) {
             if let Some(source) = self.source(resource) {
-                source.readable = true;
-                let listed = source.listed;
-                self.visit(resource, completions);
-                if listed && let Some(source) = self.source(resource) {
-                    source.listed = true;
-                }
+                (source.readable, source.writable) = (true, true);
+                self.attend(resource, completions);
             }
         }
         if self.visits == 0 {
@@ -549,6 +575,10 @@ impl Driver for Mio {
         self.reap_files(completions);
         completions.append(&mut self.done);
         Ok(())
+    }
+
+    fn take_done(&mut self, completions: &mut Vec<Completion>) {
+        completions.append(&mut self.done);
     }
 
     fn has_work(&self) -> bool {

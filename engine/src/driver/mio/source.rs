@@ -24,6 +24,8 @@ pub(super) struct Source {
 
     pub(super) receiving: bool,
     pub(super) accepting: bool,
+    /// How many connections the accepting is still for.
+    pub(super) accept_most: usize,
     pub(super) connecting: bool,
     /// What is being sent, until the system has room for it.
     pub(super) sending: Option<Gather>,
@@ -48,6 +50,7 @@ impl Source {
             hung_up: false,
             receiving: false,
             accepting: false,
+            accept_most: 0,
             connecting: false,
             sending: None,
             busy: false,
