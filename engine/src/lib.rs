@@ -1,4 +1,52 @@
-//! Callback engine.
+//! An asynchronous I/O engine by callbacks that loses nothing.
+//!
+//! Every call is asynchronous by nature: it returns at once and reports through a [`Callback`]. *How*
+//! it is done is the engine's business. An [`Engine`] owns the loop; its [`Handle`] is the facade,
+//! whose methods are the operations, callable from any thread and from inside any callback.
+//!
+//! ```
+//! use facade_engine::{Bytes, Callback, Engine, Handle, Stream};
+//!
+//! fn serve(engine: &Handle, stream: Stream) {
+//!     let again = stream.clone();
+//!     engine.read_line(&stream, Callback::new(
+//!         move |engine, line: Bytes| {
+//!             let stream = again.clone();
+//!             let next = Callback::new(move |engine, _| serve(engine, stream), |_, _| ());
+//!             engine.write_line(&again, line, next);
+//!         },
+//!         |_, error| println!("{error}"),
+//!     ));
+//! }
+//!
+//! let engine = Engine::new()?;
+//! let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+//! let address = listener.local_addr()?;
+//! engine.accept(&listener, Callback::new(|engine, stream| serve(engine, stream), |_, _| ()));
+//! engine.chain()
+//!     .connect(address, Callback::ignore())
+//!     .write_line("hello", Callback::ignore())
+//!     .read_line(Callback::new(|_, line| assert_eq!(line, "hello"), |_, error| panic!("{error}")))
+//!     .submit();
+//! engine.run()?;
+//! # Ok::<(), facade_engine::Error>(())
+//! ```
+//!
+//! # What holds
+//!
+//! - Each callback runs exactly once, on the engine's thread, never inside the call that submits,
+//!   with nothing locked: inside it everything is allowed but running the engine again.
+//! - A [`Stream`] owns its unread bytes; they leave it only when a callback takes them. Cancel,
+//!   timeout, a limit, the end of the stream before a match: every byte is there for the next read,
+//!   in order. The same holds for a [`Listener`] and its connections.
+//! - What a read yields depends on the bytes, never on how the network cut them up, and takes linear
+//!   time.
+//! - A write that does not succeed says exactly how many of its bytes the system took.
+//! - A timeout bounds the operation as a whole; what has arrived is never a timeout.
+//! - Everything that a peer can fill has a limit, see [`Limits`].
+//!
+//! Operations are documented at [`Handle`]; each says what it succeeds with, how it fails and what
+//! holds after a cancel. The crate `facade-futures` makes a future of each.
 
 pub mod matcher;
 
