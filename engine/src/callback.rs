@@ -133,6 +133,12 @@ impl<T: 'static> Callback<T> {
         self.timeout = Some(timeout);
         self
     }
+
+    /// The time that was set with [`timeout`](Self::timeout), if any: for who makes one operation
+    /// of several, and has one callback for all of them.
+    pub const fn time_limit(&self) -> Option<Duration> {
+        self.timeout
+    }
 }
 
 impl<T> fmt::Debug for Callback<T> {

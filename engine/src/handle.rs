@@ -152,6 +152,11 @@ impl Handle {
         KeepAlive { handle: self.clone() }
     }
 
+    /// Whether the engine is gone or going, so that whatever is submitted is refused.
+    pub fn is_closed(&self) -> bool {
+        self.shared.inbox.is_closed()
+    }
+
     /// The driver in use, as `FACADE_DRIVER` would name it.
     pub fn driver(&self) -> &'static str {
         self.shared.driver

@@ -1,1 +1,127 @@
-//! Placeholder.
+//! What the examples share: arguments, errors told on stderr, signals as a stream.
+
+use std::{
+    error::Error, fmt::Display, io, os::unix::net::UnixStream, process::ExitCode, str::FromStr,
+};
+
+use facade_engine::{DriverChoice, Handle, Stream};
+use pico_args::Arguments;
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    low_level::pipe,
+};
+
+/// What an example's work ends with.
+pub type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
+
+/// Which of the two styles an example is to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// The engine as it is.
+    Callbacks,
+    /// The adapter over it.
+    Futures,
+}
+
+impl FromStr for Style {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "callbacks" => Ok(Self::Callbacks),
+            "futures" => Ok(Self::Futures),
+            _ => Err(format!("{name:?} is no style: callbacks or futures")),
+        }
+    }
+}
+
+/// Reads `--driver auto|mio|io_uring`.
+///
+/// # Errors
+///
+/// If it is none of them.
+pub fn driver(name: &str) -> Result<DriverChoice, String> {
+    match name {
+        "auto" => Ok(DriverChoice::Auto),
+        "mio" => Ok(DriverChoice::Mio),
+        "io_uring" => Ok(DriverChoice::IoUring),
+        _ => Err(format!("{name:?} is no driver: auto, mio or io_uring")),
+    }
+}
+
+/// Runs an example: reads its arguments with `options`, does its `work`, and says on stderr what
+/// went wrong. Exits with 2 if the arguments make no sense and with 1 if the work failed.
+pub fn run<O>(
+    usage: &str,
+    options: impl FnOnce(&mut Arguments) -> Result<O, pico_args::Error>,
+    work: impl FnOnce(O) -> Result<()>,
+) -> ExitCode {
+    let mut arguments = Arguments::from_env();
+    if arguments.contains(["-h", "--help"]) {
+        eprintln!("{usage}");
+        return ExitCode::SUCCESS;
+    }
+    let bad_usage = |what: &dyn Display| {
+        eprintln!("{what}\n{usage}");
+        ExitCode::from(2)
+    };
+    let options = match options(&mut arguments) {
+        Ok(options) => options,
+        Err(error) => return bad_usage(&error),
+    };
+    if let Some(argument) = arguments.finish().first() {
+        return bad_usage(&format_args!("unknown argument {argument:?}"));
+    }
+    match work(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", whole(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error with its causes, on one line: the engine's errors do not repeat their causes.
+pub fn whole(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |&error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// Tells of an error that ended one connection, unless it is how connections end: by the peer, well
+/// or badly, or with the engine.
+pub fn report(error: &facade_engine::Error) {
+    use facade_engine::Error::{EndOfStream, EngineClosed, Io};
+    let usual = match error {
+        EndOfStream | EngineClosed => true,
+        Io { cause, .. } => cause.kind() == io::ErrorKind::ConnectionReset,
+        _ => false,
+    };
+    if !usual {
+        eprintln!("{}", whole(error));
+    }
+}
+
+/// A stream that a byte comes on with each SIGINT and SIGTERM: a signal handler may do little more
+/// than write to a descriptor, and descriptors are what the engine waits for.
+///
+/// # Errors
+///
+/// If the system refuses the descriptors or the handlers.
+pub fn signals(engine: &Handle) -> Result<Stream> {
+    let (ours, theirs) = UnixStream::pair()?;
+    pipe::register(SIGINT, theirs.try_clone()?)?;
+    pipe::register(SIGTERM, theirs)?;
+    Ok(engine.attach(ours)?)
+}
+
+/// Prints a line that scripts wait for.
+///
+/// # Errors
+///
+/// If nobody can read it.
+pub fn say(line: impl Display) -> io::Result<()> {
+    use std::io::Write;
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()
+}

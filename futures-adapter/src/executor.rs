@@ -119,6 +119,10 @@ struct Batch {
 
 impl Batch {
     fn run(mut self) {
+        if self.executor.handle.is_closed() {
+            // A task that tries again and again would find everything refused, for ever.
+            return;
+        }
         self.begun = true;
         let mut queue = self.executor.lock();
         queue.posted = false;
@@ -144,7 +148,7 @@ impl Drop for Batch {
             }
             return;
         }
-        // The engine is gone: tasks end by being dropped.
+        // The engine is gone or going: tasks end by being dropped.
         queue.posted = false;
         if self.executor.local.is_some_and(|home| home != thread::current().id()) {
             // Futures that must not leave their thread are not dropped on this one.

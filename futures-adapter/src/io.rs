@@ -119,8 +119,9 @@ impl Io {
     ) -> OpFuture<EngineStream, impl Submit<EngineStream>, Stream> {
         op_into(
             move |callback| {
-                let callbacks = (Callback::ignore(), callback);
-                self.handle().getaddrinfo_then_connect(host, service, callbacks)
+                let limit = time_limit(&callback);
+                let chain = self.handle().chain().resolve(host, service, Callback::ignore());
+                chain.connect_resolved(callback).timeout(limit).submit()
             },
             Stream::from,
         )
@@ -142,7 +143,10 @@ impl Io {
     ) -> OpFuture<(EngineStream, Bytes), impl Submit<(EngineStream, Bytes)>, (Stream, Bytes)> {
         op_into(
             move |callback| {
-                self.handle().connect_then_expect_line(addr, line, with_stream(callback))
+                let limit = time_limit(&callback);
+                let (connected, callback) = with_stream(callback);
+                let chain = self.handle().chain().connect(addr, connected);
+                chain.expect_line(line, callback).timeout(limit).submit()
             },
             |(stream, line)| (stream.into(), line),
         )
@@ -156,7 +160,10 @@ impl Io {
     ) -> OpFuture<(EngineStream, usize), impl Submit<(EngineStream, usize)>, (Stream, usize)> {
         op_into(
             move |callback| {
-                self.handle().connect_then_write_line(addr, line, with_stream(callback))
+                let limit = time_limit(&callback);
+                let (connected, callback) = with_stream(callback);
+                let chain = self.handle().chain().connect(addr, connected);
+                chain.write_line(line, callback).timeout(limit).submit()
             },
             |(stream, count)| (stream.into(), count),
         )
@@ -180,6 +187,11 @@ impl fmt::Debug for Io {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Io").field("handle", self.handle()).finish()
     }
+}
+
+/// The time that a chain as a whole may take: its one future's, and not just its last stage's.
+pub(crate) fn time_limit<T: 'static>(callback: &Callback<T>) -> Duration {
+    callback.time_limit().unwrap_or(Duration::MAX)
 }
 
 /// The callback of a future that yields a chain's stream with its last value.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use facade_engine::{
-    Address, Bytes, LinePattern, Listener as EngineListener, Regex, RegexMatch, Result,
+    Address, Bytes, Error, LinePattern, Listener as EngineListener, Regex, RegexMatch, Result,
     Stream as EngineStream,
 };
 
@@ -105,7 +105,8 @@ impl Listener {
         )
     }
 
-    /// The connections as a [`futures::Stream`], which never ends by itself.
+    /// The connections as a [`futures::Stream`], which ends only after it has said that the listener
+    /// or the engine is gone.
     ///
     /// ```
     /// use facade_futures::{Result, Runtime};
@@ -124,7 +125,7 @@ impl Listener {
     /// # Ok::<(), facade_futures::Error>(())
     /// ```
     pub fn incoming(&mut self) -> Incoming<'_> {
-        Incoming { listener: self, accept: None }
+        Incoming { listener: self, accept: None, ended: false }
     }
 
     /// See [`Handle::close`](facade_engine::Handle::close).
@@ -152,6 +153,7 @@ impl AsFd for Listener {
 pub struct Incoming<'a> {
     listener: &'a mut Listener,
     accept: Option<Submitted<EngineStream>>,
+    ended: bool,
 }
 
 impl futures::Stream for Incoming<'_> {
@@ -159,12 +161,16 @@ impl futures::Stream for Incoming<'_> {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        if this.ended {
+            return Poll::Ready(None);
+        }
         let listener = &this.listener.engine;
         let accept = this.accept.get_or_insert_with(|| {
             Submitted::new(None, |callback| listener.handle().accept(listener, callback))
         });
         let outcome = ready!(accept.poll(context));
         this.accept = None;
+        this.ended = matches!(outcome, Err(Error::Closed | Error::EngineClosed));
         Poll::Ready(Some(outcome.map(Stream::from)))
     }
 }

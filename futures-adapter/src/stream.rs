@@ -14,7 +14,10 @@ use facade_engine::{
 };
 use futures::{AsyncBufRead, AsyncRead, AsyncWrite, Sink};
 
-use crate::operation::{OpFuture, Read, Submit, Submitted, Write, op};
+use crate::{
+    io::time_limit,
+    operation::{OpFuture, Read, Submit, Submitted, Write, op},
+};
 
 /// A TCP or Unix socket, a pipe, a terminal, a child's stdio, or a file.
 ///
@@ -197,7 +200,8 @@ impl Stream {
         self.read.buffered()
     }
 
-    /// The lines as a [`futures::Stream`], an unfinished last one included.
+    /// The lines as a [`futures::Stream`], an unfinished last one included. A failure is the last
+    /// item; another `lines` goes on where it left off.
     pub fn lines(&mut self) -> Lines<'_> {
         self.read.lines()
     }
@@ -230,8 +234,9 @@ impl Stream {
         self.write.engine();
         let stream = self.read.engine();
         op(move |callback| {
-            let callbacks = (Callback::ignore(), callback);
-            stream.handle().write_then_expect_line(stream, buf, line, callbacks)
+            let limit = time_limit(&callback);
+            let chain = stream.handle().chain().on(stream).write(buf, Callback::ignore());
+            chain.expect_line(line, callback).timeout(limit).submit()
         })
     }
 
@@ -375,7 +380,8 @@ impl ReadHalf {
         op(move |callback| stream.handle().buffered(stream, callback))
     }
 
-    /// The lines as a [`futures::Stream`], an unfinished last one included.
+    /// The lines as a [`futures::Stream`], an unfinished last one included. A failure is the last
+    /// item; another `lines` goes on where it left off.
     pub fn lines(&mut self) -> Lines<'_> {
         Lines { half: self, read: None, state: LinesState::Lines }
     }
@@ -712,7 +718,12 @@ impl futures::Stream for Lines<'_> {
                         Some(outcome).filter(|rest| !rest.as_ref().is_ok_and(Bytes::is_empty)),
                     );
                 }
-                (_, outcome) => return Poll::Ready(Some(outcome)),
+                (_, Err(error)) => {
+                    // It would fail again and again, until somebody does something about it.
+                    this.state = LinesState::Ended;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                (_, line) => return Poll::Ready(Some(line)),
             }
         }
     }

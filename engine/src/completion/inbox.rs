@@ -91,6 +91,11 @@ impl Inbox {
         !self.filled.load(SeqCst)
     }
 
+    /// Whether requests are refused.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).closed
+    }
+
     /// Takes all requests, in the order they came.
     pub(crate) fn take(&self) -> Vec<Message> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,255 @@
+"""The client's side of check.sh: starts each example in both styles and talks to it."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+BIN = Path(sys.argv[1])
+STYLES = ("callbacks", "futures")
+PATIENCE = 20
+failures = []
+
+
+def check(what, ok, seen=""):
+    print(f"{'ok' if ok else 'FAILED'}: {what}" + ("" if ok else f": {seen!r}"), flush=True)
+    if not ok:
+        failures.append(what)
+
+
+@contextmanager
+def server(name, *arguments, stop=signal.SIGTERM):
+    """A running example; ends it by the signal, which must be a clean end."""
+    command = [BIN / name, *arguments, "--listen", "127.0.0.1:0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        host, port = line.removeprefix("listening on ").strip().rsplit(":", 1)
+        yield host, int(port)
+        process.send_signal(stop)
+        code = process.wait(PATIENCE)
+        check(f"{name} {' '.join(arguments)} ends on {stop.name} with 0", code == 0, code)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def exchange(address, *pieces, pause=0.0, shut=True):
+    """Sends the pieces, ends the outgoing direction, and returns all that comes back."""
+    with socket.create_connection(address, PATIENCE) as peer:
+
+        def send():
+            for piece in pieces:
+                peer.sendall(piece)
+                time.sleep(pause)
+            if shut:
+                peer.shutdown(socket.SHUT_WR)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        received = bytearray()
+        try:
+            while chunk := peer.recv(1 << 16):
+                received += chunk
+        except OSError as error:
+            received += f"<{error}>".encode()
+        sender.join()
+        return bytes(received)
+
+
+def check_echo(style):
+    data = bytes(range(256)) * 8000
+    with server("echo", "--style", style, stop=signal.SIGINT) as address:
+        check(f"echo {style}: 2 MB come back", exchange(address, data) == data)
+        check(f"echo {style}: byte by byte", exchange(address, *b"a b c".split(), pause=0.02) == b"abc")
+        with socket.create_connection(address, PATIENCE) as idle:
+            idle.sendall(b"x")
+            check(f"echo {style}: one byte", idle.recv(9) == b"x")
+            # The server ends with this connection open.
+    with server("echo", "--style", style, "--lines") as address:
+        lines = b"".join(b"line %d of many\r\n" % number for number in range(50_000))
+        check(f"echo {style}: lines come back", exchange(address, lines) == lines)
+        seen = exchange(address, b"one\ntw", b"o\r\n\r\nunfinished", pause=0.02)
+        check(f"echo {style}: lines end with CRLF", seen == b"one\r\ntwo\r\n\r\n", seen)
+        peers = [socket.create_connection(address, PATIENCE) for _ in range(200)]
+        for number, peer in enumerate(peers):
+            peer.sendall(b"%d\n" % number)
+        seen = [peer.recv(99) for peer in peers]
+        want = [b"%d\r\n" % number for number in range(200)]
+        check(f"echo {style}: 200 connections", seen == want, seen)
+        for peer in peers:
+            peer.close()
+
+
+def check_http(style):
+    get = b"GET / HTTP/1.1\r\nHost: x\r\n"
+    post = b"POST /echo HTTP/1.1\r\nHost: x\r\n"
+    with server("http", "--style", style) as address:
+
+        def status(*pieces, **more):
+            return exchange(address, *pieces, **more).split(b"\r\n")[0].decode()
+
+        def expect(code, what, *pieces, **more):
+            seen = status(*pieces, **more)
+            check(f"http {style}: {code} {what}", seen.startswith(f"HTTP/1.1 {code} "), seen)
+
+        expect(200, "to a request", get + b"\r\n")
+        expect(200, "to a request in pieces", *(bytes([byte]) for byte in get + b"\r\n"), pause=0.001)
+        expect(404, "for an unknown path", b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+        expect(405, "for a method that is not allowed", b"DELETE / HTTP/1.1\r\nHost: x\r\n\r\n")
+        expect(400, "to garbage", b"garbage\r\n\r\n", shut=False)
+        expect(400, "without a host", b"GET / HTTP/1.1\r\n\r\n", shut=False)
+        expect(400, "to a bad length", get + b"Content-Length: -1\r\n\r\n", shut=False)
+        expect(400, "to two lengths", get + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", shut=False)
+        expect(431, "to a long head", get + b"X: " + b"x" * 20_000 + b"\r\n\r\n", shut=False)
+        expect(413, "to a long body", post + b"Content-Length: 3000000\r\n\r\n" + b"x" * 3_000_000)
+        expect(501, "to chunks", post + b"Transfer-Encoding: chunked\r\n\r\n", shut=False)
+        expect(505, "to HTTP/2.0", b"GET / HTTP/2.0\r\n\r\n", shut=False)
+
+        body = b"x" * (1 << 20)
+        seen = exchange(address, post + b"Content-Length: 1048576\r\n\r\n" + body)
+        check(f"http {style}: 1 MiB comes back", seen.endswith(b"\r\n\r\n" + body), seen[:200])
+        requests = (post + b"Content-Length: 3\r\n\r\nabc" + get + b"\r\n") * 50
+        seen = exchange(address, requests + get + b"Connection: close\r\n\r\n", shut=False)
+        answers = seen.count(b"HTTP/1.1 200 OK\r\n"), seen.count(b"\r\n\r\nabc")
+        check(f"http {style}: 101 pipelined requests", answers == (101, 50), answers)
+
+        if not shutil.which("curl"):
+            print("SKIPPED: http with curl: curl is missing")
+            return
+        url = f"http://{address[0]}:{address[1]}"
+
+        def curl(what, want, *arguments):
+            command = ["curl", "--silent", "--show-error", "--max-time", str(PATIENCE), *arguments]
+            done = subprocess.run(command, capture_output=True)
+            seen = done.stdout + done.stderr
+            check(f"http {style}: curl, {what}", done.returncode == 0 and seen == want, seen[:500])
+
+        keep = "%{http_code} %{num_connects}\n"
+        curl("two requests on one connection", b"Hello, world!\n200 1\nHello, world!\n200 0\n",
+             "--write-out", keep, f"{url}/", f"{url}/?again")
+        curl("HEAD", b"200", "--head", "--output", "/dev/null", "--write-out", "%{http_code}", url)
+        curl("404", b"404", "--output", "/dev/null", "--write-out", "%{http_code}", f"{url}/no")
+        curl("--data", b"hello", "--data", "hello", f"{url}/echo")
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(body)
+            file.flush()
+            data = ("--data-binary", f"@{file.name}", "--header", "Expect: 100-continue")
+            curl("1 MiB after 100 Continue", body, *data, f"{url}/echo")
+            file.write(body)
+            file.flush()
+            for how, more in (("waiting for 100", ()), ("sent at once", ("--header", "Expect:"))):
+                curl(f"413 for 2 MiB {how}", b"413", "--data-binary", f"@{file.name}", *more,
+                     "--output", "/dev/null", "--write-out", "%{http_code}", f"{url}/echo")
+
+
+def check_smtp(style):
+    try:
+        from aiosmtpd.controller import Controller
+    except ImportError:
+        print("SKIPPED: smtp: aiosmtpd is missing")
+        return
+
+    mails = []
+
+    class Handler:
+        async def handle_RCPT(self, server, session, envelope, address, options):
+            if address.startswith("nobody@"):
+                return "550 5.1.1 no such user"
+            envelope.rcpt_tos.append(address)
+            return "250 OK"
+
+        async def handle_DATA(self, server, session, envelope):
+            mails.append((envelope.mail_from, envelope.rcpt_tos, envelope.original_content))
+            return "250 2.0.0 taken"
+
+    def send(address, message=b"Subject: x\n\nhello\n", to=("b@example.org",), more=()):
+        command = [BIN / "smtp", "--style", style, "--server", f"{address[0]}:{address[1]}",
+                   "--from", "a@example.org", *more]
+        for mailbox in to:
+            command += ["--to", mailbox]
+        try:
+            done = subprocess.run(command, input=message, capture_output=True, timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            return None, b"does not end"
+        return done.returncode, done.stdout + done.stderr
+
+    def expect(code, text, what, *arguments, **more):
+        seen = send(*arguments, **more)
+        check(f"smtp {style}: {what}", seen[0] == code and text in seen[1], seen)
+
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    controller = Controller(Handler(), hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        address, taken = ("localhost", port), b"sent: 250 2.0.0 taken"
+        expect(0, taken, "two recipients", address, to=("b@example.org", "c@example.org"))
+        want = ("a@example.org", ["b@example.org", "c@example.org"], b"Subject: x\r\n\r\nhello\r\n")
+        check(f"smtp {style}: the mail as it was sent", mails[-1:] == [want], mails[-1:])
+        dots = b"\n.\n..\n.a\nlast ."
+        expect(0, taken, "lines that begin with dots", address, message=dots)
+        check(f"smtp {style}: dots arrive", mails[-1][2] == b"\r\n.\r\n..\r\n.a\r\nlast .\r\n", mails[-1])
+        long = b"\n" + (b"x" * 990 + b"\n") * 3000
+        expect(0, taken, "3 MB of long lines", address, message=long)
+        check(f"smtp {style}: they arrive", mails[-1][2] == long.replace(b"\n", b"\r\n"))
+        expect(1, b"RCPT TO:<nobody@example.org>: the server said: 550 5.1.1 no such user",
+               "a refused recipient", address, to=("b@example.org", "nobody@example.org"))
+        expect(1, b"the message: the server said: 500", "a line too long for the server", address,
+               message=b"\n" + b"x" * 5000 + b"\n")
+        expect(2, b"is no address of a mail", "an address that is none", address, to=("b> c",))
+    finally:
+        controller.stop()
+    expect(1, b"Connection refused", "nobody listens", address)
+    expect(1, b"cannot resolve", "no such host", ("no-such-host.invalid", 25))
+
+    def bad_server(what, text, *replies, then):
+        """A server that gives some replies, one a command, and then ends or says nothing more."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        over = threading.Event()
+
+        def serve():
+            with listener, listener.accept()[0] as peer:
+                for number, reply in enumerate(replies):
+                    if number > 0:
+                        peer.recv(1 << 16)
+                    peer.sendall(reply)
+                if then == "silence":
+                    over.wait(PATIENCE)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        message = b"\n" + b"x" * 70 + b"\n"
+        if "big" in what:
+            message *= 200_000
+        begin = time.monotonic()
+        expect(1, text, what, listener.getsockname(), message=message, more=("--timeout", "1"))
+        took = time.monotonic() - begin
+        check(f"smtp {style}: {what}, in time", took < 6, took)
+        over.set()
+        thread.join()
+
+    ready, hello, ok = b"220 ready\r\n", b"250-me\r\n250 8BITMIME\r\n", b"250 ok\r\n"
+    bad_server("no greeting", b"timed out", then="silence")
+    bad_server("a busy server", b"the server said: 421 busy", b"421 busy\r\n", then="end")
+    bad_server("gone before the greeting", b"ended the connection", then="end")
+    bad_server("EHLO refused", b"EHLO: the server said: 502 no", ready, b"502 no\r\n", then="silence")
+    bad_server("half an answer to EHLO", b"EHLO: timed out", ready, b"250-me\r\n", then="silence")
+    bad_server("gone after EHLO", b"MAIL FROM:<a@example.org>: ", ready, hello, then="end")
+    bad_server("silent after MAIL", b"RCPT TO:<b@example.org>: timed out", ready, hello, ok, then="silence")
+    bad_server("a big message that nobody reads", b"the message: only ",
+               ready, hello, ok, ok, b"354 go on\r\n", then="silence")
+
+
+for style in STYLES:
+    check_echo(style)
+    check_http(style)
+    check_smtp(style)
+print(f"{len(failures)} failed" if failures else "all passed")
+sys.exit(bool(failures))

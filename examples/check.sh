@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Exercises the four examples in both styles, as their users would: with curl, plain sockets and a
+# real SMTP server. From the root of the repository:
+#
+#     examples/check.sh
+#
+# What is missing on this machine is skipped loudly; any failure ends it with 1.
+
+set -euo pipefail
+
+target=${CARGO_TARGET_DIR:-target}
+cargo build --release --package facade-examples --examples
+
+"$target/release/examples/compare" | tail -n 18
+if "$target/release/examples/compare" --nonsense 2>/dev/null; then
+    echo "FAILED: compare takes arguments it does not know"
+    exit 1
+fi
+
+if ! command -v python3 >/dev/null; then
+    echo "SKIPPED: echo, http and smtp: python3 is missing"
+    exit 0
+fi
+
+# An environment of its own for the SMTP server, made once.
+venv=$target/check-venv
+python=$venv/bin/python
+if ! "$python" -c 'import aiosmtpd' 2>/dev/null; then
+    python3 -m venv "$venv" && "$python" -m pip install --quiet aiosmtpd==1.4.6 || python=python3
+fi
+"$python" examples/check.py "$target/release/examples"
