@@ -55,6 +55,8 @@ pub struct Engine {
     core: Cell<Option<Box<Core>>>,
     /// What a turn has taken from the ready queue and not run yet: a panic leaves the rest.
     batch: RefCell<VecDeque<Ready>>,
+    /// Kept for its memory.
+    trash: Cell<Trash>,
     pollable: OwnedFd,
     /// Somebody waits for the descriptor instead of in a turn, so requests must wake it.
     foreign: Cell<bool>,
@@ -100,6 +102,7 @@ impl Engine {
             local: Local::new(Handle::from(shared)),
             core: Cell::new(Some(Box::new(core))),
             batch: RefCell::default(),
+            trash: Cell::default(),
             pollable,
             foreign: Cell::new(false),
         }
@@ -302,7 +305,7 @@ impl Engine {
         let (mut callbacks, mut rounds) = (0, 0);
         let mut panic = None;
         let mut batch = self.batch.take();
-        let mut trash = Trash::default();
+        let mut trash = self.trash.take();
         loop {
             with_current(engine, |core| {
                 if batch.is_empty() {
@@ -319,6 +322,7 @@ impl Engine {
             }
             if batch.is_empty() || rounds > ROUNDS_MAX || callbacks > CALLBACKS_MAX {
                 self.batch.replace(batch);
+                self.trash.set(trash);
                 return (callbacks, panic);
             }
             // A panic leaves the rest of the batch for the next round.

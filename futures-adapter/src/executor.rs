@@ -2,15 +2,16 @@
 
 use std::{
     collections::VecDeque,
-    future::poll_fn,
-    pin::pin,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
     thread::{self, ThreadId},
     time::Duration,
 };
 
 use async_task::{Runnable, Task};
 use facade_engine::Handle;
+use pin_project_lite::pin_project;
 
 use crate::operation::Submitted;
 
@@ -69,19 +70,9 @@ impl Executor {
         task
     }
 
-    /// A live task is pending: it has an operation that only the engine's end ends. Woken by that,
-    /// the task is dropped, whatever else it waits for.
-    fn tracked<T, F: Future<Output = T>>(&self, future: F) -> impl Future<Output = T> + use<T, F> {
+    fn tracked<F: Future>(&self, future: F) -> Tracked<F> {
         let until_the_end = |callback| self.handle.sleep(Duration::MAX, callback);
-        let mut engine = Some(Submitted::new(None, until_the_end));
-        async move {
-            let mut future = pin!(future);
-            poll_fn(move |context| {
-                engine.take_if(|engine| engine.poll(context).is_ready());
-                future.as_mut().poll(context)
-            })
-            .await
-        }
+        Tracked { future, engine: Some(Submitted::new(None, until_the_end)) }
     }
 
     fn schedule(self: &Arc<Self>, runnable: Runnable) {
@@ -107,6 +98,26 @@ impl Executor {
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pin_project! {
+    /// A task's future. A live task is pending: it has an operation that only the engine's end ends.
+    /// Woken by that, the task is dropped, whatever else it waits for.
+    struct Tracked<F> {
+        #[pin]
+        future: F,
+        engine: Option<Submitted<()>>,
+    }
+}
+
+impl<F: Future> Future for Tracked<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        this.engine.take_if(|engine| engine.poll(context).is_ready());
+        this.future.poll(context)
     }
 }
 

@@ -61,6 +61,9 @@ impl Stream {
     }
 
     /// Lends the two directions, to be used at the same time.
+    ///
+    /// Where `futures::AsyncReadExt` is in scope, `stream.split()` means its method of the same name:
+    /// say `Stream::split(&mut stream)` there. So it is with `lines` and `AsyncBufReadExt`.
     pub const fn split(&mut self) -> (&mut ReadHalf, &mut WriteHalf) {
         (&mut self.read, &mut self.write)
     }

@@ -4,3 +4,48 @@ use super::driver;
 
 #[path = "echo.rs"]
 mod echo;
+
+#[path = "bytes.rs"]
+mod bytes;
+
+#[path = "delivery.rs"]
+mod delivery;
+
+#[path = "cancel.rs"]
+mod cancel;
+
+#[path = "time.rs"]
+mod time;
+
+#[path = "connections.rs"]
+mod connections;
+
+#[path = "chunks.rs"]
+mod chunks;
+
+#[path = "writes.rs"]
+mod writes;
+
+#[path = "ends.rs"]
+mod ends;
+
+#[path = "order.rs"]
+mod order;
+
+#[path = "limits.rs"]
+mod limits;
+
+#[path = "lifecycle.rs"]
+mod lifecycle;
+
+#[path = "loops.rs"]
+mod loops;
+
+#[path = "closing.rs"]
+mod closing;
+
+#[path = "bad_input.rs"]
+mod bad_input;
+
+#[path = "files.rs"]
+mod files;

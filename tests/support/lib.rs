@@ -1,3 +1,12 @@
 //! What the tests have in common: engines by driver, peers, and callbacks that note what they heard.
 
+pub mod alone;
 pub mod drivers;
+pub mod drops;
+pub mod outcome;
+pub mod peers;
+pub mod polls;
+pub mod reads;
+pub mod sockets;
+pub mod told;
+pub mod turns;

@@ -313,6 +313,9 @@ impl Mio {
 
     /// Takes what workers have done to files.
     fn reap_files(&mut self, completions: &mut Vec<Completion>) {
+        if self.at_work == 0 {
+            return;
+        }
         let finished =
             std::mem::take(&mut *self.finished.lock().unwrap_or_else(PoisonError::into_inner));
         for FileDone { resource, event } in finished {
@@ -569,7 +572,10 @@ impl Driver for Mio {
         let mut received = 0;
         while self.visits > 0 && received < BATCH {
             self.visits -= 1;
-            let Some(resource) = self.ready.pop_front() else { break };
+            let Some(resource) = self.ready.pop_front() else {
+                self.visits = 0;
+                break;
+            };
             received += self.visit(resource, completions);
         }
         self.reap_files(completions);

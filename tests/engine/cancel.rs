@@ -1,0 +1,425 @@
+//! Promises 4 and 6: one cause for each outcome, and cancelling as a request from anywhere.
+
+use std::{
+    io::Write,
+    net::TcpStream,
+    sync::{
+        Arc, Barrier, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use facade_engine::{Callback, Cancel, Hints, Local};
+use facade_tests::{
+    reads::{TEXT, eager_reads, read_all, reads},
+    sockets::{pair, tcp_pair},
+    told::{Basket, Told},
+    turns::{pass, turn_until, turns},
+};
+
+use super::driver;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn promise_04_what_has_arrived_comes_before_a_cancel_in_the_same_turn() {
+    for read in reads().into_iter().chain(eager_reads()).chain([read_all()]) {
+        let engine = driver::engine();
+        let (mut peer, stream) = pair(&engine);
+        let told = Told::new();
+        let cancel = read.submit(&engine, &stream, &told);
+        turns(&engine, 2);
+        peer.write_all(TEXT).unwrap();
+        if read.name == "read_all" {
+            // Its end has to come in a turn of its own: the first only brings the bytes.
+            drop(peer);
+            turns(&engine, 1);
+        }
+        cancel.cancel();
+        turns(&engine, 1);
+        let notes = told.take();
+        assert_eq!(notes.len(), 1, "{}: {notes:?}", read.name);
+        assert!(!notes[0].contains("Cancelled"), "{notes:?}");
+    }
+}
+
+#[test]
+fn promise_04_a_connection_that_has_come_comes_before_a_cancel_in_the_same_turn() {
+    let engine = driver::engine();
+    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let told = Told::new();
+    let cancel = engine.accept(&listener, told.callback("accept"));
+    turns(&engine, 2);
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    cancel.cancel();
+    turns(&engine, 1);
+    assert_eq!(told.take(), ["accept Ok"]);
+}
+
+#[test]
+fn promise_04_a_sleep_that_is_over_comes_before_a_cancel_in_the_same_turn() {
+    let engine = driver::engine();
+    let told = Told::new();
+    let time = Duration::from_millis(1);
+    let cancel = engine.sleep(time, told.callback("sleep"));
+    turns(&engine, 1);
+    pass(time);
+    cancel.cancel();
+    turns(&engine, 1);
+    assert_eq!(told.take(), ["sleep Ok"]);
+}
+
+#[test]
+fn promise_04_the_systems_own_failure_comes_before_a_cancel_in_the_same_turn() {
+    let engine = driver::engine();
+    let (peer, stream) = tcp_pair(&engine);
+    let told = Told::new();
+    let cancel = engine.read_line(&stream, told.callback("read"));
+    turns(&engine, 2);
+    let linger = rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO));
+    linger.unwrap();
+    drop(peer);
+    cancel.cancel();
+    turns(&engine, 1);
+    assert_eq!(told.take(), ["read Io(read, ConnectionReset)"]);
+}
+
+#[test]
+fn promise_04_a_cancel_comes_before_a_timeout_in_the_same_turn() {
+    for read in reads().into_iter().chain(eager_reads()).chain([read_all()]) {
+        let engine = driver::engine();
+        let (_peer, stream) = pair(&engine);
+        let told = Told::new();
+        let timeout = Duration::from_millis(1);
+        let cancel = read.submit(&engine, &stream, &told.timeout(timeout));
+        turns(&engine, 1);
+        pass(timeout);
+        cancel.cancel();
+        turns(&engine, 2);
+        assert_eq!(told.take(), [format!("{} Cancelled", read.name)]);
+    }
+    let engine = driver::engine();
+    let told = Told::new();
+    let nap = Callback::timeout(told.callback("sleep"), Duration::from_millis(1));
+    let cancel = engine.sleep(HOUR, nap);
+    turns(&engine, 1);
+    pass(Duration::from_millis(1));
+    cancel.cancel();
+    turns(&engine, 2);
+    assert_eq!(told.take(), ["sleep Cancelled"]);
+}
+
+#[test]
+fn promise_06_a_cancel_before_the_engine_has_seen_the_operation_ends_it() {
+    for read in reads().into_iter().chain(eager_reads()).chain([read_all()]) {
+        let engine = driver::engine();
+        let (_peer, stream) = pair(&engine);
+        let told = Told::new();
+        let cancel = read.submit(&engine, &stream, &told);
+        assert!(told.submitting(|| cancel.cancel()));
+        turns(&engine, 1);
+        assert_eq!(told.take(), [format!("{} Cancelled", read.name)]);
+    }
+}
+
+#[test]
+fn promise_06_a_cancel_from_its_own_callback_does_nothing() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    let own = Arc::new(Mutex::new(None::<Cancel>));
+    let (cancel, note) = (Arc::clone(&own), told.clone());
+    let callback = Callback::from_fn(move |_: &Local, outcome| {
+        let registered = cancel.lock().unwrap().as_ref().unwrap().cancel();
+        note.note(format!("{} {registered}", outcome.is_ok()));
+    });
+    *own.lock().unwrap() = Some(engine.read_line(&stream, callback));
+    peer.write_all(TEXT).unwrap();
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["true false"]);
+}
+
+#[test]
+fn promise_06_a_cancel_from_another_operations_callback_ends_it_in_that_turn() {
+    for read in reads().into_iter().chain(eager_reads()).chain([read_all()]) {
+        let engine = driver::engine();
+        let (_peer, stream) = pair(&engine);
+        let told = Told::new();
+        let cancel = read.submit(&engine, &stream, &told);
+        turns(&engine, 1);
+        let canceller = told.clone();
+        engine.post(move |_| {
+            assert!(canceller.submitting(|| cancel.cancel()));
+            assert!(!canceller.submitting(|| cancel.cancel()), "it has its outcome");
+        });
+        turns(&engine, 1);
+        assert_eq!(told.take(), [format!("{} Cancelled", read.name)]);
+    }
+}
+
+#[test]
+fn promise_06_a_cancel_from_another_thread_wakes_the_engine() {
+    let engine = driver::engine();
+    let (_peer, stream) = pair(&engine);
+    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let told = Told::new();
+    let cancels = [
+        engine.read_line(&stream, told.callback("read")),
+        engine.accept(&listener, told.callback("accept")),
+        engine.sleep(HOUR, told.callback("sleep")),
+        engine.sleep(Duration::MAX, told.callback("sleep")),
+    ];
+    let cancel = thread::spawn(move || assert!(cancels.iter().all(Cancel::cancel)));
+    engine.run().unwrap();
+    cancel.join().unwrap();
+    let mut notes = told.take();
+    notes.sort();
+    let expected = ["accept Cancelled", "read Cancelled", "sleep Cancelled", "sleep Cancelled"];
+    assert_eq!(notes, expected);
+}
+
+#[test]
+fn promise_06_a_cancel_after_the_end_does_not_hit_what_came_later() {
+    let engine = driver::engine();
+    let told = Told::new();
+    // Submitted in a turn and between two, which the engine names differently.
+    let old = Basket::new();
+    let (inside, note) = (old.clone(), told.clone());
+    engine.post(move |engine| {
+        for _ in 0..10 {
+            inside.put(engine.sleep(Duration::ZERO, note.callback("old")));
+        }
+    });
+    for _ in 0..10 {
+        old.put(engine.sleep(Duration::ZERO, told.callback("old")));
+    }
+    engine.run().unwrap();
+    assert_eq!(told.take().len(), 20);
+    let old: Vec<Cancel> = old.take();
+    // They stand where the old ones stood.
+    let time = Duration::from_millis(1);
+    for _ in 0..30 {
+        engine.sleep(time, told.callback("new"));
+    }
+    turns(&engine, 1);
+    assert!(old.iter().all(Cancel::cancel), "registered, for nothing");
+    engine.post(move |_| assert!(old.iter().all(|cancel| !cancel.cancel())));
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["new Ok"; 30]);
+}
+
+#[test]
+fn promise_06_a_cancel_that_is_kept_keeps_nothing_alive() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    let kept = engine.read_line(&stream, told.callback("read"));
+    peer.write_all(TEXT).unwrap();
+    drop(stream);
+    engine.run().unwrap();
+    assert_eq!(std::io::Read::read(&mut peer, &mut [0]).unwrap_or(0), 0, "the stream is closed");
+    drop(engine);
+    assert!(!kept.cancel());
+}
+
+#[test]
+fn promise_06_a_cancelled_read_or_accept_ends_and_what_comes_later_is_there() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let told = Told::new();
+    let read = engine.read_line(&stream, told.callback("read"));
+    let accept = engine.accept(&listener, told.callback("accept"));
+    turns(&engine, 2);
+    read.cancel();
+    accept.cancel();
+    turns(&engine, 1);
+    assert_eq!(told.take(), ["read Cancelled", "accept Cancelled"]);
+    peer.write_all(TEXT).unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    engine.sleep(Duration::ZERO, Callback::ignore());
+    turns(&engine, 3);
+    engine.read_line(&stream, told.value("read"));
+    let accepted = Basket::new();
+    engine.accept(&listener, accepted.callback());
+    engine.run().unwrap();
+    assert_eq!(told.take(), [r#"read b"one""#]);
+    assert_eq!(accepted.only().peer_addr().unwrap(), client.local_addr().unwrap());
+}
+
+#[test]
+fn promise_06_one_of_many_in_a_queue_leaves_it_and_the_rest_go_on() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    let cancels: Vec<Cancel> = (0..6).map(|n| engine.read_line(&stream, told.value(n))).collect();
+    turns(&engine, 1);
+    for number in [0, 3, 5] {
+        cancels[number].cancel();
+    }
+    turns(&engine, 1);
+    assert_eq!(told.take(), ["0 Cancelled", "3 Cancelled", "5 Cancelled"]);
+    peer.write_all(TEXT).unwrap();
+    engine.run().unwrap();
+    assert_eq!(told.take(), [r#"1 b"one""#, r#"2 b"two""#, r#"4 b"END""#]);
+}
+
+#[test]
+fn promise_06_work_that_a_thread_holds_is_reported_at_once_and_its_late_result_dropped() {
+    let engine = driver::engine();
+    let told = Told::new();
+    let (release, blocked) = mpsc::channel::<()>();
+    let began = Arc::new(Barrier::new(2));
+    let (begun, dropped) = (Arc::clone(&began), Arc::new(AtomicBool::new(false)));
+    let result = NotesDrop(Arc::clone(&dropped));
+    let cancel = engine.submit_work(
+        move || {
+            begun.wait();
+            blocked.recv().unwrap();
+            result
+        },
+        told.callback("work"),
+    );
+    turns(&engine, 1);
+    began.wait();
+    cancel.cancel();
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["work Cancelled"]);
+    assert!(!dropped.load(SeqCst), "the thread is still at it");
+    release.send(()).unwrap();
+    engine.sleep(HOUR, Callback::ignore());
+    turn_until(&engine, || dropped.load(SeqCst));
+    assert!(told.is_empty());
+}
+
+#[test]
+fn promise_06_work_that_expires_is_reported_at_once() {
+    let engine = driver::engine();
+    let told = Told::new();
+    let (_release, blocked) = mpsc::channel::<()>();
+    let callback = told.timeout(Duration::from_millis(1)).callback("work");
+    engine.submit_work(move || blocked.recv().is_ok(), callback);
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["work TimedOut"]);
+}
+
+#[test]
+fn promise_06_work_that_has_not_begun_is_dropped_unrun() {
+    let engine = driver::builder().workers(1).build().unwrap();
+    let told = Told::new();
+    let (release, blocked) = mpsc::channel::<()>();
+    engine.submit_work(move || blocked.recv().unwrap(), told.callback("first"));
+    let cancel = engine.submit_work(|| panic!("ran"), told.callback::<()>("second"));
+    turns(&engine, 1);
+    cancel.cancel();
+    turns(&engine, 1);
+    assert_eq!(told.take(), ["second Cancelled"]);
+    release.send(()).unwrap();
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["first Ok"]);
+}
+
+#[test]
+fn promise_06_a_cancelled_lookup_is_reported_at_once() {
+    let engine = driver::engine();
+    let told = Told::new();
+    let name = "name.invalid";
+    let lookup = engine.getaddrinfo(name, 80, Hints::default(), told.callback("lookup"));
+    let both = engine.getaddrinfo_then_connect(
+        name,
+        80,
+        (told.callback("first"), told.callback("second")),
+    );
+    lookup.cancel();
+    both.cancel();
+    turns(&engine, 1);
+    turns(&engine, 1);
+    let expected = ["lookup Cancelled", "first Cancelled", "second Stage(1, Cancelled)"];
+    assert_eq!(told.take(), expected);
+    engine.run().unwrap();
+    assert!(told.is_empty());
+}
+
+#[test]
+fn promise_06_a_chain_cancelled_between_two_stages_ends_at_the_next() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    peer.write_all(TEXT).unwrap();
+    let chain = Arc::new(Mutex::new(None::<Cancel>));
+    let (cancel, note) = (Arc::clone(&chain), told.clone());
+    let first = Callback::from_fn(move |_: &Local, outcome| {
+        assert_eq!(outcome.unwrap(), "one");
+        note.note(format!("cancel {}", cancel.lock().unwrap().as_ref().unwrap().cancel()));
+    });
+    let submitted = engine
+        .chain()
+        .on(&stream)
+        .read_line(first)
+        .read_line(told.callback("second"))
+        .read_line(told.callback("third"))
+        .submit();
+    *chain.lock().unwrap() = Some(submitted);
+    engine.run().unwrap();
+    // The second stage was queued before the first one's callback ran, and found its line there.
+    assert_eq!(told.take(), ["cancel true", "second Ok", "third Cancelled"]);
+    engine.read_line(&stream, told.value("line"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), [r#"line b"END""#]);
+}
+
+#[test]
+fn promise_06_cancelling_a_thousand_operations_against_their_success_ends_each_once() {
+    let engine = driver::engine();
+    let told = Told::new();
+    let (peers, streams): (Vec<_>, Vec<_>) = (0..200).map(|_| pair(&engine)).unzip();
+    let mut cancels = Vec::new();
+    for stream in &streams {
+        for _ in 0..5 {
+            cancels.push(engine.read_line(stream, told.callback("read")));
+        }
+    }
+    turns(&engine, 1);
+    let writer = thread::spawn(move || {
+        for mut peer in peers {
+            peer.write_all(b"1\n2\n3\n4\n5\n").unwrap();
+        }
+    });
+    let canceller = thread::spawn(move || {
+        for cancel in &cancels {
+            cancel.cancel();
+            cancel.cancel();
+        }
+    });
+    engine.run().unwrap();
+    writer.join().unwrap();
+    canceller.join().unwrap();
+    let notes = told.take();
+    assert_eq!(notes.len(), 1000);
+    assert!(notes.iter().all(|note| note == "read Ok" || note == "read Cancelled"));
+}
+
+#[test]
+fn promise_06_cancelling_one_connect_leaves_the_others() {
+    let engine = driver::engine();
+    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let told = Told::new();
+    let cancel = engine.connect(address, told.callback("first"));
+    engine.connect(address, told.callback("second"));
+    cancel.cancel();
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["first Cancelled", "second Ok"]);
+}
+
+/// Notes that it was dropped.
+struct NotesDrop(Arc<AtomicBool>);
+
+impl Drop for NotesDrop {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}

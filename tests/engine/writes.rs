@@ -1,0 +1,803 @@
+//! Writes: when they succeed, what they say when they do not, and that nothing is lost or sent
+//! twice.
+
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    sync::{LazyLock, mpsc},
+    thread,
+    time::Duration,
+};
+
+use facade_engine::{
+    Bytes, Callback, Claim, Engine, Error, Handle, Limits, LineEnd, Local, Stream,
+};
+use facade_tests::{
+    outcome::Outcome,
+    peers::{arrived, full_pair, numbered, reset, unstuff},
+    sockets::{pair, tcp_pair},
+    told::Told,
+    turns::{turn_until, turns},
+};
+
+use super::driver;
+
+/// More than any socket takes from a program whose peer does not read.
+const HUGE: usize = 12 << 20;
+
+/// An engine whose writes succeed with this many bytes unsent.
+fn engine_with_unsent(unsent: usize) -> Engine {
+    let limits = Limits { unsent, queued: 64 << 20, ..Limits::default() };
+    driver::builder().limits(limits).build().unwrap()
+}
+
+fn huge() -> Bytes {
+    static DATA: LazyLock<Bytes> = LazyLock::new(|| numbered(HUGE).into());
+    DATA.clone()
+}
+
+/// Submits a write of which the system takes only a part.
+fn begin_huge_write(engine: &Engine, stream: &Stream) -> (Bytes, Outcome<usize>) {
+    let (data, outcome) = (huge(), Outcome::new());
+    engine.write(stream, data.clone(), outcome.callback());
+    turns(engine, 3);
+    assert!(!outcome.is_there(), "the system took everything");
+    (data, outcome)
+}
+
+/// Cuts a write by a cancel. Returns its data and how much of it the system took.
+fn cut_a_write(engine: &Engine, stream: &Stream) -> (Bytes, usize) {
+    let (data, outcome) = (huge(), Outcome::new());
+    let cancel = engine.write(stream, data.clone(), outcome.callback());
+    turns(engine, 3);
+    assert!(cancel.cancel());
+    turns(engine, 2);
+    (data, written(&outcome.error(), "Cancelled"))
+}
+
+/// How much of a cut write was written, for which cause.
+#[track_caller]
+fn written(error: &Error, expected: &str) -> usize {
+    match error {
+        Error::PartialWrite { written, cause } => {
+            assert_eq!(facade_tests::told::brief(cause), expected);
+            *written
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+// Success
+
+#[test]
+fn promise_10_a_write_succeeds_with_the_limit_unsent_behind_it_and_waits_beyond() {
+    let engine = engine_with_unsent(10_000);
+    let (peer, stream, stuffed) = full_pair(&engine);
+    let told = Told::new();
+    for (name, len) in [("first", 6000), ("second", 4000), ("third", 1)] {
+        engine.write(&stream, numbered(len), told.value(name));
+    }
+    turns(&engine, 3);
+    assert_eq!(told.take(), ["first 6000", "second 4000"]);
+    let received = unstuff(&peer, stuffed);
+    turn_until(&engine, || !told.is_empty());
+    assert_eq!(told.take(), ["third 1"]);
+    turns(&engine, 1);
+    let received = [received, arrived(&peer)].concat();
+    assert_eq!(received, [numbered(6000), numbered(4000), numbered(1)].concat());
+}
+
+#[test]
+fn promise_10_with_a_limit_of_nothing_a_write_succeeds_when_the_system_has_it() {
+    let engine = engine_with_unsent(0);
+    let (peer, stream, stuffed) = full_pair(&engine);
+    let told = Told::new();
+    engine.write(&stream, "x", told.value("write"));
+    turns(&engine, 3);
+    assert!(told.is_empty());
+    let behind = unstuff(&peer, stuffed);
+    assert!(behind.is_empty(), "{behind:?}");
+    turn_until(&engine, || !told.is_empty());
+    assert_eq!(told.take(), ["write 1"]);
+    assert_eq!(arrived(&peer), b"x", "at its success the system has it");
+}
+
+#[test]
+fn promise_10_the_default_leaves_at_most_64_kib_unsent() {
+    let engine = driver::engine();
+    let (peer, stream, stuffed) = full_pair(&engine);
+    let (mut succeeded, told) = (0, Told::new());
+    loop {
+        engine.write(&stream, vec![7; 1000], told.callback("write"));
+        turns(&engine, 2);
+        if told.take().is_empty() {
+            break;
+        }
+        succeeded += 1000;
+    }
+    assert_eq!(succeeded, (64 << 10) / 1000 * 1000);
+    assert!(unstuff(&peer, stuffed).is_empty());
+}
+
+#[test]
+fn promise_10_flush_succeeds_when_the_system_has_everything_before_it() {
+    let engine = driver::engine();
+    let (peer, stream, stuffed) = full_pair(&engine);
+    let told = Told::new();
+    engine.write(&stream, "before", told.value("write"));
+    engine.flush(&stream, told.callback("flush"));
+    engine.write(&stream, "behind", told.value("behind"));
+    turns(&engine, 3);
+    assert_eq!(told.take(), ["write 6"], "and what is behind the flush waits for it");
+    assert!(unstuff(&peer, stuffed).is_empty());
+    turn_until(&engine, || told.len() == 2);
+    assert_eq!(told.take(), ["flush Ok", "behind 6"]);
+    turns(&engine, 1);
+    assert_eq!(arrived(&peer), b"beforebehind");
+    engine.flush(&stream, told.callback("idle"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["idle Ok"]);
+}
+
+#[test]
+fn a_zero_length_write_succeeds_in_its_turn() {
+    let engine = engine_with_unsent(10);
+    let (peer, stream, stuffed) = full_pair(&engine);
+    let told = Told::new();
+    engine.write(&stream, "", told.value("alone"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["alone 0"]);
+    engine.write(&stream, numbered(100), told.value("long"));
+    engine.write(&stream, "", told.value("behind"));
+    engine.write_vectored(&stream, [Bytes::new(), Bytes::new()], told.value("vectored"));
+    turns(&engine, 3);
+    assert!(told.is_empty());
+    let received = unstuff(&peer, stuffed);
+    turn_until(&engine, || told.len() == 3);
+    assert_eq!(told.take(), ["long 100", "behind 0", "vectored 0"]);
+    turns(&engine, 1);
+    assert_eq!([received, arrived(&peer)].concat(), numbered(100));
+}
+
+#[test]
+fn writes_count_what_they_wrote_line_end_and_all() {
+    let engine = driver::engine();
+    let (peer, stream) = pair(&engine);
+    let (mut pipe, output) = std::io::pipe().unwrap();
+    let output = engine.attach(output).unwrap();
+    let told = Told::new();
+    engine.write_line(&stream, "crlf", told.value("socket"));
+    engine.write_line(&stream, "has one\n", told.value("ended"));
+    engine.set_line_end(&stream, LineEnd::Lf);
+    engine.write_line(&stream, "lf", told.value("set"));
+    engine.write_vectored(&stream, ["a", "bc", "", "d"], told.value("vectored"));
+    engine.write_line(&output, "lf", told.value("pipe"));
+    engine.run().unwrap();
+    let counts = ["socket 6", "ended 8", "set 3", "vectored 4", "pipe 3"];
+    assert_eq!(told.take(), counts);
+    assert_eq!(arrived(&peer), b"crlf\r\nhas one\nlf\nabcd");
+    let mut line = [0; 16];
+    assert_eq!(pipe.read(&mut line).unwrap(), 3);
+    assert_eq!(&line[..3], b"lf\n");
+}
+
+#[test]
+fn sixteen_lines_that_arrive_together_are_answered_together() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    serve(&engine, stream, peer.try_clone().unwrap());
+    turns(&engine, 2);
+    let lines: String = (0..16).map(|n| format!("line {n}\n")).collect();
+    peer.write_all(lines.as_bytes()).unwrap();
+    let mut answers = Vec::new();
+    turn_until(&engine, || {
+        answers = arrived(&peer);
+        !answers.is_empty()
+    });
+    let expected: String = (0..16).map(|n| format!("line {n}\r\n")).collect();
+    assert_eq!(String::from_utf8(answers).unwrap(), expected, "all of them in one turn");
+}
+
+/// Answers each line with itself. At the peer nothing may have arrived by then: an answer that left
+/// by itself would be there.
+fn serve(engine: &Handle, stream: Stream, peer: UnixStream) {
+    let again = stream.clone();
+    let echo = move |engine: &Local, line: Bytes| {
+        assert_eq!(arrived(&peer), b"", "an answer left alone");
+        engine.write_line(&again, line, Callback::ignore());
+        serve(engine, again, peer);
+    };
+    engine.read_line(&stream, Callback::new(echo, |_, _| ()));
+}
+
+// Cut writes
+
+#[test]
+fn promise_10_a_write_cut_by_a_cancel_says_exactly_how_much_was_written() {
+    let engine = driver::engine();
+    let (peer, stream) = pair(&engine);
+    let (data, written) = cut_a_write(&engine, &stream);
+    assert!(written > 0 && written < HUGE);
+    assert_eq!(arrived(&peer), data[..written]);
+    turns(&engine, 3);
+    assert!(arrived(&peer).is_empty(), "nothing was sent behind the count");
+}
+
+#[test]
+fn promise_10_a_write_cut_by_its_timeout_says_exactly_how_much_was_written() {
+    let engine = driver::engine();
+    let (peer, stream) = pair(&engine);
+    let outcome = Outcome::new();
+    let data = huge();
+    let callback = outcome.callback().timeout(Duration::from_millis(5));
+    engine.write(&stream, data.clone(), callback);
+    turn_until(&engine, || outcome.is_there());
+    let written = written(&outcome.error(), "TimedOut");
+    assert!(written > 0 && written < HUGE);
+    assert_eq!(arrived(&peer), data[..written]);
+}
+
+#[test]
+fn promise_10_a_write_with_no_time_at_all_makes_one_attempt() {
+    let engine = driver::engine();
+    let (peer, stream) = pair(&engine);
+    let outcome = Outcome::new();
+    engine.write(&stream, huge(), outcome.callback().timeout(Duration::ZERO));
+    turn_until(&engine, || outcome.is_there());
+    let written = written(&outcome.error(), "TimedOut");
+    assert_eq!(arrived(&peer), numbered(written));
+}
+
+#[test]
+fn promise_10_what_was_counted_over_tcp_is_what_the_peer_gets() {
+    let engine = driver::engine();
+    let (mut peer, stream) = tcp_pair(&engine);
+    let (data, written) = cut_a_write(&engine, &stream);
+    // The rest is discarded with the stream, and the end comes after what was counted.
+    drop(stream);
+    engine.run().unwrap();
+    let mut received = Vec::new();
+    peer.read_to_end(&mut received).unwrap();
+    assert_eq!(received.len(), written);
+    assert_eq!(received, data[..written]);
+}
+
+#[test]
+fn promise_10_dropping_a_cut_stream_with_unread_bytes_ends_without_a_reset() {
+    let engine = driver::engine();
+    let (mut peer, stream) = tcp_pair(&engine);
+    // More than the engine reads ahead, and nobody reads it.
+    peer.set_nonblocking(true).unwrap();
+    while peer.write(&[1; 4096]).is_ok() {}
+    peer.set_nonblocking(false).unwrap();
+    let (data, written) = cut_a_write(&engine, &stream);
+    drop(stream);
+    engine.run().unwrap();
+    let mut received = Vec::new();
+    // The peer's own bytes are lost, and the reset that says so comes last.
+    drop(peer.read_to_end(&mut received));
+    assert_eq!(received.len(), written);
+    assert_eq!(received, data[..written]);
+}
+
+#[test]
+fn promise_10_a_write_cut_by_a_reset_says_why_and_keeps_the_rest() {
+    let engine = driver::engine();
+    let (peer, stream) = tcp_pair(&engine);
+    let (data, outcome) = begin_huge_write(&engine, &stream);
+    reset(peer);
+    turn_until(&engine, || outcome.is_there());
+    let written = written(&outcome.error(), "Io(write, ConnectionReset)");
+    let (rest, told) = (Outcome::new(), Told::new());
+    engine.take_unsent(&stream, rest.callback());
+    engine.write(&stream, "more", told.callback("write"));
+    engine.run().unwrap();
+    assert_eq!(rest.value(), data[written..]);
+    assert_eq!(told.take(), ["write Io(write, ConnectionReset)"], "a dead connection stays dead");
+}
+
+#[test]
+fn promise_10_a_close_that_times_out_leaves_exactly_what_was_counted() {
+    for tcp in [false, true] {
+        let engine = driver::engine();
+        let told = Told::new();
+        let (mut peer, stream): (Box<dyn Read>, Stream) = if tcp {
+            let (peer, stream) = tcp_pair(&engine);
+            (Box::new(peer), stream)
+        } else {
+            let (peer, stream) = pair(&engine);
+            (Box::new(peer), stream)
+        };
+        let (data, outcome) = begin_huge_write(&engine, &stream);
+        engine.write(&stream, "queued", told.callback("queued"));
+        let in_time = told.timeout(Duration::from_millis(5));
+        engine.close(&stream, in_time.callback("close"));
+        engine.run().unwrap();
+        let written = written(&outcome.error(), "Closed");
+        assert_eq!(told.take(), ["queued Closed", "close TimedOut"]);
+        let mut received = Vec::new();
+        peer.read_to_end(&mut received).unwrap();
+        assert_eq!(received.len(), written);
+        assert_eq!(received, data[..written]);
+    }
+}
+
+#[test]
+fn promise_10_an_aborted_write_says_how_much_was_written() {
+    let engine = driver::engine();
+    let (peer, stream) = pair(&engine);
+    let (data, outcome) = begin_huge_write(&engine, &stream);
+    engine.abort(&stream);
+    engine.run().unwrap();
+    let written = written(&outcome.error(), "Closed");
+    assert_eq!(arrived(&peer), data[..written]);
+}
+
+#[test]
+fn promise_10_what_the_system_took_whole_is_a_success_however_late_the_cancel() {
+    let engine = engine_with_unsent(0);
+    let (peer, stream) = pair(&engine);
+    let outcome = Outcome::new();
+    let cancel = engine.write(&stream, "little", outcome.callback());
+    // The send is done, and its completion not looked at yet.
+    turns(&engine, 1);
+    let late = Told::new();
+    let note = late.clone();
+    engine.post(move |_| note.note(format!("registered {}", cancel.cancel())));
+    turns(&engine, 3);
+    assert_eq!(outcome.value(), 6);
+    assert_eq!(late.take(), ["registered false"], "it had its outcome already");
+    assert_eq!(arrived(&peer), b"little");
+}
+
+#[test]
+fn promise_10_a_cancel_at_any_moment_counts_exactly() {
+    // Two sends' worth, which the system takes at once: a cancel may meet any of them.
+    let data = numbered(300_000);
+    let mut successes = 0;
+    for delay in 0..6 {
+        let engine = engine_with_unsent(0);
+        let (peer, stream) = pair(&engine);
+        rustix::net::sockopt::set_socket_send_buffer_size(&stream, 4 << 20).unwrap();
+        let outcome = Outcome::new();
+        let cancel = engine.write(&stream, data.clone(), outcome.callback());
+        post_after(&engine, delay, move || _ = cancel.cancel());
+        turn_until(&engine, || outcome.is_there());
+        turns(&engine, 2);
+        match outcome.take() {
+            Ok(count) => {
+                assert_eq!(count, data.len());
+                assert!(arrived(&peer) == data);
+                successes += 1;
+            }
+            Err(Error::PartialWrite { written, .. }) => {
+                assert!(written < data.len(), "all of it is a success");
+                assert!(arrived(&peer) == data[..written]);
+            }
+            Err(Error::Cancelled) => assert!(arrived(&peer).is_empty()),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert!(successes > 0);
+}
+
+/// Does something in a callback so many turns from now.
+fn post_after(engine: &Engine, turns: usize, act: impl FnOnce() + Send + 'static) {
+    for _ in 0..turns {
+        engine.run_once(Some(Duration::ZERO)).unwrap();
+    }
+    engine.post(move |_| act());
+}
+
+// After a cut
+
+#[test]
+fn promise_10_after_a_cut_write_queued_and_later_ones_fail_until_the_rest_is_taken() {
+    let engine = driver::engine();
+    let (peer, stream) = pair(&engine);
+    let (data, outcome, told) = (huge(), Outcome::new(), Told::new());
+    let cancel = engine.write(&stream, data.clone(), outcome.callback());
+    engine.write(&stream, "queued", told.callback("queued"));
+    engine.flush(&stream, told.callback("queued flush"));
+    turns(&engine, 3);
+    cancel.cancel();
+    turns(&engine, 2);
+    let written = written(&outcome.error(), "Cancelled");
+    assert_eq!(told.take(), ["queued Cancelled", "queued flush Cancelled"]);
+    engine.write(&stream, "later", told.callback("later"));
+    engine.flush(&stream, told.callback("flush"));
+    turns(&engine, 2);
+    assert_eq!(told.take(), ["later Cancelled", "flush Cancelled"], "sticky");
+    assert_eq!(arrived(&peer), data[..written]);
+
+    let rest = Outcome::new();
+    engine.take_unsent(&stream, rest.callback());
+    engine.write(&stream, "goes on", told.value("write"));
+    engine.run().unwrap();
+    assert_eq!(rest.value(), data[written..], "and nothing of what was queued");
+    assert_eq!(told.take(), ["write 7"]);
+    assert_eq!(arrived(&peer), b"goes on");
+}
+
+#[test]
+fn promise_10_the_rest_of_a_cut_write_completes_it() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let (data, _) = cut_a_write(&engine, &stream);
+    let again = stream.clone();
+    engine.take_unsent(
+        &stream,
+        Callback::new(
+            move |engine, rest: Bytes| {
+                engine.write(&again, rest, Callback::ignore());
+                engine.shutdown_write(&again, Callback::ignore());
+            },
+            |_, error| panic!("{error}"),
+        ),
+    );
+    let reader = thread::spawn(move || {
+        let mut all = Vec::new();
+        peer.read_to_end(&mut all).unwrap();
+        all
+    });
+    drop(stream);
+    engine.run().unwrap();
+    assert!(reader.join().unwrap() == data, "each byte once, in order");
+}
+
+#[test]
+fn take_unsent_without_a_cut_write_has_nothing_and_changes_nothing() {
+    let engine = driver::engine();
+    let (peer, stream, stuffed) = full_pair(&engine);
+    let told = Told::new();
+    engine.write(&stream, "unsent but not cut", told.value("write"));
+    engine.take_unsent(&stream, told.value("rest"));
+    turns(&engine, 2);
+    assert_eq!(told.take(), ["write 18", "rest b\"\""]);
+    let early = unstuff(&peer, stuffed);
+    engine.run().unwrap();
+    assert_eq!([early, arrived(&peer)].concat(), b"unsent but not cut");
+}
+
+#[test]
+fn promise_10_a_claim_on_the_rest_that_is_dropped_leaves_the_stream_cut() {
+    let engine = driver::engine();
+    let (_peer, stream) = pair(&engine);
+    let (data, written) = cut_a_write(&engine, &stream);
+    let told = Told::new();
+    engine.take_unsent(&stream, told.dropping_claims().callback("claim"));
+    turns(&engine, 2);
+    engine.write(&stream, "later", told.callback("write"));
+    turns(&engine, 2);
+    assert_eq!(told.take(), ["claim dropped", "write Cancelled"]);
+
+    let (taken, keep) = mpsc::channel();
+    engine.take_unsent(
+        &stream,
+        Callback::claim(move |_, claim: facade_engine::Result<Claim<Bytes>>| {
+            taken.send(claim.unwrap().take()).unwrap();
+        }),
+    );
+    engine.write(&stream, "later", told.callback("write"));
+    turns(&engine, 2);
+    assert_eq!(keep.recv().unwrap(), data[written..]);
+    assert_eq!(told.take(), ["write Ok"]);
+}
+
+#[test]
+fn promise_10_a_cancelled_write_of_which_nothing_was_taken_leaves_its_neighbours_alone() {
+    // Head, middle and tail of the queue; the head is with the system already.
+    for leaver in 0..3 {
+        let engine = engine_with_unsent(0);
+        let (peer, stream, stuffed) = full_pair(&engine);
+        let told = Told::new();
+        let cancels: Vec<_> = ["0", "1", "2"]
+            .into_iter()
+            .map(|name| engine.write(&stream, name, told.value(name)))
+            .collect();
+        turns(&engine, 3);
+        assert!(cancels[leaver].cancel());
+        turns(&engine, 2);
+        assert_eq!(told.take(), [format!("{leaver} Cancelled")], "the plain error");
+        let stay: Vec<_> = (0..3).filter(|&n| n != leaver).collect();
+        let early = unstuff(&peer, stuffed);
+        turn_until(&engine, || told.len() == 2);
+        let expected: Vec<_> = stay.iter().map(|n| format!("{n} 1")).collect();
+        assert_eq!(told.take(), expected);
+        let expected: String = stay.iter().map(ToString::to_string).collect();
+        assert_eq!([early, arrived(&peer)].concat(), expected.as_bytes());
+    }
+}
+
+#[test]
+fn promise_10_a_write_cancelled_in_the_callback_that_submits_it_lets_the_next_one_go() {
+    let engine = engine_with_unsent(0);
+    let (peer, stream) = pair(&engine);
+    let told = Told::new();
+    let (notes, again) = (told.clone(), stream.clone());
+    engine.post(move |local| {
+        let cancel = local.write(&again, "never", notes.value("cancelled"));
+        local.write(&again, "next", notes.value("next"));
+        cancel.cancel();
+    });
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["cancelled Cancelled", "next 4"]);
+    assert_eq!(arrived(&peer), b"next");
+}
+
+#[test]
+fn promise_10_the_only_write_cancelled_before_it_was_sent_leaves_nothing_pending() {
+    let engine = engine_with_unsent(0);
+    let (peer, stream) = pair(&engine);
+    let told = Told::new();
+    let (notes, again) = (told.clone(), stream.clone());
+    engine.post(move |local| {
+        local.write(&again, "never", notes.value("write")).cancel();
+    });
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["write Cancelled"]);
+    drop(stream);
+    engine.run().unwrap();
+    assert!(arrived(&peer).is_empty());
+}
+
+#[test]
+fn promise_10_a_timeout_of_a_queued_write_is_the_plain_error() {
+    let engine = engine_with_unsent(0);
+    let (peer, stream, stuffed) = full_pair(&engine);
+    let told = Told::new();
+    engine.write(&stream, "first", told.value("first"));
+    let late = told.timeout(Duration::from_millis(5));
+    engine.write(&stream, "late", late.value("late"));
+    engine.write(&stream, "third", told.value("third"));
+    turn_until(&engine, || !told.is_empty());
+    assert_eq!(told.take(), ["late TimedOut"]);
+    let early = unstuff(&peer, stuffed);
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["first 5", "third 5"]);
+    assert_eq!([early, arrived(&peer)].concat(), b"firstthird");
+}
+
+// Failures told later
+
+/// A stream whose connection fails after a write has succeeded.
+fn broken_after_success(engine: &Engine, told: &Told) -> Stream {
+    let (peer, stream) = tcp_pair(engine);
+    // Its way is full, so the write's bytes wait in the engine.
+    while rustix::net::send(&stream, &[0; 4096], rustix::net::SendFlags::DONTWAIT).is_ok() {}
+    engine.write(&stream, "succeeded", told.value("write"));
+    turns(engine, 2);
+    assert_eq!(told.take(), ["write 9"]);
+    reset(peer);
+    turn_until(engine, || engine.run_once(Some(Duration::ZERO)).unwrap().pending == 0);
+    stream
+}
+
+#[test]
+fn promise_10_what_fails_after_a_success_is_told_to_every_later_write() {
+    let engine = driver::engine();
+    let told = Told::new();
+    let stream = broken_after_success(&engine, &told);
+    engine.write(&stream, "x", told.callback("write"));
+    engine.write(&stream, "", told.callback("empty"));
+    engine.flush(&stream, told.callback("flush"));
+    engine.shutdown_write(&stream, told.callback("shutdown"));
+    engine.take_unsent(&stream, told.value("unsent"));
+    engine.write(&stream, "x", told.callback("again"));
+    engine.run().unwrap();
+    let reset = "Io(write, ConnectionReset)";
+    let expected = ["write", "empty", "flush", "shutdown"].map(|name| format!("{name} {reset}"));
+    let told = told.take();
+    assert_eq!(told[..4], expected);
+    assert_eq!(told[4..], ["unsent b\"\"".to_owned(), format!("again {reset}")], "nothing was cut");
+}
+
+#[test]
+fn promise_10_a_failure_nobody_has_heard_is_told_to_close() {
+    let engine = driver::engine();
+    let told = Told::new();
+    let stream = broken_after_success(&engine, &told);
+    engine.close(&stream, told.callback("close"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["close Io(write, ConnectionReset)"]);
+
+    let stream = broken_after_success(&engine, &told);
+    engine.flush(&stream, told.callback("flush"));
+    engine.close(&stream, told.callback("close"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["flush Io(write, ConnectionReset)", "close Ok"]);
+}
+
+#[test]
+fn promise_10_a_cut_that_was_told_does_not_fail_the_close() {
+    let engine = driver::engine();
+    let (mut peer, stream) = tcp_pair(&engine);
+    let (data, written) = cut_a_write(&engine, &stream);
+    let told = Told::new();
+    engine.close(&stream, told.callback("close"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["close Ok"]);
+    let mut received = Vec::new();
+    peer.read_to_end(&mut received).unwrap();
+    assert_eq!(received, data[..written]);
+}
+
+// The end of the direction
+
+#[test]
+fn a_write_after_shutdown_write_is_closed_and_a_second_shutdown_succeeds() {
+    let engine = driver::engine();
+    let (mut peer, stream) = tcp_pair(&engine);
+    let told = Told::new();
+    engine.write(&stream, "last", told.value("write"));
+    engine.shutdown_write(&stream, told.callback("shutdown"));
+    engine.shutdown_write(&stream, told.callback("at once again"));
+    engine.write(&stream, "late", told.callback("late"));
+    engine.run().unwrap();
+    // A refusal waits for nothing; the others come in their order.
+    let notes = told.take();
+    assert!(notes.contains(&"late Closed".to_owned()));
+    let others: Vec<_> = notes.into_iter().filter(|note| note != "late Closed").collect();
+    assert_eq!(others, ["write 4", "shutdown Ok", "at once again Ok"]);
+    engine.shutdown_write(&stream, told.callback("again"));
+    engine.flush(&stream, told.callback("flush"));
+    engine.write(&stream, "late", told.callback("late"));
+    peer.write_all(b"still read\n").unwrap();
+    engine.read_line(&stream, told.value("read"));
+    engine.run().unwrap();
+    let mut notes = told.take();
+    notes.sort();
+    assert_eq!(notes, ["again Ok", "flush Ok", "late Closed", "read b\"still read\""]);
+    let mut received = String::new();
+    peer.read_to_string(&mut received).unwrap();
+    assert_eq!(received, "last");
+}
+
+#[test]
+fn shutdown_write_comes_behind_the_queued_writes() {
+    let engine = engine_with_unsent(0);
+    let (mut peer, stream, stuffed) = full_pair(&engine);
+    let told = Told::new();
+    engine.write(&stream, "queued", told.value("write"));
+    engine.shutdown_write(&stream, told.callback("shutdown"));
+    turns(&engine, 3);
+    assert!(told.is_empty());
+    let early = unstuff(&peer, stuffed);
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["write 6", "shutdown Ok"]);
+    let mut received = early;
+    peer.read_to_end(&mut received).unwrap();
+    assert_eq!(received, b"queued");
+}
+
+#[test]
+fn a_shutdown_cancelled_before_it_began_is_undone() {
+    let engine = engine_with_unsent(0);
+    let (peer, stream, stuffed) = full_pair(&engine);
+    let told = Told::new();
+    engine.write(&stream, "first", told.value("first"));
+    let cancel = engine.shutdown_write(&stream, told.callback("shutdown"));
+    turns(&engine, 2);
+    cancel.cancel();
+    engine.write(&stream, "second", told.value("second"));
+    turns(&engine, 2);
+    assert_eq!(told.take(), ["shutdown Cancelled"]);
+    let early = unstuff(&peer, stuffed);
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["first 5", "second 6"]);
+    assert_eq!([early, arrived(&peer)].concat(), b"firstsecond");
+}
+
+// Unsent bytes are pending
+
+#[test]
+fn promise_10_the_run_does_not_end_before_unsent_bytes_are_out() {
+    // The stream may be gone by then, and an empty write may have come first.
+    for (dropped, empty_first) in [(false, false), (true, false), (false, true), (true, true)] {
+        let engine = driver::engine();
+        let (peer, stream, stuffed) = full_pair(&engine);
+        let told = Told::new();
+        if empty_first {
+            engine.write(&stream, "", Callback::ignore());
+        }
+        engine.write(&stream, numbered(9000), told.value("write"));
+        let kept = (!dropped).then(|| stream.clone());
+        drop(stream);
+        turns(&engine, 3);
+        assert_eq!(told.take(), ["write 9000"]);
+        let turn = engine.run_once(Some(Duration::ZERO)).unwrap();
+        assert!(turn.pending > 0, "unsent bytes are pending");
+        let reader = thread::spawn(move || {
+            let mut received = Vec::new();
+            peer.take((stuffed + 9000) as u64).read_to_end(&mut received).unwrap();
+            received.split_off(stuffed)
+        });
+        engine.run().unwrap();
+        assert_eq!(reader.join().unwrap(), numbered(9000));
+        drop(kept);
+    }
+}
+
+#[test]
+fn promise_10_stop_tries_once_more() {
+    let engine = driver::engine();
+    let (peer, stream) = pair(&engine);
+    engine.post(move |local| {
+        local.write(&stream, "written", Callback::ignore());
+        local.stop();
+    });
+    engine.run().unwrap();
+    assert_eq!(arrived(&peer), b"written");
+}
+
+#[test]
+fn promise_10_dropping_the_engine_tries_once_more() {
+    for dropped in [false, true] {
+        let engine = driver::engine();
+        let (mut peer, stream) = pair(&engine);
+        let told = Told::new();
+        engine.write(&stream, "never a turn", told.value("write"));
+        let kept = (!dropped).then(|| stream.clone());
+        drop(stream);
+        drop(engine);
+        assert_eq!(told.take(), ["write 12"]);
+        drop(kept);
+        let mut received = String::new();
+        peer.read_to_string(&mut received).unwrap();
+        assert_eq!(received, "never a turn");
+    }
+}
+
+#[test]
+fn promise_10_a_write_pending_when_the_engine_is_dropped_says_how_much_was_written() {
+    // With a peer that does not read, and with one that has just made room.
+    for reads in [false, true] {
+        let engine = driver::engine();
+        let (mut peer, stream) = pair(&engine);
+        let (data, outcome) = begin_huge_write(&engine, &stream);
+        let told = Told::new();
+        engine.write(&stream, "queued", told.callback("queued"));
+        engine.flush(&stream, told.callback("flush"));
+        let mut received = if reads { arrived(&peer) } else { Vec::new() };
+        drop(engine);
+        let written = written(&outcome.error(), "EngineClosed");
+        let mut notes = told.take();
+        notes.sort();
+        assert_eq!(notes, ["flush EngineClosed", "queued EngineClosed"]);
+        drop(stream);
+        peer.read_to_end(&mut received).unwrap();
+        assert_eq!(received.len(), written);
+        assert_eq!(received, data[..written]);
+    }
+}
+
+#[test]
+fn a_reader_that_takes_its_time_gets_every_byte_of_every_write() {
+    let engine = driver::engine();
+    let (peer, stream) = pair(&engine);
+    let (told, total) = (Told::new(), 3 << 20);
+    let data = Bytes::from(numbered(total));
+    let (mut at, mut size) = (0, 1);
+    while at < total {
+        let end = (at + size).min(total);
+        engine.write(&stream, data.slice(at..end), told.callback("write"));
+        (at, size) = (end, size * 7 % 100_003);
+    }
+    drop(stream);
+    let reader = thread::spawn(move || slow_reader(peer, total));
+    engine.run().unwrap();
+    assert!(reader.join().unwrap() == data);
+    assert!(told.take().iter().all(|note| note == "write Ok"));
+}
+
+fn slow_reader(mut peer: UnixStream, total: usize) -> Vec<u8> {
+    let (mut all, mut piece, mut len) = (Vec::with_capacity(total), vec![0; 8192], 1);
+    loop {
+        match peer.read(&mut piece[..len]).unwrap() {
+            0 => return all,
+            count => all.extend_from_slice(&piece[..count]),
+        }
+        len = len * 5 % 8191;
+        thread::yield_now();
+    }
+}

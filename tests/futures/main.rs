@@ -1,0 +1,10 @@
+//! The adapter's behaviour: every operation as a future, and the promises that futures keep, once
+//! per driver.
+#![allow(clippy::duplicate_mod, reason = "one suite, compiled once per driver")]
+
+#[path = "."]
+mod mio {
+    use facade_tests::drivers::mio as driver;
+    #[path = "suite.rs"]
+    mod suite;
+}

@@ -1,0 +1,275 @@
+//! Every operation under its own name, on the runtime.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::Duration,
+};
+
+use facade_engine::{Detached, Error, Hints, Limits, LineEnd, LineGlob, Pattern, Regex, Service};
+use facade_futures::{Result, Runtime, Stream, op};
+use facade_tests::{
+    peers::{arrived, full_pair},
+    polls::in_time,
+    reads::UpTo,
+    sockets::{pair, tcp_pair},
+};
+use futures::{StreamExt as _, join};
+
+use super::driver;
+
+/// Runs a test's future on a new runtime.
+fn run<T>(test: impl AsyncFnOnce(&Runtime) -> T) -> T {
+    let runtime = Runtime::from(driver::engine());
+    runtime.block_on(in_time(runtime.io(), test(&runtime)))
+}
+
+/// A stream of this runtime whose peer has written `bytes` and ended.
+fn holding(runtime: &Runtime, bytes: &[u8]) -> Stream {
+    let (mut peer, stream) = pair(runtime.engine());
+    peer.write_all(bytes).unwrap();
+    stream.into()
+}
+
+#[test]
+fn every_read_of_a_stream_and_of_its_half() {
+    run(async |runtime| {
+        const TEXT: &[u8] =
+            b"chunkexact.until|line\r\nskip\nglob\nx=42;one ENDwithME!expected\nrest";
+        let mut stream = holding(runtime, TEXT);
+        assert_eq!(stream.read_chunk(5).await.unwrap(), "chunk");
+        assert_eq!(stream.read_exact(6).await.unwrap(), "exact.");
+        assert_eq!(stream.read_until("|").await.unwrap(), "until|");
+        assert_eq!(stream.read_line().await.unwrap(), "line");
+        let found = stream.read_until_lineglob(LineGlob::new("gl?b").unwrap()).await.unwrap();
+        assert_eq!((&found.skipped[..], &found.line[..]), (&b"skip\n"[..], &b"glob"[..]));
+        let found = stream.read_until_regex(Regex::new(r"x=(\d+);").unwrap()).await.unwrap();
+        assert_eq!(found.group(1).unwrap(), "42");
+        let found = stream.read_until_any([Pattern::bytes("zz"), Pattern::bytes("END")]).await;
+        assert_eq!(found.unwrap().index, 1);
+        assert_eq!(stream.read_with(UpTo(b"ME")).await.unwrap(), "withME");
+        assert_eq!(stream.peek(2).await.unwrap(), "!e");
+        stream.consume(1);
+        assert_eq!(stream.buffered().await.unwrap(), 13);
+        assert_eq!(stream.expect_line("expected").await.unwrap(), "expected");
+        assert_eq!(stream.read_all().await.unwrap(), "rest");
+
+        let mut stream = holding(runtime, TEXT);
+        let (read, _) = stream.split();
+        assert_eq!(read.read_chunk(5).await.unwrap(), "chunk");
+        assert_eq!(read.read_exact(6).await.unwrap(), "exact.");
+        assert_eq!(read.read_until("|").await.unwrap(), "until|");
+        assert_eq!(read.read_line().await.unwrap(), "line");
+        let found = read.read_until_lineglob(LineGlob::new("gl?b").unwrap()).await.unwrap();
+        assert_eq!(found.line, "glob");
+        let found = read.read_until_regex(Regex::new(r"x=(\d+);").unwrap()).await.unwrap();
+        assert_eq!(found.group(1).unwrap(), "42");
+        let found = read.read_until_any([Pattern::bytes("zz"), Pattern::bytes("END")]).await;
+        assert_eq!(found.unwrap().index, 1);
+        assert_eq!(read.read_with(UpTo(b"ME")).await.unwrap(), "withME");
+        assert_eq!(read.peek(2).await.unwrap(), "!e");
+        read.consume(1);
+        assert_eq!(read.buffered().await.unwrap(), 13);
+        assert_eq!(read.expect_line("expected").await.unwrap(), "expected");
+        assert_eq!(read.lines().next().await.unwrap().unwrap(), "rest");
+        assert!(matches!(read.read_all().await.as_deref(), Ok(b"")));
+        assert!(matches!(read.peek(1).await, Err(Error::EndOfStream)));
+    });
+}
+
+#[test]
+fn every_write_of_a_stream_and_of_its_half() {
+    run(async |runtime| {
+        let (mut peer, stream) = pair(runtime.engine());
+        let mut stream = Stream::from(stream);
+        assert_eq!(stream.write("one ").await.unwrap(), 4);
+        assert_eq!(stream.write_vectored(["two ", "three "]).await.unwrap(), 10);
+        assert_eq!(stream.write_line("four").await.unwrap(), 6);
+        stream.set_line_end(LineEnd::Lf);
+        assert_eq!(stream.write_line("five").await.unwrap(), 5);
+        stream.flush().await.unwrap();
+        assert_eq!(arrived(&peer), b"one two three four\r\nfive\n");
+        assert_eq!(stream.take_unsent().await.unwrap(), "");
+        peer.write_all(b"greeting\n").unwrap();
+        let line = stream.write_then_expect_line("hello?", "greeting").await.unwrap();
+        assert_eq!((&line[..], &arrived(&peer)[..]), (&b"greeting"[..], &b"hello?"[..]));
+
+        let (_, half) = stream.split();
+        assert_eq!(half.write("one ").await.unwrap(), 4);
+        assert_eq!(half.write_vectored(["two ", "three "]).await.unwrap(), 10);
+        assert_eq!(half.write_line("four").await.unwrap(), 5);
+        half.flush().await.unwrap();
+        assert_eq!(half.take_unsent().await.unwrap(), "");
+        half.shutdown_write().await.unwrap();
+        let mut all = String::new();
+        peer.read_to_string(&mut all).unwrap();
+        assert_eq!(all, "one two three four\n");
+        assert!(matches!(half.write("more").await, Err(Error::Closed)));
+        stream.shutdown_write().await.unwrap();
+    });
+}
+
+#[test]
+fn streams_end_by_close_abort_and_detach() {
+    run(async |runtime| {
+        let (mut peer, stream) = tcp_pair(runtime.engine());
+        let mut stream = Stream::from(stream);
+        assert_eq!(stream.peer_addr().unwrap(), peer.local_addr().unwrap());
+        assert_eq!(stream.local_addr().unwrap(), peer.peer_addr().unwrap());
+        stream.write("farewell").await.unwrap();
+        stream.close().await.unwrap();
+        assert!(matches!(stream.close().await, Err(Error::Closed)));
+        assert!(matches!(stream.read_line().await, Err(Error::Closed)));
+        let mut all = String::new();
+        peer.read_to_string(&mut all).unwrap();
+        assert_eq!(all, "farewell");
+
+        let (mut peer, stream) = tcp_pair(runtime.engine());
+        Stream::from(stream).abort();
+        runtime.io().sleep(Duration::ZERO).await.unwrap();
+        assert!(peer.read(&mut [0]).is_err(), "reset");
+
+        let mut stream = holding(runtime, b"read\nunread");
+        assert_eq!(stream.read_line().await.unwrap(), "read");
+        let Detached { unread, .. } = stream.detach().await.unwrap();
+        assert_eq!(unread, "unread");
+    });
+}
+
+#[test]
+fn every_operation_of_io() {
+    run(async |runtime| {
+        let io = runtime.io();
+        assert_eq!(io.submit_work(|| 6 * 7).await.unwrap(), 42);
+        io.sleep(Duration::from_millis(1)).await.unwrap();
+        let found = io.getaddrinfo("127.0.0.1", 80, Hints::default()).await.unwrap();
+        assert_eq!(found[0].address, "127.0.0.1:80".parse().unwrap());
+
+        let mut listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, server) = join!(io.connect(address), listener.accept());
+        let (client, server) = (client.unwrap(), server.unwrap());
+        assert_eq!(client.local_addr().unwrap(), server.peer_addr().unwrap());
+
+        let service = Service::from(address.port());
+        let (client, server) =
+            join!(io.getaddrinfo_then_connect("127.0.0.1", service), listener.accept());
+        assert_eq!(client.unwrap().local_addr().unwrap(), server.unwrap().peer_addr().unwrap());
+
+        let (client, server) = join!(
+            io.connect_then_expect_line(address, "welcome"),
+            listener.accept_then_write("welcome\n"),
+        );
+        let ((mut client, line), (mut server, count)) = (client.unwrap(), server.unwrap());
+        assert_eq!((&line[..], count), (&b"welcome"[..], 8));
+        client.write_line("and back").await.unwrap();
+        assert_eq!(server.read_line().await.unwrap(), "and back");
+
+        let (client, server) = join!(
+            io.connect_then_write_line(address, "knock"),
+            listener.accept_then_expect_line("knock"),
+        );
+        let ((client, count), (mut server, line)) = (client.unwrap(), server.unwrap());
+        assert_eq!((&line[..], count), (&b"knock"[..], 7));
+        drop(client);
+        assert!(matches!(server.read_line().await, Err(Error::EndOfStream)));
+
+        let regex = Regex::new(r"a\r\n(b)").unwrap();
+        let (client, server) = join!(
+            io.connect_then_write_line(address, "a\r\nb"),
+            listener.accept_then_expect_multiline_regex(regex),
+        );
+        let (mut server, found) = server.unwrap();
+        assert_eq!(found.group(1).unwrap(), "b");
+        assert_eq!(server.read_exact(2).await.unwrap(), "\r\n");
+        drop(client);
+
+        listener.close().await.unwrap();
+        assert!(matches!(listener.accept().await, Err(Error::Closed)));
+        let refused = io.connect(address).await;
+        assert!(matches!(refused, Err(Error::Io { operation: "connect", .. })), "{refused:?}");
+    });
+}
+
+#[test]
+fn what_is_listened_at_and_what_is_attached() {
+    run(async |runtime| {
+        let io = runtime.io();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let mut listener = io.listen_unix(&path).unwrap();
+        let (client, server) = join!(io.connect(path.as_path()), listener.accept());
+        let (mut client, mut server) = (client.unwrap(), server.unwrap());
+        assert_eq!(listener.local_address().unwrap(), client.peer_address().unwrap());
+        assert_eq!(server.local_address().unwrap(), client.peer_address().unwrap());
+        client.write_line("by path").await.unwrap();
+        assert_eq!(server.read_line().await.unwrap(), "by path");
+
+        let shared = io.listen_shared("127.0.0.1:0".parse().unwrap()).unwrap();
+        io.listen_shared(shared.local_addr().unwrap()).unwrap();
+
+        let std = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut listener = io.attach_listener(std).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut client = io.attach(client).unwrap();
+        let mut server = listener.accept().await.unwrap();
+        server.write_line("attached").await.unwrap();
+        assert_eq!(client.read_line().await.unwrap(), "attached");
+    });
+}
+
+#[test]
+fn a_users_own_operation_is_a_future_by_op() {
+    run(async |runtime| {
+        let engine = runtime.io().handle().clone();
+        let mut stream = holding(runtime, b"first\nsecond\n");
+        let owned = stream.engine_stream().clone();
+        let second = op(move |callback| {
+            engine
+                .chain()
+                .on(&owned)
+                .read_line(facade_engine::Callback::ignore())
+                .read_line(callback)
+                .submit()
+        });
+        assert_eq!(second.await.unwrap(), "second");
+        assert!(matches!(stream.read_line().await, Err(Error::EndOfStream)));
+    });
+}
+
+#[test]
+fn limits_hold_for_what_comes_after_them() {
+    run(async |runtime| {
+        let mut stream = holding(runtime, b"too long\n");
+        stream.set_limits(Limits { line: 4, ..Limits::default() });
+        assert!(matches!(stream.read_line().await, Err(Error::TooLong { limit: 4 })));
+        stream.set_limits(Limits::default());
+        assert_eq!(stream.read_line().await.unwrap(), "too long");
+    });
+}
+
+#[test]
+fn promise_07_a_future_has_its_own_timeout() {
+    run(async |runtime| {
+        let (mut peer, stream) = pair(runtime.engine());
+        let mut stream = Stream::from(stream);
+        peer.write_all(b"unfinished").unwrap();
+        for timeout in [Duration::ZERO, Duration::from_millis(5)] {
+            let outcome: Result<_> = stream.read_line().timeout(timeout).await;
+            assert!(matches!(outcome, Err(Error::TimedOut)), "{outcome:?}");
+        }
+        peer.write_all(b" line\nnext\n").unwrap();
+        // One attempt finds what has arrived.
+        assert_eq!(stream.read_line().timeout(Duration::ZERO).await.unwrap(), "unfinished line");
+        assert_eq!(stream.read_line().timeout(Duration::MAX).await.unwrap(), "next");
+        // Of a chain it bounds all stages, not just the last.
+        let (_silent, stream, _) = full_pair(runtime.engine());
+        let mut stream = Stream::from(stream);
+        let stuck = stream.write_then_expect_line(vec![0; 1 << 20], "never");
+        let outcome = stuck.timeout(Duration::from_millis(5)).await;
+        let Err(Error::Stage { stage: 1, cause }) = outcome else { panic!("{outcome:?}") };
+        assert!(matches!(*cause, Error::TimedOut), "{cause:?}");
+        let early = runtime.io().sleep(Duration::MAX).timeout(Duration::from_millis(1)).await;
+        assert!(matches!(early, Err(Error::TimedOut)));
+    });
+}

@@ -1,0 +1,24 @@
+//! The modules of the suite, listed once. Each test says `super::driver::engine()`.
+
+use super::driver;
+
+#[path = "lossless.rs"]
+mod lossless;
+
+#[path = "operations.rs"]
+mod operations;
+
+#[path = "executors.rs"]
+mod executors;
+
+#[path = "tasks.rs"]
+mod tasks;
+
+#[path = "traits.rs"]
+mod traits;
+
+#[path = "races.rs"]
+mod races;
+
+#[path = "types.rs"]
+mod types;
