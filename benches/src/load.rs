@@ -8,6 +8,8 @@
 //! All modes are one loop, `Generator::exchange`, run over a `Phase`: which connections take
 //! part, how many at once, whether each message gets a fresh connection, and when to stop.
 
+#![expect(clippy::disallowed_methods, reason = "measures time")]
+
 mod connection;
 mod pattern;
 mod report;

@@ -133,12 +133,13 @@ mod tests {
     use std::{cell::RefCell, collections::HashSet};
 
     use super::*;
+    use crate::core::now;
 
     const TARGET: Target = Target::Operation(Id::NONE);
 
     #[test]
     fn fires_by_deadline_then_in_the_order_armed() {
-        let start = Instant::now();
+        let start = now();
         let mut timers = Timers::default();
         let after = |ms| start + Duration::from_millis(ms);
         let numbers: Vec<_> = [3, 1, 2, 1].map(|ms| timers.arm(after(ms), TARGET)).into();
@@ -156,7 +157,7 @@ mod tests {
 
     #[test]
     fn what_is_disarmed_neither_fires_nor_is_waited_for_nor_kept() {
-        let start = Instant::now();
+        let start = now();
         let mut timers = Timers::default();
         let mut alive = HashSet::new();
         for n in 0..10_000 {
@@ -175,6 +176,6 @@ mod tests {
 
     #[test]
     fn the_longest_timeout_never_comes() {
-        assert_eq!(deadline(Instant::now(), Duration::MAX), None);
+        assert_eq!(deadline(now(), Duration::MAX), None);
     }
 }

@@ -16,8 +16,8 @@ use facade_tests::{
     sockets::{pair, tcp_pair},
 };
 use futures::{
-    AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt as _, SinkExt,
-    StreamExt as _, TryStreamExt as _, future::join, stream,
+    AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, SinkExt, StreamExt as _,
+    TryStreamExt as _, future::join, stream,
 };
 
 use super::driver;

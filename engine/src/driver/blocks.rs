@@ -83,7 +83,8 @@ mod tests {
         assert_eq!(lent.as_ptr(), first);
         assert_ne!(block.as_ptr(), first);
         drop(lent);
-        assert_eq!(blocks.get().as_ptr(), first);
+        let again = blocks.get();
+        assert_eq!(again.as_ptr(), first);
     }
 
     #[test]
