@@ -63,6 +63,10 @@ pub(crate) struct Core {
     pub(crate) unsettled: usize,
     /// Operations on files are numbered, because reads and writes of a file share one order.
     pub(crate) submissions: u64,
+    /// Counts the rounds in which ready callbacks run.
+    pub(crate) round: u64,
+    /// The future that drives the run is in the ready queue.
+    pub(crate) root_queued: bool,
     /// The engine is being dropped: nothing is taken any more.
     pub(crate) ending: bool,
     tickets: HashMap<u64, Id>,
@@ -136,6 +140,8 @@ impl Core {
             pool,
             unsettled: 0,
             submissions: 0,
+            round: 0,
+            root_queued: false,
             ending: false,
             tickets: HashMap::new(),
             completions: Vec::new(),
@@ -272,6 +278,12 @@ impl Core {
         }
     }
 
+    /// Whether a callback that was queued in this round may not have run yet: it runs in the next.
+    #[inline]
+    pub(crate) const fn may_be_unheard(&self, queued: u64) -> bool {
+        queued + 1 >= self.round
+    }
+
     /// Takes the outcome of a claim whose callback is to run now.
     pub(crate) fn deliver_claim(&mut self, id: Id) -> Option<Outcome> {
         match self.remove(id)?.kind {
@@ -399,7 +411,9 @@ impl Core {
 
     /// Queues the future that drives the run, once.
     pub(crate) fn wake_root(&mut self) {
-        self.ready.push_back(Ready::Root);
+        if !std::mem::replace(&mut self.root_queued, true) {
+            self.ready.push_back(Ready::Root);
+        }
     }
 
     /// Sends what is unsent, as far as the system takes it now: the engine is going. Threads that

@@ -76,7 +76,7 @@ pub struct Turn {
 /// How often a turn looks for callbacks that the last ones made ready...
 const ROUNDS_MAX: usize = 64;
 /// ...and how many callbacks it runs, before it looks at the system again.
-const CALLBACKS_MAX: usize = 1024;
+const CALLBACKS_MAX: usize = 8192;
 
 /// What drives a run to its end: a future's poll, in most cases.
 type Root<'a> = &'a mut dyn FnMut(&Local);
@@ -310,6 +310,7 @@ impl Engine {
             with_current(engine, |core| {
                 if batch.is_empty() {
                     rounds += 1;
+                    core.round += 1;
                     std::mem::swap(&mut core.ready, &mut batch);
                 }
                 trash.take_from(core);
@@ -351,7 +352,10 @@ impl Engine {
                     }
                 }
                 Ready::Post(f) => f(local),
-                Ready::Root => root(local),
+                Ready::Root => {
+                    with_current(local.id(), |core| core.root_queued = false);
+                    root(local);
+                }
                 Ready::Scan(stream) => {
                     *callbacks -= 1;
                     self.scan(stream);

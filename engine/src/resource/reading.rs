@@ -323,6 +323,11 @@ impl Core {
         bound: Bound,
     ) -> Option<Bytes> {
         let limit = self.limit(stream, bound);
+        // What an earlier callback has not heard comes first.
+        let told = self.stream(stream)?.read_told;
+        if self.may_be_unheard(told) {
+            return None;
+        }
         let state = self.stream(stream)?;
         if !state.reads.is_empty() || state.unread.is_empty() || state.medium.is_file() {
             return None;
@@ -346,6 +351,7 @@ impl Core {
         timeout: Option<Duration>,
         chain: Id,
     ) -> Option<Id> {
+        let round = self.round;
         let Some(state) = self.stream(stream) else {
             self.tell(chain, || Err(Error::Closed), read.form.fail(Error::Closed));
             return None;
@@ -365,6 +371,7 @@ impl Core {
             && end <= read.limit
         {
             let output = matcher.take_output(&mut state.unread, end);
+            state.read_told = round;
             if let Form::Bytes(_, Slot::Plain(f)) = read.form {
                 self.ready.push_back(Ready::Bytes(f, output));
             }
@@ -379,6 +386,9 @@ impl Core {
                 Verdict::Wait => {}
                 Verdict::Take(end) => {
                     let is_claim = read.form.is_claim();
+                    if !is_claim {
+                        state.read_told = round;
+                    }
                     let (outcome, error) = state.take(read.form, end);
                     let next = || error.map_or(Ok(Product::None), Err);
                     if is_claim {
@@ -446,7 +456,11 @@ impl Core {
     /// Ends the read at the head.
     fn end_read(&mut self, stream: Id, id: Id, verdict: Verdict) {
         let Some((form, chain, kept)) = self.unqueue_ended_read(stream, id) else { return };
+        let round = self.round;
         let Some(state) = self.stream(stream) else { return };
+        if kept.is_none() {
+            state.read_told = round;
+        }
         match verdict {
             Verdict::Wait => unreachable!("the caller goes on waiting"),
             Verdict::Take(end) => {
@@ -558,6 +572,7 @@ impl Core {
     /// bytes and no claim, and they are there. Returns whether that was so.
     #[inline]
     fn serve_one(&mut self, stream: Id) -> bool {
+        let round = self.round;
         let Some((state, pending)) = self.stream_and_pending(stream) else { return false };
         let Some(id) = state.reads.sole() else { return false };
         if state.medium.is_file() || state.unread.len() >= state.limits.unread {
@@ -576,6 +591,7 @@ impl Core {
             return false;
         }
         let output = matcher.take_output(&mut state.unread, end);
+        state.read_told = round;
         state.reads = Queue::EMPTY;
         let Some(Pending { kind: Kind::Read(read), .. }) = self.remove(id) else { return true };
         if let Form::Bytes(_, Slot::Plain(f)) = read.form {

@@ -34,6 +34,10 @@ pub(crate) struct StreamState {
     pub(crate) reception: Phase,
     /// Reads without an outcome, in order.
     pub(crate) reads: Queue,
+    /// The round in which the last success of a read was queued for its callback...
+    pub(crate) read_told: u64,
+    /// ...and of a write.
+    pub(crate) write_told: u64,
     /// The head of the reads is a user's matcher, and is queued to look at the bytes.
     pub(crate) scanning: bool,
 
@@ -107,6 +111,8 @@ impl StreamState {
             end: None,
             reception: Phase::Idle,
             reads: Queue::EMPTY,
+            read_told: 0,
+            write_told: 0,
             scanning: false,
             outgoing: Outgoing::default(),
             sending: Phase::Idle,

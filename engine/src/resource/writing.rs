@@ -10,7 +10,7 @@ use std::{collections::VecDeque, io, time::Duration};
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    callback::{Origin, Outcome, Slot},
+    callback::{Origin, Outcome, Slot, Value},
     core::{Core, Kind, Pending},
     driver::{Driver, Operation, Role},
     error::Error,
@@ -108,12 +108,42 @@ impl Core {
         if !state.dirty {
             state.dirty = true;
             self.dirty.push(stream);
-            if !state.unsettled && len > 0 {
-                state.unsettled = true;
-                self.unsettled += 1;
-            }
+        }
+        // Not only with the first: an empty one may have made it dirty.
+        if !state.unsettled && len > 0 {
+            state.unsettled = true;
+            self.unsettled += 1;
         }
         Some(len)
+    }
+
+    /// Queues the success of a write, flush or shutdown.
+    #[inline]
+    pub(crate) fn succeed_write<T: Value>(
+        &mut self,
+        stream: Id,
+        chain: Id,
+        slot: Slot<T>,
+        value: T,
+    ) {
+        let round = self.round;
+        if let Some(state) = self.stream(stream)
+            && !slot.is_claim()
+        {
+            state.write_told = round;
+        }
+        self.succeed(chain, slot, value);
+    }
+
+    /// What a small write would succeed with at once, if it would; then it is written.
+    #[inline]
+    pub(crate) fn write_now(&mut self, stream: Id, bytes: &Bytes, is_line: bool) -> Option<usize> {
+        // What an earlier callback has not heard comes first.
+        let told = self.stream(stream)?.write_told;
+        if self.may_be_unheard(told) {
+            return None;
+        }
+        self.write_small(stream, bytes, is_line)
     }
 
     /// Submits a write.
@@ -174,7 +204,7 @@ impl Core {
         if !state.unsettled {
             self.settle(stream);
         }
-        self.succeed(chain, slot, len);
+        self.succeed_write(stream, chain, slot, len);
         None
     }
 
@@ -325,7 +355,7 @@ impl Core {
                     let Some((Kind::Write(write), chain)) = self.unqueue_write(stream, head) else {
                         return;
                     };
-                    self.succeed(chain, write.slot, count);
+                    self.succeed_write(stream, chain, write.slot, count);
                 }
                 Kind::Flush(_) if state.outgoing.len() > 0 => break,
                 Kind::ShutdownWrite(_) if state.outgoing.len() > 0 => break,
@@ -339,7 +369,7 @@ impl Core {
                     if let Some((Kind::Flush(slot) | Kind::ShutdownWrite(slot), chain)) =
                         self.unqueue_write(stream, head)
                     {
-                        self.succeed(chain, slot, ());
+                        self.succeed_write(stream, chain, slot, ());
                     }
                 }
             }

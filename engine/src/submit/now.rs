@@ -62,13 +62,13 @@ impl Handle {
     /// outside the turn of the engine that the stream belongs to; then submit the write.
     #[inline]
     pub fn try_write(&self, s: &Stream, buf: &Bytes) -> Option<usize> {
-        on_current(s, |core, id| core.write_small(id, buf, false))
+        on_current(s, |core, id| core.write_now(id, buf, false))
     }
 
     /// Writes a line as [`write_line`](Self::write_line) does, if that succeeds at once, see
     /// [`try_write`](Self::try_write).
     #[inline]
     pub fn try_write_line(&self, s: &Stream, line: &Bytes) -> Option<usize> {
-        on_current(s, |core, id| core.write_small(id, line, true))
+        on_current(s, |core, id| core.write_now(id, line, true))
     }
 }

@@ -98,7 +98,7 @@ impl Handle {
     /// As [`write`](Self::write) and [`expect_line`](Self::expect_line).
     ///
     /// ```
-    /// use facade_engine::{Callback, Engine, LineGlob};
+    /// use facade_engine::{Bytes, Callback, Engine, LineGlob};
     /// use std::{io::Write, os::unix::net::UnixStream};
     ///
     /// let engine = Engine::new()?;
@@ -107,7 +107,7 @@ impl Handle {
     /// peer.write_all(b"250 example.org at your service\r\n").unwrap();
     /// engine.write_then_expect_line(&stream, "HELO me\r\n", LineGlob::new("250 *")?, (
     ///     Callback::ignore(),
-    ///     Callback::new(|_, line| assert!(line.starts_with(b"250")), |_, error| panic!("{error}")),
+    ///     Callback::new(|_, line: Bytes| assert!(line.starts_with(b"250")), |_, e| panic!("{e}")),
     /// ));
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
@@ -128,7 +128,7 @@ impl Handle {
             let small = data.as_one();
             match small.and_then(|(bytes, is_line)| core.write_small(id, bytes, is_line)) {
                 Some(len) => {
-                    core.succeed(Id::NONE, slot, len);
+                    core.succeed_write(id, Id::NONE, slot, len);
                     core.trash.extend(data.into_one());
                     None
                 }
