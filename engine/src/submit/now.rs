@@ -16,8 +16,9 @@ use crate::{
 impl Handle {
     /// What [`read_line`](Self::read_line) would succeed with at once.
     ///
-    /// None if a line has not been received yet, if another read waits, and outside the turn of the
-    /// engine that the stream belongs to; then submit the read. What it returns is taken for good.
+    /// None if a line has not been received yet, if another read waits or its callback may not have
+    /// run, and outside the turn of the engine that the stream belongs to; then submit the read. What
+    /// it returns is taken for good.
     ///
     /// ```
     /// use facade_engine::{Callback, Engine};
@@ -29,7 +30,9 @@ impl Handle {
     /// peer.write_all(b"one\ntwo\n").unwrap();
     /// let again = stream.clone();
     /// engine.read_line(&stream, Callback::new(
-    ///     move |engine, _| assert_eq!(engine.try_read_line(&again).unwrap(), "two"),
+    ///     move |engine, _| {
+    ///         engine.post(move |engine| assert_eq!(engine.try_read_line(&again).unwrap(), "two"));
+    ///     },
     ///     |_, error| panic!("{error}"),
     /// ));
     /// engine.run()?;
