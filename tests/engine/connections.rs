@@ -268,7 +268,7 @@ fn promise_09_a_cancelled_connect_leaks_no_descriptor_and_its_connection_is_clos
             told.take();
         }
         // A cancelled lookup's thread may still have the resolver's files open.
-        facade_tests::turns::turn_until(&engine, || descriptors() == before);
+        turn_until(&engine, || descriptors() == before);
         // Every one of them that the system had made is seen to be closed.
         kernel.set_nonblocking(true).unwrap();
         unix.set_nonblocking(true).unwrap();

@@ -128,17 +128,25 @@ impl Outgoing {
     /// Appends copies of two short slices.
     #[inline]
     pub(crate) fn append_slices(&mut self, one: &[u8], two: &[u8], spare: &mut Vec<Vec<u8>>) {
-        if let Segment::Copied { bytes, .. } = &mut self.last {
-            bytes.reserve(one.len() + two.len());
-            bytes.extend_from_slice(one);
-            bytes.extend_from_slice(two);
-            self.queued += one.len() + two.len();
-            return;
+        match &mut self.last {
+            Segment::Copied { bytes, .. } => {
+                bytes.reserve(one.len() + two.len());
+                bytes.extend_from_slice(one);
+                bytes.extend_from_slice(two);
+            }
+            Segment::Empty if self.queue.is_empty() => {
+                let mut bytes = spare.pop().unwrap_or_default();
+                bytes.reserve(one.len() + two.len());
+                bytes.extend_from_slice(one);
+                bytes.extend_from_slice(two);
+                self.last = Segment::Copied { bytes, sent: 0 };
+            }
+            _ => {
+                self.append_slice(one, spare);
+                return self.append_slice(two, spare);
+            }
         }
-        if !one.is_empty() || !two.is_empty() {
-            self.append_slice(one, spare);
-            self.append_slice(two, spare);
-        }
+        self.queued += one.len() + two.len();
     }
 
     /// Appends a copy of a few bytes.
