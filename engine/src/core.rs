@@ -451,10 +451,7 @@ impl Core {
     pub(crate) fn reap(&mut self, timeout: Option<Duration>) -> Result<()> {
         let mut completions = std::mem::take(&mut self.completions);
         let waited = self.driver.wait(timeout, &mut completions);
-        for Completion { resource, event } in completions.drain(..) {
-            self.dispatch(resource, event);
-        }
-        self.completions = completions;
+        self.dispatch(completions);
         waited.map_err(|cause| Error::io("wait", cause))
     }
 
@@ -462,25 +459,26 @@ impl Core {
     pub(crate) fn reap_done(&mut self) {
         let mut completions = std::mem::take(&mut self.completions);
         self.driver.take_done(&mut completions);
-        for Completion { resource, event } in completions.drain(..) {
-            self.dispatch(resource, event);
-        }
-        self.completions = completions;
+        self.dispatch(completions);
     }
 
-    /// Hands a completion to its resource. One whose resource is gone is dropped with what it
+    /// Hands completions to their resources. One whose resource is gone is dropped with what it
     /// brings: a connection is closed by that.
-    fn dispatch(&mut self, resource: Id, event: Event) {
-        match event {
-            Event::Received(bytes) => self.received(resource, bytes),
-            Event::ReceiveEnded(ended) => self.receive_ended(resource, ended),
-            Event::Sent { gather, result } => self.sent(resource, gather, result),
-            Event::Accepted(connection) => self.accepted(resource, connection),
-            Event::AcceptEnded(error) => self.accept_ended(resource, error),
-            Event::Connected(result) => self.connected(resource, result),
-            Event::ShutDown(result) => self.was_shut_down(resource, result),
-            Event::Closed => self.was_closed(resource),
+    fn dispatch(&mut self, mut completions: Vec<Completion>) {
+        for Completion { resource, event } in completions.drain(..) {
+            match event {
+                Event::Received(bytes) => self.received(resource, bytes),
+                Event::ReceiveEnded(ended) => self.receive_ended(resource, ended),
+                Event::Sent { gather, result } => self.sent(resource, gather, result),
+                Event::Accepted(connection) => self.accepted(resource, connection),
+                Event::AcceptEnded(error) => self.accept_ended(resource, error),
+                Event::Connected(result) => self.connected(resource, result),
+                Event::ShutDown(result) => self.was_shut_down(resource, result),
+                Event::Closed => self.was_closed(resource),
+            }
         }
+        // Put back for its memory.
+        self.completions = completions;
     }
 
     /// The next deadline, if anything is armed.
