@@ -199,6 +199,8 @@ impl From<unix::net::SocketAddr> for Address {
 }
 
 /// Which addresses a lookup asks for.
+///
+/// See [`Hints`] for an example, and `ai_family` in getaddrinfo(3).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Family {
     /// IPv4 and IPv6, in the order that the system prefers.
@@ -211,6 +213,15 @@ pub enum Family {
 }
 
 /// The kind of socket that a lookup's addresses are for.
+///
+/// See `ai_socktype` in getaddrinfo(3).
+///
+/// ```
+/// use facade_engine::{Hints, SocketType};
+///
+/// let datagrams = Hints { socket_type: SocketType::Datagram, ..Hints::default() };
+/// # let _ = datagrams;
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum SocketType {
     /// One answer for streams and one for datagrams, for each address.
@@ -263,6 +274,9 @@ pub struct Hints {
 }
 
 /// One answer of a lookup.
+///
+/// See [`getaddrinfo`](crate::Handle::getaddrinfo) for an example. It can be given to
+/// [`connect`](crate::Handle::connect) as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[doc(alias = "addrinfo")]
 pub struct AddrInfo {

@@ -13,6 +13,14 @@ use crate::{
 };
 
 /// Which driver to use.
+///
+/// ```
+/// use facade_engine::{DriverChoice, Engine};
+///
+/// let engine = Engine::builder().driver(DriverChoice::Auto).build()?;
+/// println!("driven by {}", engine.driver());
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DriverChoice {
@@ -48,11 +56,28 @@ const FILE_WORKERS: usize = 4;
 
 impl Builder {
     /// The settings of [`Engine::new`].
+    ///
+    /// ```
+    /// use facade_engine::{Builder, DriverChoice};
+    ///
+    /// let builder = Builder::new().driver(DriverChoice::Mio);
+    /// let thread = std::thread::spawn(move || builder.build()?.run());
+    /// thread.join().unwrap()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Chooses the driver. The environment variable `FACADE_DRIVER` (`mio`, `io_uring`) wins.
+    ///
+    /// ```
+    /// use facade_engine::{DriverChoice, Engine};
+    ///
+    /// let engine = Engine::builder().driver(DriverChoice::Mio).build()?;
+    /// # drop(engine);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     #[must_use]
     pub const fn driver(mut self, driver: DriverChoice) -> Self {
         self.driver = driver;
@@ -60,6 +85,8 @@ impl Builder {
     }
 
     /// Sets the limits of the engine and of the streams that it makes.
+    ///
+    /// See [`Builder`] for an example.
     #[must_use]
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -69,6 +96,8 @@ impl Builder {
     /// Sets how many threads at most run [`submit_work`](crate::Handle::submit_work); at least one.
     /// As many as there are processors, and at least two, by default. Threads start when needed and
     /// end when idle; names and files have a few of their own.
+    ///
+    /// See [`Builder`] for an example.
     #[must_use]
     pub const fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
@@ -81,6 +110,8 @@ impl Builder {
     ///
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the driver asked for cannot be had or
     /// is unknown, [`Error::Io`](crate::Error::Io) if the system has no descriptors left.
+    ///
+    /// See [`Builder`] for an example.
     pub fn build(self) -> Result<Engine> {
         let asked = env::var("FACADE_DRIVER").ok().filter(|name| !name.is_empty());
         let choice = match asked.as_deref() {

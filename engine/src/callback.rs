@@ -13,8 +13,8 @@ use crate::{
     stream::Stream,
 };
 
-/// Who is told the outcome of an operation: the seed's slots `success`, `failure` and `timeout`.
-/// The fourth, `cancel`, is what the operation returns.
+/// Who is told the outcome of an operation, and by when it must come: `success`, `failure` and
+/// `timeout`. The fourth slot, [`Cancel`](crate::Cancel), is what the operation returns.
 ///
 /// Exactly one closure runs, exactly once, on the engine's thread, never inside the call that
 /// submits. It gets [`&Local`](Local), through which it can do everything, such as submitting the
@@ -48,6 +48,21 @@ pub(crate) enum Slot<T> {
 
 impl<T: 'static> Callback<T> {
     /// Tells `success` or `failure`.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// peer.write_all(b"hello\n").unwrap();
+    /// engine.read_line(&stream, Callback::new(
+    ///     |_, line| assert_eq!(line, "hello"),
+    ///     |_, error| eprintln!("no line: {error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn new(
         success: impl FnOnce(&Local, T) + Send + 'static,
         failure: impl FnOnce(&Local, Error) + Send + 'static,
@@ -59,12 +74,43 @@ impl<T: 'static> Callback<T> {
     }
 
     /// Tells one closure, as a `Result`.
+    ///
+    /// ```
+    /// use facade_engine::{AddrInfo, Callback, Engine, Hints, Result};
+    ///
+    /// let engine = Engine::new()?;
+    /// let cb = Callback::from_fn(|_, outcome: Result<Vec<AddrInfo>>| match outcome {
+    ///     Ok(found) => println!("{} addresses", found.len()),
+    ///     Err(error) => eprintln!("{error}"),
+    /// });
+    /// engine.getaddrinfo("::1", "http", Hints::default(), cb);
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn from_fn(f: impl FnOnce(&Local, Result<T>) + Send + 'static) -> Self {
         Self { slot: Slot::Plain(Box::new(f)), timeout: None }
     }
 
     /// Tells `success` or `failure`, and whichever runs gets the `state`: for what both need and
     /// only one can own.
+    ///
+    /// ```
+    /// # use facade_engine::{Bytes, Callback, Engine};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// peer.write_all(b"hello\n").unwrap();
+    /// engine.read_line(&stream, Callback::with(
+    ///     stream.clone(),
+    ///     |engine, stream, line: Bytes| {
+    ///         engine.write_line(&stream, line, Callback::ignore());
+    ///     },
+    ///     |engine, stream, _| engine.abort(&stream),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn with<S: Send + 'static>(
         state: S,
         success: impl FnOnce(&Local, S, T) + Send + 'static,
@@ -77,6 +123,19 @@ impl<T: 'static> Callback<T> {
     }
 
     /// Tells nobody. What the operation takes is taken all the same.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # use std::os::unix::net::UnixStream;
+    /// # let engine = Engine::new()?;
+    /// # let (_peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// engine.write_line(&stream, "hello", Callback::ignore());
+    /// // The last one tells whether all of it went out.
+    /// engine.flush(&stream, Callback::new(|_, ()| (), |_, error| panic!("{error}")));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub const fn ignore() -> Self {
         Self { slot: Slot::Ignore, timeout: None }
     }
@@ -85,6 +144,20 @@ impl<T: 'static> Callback<T> {
     ///
     /// The closure stays in the table of `local`'s engine; only its key travels. Given to an
     /// operation of another engine, it runs on its own engine's thread all the same.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine, Result};
+    /// use std::{cell::Cell, rc::Rc, time::Duration};
+    ///
+    /// let engine = Engine::new()?;
+    /// let naps = Rc::new(Cell::new(0));
+    /// let count = Rc::clone(&naps);
+    /// let cb = Callback::local(&engine, move |_, _: Result<()>| count.set(count.get() + 1));
+    /// engine.sleep(Duration::from_millis(1), cb);
+    /// engine.run()?;
+    /// assert_eq!(naps.get(), 1);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn local(local: &Local, f: impl FnOnce(&Local, Result<T>) + 'static) -> Self {
         let closure: Box<Closure<T>> = Box::new(f);
         let key = local.closures.borrow_mut().insert(Box::new(closure));
@@ -101,12 +174,54 @@ impl<T: 'static> Callback<T> {
     /// one. This is what makes futures lossless. For the same reason a cancel withdraws a success
     /// that the closure has not heard yet: what it consumed goes back at once, before the next
     /// submission, and the closure hears [`Error::Cancelled`].
+    ///
+    /// ```
+    /// # use facade_engine::{Bytes, Callback, Claim, Engine, Result};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// peer.write_all(b"hello\n").unwrap();
+    /// let again = stream.clone();
+    /// engine.read_line(&stream, Callback::claim(move |engine, outcome: Result<Claim<Bytes>>| {
+    ///     drop(outcome); // not wanted after all
+    ///     engine.read_line(&again, Callback::new(
+    ///         |_, line| assert_eq!(line, "hello"),
+    ///         |_, error| panic!("{error}"),
+    ///     ));
+    /// }));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn claim(f: impl FnOnce(&Local, Result<Claim<T>>) + Send + 'static) -> Self {
         Self { slot: Slot::Claim(Box::new(f)), timeout: None }
     }
 
     /// A callback for another type of value, from which `f` makes this one's: for what stands
     /// between an operation and whom to tell. A claim stays a claim.
+    ///
+    /// The timeout stays as it is.
+    ///
+    /// ```
+    /// # use facade_engine::{Bytes, Callback, Cancel, Engine, Handle, Stream};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// /// An operation of one's own: reads a line as a number, if it is one.
+    /// fn read_number(engine: &Handle, stream: &Stream, cb: Callback<Option<u64>>) -> Cancel {
+    ///     let parse = |line: Bytes| std::str::from_utf8(&line).ok()?.parse().ok();
+    ///     engine.read_line(stream, cb.map(parse))
+    /// }
+    ///
+    /// peer.write_all(b"42\n").unwrap();
+    /// read_number(&engine, &stream, Callback::new(
+    ///     |_, number| assert_eq!(number, Some(42)),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn map<U: Send + 'static>(self, f: impl FnOnce(U) -> T + Send + 'static) -> Callback<U>
     where
         T: Send,
@@ -123,11 +238,27 @@ impl<T: 'static> Callback<T> {
         Callback { slot, timeout }
     }
 
-    /// Sets the time that the operation may take, from its submission to its outcome; the seed's
-    /// `timeout` slot. In a chain it runs from the success of the stage before.
+    /// Sets the time that the operation may take, from its submission to its outcome. In a chain it
+    /// runs from the success of the stage before. Without it, an operation may take for ever.
     ///
     /// It bounds the operation as a whole: a peer that sends a byte a second does not stretch it.
-    /// `Duration::ZERO` makes one attempt; `Duration::MAX` never expires.
+    /// `Duration::ZERO` makes one attempt; `Duration::MAX` never expires. An operation that expires
+    /// fails with [`Error::TimedOut`] and leaves what a cancelled one leaves. What has arrived by
+    /// then is never a timeout.
+    ///
+    /// ```
+    /// # use facade_engine::{Bytes, Callback, Engine, Error, Result};
+    /// # use std::{os::unix::net::UnixStream, time::Duration};
+    /// # let engine = Engine::new()?;
+    /// # let (_peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// let cb = Callback::from_fn(|_, outcome: Result<Bytes>| {
+    ///     assert!(matches!(outcome, Err(Error::TimedOut))); // nothing has been sent
+    /// });
+    /// engine.read_line(&stream, cb.timeout(Duration::ZERO));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -136,6 +267,14 @@ impl<T: 'static> Callback<T> {
 
     /// The time that was set with [`timeout`](Self::timeout), if any: for who makes one operation
     /// of several, and has one callback for all of them.
+    ///
+    /// ```
+    /// use facade_engine::Callback;
+    /// use std::time::Duration;
+    ///
+    /// let cb = Callback::<()>::ignore().timeout(Duration::from_secs(5));
+    /// assert_eq!(cb.time_limit(), Some(Duration::from_secs(5)));
+    /// ```
     pub const fn time_limit(&self) -> Option<Duration> {
         self.timeout
     }
@@ -153,6 +292,23 @@ impl<T> fmt::Debug for Callback<T> {
 /// end and all; a connection; the rest of a cut write) to the front of where it was taken from:
 /// before any later submission of that thread, and before reads that are queued but not yet
 /// matched.
+///
+/// From [`Callback::claim`].
+///
+/// ```
+/// # use facade_engine::{Bytes, Callback, Claim, Engine, Result};
+/// # use std::{io::Write, os::unix::net::UnixStream};
+/// # let engine = Engine::new()?;
+/// # let (mut peer, ours) = UnixStream::pair().unwrap();
+/// # let stream = engine.attach(ours)?;
+/// peer.write_all(b"hello\n").unwrap();
+/// engine.read_line(&stream, Callback::claim(|_, outcome: Result<Claim<Bytes>>| {
+///     // Only now does the line leave the stream.
+///     assert_eq!(outcome.unwrap().take(), "hello");
+/// }));
+/// engine.run()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
 #[must_use = "a claim that is dropped undoes the operation"]
 pub struct Claim<T> {
     value: Option<T>,
@@ -184,7 +340,7 @@ impl<T> Claim<T> {
         Self { value: Some(value), origin }
     }
 
-    /// Yields the value, for good.
+    /// Yields the value, for good. See [`Claim`] for an example.
     #[expect(clippy::missing_panics_doc, reason = "the value leaves only here, which consumes")]
     pub fn take(mut self) -> T {
         self.origin = Origin::Nowhere;
@@ -394,8 +550,8 @@ impl<T: Send + 'static, K> Deliver for Held<T, K> {
     }
 }
 
-/// Values that operations succeed with, and how they wait in the ready queue: the plain successes of
-/// the frequent ones in place, others in a box.
+/// Values that operations succeed with, and how they wait in the ready queue: the plain successes
+/// of the frequent ones in place, others in a box.
 pub(crate) trait Value: Send + Sized + 'static {
     fn ready(f: Box<SendClosure<Self>>, value: Self) -> Ready;
 }

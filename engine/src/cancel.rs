@@ -11,10 +11,10 @@ use crate::{
     table::Id,
 };
 
-/// Ends an operation early: the seed's `cb.cancel`, filled in by the engine.
+/// Ends an operation early. Every operation returns one.
 ///
 /// Two numbers that keep nothing alive. Using it is a request, from any thread, at any time, any
-/// number of times, also after the end.
+/// number of times, also after the end. Dropping it does not cancel.
 ///
 /// ```
 /// use facade_engine::{Callback, Engine, Error};
@@ -63,6 +63,17 @@ impl Cancel {
     ///
     /// A read or accept ends by the next turn, and what the system brings later is there for the
     /// next one. See each operation for what it guarantees after a cancel.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine};
+    /// use std::time::Duration;
+    ///
+    /// let engine = Engine::new()?;
+    /// let cancel = engine.sleep(Duration::from_millis(1), Callback::ignore());
+    /// engine.run()?;
+    /// cancel.cancel(); // too late, and harmless
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn cancel(&self) -> bool {
         if self.key == 0 {
             return false;

@@ -63,6 +63,19 @@ pub struct Engine {
 }
 
 /// What one turn did and left.
+///
+/// From [`Engine::run_once`].
+///
+/// ```
+/// use facade_engine::{Callback, Engine};
+/// use std::time::Duration;
+///
+/// let engine = Engine::new()?;
+/// engine.post(|local| drop(local.sleep(Duration::from_secs(3600), Callback::ignore())));
+/// let turn = engine.run_once(Some(Duration::ZERO))?;
+/// assert_eq!((turn.callbacks, turn.pending), (1, 1));
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Turn {
     /// How many callbacks ran, posts among them.
@@ -87,11 +100,23 @@ impl Engine {
     /// # Errors
     ///
     /// As [`Builder::build`].
+    ///
+    /// ```
+    /// let engine = facade_engine::Engine::new()?;
+    /// println!("driven by {}", engine.driver());
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn new() -> Result<Self> {
         Self::builder().build()
     }
 
     /// An engine with other settings.
+    ///
+    /// ```
+    /// let engine = facade_engine::Engine::builder().workers(2).build()?;
+    /// # drop(engine);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -108,21 +133,39 @@ impl Engine {
         }
     }
 
-    /// The driver in use, as `FACADE_DRIVER` would name it.
+    /// The driver in use, as `FACADE_DRIVER` would name it: `mio` or `io_uring`. See
+    /// [`Builder::driver`].
     pub fn driver(&self) -> &'static str {
         self.local.driver()
     }
 
     /// Runs until nothing is pending or [`stop`](Handle::stop) was called.
     ///
+    /// Pending are operations without an outcome, callbacks and posts that have not run, bytes that
+    /// are unsent, closes under way, and guards of [`keep_alive`](Handle::keep_alive). A stream or
+    /// listener that nothing is asked of is not.
+    ///
     /// # Errors
     ///
-    /// [`Error::InvalidInput`] inside one of the engine's own callbacks; [`Error::Io`] if the system
-    /// fails to wait.
+    /// [`Error::InvalidInput`] inside one of the engine's own callbacks; [`Error::Io`] if the
+    /// system fails to wait.
     ///
     /// # Panics
     ///
     /// Resumes the first panic of a callback after its turn. The engine stays usable.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine};
+    /// use std::time::Duration;
+    ///
+    /// let engine = Engine::new()?;
+    /// engine.sleep(Duration::from_millis(1), Callback::new(
+    ///     |engine, ()| engine.post(|_| println!("and one more thing")),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn run(&self) -> Result<()> {
         self.check_idle()?;
         while !self.take_stop() {
@@ -135,13 +178,27 @@ impl Engine {
     }
 
     /// Runs one turn, waiting at most `max_wait` (for ever if none) for something to happen; with
-    /// nothing pending it does not wait.
+    /// nothing pending it does not wait. Returns what the turn did and left.
     ///
     /// # Errors
+    ///
+    /// As [`run`](Self::run).
     ///
     /// # Panics
     ///
     /// As [`run`](Self::run).
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine};
+    /// use std::time::Duration;
+    ///
+    /// let engine = Engine::new()?;
+    /// engine.sleep(Duration::from_millis(1), Callback::ignore());
+    /// while engine.run_once(Some(Duration::from_secs(1)))?.pending > 0 {
+    ///     println!("still waiting");
+    /// }
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn run_once(&self, max_wait: Option<Duration>) -> Result<Turn> {
         self.check_idle()?;
         let mut max_wait = max_wait;
@@ -209,8 +266,25 @@ impl Engine {
     /// When the next turn is due at the latest: *now* if callbacks or submissions wait, else the
     /// earliest deadline; none if only the descriptor can tell.
     ///
-    /// For use inside another loop: wait for the descriptor ([`AsFd`]) or until this time, then call
-    /// [`run_once`](Self::run_once) with `Some(Duration::ZERO)`.
+    /// For use inside another loop: wait for the descriptor ([`AsFd`]) or until this time, then
+    /// call [`run_once`](Self::run_once) with `Some(Duration::ZERO)`.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine};
+    /// use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let engine = Engine::new()?;
+    /// engine.sleep(Duration::from_millis(1), Callback::ignore());
+    /// while engine.run_once(Some(Duration::ZERO))?.pending > 0 {
+    ///     let until = |at: Instant| at.saturating_duration_since(Instant::now());
+    ///     let wait = engine.next_deadline().map(|at| Timespec::try_from(until(at)).unwrap());
+    ///     // The other loop's descriptors go in here, too.
+    ///     poll(&mut [PollFd::new(&engine, PollFlags::IN)], wait.as_ref()).unwrap();
+    /// }
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "poll")]
     pub fn next_deadline(&self) -> Option<Instant> {
         let shared = self.handle().shared();
         if !shared.inbox.is_empty() {

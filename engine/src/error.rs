@@ -11,6 +11,20 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// Cheap to clone: system errors are shared. The `Display` text does not repeat the cause, which
 /// [`std::error::Error::source`] gives.
+///
+/// ```
+/// use facade_engine::{Callback, Engine, Error, Result, Stream};
+/// use std::io::ErrorKind;
+///
+/// let engine = Engine::new()?;
+/// # let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+/// engine.connect(nobody, Callback::from_fn(|_, outcome: Result<Stream>| match outcome {
+///     Err(Error::Io { cause, .. }) if cause.kind() == ErrorKind::ConnectionRefused => {}
+///     outcome => panic!("{outcome:?}"),
+/// }));
+/// engine.run()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -104,13 +104,64 @@ impl Shared {
 ///
 /// Cheap to clone, and usable from any thread and inside any callback. It does not keep the engine
 /// alive: what is submitted to an engine that is gone is refused, its callback dropped unrun.
+///
+/// ```
+/// use facade_engine::{Callback, Engine, Handle};
+///
+/// let engine = Engine::new()?;
+/// let handle: Handle = engine.handle().clone();
+/// let guard = engine.keep_alive();
+/// std::thread::spawn(move || {
+///     handle.submit_work(|| 6 * 7, Callback::new(
+///         move |_, answer| {
+///             assert_eq!(answer, 42);
+///             drop(guard);
+///         },
+///         |_, error| panic!("{error}"),
+///     ));
+/// });
+/// engine.run()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+///
+/// # What all operations have in common
+///
+/// - The callback runs exactly once, on the engine's thread, never inside the call that submits. It
+///   hears what is wrong with an argument, too.
+/// - The operation returns its [`Cancel`]. Dropping that does nothing.
+/// - What an operation says about cancellation holds for its timeout as well, see
+///   [`Callback::timeout`](crate::Callback::timeout). Only the error differs:
+///   [`Cancelled`](crate::Error::Cancelled) or [`TimedOut`](crate::Error::TimedOut).
+/// - Dropping a [`Stream`] or [`Listener`](crate::Listener) does not end what is pending on it.
+///   Dropping the [`Engine`](crate::Engine) does, with
+///   [`EngineClosed`](crate::Error::EngineClosed).
+///
+/// # What all reads have in common
+///
+/// Reads of a stream succeed in the order submitted. What a read yields depends on the bytes, the
+/// end of the stream and the limit, never on how the network cut the bytes up. Whatever it does not
+/// take stays unread: after a cancel, a timeout, [`TooLong`](crate::Error::TooLong),
+/// [`Unexpected`](crate::Error::Unexpected), or the end of the stream before a match, every byte is
+/// there for the next read, in order. The end of a stream and its failure come after every byte
+/// that arrived before them.
+///
+/// # What all writes have in common
+///
+/// Writes of a stream succeed in the order submitted. A write succeeds when the engine has all of
+/// it and at most [`Limits::unsent`](crate::Limits::unsent) bytes up to its end are unsent;
+/// [`flush`](Self::flush) succeeds when the system has everything. What one turn writes to a stream
+/// goes out together at the turn's end. A write that does not succeed says exactly how many of its
+/// bytes the system took: none is the plain error, some is
+/// [`PartialWrite`](crate::Error::PartialWrite). Then queued and later writes fail until
+/// [`take_unsent`](Self::take_unsent), so that a frame is never silently cut in half.
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
 }
 
 impl Handle {
-    /// Runs `f` on the engine's thread, as soon as it comes to it. Posts of one thread run in order.
+    /// Runs `f` on the engine's thread, as soon as it comes to it. Posts of one thread run in
+    /// order.
     ///
     /// Returns nothing and cannot fail: if the engine is gone, `f` is dropped unrun.
     ///
@@ -140,6 +191,18 @@ impl Handle {
     /// Ends the run under way after its turn; if none is, ends the next one before it waits.
     ///
     /// What was written is tried once more; what is pending stays pending for another run.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine};
+    /// use std::time::Duration;
+    ///
+    /// let engine = Engine::new()?;
+    /// engine.sleep(Duration::from_secs(3600), Callback::ignore());
+    /// engine.post(|local| local.stop());
+    /// engine.run()?; // returns although the sleep is pending
+    /// assert_eq!(engine.run_once(Some(Duration::ZERO))?.pending, 1);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn stop(&self) {
         self.shared.stop.store(true, SeqCst);
         self.shared.inbox.wake();
@@ -147,17 +210,47 @@ impl Handle {
 
     /// Keeps [`run`](crate::Engine::run) from ending while the guard lives, although nothing may be
     /// pending: for an engine that other threads submit to.
+    ///
+    /// ```
+    /// use facade_engine::Engine;
+    ///
+    /// let engine = Engine::new()?;
+    /// let (handle, guard) = (engine.handle().clone(), engine.keep_alive());
+    /// std::thread::spawn(move || {
+    ///     handle.post(|_| println!("from another thread"));
+    ///     drop(guard);
+    /// });
+    /// engine.run()?; // waits for the thread
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn keep_alive(&self) -> KeepAlive {
         self.shared.keep_alive.fetch_add(1, SeqCst);
         KeepAlive { handle: self.clone() }
     }
 
     /// Whether the engine is gone or going, so that whatever is submitted is refused.
+    ///
+    /// ```
+    /// use facade_engine::Engine;
+    ///
+    /// let engine = Engine::new()?;
+    /// let handle = engine.handle().clone();
+    /// assert!(!handle.is_closed());
+    /// drop(engine);
+    /// assert!(handle.is_closed());
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.shared.inbox.is_closed()
     }
 
     /// The driver in use, as `FACADE_DRIVER` would name it.
+    ///
+    /// ```
+    /// let engine = facade_engine::Engine::new()?;
+    /// assert!(["mio", "io_uring"].contains(&engine.handle().driver()));
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn driver(&self) -> &'static str {
         self.shared.driver
     }
@@ -261,9 +354,25 @@ impl fmt::Debug for Handle {
 /// What callbacks get: "you are on the engine's thread".
 ///
 /// Not `Send`. Dereferences to [`Handle`], so that every operation can be called on it.
+///
+/// ```
+/// use facade_engine::{Engine, Handle, Local};
+///
+/// fn on_the_engine(local: &Local) {
+///     let handle: Handle = local.handle().clone();
+///     std::thread::spawn(move || handle.stop());
+/// }
+///
+/// let engine = Engine::new()?;
+/// let _guard = engine.keep_alive();
+/// engine.post(on_the_engine);
+/// engine.run()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
 pub struct Local {
     handle: Handle,
-    /// The closures of [`Callback::local`](crate::Callback::local), which must not leave the thread.
+    /// The closures of [`Callback::local`](crate::Callback::local), which must not leave the
+    /// thread.
     pub(crate) closures: RefCell<Slab<Box<dyn Any>>>,
 }
 
@@ -273,6 +382,8 @@ impl Local {
     }
 
     /// The handle, to be cloned and sent to other threads.
+    ///
+    /// See [`Local`] for an example.
     pub const fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -293,6 +404,8 @@ impl fmt::Debug for Local {
 }
 
 /// Keeps [`run`](crate::Engine::run) going while it lives; from [`Handle::keep_alive`].
+///
+/// See there for an example.
 #[derive(Debug)]
 #[must_use = "the run may end once the guard is dropped"]
 pub struct KeepAlive {

@@ -1,8 +1,8 @@
 //! An asynchronous I/O engine by callbacks that loses nothing.
 //!
-//! Every call is asynchronous by nature: it returns at once and reports through a [`Callback`]. *How*
-//! it is done is the engine's business. An [`Engine`] owns the loop; its [`Handle`] is the facade,
-//! whose methods are the operations, callable from any thread and from inside any callback.
+//! Every call is asynchronous by nature: it returns at once and reports through a [`Callback`].
+//! *How* it is done is the engine's business. An [`Engine`] owns the loop; its [`Handle`] is the
+//! facade, whose methods are the operations, callable from any thread and from inside any callback.
 //!
 //! ```
 //! use facade_engine::{Bytes, Callback, Engine, Handle, Stream};
@@ -39,8 +39,8 @@
 //! - A [`Stream`] owns its unread bytes; they leave it only when a callback takes them. Cancel,
 //!   timeout, a limit, the end of the stream before a match: every byte is there for the next read,
 //!   in order. The same holds for a [`Listener`] and its connections.
-//! - What a read yields depends on the bytes, never on how the network cut them up, and takes linear
-//!   time.
+//! - What a read yields depends on the bytes, never on how the network cut them up, and takes
+//!   linear time.
 //! - A write that does not succeed says exactly how many of its bytes the system took.
 //! - A timeout bounds the operation as a whole; what has arrived is never a timeout.
 //! - Everything that a peer can fill has a limit, see [`Limits`].

@@ -25,6 +25,31 @@ use crate::{
 ///
 /// Clones are the same listener. It is closed when the last clone is gone and no accept is pending,
 /// and with it the connections that nobody has taken.
+///
+/// Listeners come from [`listen`](Handle::listen), [`listen_shared`](Handle::listen_shared),
+/// [`listen_unix`](Handle::listen_unix) and [`attach_listener`](Handle::attach_listener).
+///
+/// ```
+/// use facade_engine::{Callback, Engine, Handle, Listener, Stream};
+///
+/// fn serve(engine: &Handle, listener: Listener) {
+///     let next = listener.clone();
+///     engine.accept(&listener, Callback::new(
+///         move |engine, stream: Stream| {
+///             engine.write_line(&stream, "hello", Callback::ignore());
+///             serve(engine, next);
+///         },
+///         |_, error| println!("{error}"),
+///     ));
+/// }
+///
+/// let engine = Engine::new()?;
+/// let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+/// serve(&engine, listener.clone());
+/// engine.close(&listener, Callback::ignore());
+/// engine.run()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Listener {
     inner: Arc<ListenerInner>,
@@ -66,6 +91,13 @@ impl Listener {
     ///
     /// [`Error::Unsupported`](crate::Error::Unsupported) for a Unix socket, see
     /// [`local_address`](Self::local_address).
+    ///
+    /// ```
+    /// let engine = facade_engine::Engine::new()?;
+    /// let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// println!("listening at {}", listener.local_addr()?);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     #[doc(alias = "getsockname")]
     pub fn local_addr(&self) -> Result<SocketAddr> {
         inet(self.local_address()?)

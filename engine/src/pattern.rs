@@ -16,8 +16,9 @@ pub use crate::matcher::{
 
 /// Which lines are meant. A line is looked at without its LF or CRLF.
 ///
-/// A string is exactly that line, a [`LineGlob`] matches the whole line, and a [`Regex`] is searched
-/// in it. `Display` writes it the way [`Error::Unexpected`](crate::Error::Unexpected) shows it.
+/// A string is exactly that line, a [`LineGlob`] matches the whole line, and a [`Regex`] is
+/// searched in it. `Display` writes it the way [`Error::Unexpected`](crate::Error::Unexpected)
+/// shows it.
 ///
 /// # Examples
 ///

@@ -29,6 +29,26 @@ use crate::{
 /// it: reads without an outcome keep it open, and what was written still goes out.
 ///
 /// The stream owns its unread bytes. They leave it only when a callback takes them.
+///
+/// Streams come from [`connect`](Handle::connect), [`accept`](Handle::accept) and
+/// [`attach`](Handle::attach); what is done with them are methods of [`Handle`].
+///
+/// ```
+/// use facade_engine::{Callback, Engine, Stream};
+/// use std::{io::Write, os::unix::net::UnixStream};
+///
+/// let engine = Engine::new()?;
+/// let (mut peer, ours) = UnixStream::pair().unwrap();
+/// let stream: Stream = engine.attach(ours)?;
+/// peer.write_all(b"hello\n").unwrap();
+/// engine.read_line(&stream, Callback::new(
+///     |_, line| assert_eq!(line, "hello"),
+///     |_, error| panic!("{error}"),
+/// ));
+/// drop(stream); // closed when the read has its outcome
+/// engine.run()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Stream {
     inner: Arc<StreamInner>,
@@ -44,6 +64,8 @@ pub(crate) struct StreamInner {
 }
 
 /// What ends the lines of [`write_line`](Handle::write_line).
+///
+/// See [`set_line_end`](Handle::set_line_end) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineEnd {
     /// `\n`: the default of pipes, terminals and files.
@@ -53,6 +75,8 @@ pub enum LineEnd {
 }
 
 /// What [`detach`](Handle::detach) gives back.
+///
+/// See there for an example.
 #[derive(Debug)]
 pub struct Detached {
     /// The descriptor. A socket is still non-blocking.
@@ -74,6 +98,19 @@ impl Stream {
     ///
     /// [`Error::Io`] if the connection is gone already, or this is no socket;
     /// [`Error::Unsupported`] for a Unix socket, see [`peer_address`](Self::peer_address).
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, Stream};
+    /// # let engine = Engine::new()?;
+    /// # let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    /// # let address = listener.local_addr().unwrap();
+    /// engine.connect(address, Callback::new(
+    ///     move |_, stream: Stream| assert_eq!(stream.peer_addr().unwrap(), address),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     #[doc(alias = "getpeername")]
     pub fn peer_addr(&self) -> Result<SocketAddr> {
         inet(self.peer_address()?)
@@ -84,6 +121,19 @@ impl Stream {
     /// # Errors
     ///
     /// As [`peer_addr`](Self::peer_addr).
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, Stream};
+    /// # let engine = Engine::new()?;
+    /// # let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    /// # let address = listener.local_addr().unwrap();
+    /// engine.connect(address, Callback::new(
+    ///     |_, stream: Stream| println!("from {}", stream.local_addr().unwrap()),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     #[doc(alias = "getsockname")]
     pub fn local_addr(&self) -> Result<SocketAddr> {
         inet(self.local_address()?)
@@ -94,6 +144,16 @@ impl Stream {
     /// # Errors
     ///
     /// [`Error::Io`] if the connection is gone already, or this is no socket.
+    ///
+    /// ```
+    /// # use facade_engine::{Address, Engine};
+    /// # use std::os::unix::net::UnixStream;
+    /// # let engine = Engine::new()?;
+    /// # let (_peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// assert_eq!(stream.peer_address()?, Address::UnixUnnamed);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn peer_address(&self) -> Result<Address> {
         address(SockRef::from(self).peer_addr(), "getpeername")
     }
@@ -107,7 +167,20 @@ impl Stream {
         address(SockRef::from(self).local_addr(), "getsockname")
     }
 
-    /// The handle of the engine that the stream belongs to.
+    /// The handle of the engine that the stream belongs to. An operation on the stream goes to that
+    /// engine, whichever handle it is called on.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # use std::os::unix::net::UnixStream;
+    /// # let engine = Engine::new()?;
+    /// # let (_peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// stream.handle().read_line(&stream, Callback::ignore());
+    /// # engine.abort(&stream);
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn handle(&self) -> &Handle {
         &self.inner.handle
     }

@@ -102,8 +102,8 @@ impl Executor {
 }
 
 pin_project! {
-    /// A task's future. A live task is pending: it has an operation that only the engine's end ends.
-    /// Woken by that, the task is dropped, whatever else it waits for.
+    /// A task's future. A live task is pending: it has an operation that only the engine's end
+    /// ends. Woken by that, the task is dropped, whatever else it waits for.
     struct Tracked<F> {
         #[pin]
         future: F,

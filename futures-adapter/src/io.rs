@@ -27,6 +27,23 @@ use crate::{
 /// Cheap to clone, and usable from any thread and under any executor. Each method is the engine's
 /// operation of the same name; see there for errors. Dropping its future cancels it, and gives back
 /// what it took.
+///
+/// ```
+/// use facade_futures::{Io, Result, Runtime};
+/// use std::time::Duration;
+///
+/// async fn greet(io: Io) -> Result<()> {
+///     let mut listener = io.listen("127.0.0.1:0".parse().unwrap())?;
+///     let mut client = io.connect(listener.local_addr()?).await?;
+///     let (mut served, _) = listener.accept_then_write("hello\n").await?;
+///     assert_eq!(client.read_line().timeout(Duration::from_secs(30)).await?, "hello");
+///     served.close().await
+/// }
+///
+/// let runtime = Runtime::new()?;
+/// runtime.block_on(greet(runtime.io().clone()))?;
+/// # Ok::<(), facade_futures::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Io {
     executor: Arc<Executor>,
@@ -34,11 +51,30 @@ pub struct Io {
 
 impl Io {
     /// The facade of futures over this engine.
+    ///
+    /// ```
+    /// use facade_engine::Engine;
+    /// use facade_futures::Io;
+    ///
+    /// let engine = Engine::new()?;
+    /// let io = Io::new(engine.handle().clone());
+    /// io.spawn(async { println!("in the engine's turn") }).detach();
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn new(handle: Handle) -> Self {
         Self { executor: Executor::new(handle) }
     }
 
     /// The facade of callbacks over the same engine.
+    ///
+    /// ```
+    /// # use facade_futures::Runtime;
+    /// # let runtime = Runtime::new()?;
+    /// runtime.io().handle().post(|_| println!("a callback"));
+    /// runtime.engine().run()?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub fn handle(&self) -> &Handle {
         self.executor.handle()
     }
@@ -49,6 +85,27 @@ impl Io {
     ///
     /// A panic of the future is a panic of a callback: everything else goes on, and the run resumes
     /// it after the turn.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancelled task is dropped, and with it the operations it waits for, which give back what
+    /// they took. So is a live one when the engine goes; awaiting its [`Task`] panics then.
+    ///
+    /// ```
+    /// use facade_futures::{Result, Runtime};
+    /// use std::time::Duration;
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let io = runtime.io().clone();
+    /// runtime.block_on(async {
+    ///     let nap = io.sleep(Duration::from_millis(1));
+    ///     let task = io.spawn(async { 6 * 7 });
+    ///     nap.await?;
+    ///     assert_eq!(task.await, 42);
+    ///     Result::Ok(())
+    /// })?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub fn spawn<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
@@ -111,7 +168,8 @@ impl Io {
         op(move |callback| self.handle().getaddrinfo(host, service, hints, callback))
     }
 
-    /// See [`Handle::getaddrinfo_then_connect`].
+    /// See [`Handle::getaddrinfo_then_connect`]. Yields the stream; a failed lookup is
+    /// [`Error::Stage`](crate::Error::Stage). The timeout covers lookup and connection.
     pub fn getaddrinfo_then_connect(
         &self,
         host: impl AsRef<str>,
@@ -128,6 +186,21 @@ impl Io {
     }
 
     /// See [`Handle::connect`].
+    ///
+    /// ```
+    /// # use facade_futures::{Result, Runtime};
+    /// # use std::{net::TcpListener, time::Duration};
+    /// # let runtime = Runtime::new()?;
+    /// # let io = runtime.io();
+    /// # let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    /// # let address = listener.local_addr().unwrap();
+    /// runtime.block_on(async {
+    ///     let stream = io.connect(address).timeout(Duration::from_secs(10)).await?;
+    ///     assert_eq!(stream.peer_addr()?, address);
+    ///     Result::Ok(())
+    /// })?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub fn connect(
         &self,
         addr: impl Into<Address>,
@@ -170,6 +243,14 @@ impl Io {
     }
 
     /// See [`Handle::submit_work`].
+    ///
+    /// ```
+    /// # use facade_futures::Runtime;
+    /// # let runtime = Runtime::new()?;
+    /// let hosts = runtime.io().submit_work(|| std::fs::read("/etc/hosts").is_ok());
+    /// println!("{}", runtime.block_on(hosts)?);
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub fn submit_work<T: Send + 'static>(
         &self,
         f: impl FnOnce() -> T + Send + 'static,
@@ -178,6 +259,14 @@ impl Io {
     }
 
     /// See [`Handle::sleep`].
+    ///
+    /// ```
+    /// # use facade_futures::Runtime;
+    /// # use std::time::Duration;
+    /// # let runtime = Runtime::new()?;
+    /// runtime.block_on(runtime.io().sleep(Duration::from_millis(1)))?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub fn sleep(&self, duration: Duration) -> OpFuture<(), impl Submit<()>> {
         op(move |callback| self.handle().sleep(duration, callback))
     }

@@ -28,8 +28,8 @@
 //! # Ok::<(), facade_futures::Error>(())
 //! ```
 //!
-//! - [`Runtime`] runs engine and futures on one thread; [`Runtime::background`] runs the engine on a
-//!   thread of its own, for futures under any other executor.
+//! - [`Runtime`] runs engine and futures on one thread; [`Runtime::background`] runs the engine on
+//!   a thread of its own, for futures under any other executor.
 //! - [`Io`] makes [`Stream`]s and [`Listener`]s; their methods are the engine's operations, under
 //!   the same names.
 //! - [`op`] makes a future of any callback operation, such as a chain.

@@ -22,6 +22,27 @@ use crate::{
 ///
 /// Accepting borrows it mutably, so that one accept is pending at a time: a connection that a
 /// dropped future had taken is the next one's.
+///
+/// ```
+/// use facade_futures::{Io, Listener, Result, Runtime};
+///
+/// async fn serve(io: &Io, mut listener: Listener) -> Result<()> {
+///     loop {
+///         let mut stream = listener.accept().await?;
+///         io.spawn(async move { stream.write_line("hello").await }).detach();
+///     }
+/// }
+///
+/// let runtime = Runtime::new()?;
+/// let io = runtime.io().clone();
+/// let listener = io.listen("127.0.0.1:0".parse().unwrap())?;
+/// let address = listener.local_addr()?;
+/// let server = runtime.spawn(async move { serve(&io, listener).await });
+/// let mut client = runtime.block_on(runtime.io().connect(address))?;
+/// assert_eq!(runtime.block_on(client.read_line())?, "hello");
+/// drop(server); // cancels it
+/// # Ok::<(), facade_futures::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Listener {
     engine: EngineListener,
@@ -29,6 +50,17 @@ pub struct Listener {
 
 impl Listener {
     /// The engine's listener, for raw callbacks.
+    ///
+    /// ```
+    /// # use facade_engine::Callback;
+    /// # use facade_futures::Runtime;
+    /// # let runtime = Runtime::new()?;
+    /// let listener = runtime.io().listen("127.0.0.1:0".parse().unwrap())?;
+    /// let client = runtime.io().connect(listener.local_addr()?);
+    /// runtime.io().handle().accept(listener.engine_listener(), Callback::ignore());
+    /// runtime.block_on(client)?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub const fn engine_listener(&self) -> &EngineListener {
         &self.engine
     }
@@ -52,6 +84,17 @@ impl Listener {
     }
 
     /// See [`Handle::accept`](facade_engine::Handle::accept).
+    ///
+    /// ```
+    /// # use facade_futures::{Result, Runtime};
+    /// # use std::{net::TcpStream, time::Duration};
+    /// # let runtime = Runtime::new()?;
+    /// let mut listener = runtime.io().listen("127.0.0.1:0".parse().unwrap())?;
+    /// let client = TcpStream::connect(listener.local_addr()?).unwrap();
+    /// let stream = runtime.block_on(listener.accept().timeout(Duration::from_secs(10)))?;
+    /// assert_eq!(stream.peer_addr()?, client.local_addr().unwrap());
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub fn accept(&mut self) -> OpFuture<EngineStream, impl Submit<EngineStream>, Stream> {
         let listener = &self.engine;
         op_into(move |callback| listener.handle().accept(listener, callback), Stream::from)
@@ -87,7 +130,8 @@ impl Listener {
         )
     }
 
-    /// See [`Handle::accept_then_expect_multiline_regex`](facade_engine::Handle::accept_then_expect_multiline_regex).
+    /// See
+    /// [`Handle::accept_then_expect_multiline_regex`](facade_engine::Handle::accept_then_expect_multiline_regex).
     pub fn accept_then_expect_multiline_regex(
         &mut self,
         regex: Regex,
@@ -105,8 +149,8 @@ impl Listener {
         )
     }
 
-    /// The connections as a [`futures::Stream`], which ends only after it has said that the listener
-    /// or the engine is gone.
+    /// The connections as a [`futures::Stream`], which ends only after it has said that the
+    /// listener or the engine is gone.
     ///
     /// ```
     /// use facade_futures::{Result, Runtime};
@@ -147,7 +191,8 @@ impl AsFd for Listener {
     }
 }
 
-/// A listener's connections; from [`Listener::incoming`]. Dropping it loses none.
+/// A listener's connections; from [`Listener::incoming`], where there is an example. Dropping it
+/// loses none.
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct Incoming<'a> {

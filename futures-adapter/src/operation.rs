@@ -44,8 +44,19 @@ where
 }
 
 /// What submits an operation with the callback it is given: any closure that does.
+///
+/// It is named where a function returns a future of [`op`]:
+///
+/// ```
+/// use facade_engine::{Bytes, Stream};
+/// use facade_futures::{OpFuture, Submit, op};
+///
+/// fn greeting(stream: &Stream) -> OpFuture<Bytes, impl Submit<Bytes>> {
+///     op(move |callback| stream.handle().expect_line(stream, "220 ready", callback))
+/// }
+/// ```
 pub trait Submit<T> {
-    /// Submits the operation.
+    /// Submits the operation, whose outcome `callback` is to hear. Returns what cancels it.
     fn submit(self, callback: Callback<T>) -> Cancel;
 
     /// What the operation succeeds with at once, if it does: then it is not submitted.
@@ -62,19 +73,39 @@ impl<T, F: FnOnce(Callback<T>) -> Cancel> Submit<T> for F {
 
 /// A callback operation as a future.
 ///
-/// It is submitted at the first poll, unless it is ready by then, and runs wherever it is polled: under this crate's
-/// [`Runtime`](crate::Runtime) or any other executor.
+/// It is submitted at the first poll, unless it is ready by then, and runs wherever it is polled:
+/// under this crate's [`Runtime`](crate::Runtime) or any other executor.
 ///
 /// # Errors
 ///
-/// Those of the operation; [`Error::EngineClosed`](facade_engine::Error::EngineClosed) if the engine
-/// is gone.
+/// Those of the operation; [`Error::EngineClosed`](facade_engine::Error::EngineClosed) if the
+/// engine is gone.
 ///
 /// # Cancellation
 ///
 /// Dropping it cancels the operation, and gives back what it took if it had succeeded: bytes,
 /// connections, and the rest of a cut write are there for the next operation. A future that is
 /// *forgotten* leaves its operation pending: harmless, but what that takes is gone.
+///
+/// ```
+/// # use facade_futures::{Result, Runtime};
+/// # use futures::future::{Either, select};
+/// # use std::time::Duration;
+/// # use std::{io::Write, os::unix::net::UnixStream};
+/// # let runtime = Runtime::new()?;
+/// # let (mut peer, ours) = UnixStream::pair().unwrap();
+/// # let mut stream = runtime.io().attach(ours)?;
+/// runtime.block_on(async {
+///     let nap = runtime.io().sleep(Duration::from_millis(1));
+///     // No line comes: the read loses, and is dropped.
+///     if let Either::Left(_) = select(nap, stream.read_line()).await {
+///         peer.write_all(b"late\n").unwrap();
+///     }
+///     assert_eq!(stream.read_line().await?, "late");
+///     Result::Ok(())
+/// })?;
+/// # Ok::<(), facade_futures::Error>(())
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct OpFuture<T, F, U = T> {
     submit: Option<F>,
@@ -90,8 +121,28 @@ pub(crate) struct Submitted<T> {
 }
 
 impl<T, F, U> OpFuture<T, F, U> {
-    /// Sets the time that the operation may take, from the first poll to its outcome: the callback's
-    /// `timeout` slot.
+    /// Sets the time that the operation may take, from the first poll to its outcome: the
+    /// callback's `timeout` slot.
+    ///
+    /// It bounds the operation as a whole. One that expires fails with
+    /// [`Error::TimedOut`](facade_engine::Error::TimedOut) and leaves what a dropped one leaves.
+    ///
+    /// ```
+    /// # use facade_futures::{Error, Result, Runtime};
+    /// # use std::time::Duration;
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let runtime = Runtime::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let mut stream = runtime.io().attach(ours)?;
+    /// runtime.block_on(async {
+    ///     let outcome = stream.read_line().timeout(Duration::ZERO).await;
+    ///     assert!(matches!(outcome, Err(Error::TimedOut)));
+    ///     peer.write_all(b"late\n").unwrap();
+    ///     assert_eq!(stream.read_line().await?, "late");
+    ///     Result::Ok(())
+    /// })?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

@@ -18,6 +18,21 @@ use crate::{executor::Executor, io::Io};
 /// An engine and an executor on this thread.
 ///
 /// Futures under it and raw callbacks on its [`Handle`] mix freely.
+///
+/// ```
+/// use facade_engine::Callback;
+/// use facade_futures::{Result, Runtime};
+/// use std::time::Duration;
+///
+/// let runtime = Runtime::new()?;
+/// let io = runtime.io().clone();
+/// io.handle().sleep(Duration::from_millis(1), Callback::new(
+///     |_, ()| println!("from a callback"),
+///     |_, error| panic!("{error}"),
+/// ));
+/// runtime.block_on(async { io.sleep(Duration::from_millis(2)).await })?;
+/// # Ok::<(), facade_futures::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Runtime {
     // Dropped first: its last turn tells every future that the engine is going.
@@ -34,6 +49,16 @@ impl Runtime {
     /// # Errors
     ///
     /// As [`Engine::new`].
+    ///
+    /// ```
+    /// use facade_engine::Engine;
+    /// use facade_futures::Runtime;
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let other = Runtime::from(Engine::builder().workers(2).build()?);
+    /// # drop((runtime, other));
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub fn new() -> Result<Self> {
         Ok(Self::from(Engine::new()?))
     }
@@ -58,12 +83,22 @@ impl Runtime {
         Background::new(Engine::builder())
     }
 
-    /// What makes streams, listeners and tasks on this runtime.
+    /// What makes streams, listeners and tasks on this runtime. See [`Runtime`] for an example.
     pub const fn io(&self) -> &Io {
         &self.io
     }
 
-    /// The engine, to be run by hand or inside another loop.
+    /// The engine, to be run by hand or inside another loop, see
+    /// [`Engine::next_deadline`]. Its turns run the tasks.
+    ///
+    /// ```
+    /// use facade_futures::Runtime;
+    ///
+    /// let runtime = Runtime::new()?;
+    /// runtime.spawn(async { println!("a task") }).detach();
+    /// runtime.engine().run()?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub const fn engine(&self) -> &Engine {
         &self.engine
     }
@@ -75,6 +110,15 @@ impl Runtime {
     ///
     /// If the future, a task or a callback panics; if called from inside one of them; if the system
     /// fails to wait.
+    ///
+    /// ```
+    /// use facade_futures::Runtime;
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let answer = runtime.block_on(async { 6 * 7 });
+    /// assert_eq!(answer, 42);
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
         loop {
@@ -89,6 +133,17 @@ impl Runtime {
 
     /// Spawns a future on this runtime, which takes its steps in the engine's turns. Dropping the
     /// [`Task`] cancels it; [`Task::detach`] lets it go on by itself.
+    ///
+    /// See [`Io::spawn`].
+    ///
+    /// ```
+    /// use facade_futures::Runtime;
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let task = runtime.spawn(async { 6 * 7 });
+    /// assert_eq!(runtime.block_on(task), 42);
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub fn spawn<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
@@ -141,6 +196,21 @@ impl fmt::Debug for LocalExecutor {
 ///
 /// Dropping it ends the engine: what is pending hears
 /// [`EngineClosed`](facade_engine::Error::EngineClosed).
+///
+/// ```
+/// use facade_futures::{Result, Runtime};
+///
+/// let io = Runtime::background()?;
+/// // Under any executor, such as that of the `futures` crate:
+/// futures::executor::block_on(async {
+///     let mut listener = io.listen("127.0.0.1:0".parse().unwrap())?;
+///     let mut client = io.connect(listener.local_addr()?).await?;
+///     let (_served, _) = listener.accept_then_write("hello\n").await?;
+///     assert_eq!(client.read_line().await?, "hello");
+///     Result::Ok(())
+/// })?;
+/// # Ok::<(), facade_futures::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Background {
     io: Io,
@@ -153,6 +223,16 @@ impl Background {
     /// # Errors
     ///
     /// As [`Runtime::background`].
+    ///
+    /// ```
+    /// use facade_engine::{Engine, Limits};
+    /// use facade_futures::Background;
+    ///
+    /// let limits = Limits { line: 4096, ..Limits::default() };
+    /// let io = Background::new(Engine::builder().limits(limits))?;
+    /// assert!(!io.handle().is_closed());
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn new(builder: Builder) -> Result<Self> {
         let (sender, receiver) = mpsc::channel();
         let thread = thread::Builder::new()

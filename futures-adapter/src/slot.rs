@@ -1,8 +1,8 @@
 //! [`Slot`]: where a callback leaves its outcome for the future, and the future its waker.
 //!
-//! Two sides share it: the callback, which sends once, and the future, which polls and may go at any
-//! time. Wakers are woken and dropped, and outcomes dropped, only when the lock is free: both may
-//! run the user's code.
+//! Two sides share it: the callback, which sends once, and the future, which polls and may go at
+//! any time. Wakers are woken and dropped, and outcomes dropped, only when the lock is free: both
+//! may run the user's code.
 
 use std::{
     fmt, mem,

@@ -28,13 +28,52 @@ use crate::{
 ///
 /// It is also an [`AsyncRead`], [`AsyncBufRead`] and [`AsyncWrite`] of the `futures` crate, and a
 /// [`Sink`] of [`Bytes`].
+///
+/// ```
+/// use facade_futures::{Result, Runtime, Stream};
+/// use std::{io::Write, os::unix::net::UnixStream, time::Duration};
+///
+/// async fn answer(stream: &mut Stream) -> Result<()> {
+///     let line = stream.read_line().timeout(Duration::from_secs(30)).await?;
+///     stream.write_line(line).await?;
+///     stream.flush().await
+/// }
+///
+/// let runtime = Runtime::new()?;
+/// let (mut peer, ours) = UnixStream::pair().unwrap();
+/// let mut stream = runtime.io().attach(ours)?;
+/// peer.write_all(b"hello\n").unwrap();
+/// runtime.block_on(answer(&mut stream))?;
+/// # Ok::<(), facade_futures::Error>(())
+/// ```
+///
+/// With the traits of the `futures` crate:
+///
+/// ```
+/// use facade_futures::Runtime;
+/// use futures::{AsyncReadExt, SinkExt};
+/// use std::os::unix::net::UnixStream;
+///
+/// let runtime = Runtime::new()?;
+/// let (one, other) = UnixStream::pair().unwrap();
+/// let (mut one, mut other) = (runtime.io().attach(one)?, runtime.io().attach(other)?);
+/// runtime.block_on(async {
+///     SinkExt::send(&mut one, "hello".into()).await?;
+///     let mut buffer = [0; 5];
+///     AsyncReadExt::read_exact(&mut other, &mut buffer).await?;
+///     assert_eq!(&buffer, b"hello");
+///     std::io::Result::Ok(())
+/// }).unwrap();
+/// # Ok::<(), facade_futures::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Stream {
     read: ReadHalf,
     write: WriteHalf,
 }
 
-/// The incoming direction of a [`Stream`].
+/// The incoming direction of a [`Stream`]: from [`Stream::split`] or [`Stream::into_split`], where
+/// there are examples.
 #[derive(Debug)]
 pub struct ReadHalf {
     engine: EngineStream,
@@ -43,7 +82,10 @@ pub struct ReadHalf {
     peek: Option<Submitted<Bytes>>,
 }
 
-/// The outgoing direction of a [`Stream`].
+/// The outgoing direction of a [`Stream`]: from [`Stream::split`] or [`Stream::into_split`], where
+/// there are examples.
+///
+/// Dropping it does not shut the direction down, see [`shutdown_write`](Self::shutdown_write).
 #[derive(Debug)]
 pub struct WriteHalf {
     engine: EngineStream,
@@ -56,19 +98,75 @@ const POLL_MAX: usize = 64 << 10;
 
 impl Stream {
     /// The engine's stream, for raw callbacks.
+    ///
+    /// ```
+    /// # use facade_futures::{Result, Runtime};
+    /// # use facade_engine::Callback;
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let runtime = Runtime::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let mut stream = runtime.io().attach(ours)?;
+    /// runtime.block_on(async {
+    ///     peer.write_all(b"one\ntwo\n").unwrap();
+    ///     assert_eq!(stream.read_line().await?, "one");
+    ///     let engine = runtime.io().handle();
+    ///     engine.read_line(stream.engine_stream(), Callback::new(
+    ///         |_, line| assert_eq!(line, "two"),
+    ///         |_, error| panic!("{error}"),
+    ///     ));
+    ///     Result::Ok(())
+    /// })?;
+    /// # runtime.engine().run()?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub const fn engine_stream(&self) -> &EngineStream {
         &self.read.engine
     }
 
     /// Lends the two directions, to be used at the same time.
     ///
-    /// Where `futures::AsyncReadExt` is in scope, `stream.split()` means its method of the same name:
-    /// say `Stream::split(&mut stream)` there. So it is with `lines` and `AsyncBufReadExt`.
+    /// Where `futures::AsyncReadExt` is in scope, `stream.split()` means its method of the same
+    /// name: say `Stream::split(&mut stream)` there. So it is with `lines` and `AsyncBufReadExt`.
+    ///
+    /// ```
+    /// # use facade_futures::{Result, Runtime};
+    /// # use futures::future::try_join;
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let runtime = Runtime::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let mut stream = runtime.io().attach(ours)?;
+    /// runtime.block_on(async {
+    ///     peer.write_all(b"question\n").unwrap();
+    ///     let (reader, writer) = stream.split();
+    ///     let (line, written) = try_join(reader.read_line(), writer.write_line("answer")).await?;
+    ///     assert_eq!(line, "question");
+    ///     assert_eq!(written, 8); // with CRLF
+    ///     Result::Ok(())
+    /// })?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub const fn split(&mut self) -> (&mut ReadHalf, &mut WriteHalf) {
         (&mut self.read, &mut self.write)
     }
 
     /// Parts the two directions for good. The stream is closed when both are gone.
+    ///
+    /// ```
+    /// # use facade_futures::{Result, Runtime};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let runtime = Runtime::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let mut stream = runtime.io().attach(ours)?;
+    /// runtime.block_on(async {
+    ///     let (mut reader, mut writer) = stream.into_split();
+    ///     let task = runtime.spawn(async move { writer.write_line("answer").await });
+    ///     peer.write_all(b"question\n").unwrap();
+    ///     assert_eq!(reader.read_line().await?, "question");
+    ///     task.await?;
+    ///     Result::Ok(())
+    /// })?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub fn into_split(self) -> (ReadHalf, WriteHalf) {
         (self.read, self.write)
     }
@@ -138,6 +236,20 @@ impl Stream {
     }
 
     /// See [`Handle::read_line`](facade_engine::Handle::read_line).
+    ///
+    /// ```
+    /// # use facade_futures::{Result, Runtime};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let runtime = Runtime::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let mut stream = runtime.io().attach(ours)?;
+    /// runtime.block_on(async {
+    ///     peer.write_all(b"hello\r\n").unwrap();
+    ///     assert_eq!(stream.read_line().await?, "hello");
+    ///     Result::Ok(())
+    /// })?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub fn read_line(&mut self) -> OpFuture<Bytes, impl Submit<Bytes>> {
         self.read.read_line()
     }
@@ -150,8 +262,24 @@ impl Stream {
         self.read.read_until_lineglob(glob)
     }
 
-    /// See [`Handle::read_until_regex`](facade_engine::Handle::read_until_regex): the *earliest end*
-    /// of a match.
+    /// See [`Handle::read_until_regex`](facade_engine::Handle::read_until_regex): the *earliest
+    /// end* of a match.
+    ///
+    /// ```
+    /// # use facade_futures::{Result, Runtime};
+    /// # use facade_engine::Regex;
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let runtime = Runtime::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let mut stream = runtime.io().attach(ours)?;
+    /// runtime.block_on(async {
+    ///     peer.write_all(b"load: 42% of all").unwrap();
+    ///     let found = stream.read_until_regex(Regex::new("([0-9]+)%")?).await?;
+    ///     assert_eq!(found.group(1).unwrap(), "42");
+    ///     Result::Ok(())
+    /// })?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub fn read_until_regex(
         &mut self,
         regex: Regex,
@@ -189,6 +317,21 @@ impl Stream {
     }
 
     /// See [`Handle::peek`](facade_engine::Handle::peek).
+    ///
+    /// ```
+    /// # use facade_futures::{Result, Runtime};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let runtime = Runtime::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let mut stream = runtime.io().attach(ours)?;
+    /// runtime.block_on(async {
+    ///     peer.write_all(b"hello\n").unwrap();
+    ///     assert_eq!(stream.peek(1).await?, "h");
+    ///     assert_eq!(stream.read_line().await?, "hello");
+    ///     Result::Ok(())
+    /// })?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub fn peek(&mut self, size: usize) -> OpFuture<Bytes, impl Submit<Bytes>> {
         self.read.peek(size)
     }
@@ -205,6 +348,23 @@ impl Stream {
 
     /// The lines as a [`futures::Stream`], an unfinished last one included. A failure is the last
     /// item; another `lines` goes on where it left off.
+    ///
+    /// ```
+    /// # use facade_futures::{Result, Runtime, Stream};
+    /// # use futures::TryStreamExt;
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let runtime = Runtime::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let mut stream = runtime.io().attach(ours)?;
+    /// runtime.block_on(async {
+    ///     peer.write_all(b"one\ntwo\nunfinished").unwrap();
+    ///     drop(peer);
+    ///     let lines: Vec<_> = Stream::lines(&mut stream).try_collect().await?;
+    ///     assert_eq!(lines, ["one", "two", "unfinished"]);
+    ///     Result::Ok(())
+    /// })?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub fn lines(&mut self) -> Lines<'_> {
         self.read.lines()
     }
@@ -227,8 +387,26 @@ impl Stream {
         self.write.write_line(line)
     }
 
-    /// See [`Handle::write_then_expect_line`](facade_engine::Handle::write_then_expect_line). Yields
-    /// the line.
+    /// See [`Handle::write_then_expect_line`](facade_engine::Handle::write_then_expect_line).
+    /// Yields the line.
+    ///
+    /// The timeout covers both. A failed write is [`Error::Stage`].
+    ///
+    /// ```
+    /// # use facade_futures::{Result, Runtime};
+    /// # use facade_engine::LineGlob;
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let runtime = Runtime::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let mut stream = runtime.io().attach(ours)?;
+    /// runtime.block_on(async {
+    ///     peer.write_all(b"250 fine\r\n").unwrap();
+    ///     let fine = LineGlob::new("250 *")?;
+    ///     assert_eq!(stream.write_then_expect_line("HELO me\r\n", fine).await?, "250 fine");
+    ///     Result::Ok(())
+    /// })?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub fn write_then_expect_line(
         &mut self,
         buf: impl Into<Bytes>,
@@ -249,6 +427,25 @@ impl Stream {
     }
 
     /// See [`Handle::take_unsent`](facade_engine::Handle::take_unsent).
+    ///
+    /// ```
+    /// # use facade_futures::{Error, Result, Runtime};
+    /// # use std::{os::unix::net::UnixStream, time::Duration};
+    /// # let runtime = Runtime::new()?;
+    /// # let (_peer, ours) = UnixStream::pair().unwrap();
+    /// # let mut stream = runtime.io().attach(ours)?;
+    /// runtime.block_on(async {
+    ///     let whole = vec![0; 8 << 20]; // more than the system has room for, and nobody reads
+    ///     match stream.write(whole).timeout(Duration::ZERO).await {
+    ///         Err(Error::PartialWrite { written, .. }) => {
+    ///             assert_eq!(written + stream.take_unsent().await?.len(), 8 << 20);
+    ///         }
+    ///         outcome => panic!("{outcome:?}"),
+    ///     }
+    ///     Result::Ok(())
+    /// })?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
     pub fn take_unsent(&mut self) -> OpFuture<Bytes, impl Submit<Bytes>> {
         self.write.take_unsent()
     }
@@ -322,8 +519,8 @@ impl ReadHalf {
         op(move |callback| stream.handle().read_until_lineglob(stream, glob, callback))
     }
 
-    /// See [`Handle::read_until_regex`](facade_engine::Handle::read_until_regex): the *earliest end*
-    /// of a match.
+    /// See [`Handle::read_until_regex`](facade_engine::Handle::read_until_regex): the *earliest
+    /// end* of a match.
     pub fn read_until_regex(
         &mut self,
         regex: Regex,
@@ -573,8 +770,8 @@ impl WriteHalf {
 }
 
 /// `poll_write` takes up to 64 KiB at a time and is ready as soon as the engine has taken the write
-/// before; what fails later is told to the next call. `poll_flush` is ready when the system has all,
-/// `poll_close` shuts the direction down.
+/// before; what fails later is told to the next call. `poll_flush` is ready when the system has
+/// all, `poll_close` shuts the direction down.
 impl AsyncWrite for WriteHalf {
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -596,7 +793,9 @@ impl AsyncWrite for WriteHalf {
     }
 }
 
-/// Each item is one write.
+/// Each item is one write. `poll_ready` is ready as soon as the engine has taken the write before;
+/// what fails later is told to the next call. `poll_flush` is ready when the system has all,
+/// `poll_close` shuts the direction down.
 impl Sink<Bytes> for WriteHalf {
     type Error = Error;
 
@@ -677,7 +876,8 @@ impl Sink<Bytes> for Stream {
     }
 }
 
-/// The lines of a stream; from [`Stream::lines`]. Dropping it loses none.
+/// The lines of a stream; from [`Stream::lines`], where there is an example. Dropping it loses
+/// none.
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct Lines<'a> {

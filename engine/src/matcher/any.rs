@@ -141,14 +141,16 @@ impl Matcher for Any {
 }
 
 /// Which pattern of a list ended first, and where it is in the bytes.
+///
+/// From [`read_until_any`](crate::Handle::read_until_any), where there is an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnyMatch {
     /// The pattern's index in the list.
     pub index: usize,
     /// All that was taken, raw: up to the end of the pattern, of a line with its line end.
     pub bytes: Bytes,
-    /// Which of the bytes match: of a line those before its line end, of the end of the stream none,
-    /// behind the last.
+    /// Which of the bytes match: of a line those before its line end, of the end of the stream
+    /// none, behind the last.
     pub range: Range<usize>,
 }
 

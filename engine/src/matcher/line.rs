@@ -165,6 +165,8 @@ impl Matcher for LineGlobSearch {
 }
 
 /// A line that was looked for, and what came before it.
+///
+/// From [`read_until_lineglob`](crate::Handle::read_until_lineglob), where there is an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineMatch {
     /// The lines before it, raw, with their line ends.

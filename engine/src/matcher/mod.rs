@@ -43,7 +43,8 @@ pub enum Scan {
     NeedMore,
 }
 
-/// A condition that ends a read.
+/// A condition that ends a read. See [`Handle::read_with`](crate::Handle::read_with) for an
+/// example.
 ///
 /// The engine calls [`scan`](Self::scan) whenever there is something new to look at: `unread` only
 /// grows between calls, in front it stays the same. When bytes are put back in front or consumed,

@@ -25,9 +25,9 @@ impl Handle {
     /// Makes a stream of a descriptor that std or another crate opened: a TCP or Unix socket, a
     /// pipe, a terminal, a child's standard input or output, a file.
     ///
-    /// A socket becomes non-blocking, a TCP socket gets TCP_NODELAY. Flags that others may share are
-    /// not touched: a pipe or terminal is opened a second time where the system can do that, and
-    /// otherwise used with care. A file is read and written from where its cursor is now.
+    /// A socket becomes non-blocking, a TCP socket gets TCP_NODELAY. Flags that others may share
+    /// are not touched: a pipe or terminal is opened a second time where the system can do that,
+    /// and otherwise used with care. A file is read and written from where its cursor is now.
     ///
     /// # Errors
     ///
@@ -65,7 +65,22 @@ impl Handle {
     /// # Errors
     ///
     /// [`Error::InvalidInput`] if it is no socket or does not listen, [`Error::Unsupported`] if its
-    /// connections are not streams, [`Error::Io`] if the system refuses.
+    /// connections are not streams, [`Error::Io`] if the system refuses. The descriptor is closed
+    /// then.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine};
+    /// use std::net::{TcpListener, TcpStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let inherited = TcpListener::bind("127.0.0.1:0").unwrap();
+    /// let _client = TcpStream::connect(inherited.local_addr().unwrap()).unwrap();
+    /// let listener = engine.attach_listener(inherited)?;
+    /// engine.accept(&listener, Callback::new(|_, _stream| (), |_, error| panic!("{error}")));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "sd_listen_fds")]
     pub fn attach_listener(&self, fd: impl Into<OwnedFd>) -> Result<Listener> {
         let fd = fd.into();
         let failed = |cause| Error::io("attach", cause);
@@ -79,39 +94,94 @@ impl Handle {
         Ok(self.submit_listener(listener))
     }
 
-    /// Listens for TCP connections, with SO_REUSEADDR and never SO_REUSEPORT. Port 0 lets the system
-    /// choose one, which [`Listener::local_addr`] tells.
+    /// Listens for TCP connections, with SO_REUSEADDR and never SO_REUSEPORT. Port 0 lets the
+    /// system choose one, which [`Listener::local_addr`] tells. See listen(2), and socket(7) for
+    /// the options.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] if the address is in use or not this machine's.
+    ///
+    /// ```
+    /// use facade_engine::Engine;
+    ///
+    /// let engine = Engine::new()?;
+    /// let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// assert_ne!(listener.local_addr()?.port(), 0);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "SO_REUSEADDR")]
     #[doc(alias = "bind")]
     pub fn listen(&self, address: SocketAddr) -> Result<Listener> {
         Ok(self.make_listener(socket::listen_tcp(address, false)?, true))
     }
 
-    /// Listens for TCP connections with SO_REUSEPORT as well, so that several engines, one a thread,
-    /// can share an address and the system spreads the connections over them.
+    /// Listens for TCP connections with SO_REUSEPORT as well, so that several engines, one a
+    /// thread, can share an address and the system spreads the connections over them.
     ///
     /// # Errors
     ///
     /// As [`listen`](Self::listen).
+    ///
+    /// ```
+    /// use facade_engine::Engine;
+    ///
+    /// let (one, other) = (Engine::new()?, Engine::new()?);
+    /// let listener = one.listen_shared("127.0.0.1:0".parse().unwrap())?;
+    /// let same = other.listen_shared(listener.local_addr()?)?;
+    /// assert_eq!(same.local_addr()?, listener.local_addr()?);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "SO_REUSEPORT")]
     pub fn listen_shared(&self, address: SocketAddr) -> Result<Listener> {
         Ok(self.make_listener(socket::listen_tcp(address, true)?, true))
     }
 
     /// Listens for connections to a Unix socket at this path. Never unlinks: a socket left behind
-    /// by an earlier run is for the program to remove.
+    /// by an earlier run is for the program to remove. See unix(7).
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the path exists or cannot be made; [`Error::InvalidInput`] if it is empty, too
-    /// long or has a NUL.
+    /// [`Error::Io`] if the path exists or cannot be made; [`Error::InvalidInput`] if it is empty,
+    /// too long or has a NUL.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine};
+    ///
+    /// let engine = Engine::new()?;
+    /// let name = format!("facade-engine-{}.socket", std::process::id());
+    /// let path = std::env::temp_dir().join(name);
+    /// let listener = engine.listen_unix(&path)?;
+    /// engine.accept(&listener, Callback::ignore());
+    /// engine.connect(&*path, Callback::new(|_, _stream| (), |_, error| panic!("{error}")));
+    /// engine.run()?;
+    /// std::fs::remove_file(&path).unwrap();
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "AF_UNIX")]
     pub fn listen_unix(&self, path: impl AsRef<Path>) -> Result<Listener> {
         Ok(self.make_listener(socket::listen_unix(path.as_ref())?, false))
     }
 
     /// Sets the limits of one stream, for the operations submitted after this.
+    ///
+    /// Reads that are pending keep the limit that they were submitted with. On a closed stream it
+    /// does nothing.
+    ///
+    /// ```
+    /// # use facade_engine::{Bytes, Callback, Engine, Error, Limits, Result};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// peer.write_all(b"a long line\n").unwrap();
+    /// engine.set_limits(&stream, Limits { line: 4, ..Limits::default() });
+    /// engine.read_line(&stream, Callback::from_fn(|_, outcome: Result<Bytes>| {
+    ///     assert!(matches!(outcome, Err(Error::TooLong { limit: 4 })));
+    /// }));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn set_limits(&self, s: &Stream, limits: Limits) {
         Self::submit_on(s, move |core, id| {
             if let Some(state) = core.stream(id) {
@@ -122,6 +192,23 @@ impl Handle {
     }
 
     /// Sets what ends the lines of [`write_line`](Self::write_line).
+    ///
+    /// Holds for the lines submitted after this. On a closed stream it does nothing.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, LineEnd};
+    /// # use std::os::unix::net::UnixStream;
+    /// # let engine = Engine::new()?;
+    /// # let (_peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// engine.set_line_end(&stream, LineEnd::Lf);
+    /// engine.write_line(&stream, "hello", Callback::new(
+    ///     |_, count| assert_eq!(count, 6),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn set_line_end(&self, s: &Stream, line_end: LineEnd) {
         Self::submit_on(s, move |core, id| {
             if let Some(state) = core.stream(id) {

@@ -66,6 +66,28 @@ pub struct Chain {
 
 impl Handle {
     /// Begins to describe a chain.
+    ///
+    /// Nothing happens before [`Chain::submit`].
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// peer.write_all(b"250 fine\r\n").unwrap();
+    /// let answered = Callback::new(
+    ///     |_, line| assert_eq!(line, "250 fine"),
+    ///     |_, error| panic!("{error}"),
+    /// );
+    /// engine.chain()
+    ///     .on(&stream)
+    ///     .write_line("HELO me", Callback::ignore())
+    ///     .read_line(answered)
+    ///     .submit();
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn chain(&self) -> Chain {
         Chain { handle: self.clone(), stages: VecDeque::new(), stream: None, timeout: None }
     }
@@ -79,6 +101,9 @@ impl Chain {
     }
 
     /// Bounds the chain as a whole, from its submission.
+    ///
+    /// The stage under way when it expires hears [`TimedOut`](crate::Error::TimedOut), later ones
+    /// [`Stage`](crate::Error::Stage).
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -86,6 +111,23 @@ impl Chain {
 
     /// Looks up a host and a service, see [`Handle::getaddrinfo`]; a
     /// [`connect_resolved`](Self::connect_resolved) may follow.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine};
+    /// use std::time::Duration;
+    ///
+    /// let engine = Engine::new()?;
+    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let port = listener.local_addr()?.port();
+    /// engine.chain()
+    ///     .resolve("127.0.0.1", port, Callback::ignore())
+    ///     .connect_resolved(Callback::new(|_, _stream| (), |_, error| panic!("{error}")))
+    ///     .write_line("hello", Callback::ignore())
+    ///     .timeout(Duration::from_secs(10))
+    ///     .submit();
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn resolve(
         self,
         host: impl AsRef<str>,
@@ -97,6 +139,8 @@ impl Chain {
     }
 
     /// Connects to the first address of the lookup before it that answers, by RFC 8305.
+    ///
+    /// See [`resolve`](Self::resolve) for an example.
     pub fn connect_resolved(self, cb: Callback<Stream>) -> Self {
         self.stage(cb, |core, input, Callback { slot, timeout }| {
             core.connect_any(input.addresses, slot, timeout, input.chain)
@@ -208,7 +252,14 @@ impl Chain {
         })
     }
 
-    /// Submits the chain. The one [`Cancel`] ends the stage under way; between two stages, the next.
+    /// Submits the chain. The one [`Cancel`] ends the stage under way; between two stages, the
+    /// next.
+    ///
+    /// # Cancellation
+    ///
+    /// What the ended stage guarantees is that of its operation. Later stages never begin, and hear
+    /// [`Stage`](crate::Error::Stage). Between two stages the next one hears
+    /// [`Cancelled`](crate::Error::Cancelled) without having begun.
     pub fn submit(self) -> Cancel {
         let Self { handle, stages, stream, timeout } = self;
         handle.submit(move |core| core.begin_chain(stages, stream, timeout))

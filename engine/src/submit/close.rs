@@ -10,6 +10,22 @@ use crate::{
 };
 
 /// What can be closed: a [`Stream`] or a [`Listener`].
+///
+/// Made from a reference to either, where [`Handle::close`] is called.
+///
+/// ```
+/// use facade_engine::{Callback, Closable, Engine, Handle};
+///
+/// fn end<'a>(engine: &Handle, what: impl Into<Closable<'a>>) {
+///     engine.close(what, Callback::ignore());
+/// }
+///
+/// let engine = Engine::new()?;
+/// let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+/// end(&engine, &listener);
+/// engine.run()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum Closable<'a> {
     /// A stream.
@@ -32,8 +48,9 @@ impl<'a> From<&'a Listener> for Closable<'a> {
 
 impl Handle {
     /// Closes a stream or listener for all its clones. Its reads and accepts hear
-    /// [`Closed`](crate::Error::Closed); submitted writes go out first. The callback comes after every
-    /// other callback of the stream. Connections that a listener has and nobody took are closed.
+    /// [`Closed`](crate::Error::Closed); submitted writes go out first. The callback comes after
+    /// every other callback of the stream. Connections that a listener has and nobody took are
+    /// closed.
     ///
     /// What has arrived and nobody has read is dropped; for TCP it is taken from the system first,
     /// because a close over it would reset the connection and the peer could lose what was sent.
@@ -46,7 +63,24 @@ impl Handle {
     ///
     /// # Cancellation
     ///
-    /// A cancelled close goes on; only nobody hears of its end.
+    /// A cancelled close goes on; only nobody hears of its end. One that times out drops what is
+    /// unsent and closes.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # use std::{io::Read, os::unix::net::UnixStream, time::Duration};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// engine.write(&stream, "bye\r\n", Callback::ignore());
+    /// let cb = Callback::new(|_, ()| println!("closed"), |_, error| eprintln!("{error}"));
+    /// engine.close(&stream, cb.timeout(Duration::from_secs(5)));
+    /// engine.run()?;
+    /// let mut received = String::new();
+    /// peer.read_to_string(&mut received).unwrap();
+    /// assert_eq!(received, "bye\r\n");
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn close<'a>(&self, x: impl Into<Closable<'a>>, cb: Callback<()>) -> Cancel {
         let Callback { slot, timeout } = cb;
         match x.into() {
@@ -65,6 +99,26 @@ impl Handle {
 
     /// Closes a stream at once: what is unsent is dropped, a TCP connection is reset. Everything
     /// pending on it hears [`Closed`](crate::Error::Closed), a write how much of it was sent.
+    ///
+    /// It waits for nothing and tells nobody. It also cuts short a [`close`](Self::close) under
+    /// way. The reset is that of RFC 9293, section 3.10.5.
+    ///
+    /// ```
+    /// # use facade_engine::{Bytes, Callback, Engine, Error, Result};
+    /// # use std::os::unix::net::UnixStream;
+    /// # let engine = Engine::new()?;
+    /// # let (_peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// engine.read_line(&stream, Callback::from_fn(|_, outcome: Result<Bytes>| {
+    ///     assert!(matches!(outcome, Err(Error::Closed)));
+    /// }));
+    /// engine.abort(&stream);
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "SO_LINGER")]
+    #[doc(alias = "reset")]
+    #[doc(alias = "RST")]
     pub fn abort(&self, s: &Stream) {
         Self::submit_on(s, |core, id| {
             core.abort(id);
@@ -81,7 +135,8 @@ impl Handle {
     ///
     /// # Cancellation
     ///
-    /// A cancelled detach closes the stream.
+    /// A cancelled detach closes the stream, after what was written has gone out. One that times
+    /// out drops what is unsent and closes the descriptor.
     ///
     /// ```
     /// use facade_engine::{Callback, Detached, Engine};

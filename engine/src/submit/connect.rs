@@ -16,8 +16,9 @@ use crate::{
 use bytes::Bytes;
 
 impl Handle {
-    /// Looks up a host and a service: `"80"`, `"http"` or 80. Literal addresses are answered
-    /// without a thread.
+    /// Looks up a host and a service: `"80"`, `"http"` or 80. Succeeds with the answers in the
+    /// order in which to try them. Literal addresses are answered without a thread. See
+    /// getaddrinfo(3) and RFC 6724.
     ///
     /// # Errors
     ///
@@ -67,6 +68,23 @@ impl Handle {
     /// Reported at once; every attempt under way is closed.
     ///
     /// [RFC 8305]: https://www.rfc-editor.org/rfc/rfc8305
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, Stream};
+    /// # let engine = Engine::new()?;
+    /// # let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    /// # let (host, port) = ("127.0.0.1", listener.local_addr().unwrap().port());
+    /// engine.getaddrinfo_then_connect(host, port, (
+    ///     Callback::ignore(),
+    ///     Callback::new(
+    ///         move |_, stream: Stream| assert_eq!(stream.peer_addr().unwrap().port(), port),
+    ///         |_, error| panic!("{error}"),
+    ///     ),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "happy eyeballs")]
     pub fn getaddrinfo_then_connect(
         &self,
         host: impl AsRef<str>,
@@ -76,7 +94,8 @@ impl Handle {
         self.chain().resolve(host, service, cb1).connect_resolved(cb2).submit()
     }
 
-    /// Connects to a literal address, or on Unix to a path.
+    /// Connects to a literal address, or on Unix to a path. Succeeds with the stream; a TCP stream
+    /// has TCP_NODELAY. See connect(2).
     ///
     /// # Errors
     ///
@@ -106,14 +125,29 @@ impl Handle {
         self.submit(move |core| core.begin_connect(address, cb, Id::NONE))
     }
 
-    /// Connects, then reads the next line if it is the expected one: a greeting.
+    /// Connects, then reads the next line if it is the expected one: a greeting. The callbacks hear
+    /// the stream, then the line.
     ///
-    /// # Errors
+    /// # Errors and cancellation
     ///
-    /// # Cancellation
-    ///
-    /// As [`connect`](Self::connect) and [`expect_line`](Self::expect_line). If nobody kept the
+    /// As [`connect`](Self::connect) and [`expect_line`](Self::expect_line); if the connection
+    /// fails, the second callback hears [`Error::Stage`](crate::Error::Stage). If nobody kept the
     /// stream that the first callback got, it is closed when the chain ends.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, LineGlob};
+    /// # let engine = Engine::new()?;
+    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let address = listener.local_addr()?;
+    /// # let ignored = (Callback::ignore(), Callback::ignore());
+    /// # engine.accept_then_write(&listener, "220 ready\r\n", ignored);
+    /// engine.connect_then_expect_line(address, LineGlob::new("220 *")?, (
+    ///     Callback::ignore(),
+    ///     Callback::new(|_, line| assert_eq!(line, "220 ready"), |_, error| panic!("{error}")),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn connect_then_expect_line(
         &self,
         addr: impl Into<Address>,
@@ -123,14 +157,31 @@ impl Handle {
         self.chain().connect(addr, cb1).expect_line(line, cb2).submit()
     }
 
-    /// Connects, then writes a line.
+    /// Connects, then writes a line. The callbacks hear the stream, then how many bytes were
+    /// written, line end included.
     ///
-    /// # Errors
+    /// # Errors and cancellation
     ///
-    /// # Cancellation
-    ///
-    /// As [`connect`](Self::connect) and [`write_line`](Self::write_line). If nobody kept the
+    /// As [`connect`](Self::connect) and [`write_line`](Self::write_line); if the connection
+    /// fails, the second callback hears [`Error::Stage`](crate::Error::Stage). If nobody kept the
     /// stream that the first callback got, it is closed when the chain ends.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # let engine = Engine::new()?;
+    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let address = listener.local_addr()?;
+    /// # engine.accept_then_expect_line(&listener, "hello", (
+    /// #     Callback::ignore(),
+    /// #     Callback::new(|_, line| assert_eq!(line, "hello"), |_, error| panic!("{error}")),
+    /// # ));
+    /// engine.connect_then_write_line(address, "hello", (
+    ///     Callback::ignore(),
+    ///     Callback::new(|_, count| assert_eq!(count, 7), |_, error| panic!("{error}")),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn connect_then_write_line(
         &self,
         addr: impl Into<Address>,
@@ -140,7 +191,8 @@ impl Handle {
         self.chain().connect(addr, cb1).write_line(line, cb2).submit()
     }
 
-    /// Accepts the next connection.
+    /// Accepts the next connection. Succeeds with its stream; a TCP stream has TCP_NODELAY. See
+    /// accept(2).
     ///
     /// Out of descriptors it stays pending and is tried again; connections that died while they
     /// waited are skipped.
@@ -153,19 +205,52 @@ impl Handle {
     /// # Cancellation
     ///
     /// Ends by the next turn; a connection that comes later is there for the next accept.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, Stream};
+    /// # use std::net::TcpStream;
+    /// # let engine = Engine::new()?;
+    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let address = listener.local_addr()?;
+    /// let connection = TcpStream::connect(address).unwrap();
+    /// let client = connection.local_addr().unwrap();
+    /// engine.accept(&listener, Callback::new(
+    ///     move |_, stream: Stream| assert_eq!(stream.peer_addr().unwrap(), client),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "accept4")]
     pub fn accept(&self, l: &Listener, cb: Callback<Stream>) -> Cancel {
         let listener = l.clone();
         l.handle().submit(move |core| core.begin_accept(&listener, cb, Id::NONE))
     }
 
-    /// Accepts, then writes.
+    /// Accepts, then writes. The callbacks hear the stream, then how many bytes were written.
     ///
-    /// # Errors
+    /// # Errors and cancellation
     ///
-    /// # Cancellation
-    ///
-    /// As [`accept`](Self::accept) and [`write`](Self::write). If nobody kept the stream that the
+    /// As [`accept`](Self::accept) and [`write`](Self::write); if the accept fails, the second
+    /// callback hears [`Error::Stage`](crate::Error::Stage). If nobody kept the stream that the
     /// first callback got, it is closed when the chain ends.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # use std::{io::Read, net::TcpStream};
+    /// # let engine = Engine::new()?;
+    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let address = listener.local_addr()?;
+    /// let mut client = TcpStream::connect(address).unwrap();
+    /// let callbacks = (Callback::ignore(), Callback::ignore());
+    /// engine.accept_then_write(&listener, "220 ready\r\n", callbacks);
+    /// engine.run()?;
+    /// // Nobody kept the stream, so it is closed.
+    /// let mut received = String::new();
+    /// client.read_to_string(&mut received).unwrap();
+    /// assert_eq!(received, "220 ready\r\n");
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn accept_then_write(
         &self,
         l: &Listener,
@@ -175,14 +260,30 @@ impl Handle {
         self.chain().accept(l, cb1).write(buf, cb2).submit()
     }
 
-    /// Accepts, then reads the next line if it is the expected one.
+    /// Accepts, then reads the next line if it is the expected one. The callbacks hear the stream,
+    /// then the line.
     ///
-    /// # Errors
+    /// # Errors and cancellation
     ///
-    /// # Cancellation
+    /// As [`accept`](Self::accept) and [`expect_line`](Self::expect_line); if the accept fails, the
+    /// second callback hears [`Error::Stage`](crate::Error::Stage). If nobody kept the stream that
+    /// the first callback got, it is closed when the chain ends.
     ///
-    /// As [`accept`](Self::accept) and [`expect_line`](Self::expect_line). If nobody kept the
-    /// stream that the first callback got, it is closed when the chain ends.
+    /// ```
+    /// # use facade_engine::{Callback, Engine, LineGlob};
+    /// # use std::{io::Write, net::TcpStream};
+    /// # let engine = Engine::new()?;
+    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let address = listener.local_addr()?;
+    /// let mut client = TcpStream::connect(address).unwrap();
+    /// client.write_all(b"HELO me\r\n").unwrap();
+    /// engine.accept_then_expect_line(&listener, LineGlob::new("HELO *")?, (
+    ///     Callback::ignore(),
+    ///     Callback::new(|_, line| assert_eq!(line, "HELO me"), |_, error| panic!("{error}")),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn accept_then_expect_line(
         &self,
         l: &Listener,
@@ -195,12 +296,29 @@ impl Handle {
     /// Accepts, then reads through a match of `regex`, which may span lines. One callback gets the
     /// connection and the match; its timeout runs from the connection.
     ///
-    /// # Errors
-    ///
-    /// # Cancellation
+    /// # Errors and cancellation
     ///
     /// As [`accept`](Self::accept) and [`read_until_regex`](Self::read_until_regex). A connection
     /// that does not send a match is closed.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, Regex, RegexMatch, Stream};
+    /// # use std::{io::Write, net::TcpStream};
+    /// # let engine = Engine::new()?;
+    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let address = listener.local_addr()?;
+    /// let mut client = TcpStream::connect(address).unwrap();
+    /// client.write_all(b"GET /index HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
+    /// let head = Regex::new(r"(?s)^GET (?<path>[^ ]+) .*\r\n\r\n")?;
+    /// engine.accept_then_expect_multiline_regex(&listener, head, Callback::new(
+    ///     |_, (_stream, head): (Stream, RegexMatch)| {
+    ///         assert_eq!(head.name("path").unwrap(), "/index");
+    ///     },
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn accept_then_expect_multiline_regex(
         &self,
         l: &Listener,

@@ -17,8 +17,8 @@ impl Handle {
     /// What [`read_line`](Self::read_line) would succeed with at once.
     ///
     /// None if a line has not been received yet, if another read waits or its callback may not have
-    /// run, and outside the turn of the engine that the stream belongs to; then submit the read. What
-    /// it returns is taken for good.
+    /// run, and outside the turn of the engine that the stream belongs to; then submit the read.
+    /// What it returns is taken for good.
     ///
     /// ```
     /// use facade_engine::{Callback, Engine};
@@ -63,6 +63,26 @@ impl Handle {
     ///
     /// None, and nothing written, if it is large, if other writes wait or too much is unsent, and
     /// outside the turn of the engine that the stream belongs to; then submit the write.
+    ///
+    /// ```
+    /// # use facade_engine::{Bytes, Callback, Engine};
+    /// # use std::{io::Read, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// let again = stream.clone();
+    /// engine.post(move |engine| {
+    ///     let hello = Bytes::from("hello");
+    ///     if engine.try_write(&again, &hello).is_none() {
+    ///         engine.write(&again, hello, Callback::ignore());
+    ///     }
+    /// });
+    /// engine.run()?;
+    /// # let mut received = [0; 5];
+    /// # peer.read_exact(&mut received).unwrap();
+    /// # assert_eq!(&received, b"hello");
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     #[inline]
     pub fn try_write(&self, s: &Stream, buf: &Bytes) -> Option<usize> {
         on_current(s, |core, id| core.write_now(id, buf, false))

@@ -38,8 +38,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`Error::EndOfStream`] at the end, [`Error::InvalidInput`] for size 0, and what all reads can
-    /// fail with: [`Error::Cancelled`], [`Error::TimedOut`], [`Error::Io`], [`Error::Closed`].
+    /// [`Error::EndOfStream`] at the end, [`Error::InvalidInput`] for size 0, and what all reads
+    /// can fail with: [`Error::Cancelled`], [`Error::TimedOut`], [`Error::Io`], [`Error::Closed`].
     ///
     /// # Cancellation
     ///
@@ -60,6 +60,7 @@ impl Handle {
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
+    #[doc(alias = "read")]
     #[doc(alias = "recv")]
     pub fn read_chunk(&self, s: &Stream, size: usize, cb: Callback<Bytes>) -> Cancel {
         Self::submit_plain(s, Chunk::new(size).map(Plain::Chunk), Bound::None, cb)
@@ -76,6 +77,21 @@ impl Handle {
     /// # Cancellation
     ///
     /// Ends by the next turn; no byte is lost.
+    ///
+    /// ```
+    /// # use facade_engine::{Bytes, Callback, Engine};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// peer.write_all(&298_u32.to_be_bytes()).unwrap();
+    /// engine.read_exact(&stream, 4, Callback::new(
+    ///     |_, field: Bytes| assert_eq!(u32::from_be_bytes(field[..].try_into().unwrap()), 298),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn read_exact(&self, s: &Stream, size: usize, cb: Callback<Bytes>) -> Cancel {
         Self::submit_plain(s, Exact::new(size).map(Plain::Exact), Bound::All, cb)
     }
@@ -92,6 +108,21 @@ impl Handle {
     ///
     /// Ends by the next turn; no byte is lost, and a later read finds the delimiter wherever this
     /// one stopped looking.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// peer.write_all(b"name=value; rest").unwrap();
+    /// engine.read_until(&stream, "; ", Callback::new(
+    ///     |_, field| assert_eq!(field, "name=value; "),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn read_until(
         &self,
         s: &Stream,
@@ -112,6 +143,19 @@ impl Handle {
     /// # Cancellation
     ///
     /// Ends by the next turn; no byte is lost.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # use std::{io::Write, os::unix::net::UnixStream, time::Duration};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// peer.write_all(b"GET /\r\n").unwrap();
+    /// let cb = Callback::new(|_, line| assert_eq!(line, "GET /"), |_, error| panic!("{error}"));
+    /// engine.read_line(&stream, cb.timeout(Duration::from_secs(30)));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn read_line(&self, s: &Stream, cb: Callback<Bytes>) -> Cancel {
         Self::submit_plain(s, Ok(Plain::Line(Line::new())), Bound::Line, cb)
     }
@@ -125,6 +169,24 @@ impl Handle {
     /// # Cancellation
     ///
     /// Ends by the next turn; no byte is lost, skipped lines included.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, LineGlob, LineMatch};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// peer.write_all(b"220-hello\r\n220 ready\r\n").unwrap();
+    /// engine.read_until_lineglob(&stream, LineGlob::new("220 *")?, Callback::new(
+    ///     |_, found: LineMatch| {
+    ///         assert_eq!(found.skipped, "220-hello\r\n");
+    ///         assert_eq!(found.line, "220 ready");
+    ///     },
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn read_until_lineglob(
         &self,
         s: &Stream,
@@ -149,6 +211,22 @@ impl Handle {
     /// # Cancellation
     ///
     /// Ends by the next turn; no byte is lost.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, Regex, RegexMatch};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// peer.write_all(b"HTTP/1.1 200 OK\r\n").unwrap();
+    /// let status = Regex::new(r"^HTTP/1\.[01] (?<status>[0-9]{3})")?;
+    /// engine.read_until_regex(&stream, status, Callback::new(
+    ///     |_, found: RegexMatch| assert_eq!(found.name("status").unwrap(), "200"),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn read_until_regex(&self, s: &Stream, regex: Regex, cb: Callback<RegexMatch>) -> Cancel {
         Self::submit_read(s, Ok(RegexSearch::new(regex)), Bound::Line, cb, other)
     }
@@ -167,6 +245,27 @@ impl Handle {
     /// # Cancellation
     ///
     /// Ends by the next turn; no byte is lost.
+    ///
+    /// ```
+    /// # use facade_engine::{AnyMatch, Callback, Engine, LineGlob, Pattern};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// peer.write_all(b"Welcome!\r\nlogin: ").unwrap();
+    /// let refused = LineGlob::new("*refused*")?;
+    /// let patterns = [Pattern::bytes("login: "), Pattern::line(refused), Pattern::end()];
+    /// engine.read_until_any(&stream, patterns, Callback::new(
+    ///     |_, found: AnyMatch| match found.index {
+    ///         0 => assert_eq!(found.bytes, "Welcome!\r\nlogin: "),
+    ///         _ => panic!("no login: {found:?}"),
+    ///     },
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "expect")]
     pub fn read_until_any(
         &self,
         s: &Stream,
@@ -187,6 +286,22 @@ impl Handle {
     /// # Cancellation
     ///
     /// Ends by the next turn; no byte is lost.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// peer.write_all(b"one\ntwo").unwrap();
+    /// drop(peer);
+    /// engine.read_all(&stream, Callback::new(
+    ///     |_, all| assert_eq!(all, "one\ntwo"),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn read_all(&self, s: &Stream, cb: Callback<Bytes>) -> Cancel {
         Self::submit_read(s, Ok(All::new()), Bound::All, cb, other)
     }
@@ -216,7 +331,9 @@ impl Handle {
     ///     type Output = Bytes;
     ///     fn scan(&mut self, unread: &[u8], _ended: bool) -> Scan {
     ///         match unread.first() {
-    ///             Some(&len) if unread.len() > usize::from(len) => Scan::Found { end: 1 + usize::from(len) },
+    ///             Some(&len) if unread.len() > usize::from(len) => {
+    ///                 Scan::Found { end: 1 + usize::from(len) }
+    ///             }
     ///             _ => Scan::NeedMore,
     ///         }
     ///     }
@@ -253,6 +370,25 @@ impl Handle {
     /// # Cancellation
     ///
     /// Ends by the next turn; no byte is lost.
+    ///
+    /// ```
+    /// # use facade_engine::{Bytes, Callback, Engine, Error, Result};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// peer.write_all(b"BUSY\r\n").unwrap();
+    /// engine.expect_line(&stream, "READY", Callback::from_fn(|_, outcome: Result<Bytes>| {
+    ///     assert!(matches!(outcome, Err(Error::Unexpected { line, .. }) if line == "BUSY"));
+    /// }));
+    /// // The line is there for whoever knows what to do with it.
+    /// engine.read_line(&stream, Callback::new(
+    ///     |_, line| assert_eq!(line, "BUSY"),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn expect_line(
         &self,
         s: &Stream,
@@ -271,6 +407,26 @@ impl Handle {
     /// # Cancellation
     ///
     /// Ends by the next turn; nothing is taken in any case.
+    ///
+    /// ```
+    /// # use facade_engine::{Bytes, Callback, Engine};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// peer.write_all(b"{\"id\": 1}\n").unwrap();
+    /// engine.peek(&stream, 1, Callback::new(
+    ///     |_, first: Bytes| assert_eq!(first, "{"),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.read_line(&stream, Callback::new(
+    ///     |_, line| assert_eq!(line, "{\"id\": 1}"),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "MSG_PEEK")]
     pub fn peek(&self, s: &Stream, size: usize, cb: Callback<Bytes>) -> Cancel {
         let size = match size {
             0 => Err(Error::invalid("a peek of size 0")),
@@ -283,6 +439,30 @@ impl Handle {
 
     /// Takes the first `n` unread bytes, or all if there are fewer, without looking at them: for
     /// what [`peek`](Self::peek) has shown. Reads that wait look at what is behind them.
+    ///
+    /// It waits for nothing and tells nobody. A closed stream has no unread bytes.
+    ///
+    /// ```
+    /// # use facade_engine::{Bytes, Callback, Engine};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// peer.write_all(b"   hello\n").unwrap();
+    /// let again = stream.clone();
+    /// engine.peek(&stream, 1024, Callback::new(
+    ///     move |engine, shown: Bytes| {
+    ///         engine.consume(&again, shown.iter().take_while(|&&byte| byte == b' ').count());
+    ///         engine.read_line(&again, Callback::new(
+    ///             |_, line| assert_eq!(line, "hello"),
+    ///             |_, error| panic!("{error}"),
+    ///         ));
+    ///     },
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn consume(&self, s: &Stream, n: usize) {
         Self::submit_on(s, move |core, id| {
             core.consume(id, n);
@@ -290,11 +470,37 @@ impl Handle {
         });
     }
 
-    /// Tells how many unread bytes the engine holds.
+    /// Succeeds with the number of unread bytes that the engine holds. What the system still has
+    /// received for the stream does not count.
     ///
     /// # Errors
     ///
     /// [`Error::Closed`] if the stream was closed.
+    ///
+    /// # Cancellation
+    ///
+    /// It has its outcome as soon as the engine comes to it, so there is nothing to cancel.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// peer.write_all(b"one\ntwo\n").unwrap();
+    /// let again = stream.clone();
+    /// engine.read_line(&stream, Callback::new(
+    ///     move |engine, _| {
+    ///         engine.buffered(&again, Callback::new(
+    ///             |_, count| assert_eq!(count, 4),
+    ///             |_, error| panic!("{error}"),
+    ///         ));
+    ///     },
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn buffered(&self, s: &Stream, cb: Callback<usize>) -> Cancel {
         Self::submit_on(s, move |core, id| {
             match core.stream(id).filter(|state| state.closing.is_none()) {

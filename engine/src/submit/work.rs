@@ -37,6 +37,7 @@ impl Handle {
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
+    #[doc(alias = "spawn_blocking")]
     pub fn submit_work<T: Send + 'static>(
         &self,
         f: impl FnOnce() -> T + Send + 'static,
@@ -49,11 +50,31 @@ impl Handle {
     /// Succeeds after `duration`, never earlier. `Duration::MAX` never ends by itself.
     ///
     /// Time is the system's monotonic clock; time that the machine is suspended may not count. The
-    /// callback's own timeout counts too: the earlier of both ends the sleep, equal ones as success.
+    /// callback's own timeout counts too: the earlier of both ends the sleep, equal ones as
+    /// success. See CLOCK_MONOTONIC in clock_gettime(2).
     ///
     /// # Errors
     ///
     /// [`Error::Cancelled`](crate::Error::Cancelled), [`Error::TimedOut`](crate::Error::TimedOut).
+    ///
+    /// # Cancellation
+    ///
+    /// Reported by the next turn, unless the sleep is over by then: that is a success.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine};
+    /// use std::time::Duration;
+    ///
+    /// let engine = Engine::new()?;
+    /// engine.sleep(Duration::from_millis(1), Callback::new(
+    ///     |_, ()| println!("a millisecond later"),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "timer")]
+    #[doc(alias = "nanosleep")]
     pub fn sleep(&self, duration: Duration, cb: Callback<()>) -> Cancel {
         let Callback { slot, timeout } = cb;
         self.submit(move |engine| {

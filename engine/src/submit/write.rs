@@ -3,10 +3,10 @@
 //! # What all writes have in common
 //!
 //! A write succeeds when the engine has all of it and at most
-//! [`Limits::unsent`](crate::Limits::unsent) bytes up to its end are unsent; what a turn writes to a
-//! stream goes out together at the turn's end. Writes succeed in the order submitted. A write that
-//! does not succeed says exactly how many of its bytes the system took: none is the plain error,
-//! some is [`PartialWrite`](crate::Error::PartialWrite), and then later writes fail until
+//! [`Limits::unsent`](crate::Limits::unsent) bytes up to its end are unsent; what a turn writes to
+//! a stream goes out together at the turn's end. Writes succeed in the order submitted. A write
+//! that does not succeed says exactly how many of its bytes the system took: none is the plain
+//! error, some is [`PartialWrite`](crate::Error::PartialWrite), and then later writes fail until
 //! [`take_unsent`](Handle::take_unsent), so that a frame is never silently cut in half.
 
 use bytes::Bytes;
@@ -21,10 +21,11 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`Error::PartialWrite`](crate::Error::PartialWrite) if the system took some of it before it was cancelled, expired or
-    /// failed; [`Error::Overloaded`](crate::Error::Overloaded) behind more than [`Limits::queued`](crate::Limits::queued)
-    /// unsent bytes; [`Error::Closed`](crate::Error::Closed) after [`shutdown_write`](Self::shutdown_write) or
-    /// [`close`](Self::close); or as any operation. What fails
+    /// [`Error::PartialWrite`](crate::Error::PartialWrite) if the system took some of it before it
+    /// was cancelled, expired or failed; [`Error::Overloaded`](crate::Error::Overloaded) behind
+    /// more than [`Limits::queued`](crate::Limits::queued) unsent bytes;
+    /// [`Error::Closed`](crate::Error::Closed) after [`shutdown_write`](Self::shutdown_write) or
+    /// [`close`](Self::close); [`Error::Io`](crate::Error::Io) if the system refuses. What fails
     /// after a write has succeeded is told to the next one.
     ///
     /// # Cancellation
@@ -58,11 +59,26 @@ impl Handle {
     /// Writes several pieces as one, without copying them together first. Succeeds with the length
     /// of all.
     ///
-    /// # Errors
-    ///
-    /// # Cancellation
+    /// # Errors and cancellation
     ///
     /// As [`write`](Self::write).
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # use std::{io::Read, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// engine.write_vectored(&stream, ["Content-Length: 5\r\n\r\n", "hello"], Callback::new(
+    ///     |_, count| assert_eq!(count, 26),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # let mut received = [0; 26];
+    /// # peer.read_exact(&mut received).unwrap();
+    /// # assert!(received.ends_with(b"\n\r\nhello"));
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     #[doc(alias = "writev")]
     pub fn write_vectored(
         &self,
@@ -77,11 +93,26 @@ impl Handle {
     /// [`set_line_end`](Self::set_line_end) said otherwise; nothing more if the line ends with LF
     /// already. Succeeds with the length of what was written, line end included.
     ///
-    /// # Errors
-    ///
-    /// # Cancellation
+    /// # Errors and cancellation
     ///
     /// As [`write`](Self::write).
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # use std::{io::Read, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// engine.write_line(&stream, "hello", Callback::new(
+    ///     |_, count| assert_eq!(count, 7), // with CRLF: it is a socket
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # let mut received = [0; 7];
+    /// # peer.read_exact(&mut received).unwrap();
+    /// # assert_eq!(&received, b"hello\r\n");
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn write_line(&self, s: &Stream, line: impl Into<Bytes>, cb: Callback<usize>) -> Cancel {
         Self::submit_write(s, Data::Line(line.into()), cb)
     }
@@ -91,11 +122,10 @@ impl Handle {
     /// The line may have arrived before the write: what is expected is the next line that nobody
     /// has read, and an old one that was left over is taken for the answer.
     ///
-    /// # Errors
+    /// # Errors and cancellation
     ///
-    /// # Cancellation
-    ///
-    /// As [`write`](Self::write) and [`expect_line`](Self::expect_line).
+    /// As [`write`](Self::write) and [`expect_line`](Self::expect_line); if the write fails, the
+    /// second callback hears [`Error::Stage`](crate::Error::Stage).
     ///
     /// ```
     /// use facade_engine::{Bytes, Callback, Engine, LineGlob};
@@ -137,7 +167,8 @@ impl Handle {
         })
     }
 
-    /// Succeeds when the system has everything that was written before.
+    /// Succeeds when the system has everything that was written before. The peer need not have it:
+    /// only an answer of the peer's can say so.
     ///
     /// # Errors
     ///
@@ -146,6 +177,24 @@ impl Handle {
     /// # Cancellation
     ///
     /// Ends by the next turn; what was written still goes out.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # use std::{io::Read, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// engine.write(&stream, "hello", Callback::ignore());
+    /// engine.flush(&stream, Callback::new(
+    ///     |_, ()| println!("all of it is on its way"),
+    ///     |_, error| eprintln!("the write failed: {error}"),
+    /// ));
+    /// engine.run()?;
+    /// # let mut received = [0; 5];
+    /// # peer.read_exact(&mut received).unwrap();
+    /// # assert_eq!(&received, b"hello");
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn flush(&self, s: &Stream, cb: Callback<()>) -> Cancel {
         let Callback { slot, timeout } = cb;
         Self::submit_on(s, move |core, id| core.flush(id, slot, timeout, Id::NONE))
@@ -158,22 +207,63 @@ impl Handle {
     /// # Errors
     ///
     /// [`Error::Closed`](crate::Error::Closed) if the stream was closed.
+    ///
+    /// # Cancellation
+    ///
+    /// It has its outcome as soon as the engine comes to it. The rest of which a
+    /// [`Claim`](crate::Claim) is dropped untaken is there for the next one.
+    ///
+    /// ```
+    /// # use facade_engine::{Bytes, Callback, Engine, Error};
+    /// # use std::{os::unix::net::UnixStream, time::Duration};
+    /// # let engine = Engine::new()?;
+    /// # let (_peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// // Nobody reads, so one attempt takes as much as the system has room for.
+    /// let again = stream.clone();
+    /// engine.write(&stream, vec![0_u8; 8 << 20], Callback::from_fn(move |engine, outcome| {
+    ///     let Err(Error::PartialWrite { written, .. }) = outcome else { panic!("{outcome:?}") };
+    ///     engine.take_unsent(&again, Callback::new(
+    ///         move |_, rest: Bytes| assert_eq!(written + rest.len(), 8 << 20),
+    ///         |_, error| panic!("{error}"),
+    ///     ));
+    /// }).timeout(Duration::ZERO));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     pub fn take_unsent(&self, s: &Stream, cb: Callback<Bytes>) -> Cancel {
         let stream = s.clone();
         s.handle().submit(move |core| core.take_unsent(&stream, cb.slot))
     }
 
     /// Ends the outgoing direction, behind everything that was written: FIN on a socket, close on a
-    /// pipe. Reads go on. Later writes are [`Closed`](crate::Error::Closed); a second shutdown succeeds.
+    /// pipe. Reads go on. Later writes are [`Closed`](crate::Error::Closed); a second shutdown
+    /// succeeds. See shutdown(2).
     ///
     /// # Errors
     ///
-    /// The failure of an earlier write that nobody has heard; [`Error::Unsupported`](crate::Error::Unsupported) for files and
-    /// terminals.
+    /// The failure of an earlier write; [`Error::Unsupported`](crate::Error::Unsupported) for files
+    /// and terminals; [`Error::Closed`](crate::Error::Closed) after [`close`](Self::close).
     ///
     /// # Cancellation
     ///
     /// One that has not begun, because bytes before it are unsent, is undone: writes go on.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # use std::{io::Read, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// engine.write(&stream, "request", Callback::ignore());
+    /// engine.shutdown_write(&stream, Callback::ignore());
+    /// engine.run()?;
+    /// // The peer sees the end, and can still answer.
+    /// let mut request = String::new();
+    /// peer.read_to_string(&mut request).unwrap();
+    /// assert_eq!(request, "request");
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     #[doc(alias = "shutdown")]
     pub fn shutdown_write(&self, s: &Stream, cb: Callback<()>) -> Cancel {
         let Callback { slot, timeout } = cb;

@@ -39,8 +39,8 @@ pub(crate) use self::search::{Search, Verdict};
 /// - A read begins a text: `^` and `\b` see nothing before it. `$` and `\b` look at the stream's
 ///   real next byte or real end, and wait for it where it makes a difference.
 /// - Classes are ASCII: `\w` is `[0-9A-Za-z_]`, `.` is any byte but LF (with `(?s)`, any byte).
-/// - The syntax is that of the [`regex`](https://docs.rs/regex/latest/regex/#syntax) crate. Searching
-///   takes time linear in the bytes, whatever the pattern.
+/// - The syntax is that of the [`regex`](https://docs.rs/regex/latest/regex/#syntax) crate.
+///   Searching takes time linear in the bytes, whatever the pattern.
 ///
 /// Cheap to clone; clones share their working memory, which is bounded.
 ///
@@ -89,9 +89,10 @@ impl Regex {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidInput`] says what is wrong and, for the syntax, at which byte of the pattern,
-    /// counted from 0. Also refused are patterns that match the empty string, that are longer than
-    /// 4 KiB or need more than 1 MiB when compiled, and that use Unicode word boundaries.
+    /// [`Error::InvalidInput`] says what is wrong and, for the syntax, at which byte of the
+    /// pattern, counted from 0. Also refused are patterns that match the empty string, that are
+    /// longer than 4 KiB or need more than 1 MiB when compiled, and that use Unicode word
+    /// boundaries.
     pub fn new(pattern: &str) -> Result<Self> {
         if pattern.len() > PATTERN_LIMIT {
             return Err(Error::invalid(format_args!(
@@ -155,6 +156,8 @@ impl fmt::Debug for Regex {
 }
 
 /// A match of a [`Regex`], and what came before it.
+///
+/// From [`read_until_regex`](crate::Handle::read_until_regex), where there is an example.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RegexMatch {
@@ -199,6 +202,16 @@ impl RegexMatch {
 
     /// What the group `(?<name>..)` matched; `None` if it took no part in the match or does not
     /// exist.
+    ///
+    /// ```
+    /// use facade_engine::{Bytes, Regex, matcher::{Matcher, RegexSearch}};
+    ///
+    /// let mut search = RegexSearch::new(Regex::new("(?<key>[a-z]+)=")?);
+    /// let unread = Bytes::from("name=");
+    /// search.scan(&unread, false);
+    /// assert_eq!(search.output(unread)?.name("key").unwrap(), "name");
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn name(&self, name: &str) -> Option<Bytes> {
         let groups = self.regex.inner.program.nfa().group_info();
