@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    callback::{Deliver, Origin, Outcome, Slot, boxed, boxed_with},
+    callback::{Deliver, Origin, Outcome, SendClosure, Slot, boxed, boxed_with},
     completion::ready::Ready,
     core::{Core, Kind, Pending},
     driver::{Driver, Ended, Operation, Role},
@@ -322,12 +322,18 @@ impl Core {
         mut matcher: Plain,
         bound: Bound,
     ) -> Option<Bytes> {
-        let limit = self.limit(stream, bound);
         // What an earlier callback has not heard comes first.
         let told = self.stream(stream)?.read_told;
         if self.may_be_unheard(told) {
             return None;
         }
+        self.take_now(stream, &mut matcher, bound)
+    }
+
+    /// Takes what a frequent read finds, if it is there and no read waits for it.
+    #[inline]
+    fn take_now(&mut self, stream: Id, matcher: &mut Plain, bound: Bound) -> Option<Bytes> {
+        let limit = self.limit(stream, bound);
         let state = self.stream(stream)?;
         if !state.reads.is_empty() || state.unread.is_empty() || state.medium.is_file() {
             return None;
@@ -341,6 +347,23 @@ impl Core {
             }
             _ => None,
         }
+    }
+
+    /// The frequent case of a read: what it wants is there, and its plain callback is queued at
+    /// once. Returns whether that was so, and `f` is taken then.
+    #[inline]
+    pub(crate) fn read_told(
+        &mut self,
+        stream: Id,
+        matcher: &mut Plain,
+        bound: Bound,
+        f: &mut Option<Box<SendClosure<Bytes>>>,
+    ) -> Option<()> {
+        let output = self.take_now(stream, matcher, bound)?;
+        let round = self.round;
+        self.stream(stream)?.read_told = round;
+        self.ready.push_back(Ready::Bytes(f.take()?, output));
+        Some(())
     }
 
     /// Submits a read.
@@ -360,23 +383,7 @@ impl Core {
             self.tell(chain, || Err(Error::Closed), read.form.fail(Error::Closed));
             return None;
         }
-        // What has arrived already is taken without a place in the table; first the frequent case.
-        if chain == Id::NONE
-            && state.reads.is_empty()
-            && !state.unread.is_empty()
-            && !state.medium.is_file()
-            && let Form::Bytes(matcher, Slot::Plain(_)) = &mut read.form
-            && let Scan::Found { end } =
-                matcher.scan(state.unread.as_slice(), has_ended(state.end.as_ref()))
-            && end <= read.limit
-        {
-            let output = matcher.take_output(&mut state.unread, end);
-            state.read_told = round;
-            if let Form::Bytes(_, Slot::Plain(f)) = read.form {
-                self.ready.push_back(Ready::Bytes(f, output));
-            }
-            return None;
-        }
+        // What has arrived already is taken without a place in the table.
         if state.reads.is_empty()
             && !read.form.is_user()
             && !state.medium.is_file()

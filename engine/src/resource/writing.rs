@@ -55,27 +55,6 @@ pub(crate) enum Data {
     Many(Vec<Bytes>),
 }
 
-impl Data {
-    /// The bytes, if they are in one piece, and whether they are a line.
-    #[inline]
-    pub(crate) fn as_one(&self) -> Option<(&Bytes, bool)> {
-        match self {
-            Self::One(bytes) => Some((bytes, false)),
-            Self::Line(bytes) => Some((bytes, true)),
-            Self::Many(_) => None,
-        }
-    }
-
-    /// The write's memory, if it is in one piece.
-    #[inline]
-    pub(crate) fn into_one(self) -> Option<Bytes> {
-        match self {
-            Self::One(bytes) | Self::Line(bytes) => Some(bytes),
-            Self::Many(_) => None,
-        }
-    }
-}
-
 impl Core {
     /// The frequent case of [`write`](Self::write): a small one that nothing stands before. Returns
     /// its length, if that was so and it is written.
@@ -133,6 +112,15 @@ impl Core {
             state.write_told = round;
         }
         self.succeed(chain, slot, value);
+    }
+
+    /// The same, for a callback that is queued at once.
+    #[inline]
+    pub(crate) fn write_told(&mut self, stream: Id, bytes: &Bytes, is_line: bool) -> Option<usize> {
+        let len = self.write_small(stream, bytes, is_line)?;
+        let round = self.round;
+        self.stream(stream)?.write_told = round;
+        Some(len)
     }
 
     /// What a small write would succeed with at once, if it would; then it is written.

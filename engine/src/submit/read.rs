@@ -14,7 +14,7 @@ use crate::{
     cancel::Cancel,
     core::Core,
     error::{Error, Result},
-    handle::Handle,
+    handle::{Handle, on_current},
     matcher::{
         All, Any, Chunk, Delimiter, Exact, ExpectLine, Line, LineGlobSearch, Matcher, RegexSearch,
     },
@@ -522,17 +522,31 @@ impl Handle {
         bound: Bound,
         cb: Callback<Bytes>,
     ) -> Cancel {
-        match matcher {
-            Ok(matcher) => Self::submit_on(s, move |core, id| {
-                let Callback { slot, timeout } = cb;
-                let limit = core.limit(id, bound);
-                let read = Read { limit, form: Form::Bytes(matcher, slot) };
-                core.read(id, read, timeout, Id::NONE)
-            }),
-            Err(error) => Self::submit_read(s, Err(error), bound, cb, |matcher, slot| {
-                Form::Bytes(matcher, slot)
-            }),
-        }
+        let mut matcher = match matcher {
+            Ok(matcher) => matcher,
+            Err(error) => {
+                return Self::submit_read(s, Err(error), bound, cb, |matcher, slot| {
+                    Form::Bytes(matcher, slot)
+                });
+            }
+        };
+        let Callback { slot, timeout } = cb;
+        let slot = match slot {
+            Slot::Plain(f) => {
+                let mut f = Some(f);
+                on_current(s, |core, id| core.read_told(id, &mut matcher, bound, &mut f));
+                match f {
+                    None => return Cancel::over(s.handle().id()),
+                    Some(f) => Slot::Plain(f),
+                }
+            }
+            slot => slot,
+        };
+        Self::submit_on(s, move |core, id| {
+            let limit = core.limit(id, bound);
+            let read = Read { limit, form: Form::Bytes(matcher, slot) };
+            core.read(id, read, timeout, Id::NONE)
+        })
     }
 
     fn submit_read<A: Send + 'static, T: Send + 'static>(
