@@ -6,7 +6,10 @@ use std::{
     fs::File,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    os::unix::net::UnixStream,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixListener, UnixStream},
+    },
     path::Path,
     sync::{Arc, Mutex, mpsc},
     thread,
@@ -227,6 +230,22 @@ fn promise_09_what_is_left_behind_without_a_callback_does_not_make_the_engine_sp
     assert!(due > facade_tests::turns::now(), "nothing is ready");
 }
 
+/// Linux has Unix sockets whose names are no files.
+#[test]
+fn a_connect_to_an_abstract_name() {
+    let name = format!("facade-tests-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(name).unwrap();
+    let listener = UnixListener::bind_addr(&address).unwrap();
+    let engine = driver::engine();
+    let connected = Basket::new();
+    engine.connect(address, connected.callback());
+    engine.run().unwrap();
+    let (accepted, _) = listener.accept().unwrap();
+    let streams = connected.take();
+    assert!(matches!(streams[0].peer_address().unwrap(), Address::UnixAbstract(_)));
+    drop(accepted);
+}
+
 #[test]
 fn promise_09_a_cancelled_connect_leaks_no_descriptor_and_its_connection_is_closed() {
     let name = "promise_09_a_cancelled_connect_leaks_no_descriptor_and_its_connection_is_closed";
@@ -235,7 +254,7 @@ fn promise_09_a_cancelled_connect_leaks_no_descriptor_and_its_connection_is_clos
         let address = kernel.local_addr().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
-        let unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let unix = UnixListener::bind(&path).unwrap();
         let engine = driver::engine();
         let told = Told::new();
         let before = descriptors();
@@ -489,7 +508,7 @@ fn promise_09_a_unix_socket_with_a_full_backlog_is_tried_again_and_can_be_given_
         let fd = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
         bind(&fd, &SocketAddrUnix::new(&path).unwrap()).unwrap();
         listen(&fd, 0).unwrap();
-        std::os::unix::net::UnixListener::from(fd)
+        UnixListener::from(fd)
     };
     let _first = UnixStream::connect(&path).unwrap();
     let told = Told::new();

@@ -87,8 +87,10 @@ pub(super) fn connect(fd: BorrowedFd<'_>, address: &Address) -> Result<bool> {
         Address::Inet(address) => retry_on_intr(|| rustix::net::connect(fd, address)),
         Address::Unix(path) => SocketAddrUnix::new(path)
             .and_then(|address| retry_on_intr(|| rustix::net::connect(fd, &address))),
-        #[allow(unreachable_patterns, reason = "addresses of peers that have no name")]
-        _ => Err(Errno::AFNOSUPPORT),
+        Address::UnixAbstract(name) => SocketAddrUnix::new_abstract_name(name)
+            .and_then(|address| retry_on_intr(|| rustix::net::connect(fd, &address))),
+        // Refused when the connect was submitted.
+        Address::UnixUnnamed => Err(Errno::INVAL),
     };
     match result {
         Ok(()) => Ok(true),
