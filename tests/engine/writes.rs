@@ -806,3 +806,22 @@ fn slow_reader(mut peer: UnixStream, total: usize) -> Vec<u8> {
         thread::yield_now();
     }
 }
+
+/// A thread has the bytes of a file's write in hand when the cancel is registered, and writes all of
+/// them: that is a success, and nothing is cut.
+#[test]
+fn promise_10_a_write_that_the_system_takes_whole_although_it_was_cancelled_succeeds() {
+    const LEN: usize = 256 << 10;
+    let engine = engine_with_unsent(0);
+    let stream = engine.attach(tempfile::tempfile().unwrap()).unwrap();
+    for _ in 0..50 {
+        let told = Told::new();
+        let cancel = engine.write(&stream, vec![7; LEN], told.callback("write"));
+        // Hands it to the thread, which takes longer than the next line.
+        turns(&engine, 1);
+        cancel.cancel();
+        engine.write(&stream, "behind", told.callback("behind"));
+        engine.run().unwrap();
+        assert_eq!(told.take(), ["write Ok", "behind Ok"]);
+    }
+}

@@ -439,3 +439,13 @@ fn promise_05_a_task_that_always_gives_way_keeps_nobody_waiting() {
     drop(busy);
     runtime.engine().run().unwrap();
 }
+
+/// As the documentation of `spawn` says; `Task::fallible` yields none instead.
+#[test]
+fn awaiting_the_task_of_an_engine_that_is_gone_panics() {
+    let runtime = Runtime::from(driver::engine());
+    let task = runtime.io().spawn(pending::<()>());
+    drop(runtime);
+    let awaited = AssertUnwindSafe(|| futures::executor::block_on(task));
+    assert!(catch_unwind(awaited).is_err());
+}
