@@ -313,6 +313,8 @@ impl<T> fmt::Debug for Callback<T> {
 pub struct Claim<T> {
     value: Option<T>,
     origin: Origin,
+    /// Makes the value the bytes that it was again, if they were not kept.
+    to_raw: Option<fn(&T) -> Bytes>,
 }
 
 /// Where what was consumed goes back to.
@@ -337,7 +339,18 @@ pub(crate) enum Origin {
 
 impl<T> Claim<T> {
     pub(crate) const fn new(value: T, origin: Origin) -> Self {
-        Self { value: Some(value), origin }
+        Self { value: Some(value), origin, to_raw: None }
+    }
+
+    /// A claim on bytes that `to_raw` makes of the value, taken at `place` of the stream.
+    pub(crate) const fn on_bytes(
+        value: T,
+        stream: Stream,
+        place: u64,
+        to_raw: fn(&T) -> Bytes,
+    ) -> Self {
+        let origin = Origin::Unread { stream, place, raw: Bytes::new() };
+        Self { value: Some(value), origin, to_raw: Some(to_raw) }
     }
 
     /// Yields the value, for good. See [`Claim`] for an example.
@@ -348,23 +361,34 @@ impl<T> Claim<T> {
     }
 
     fn map<U>(mut self, f: impl FnOnce(T) -> U) -> Claim<U> {
-        let origin = std::mem::replace(&mut self.origin, Origin::Nowhere);
+        let origin = self.take_origin();
         let value = self.value.take().expect("a claim holds its value until it is taken");
-        Claim { value: Some(f(value)), origin }
+        Claim::new(f(value), origin)
     }
 
     /// Takes the claim apart, with nothing given back.
     fn into_parts(mut self) -> (Option<T>, Origin) {
-        let origin = std::mem::replace(&mut self.origin, Origin::Nowhere);
+        let origin = self.take_origin();
         (self.value.take(), origin)
+    }
+
+    fn take_origin(&mut self) -> Origin {
+        let mut origin = std::mem::replace(&mut self.origin, Origin::Nowhere);
+        if let (Origin::Unread { raw, .. }, Some(value), Some(to_raw)) =
+            (&mut origin, &self.value, self.to_raw)
+        {
+            *raw = to_raw(value);
+        }
+        origin
     }
 }
 
 impl<T> Drop for Claim<T> {
     fn drop(&mut self) {
+        let origin = self.take_origin();
         // The value first: it may hold the connection that goes back.
         drop(self.value.take());
-        match std::mem::replace(&mut self.origin, Origin::Nowhere) {
+        match origin {
             Origin::Nowhere => {}
             Origin::Unread { stream, place, raw } => {
                 let handle = stream.handle().clone();
@@ -392,7 +416,7 @@ impl<T: fmt::Debug> fmt::Debug for Claim<T> {
 pub(crate) struct LocalKey {
     key: Option<usize>,
     home: Weak<Shared>,
-    engine: u64,
+    engine: u32,
 }
 
 impl LocalKey {

@@ -31,31 +31,41 @@ use crate::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct Cancel {
-    engine: u64,
+    engine: u32,
+    /// Of a read that is parked at its stream, else nought.
+    parked: u32,
+    /// The id of an operation or, of a parked read, the stream; or a ticket. Nought if it is over.
     key: u64,
 }
 
 /// Set in the key of an operation that another thread submitted: the rest is then a ticket.
 const TICKET: u64 = 1 << 63;
 
-/// What a key stands for.
+/// What a `Cancel` is for.
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Key {
     Operation(Id),
+    Parked(Id, u32),
     Ticket(u64),
 }
 
 impl Cancel {
     /// Of an operation that had its outcome when it was submitted.
-    pub(crate) const fn over(engine: u64) -> Self {
-        Self { engine, key: 0 }
+    pub(crate) const fn over(engine: u32) -> Self {
+        Self { engine, parked: 0, key: 0 }
     }
 
-    pub(crate) const fn operation(engine: u64, id: Id) -> Self {
-        Self { engine, key: id.to_bits() }
+    pub(crate) const fn operation(engine: u32, id: Id) -> Self {
+        Self { engine, parked: 0, key: id.to_bits() }
     }
 
-    pub(crate) const fn ticket(engine: u64, ticket: u64) -> Self {
-        Self { engine, key: ticket | TICKET }
+    /// Of the read that is parked at `stream` under this number.
+    pub(crate) const fn parked(engine: u32, stream: Id, number: u32) -> Self {
+        Self { engine, parked: number, key: stream.to_bits() }
+    }
+
+    pub(crate) const fn ticket(engine: u32, ticket: u64) -> Self {
+        Self { engine, parked: 0, key: ticket | TICKET }
     }
 
     /// Requests that the operation end now. Returns whether the request was registered; only the
@@ -78,31 +88,32 @@ impl Cancel {
         if self.key == 0 {
             return false;
         }
-        match handle::with_current(self.engine, |core| core.cancel(self.key)) {
+        let key = match self.parked {
+            0 if self.key & TICKET == 0 => Key::Operation(Id::from_bits(self.key)),
+            0 => Key::Ticket(self.key & !TICKET),
+            number => Key::Parked(Id::from_bits(self.key), number),
+        };
+        match handle::with_current(self.engine, |core| core.cancel(key)) {
             Some(registered) => registered,
             None => ENGINES
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .get(&self.engine)
                 .and_then(Weak::upgrade)
-                .is_some_and(|shared| shared.inbox.push(Message::Cancel(self.key)).is_ok()),
+                .is_some_and(|shared| shared.inbox.push(Message::Cancel(key)).is_ok()),
         }
     }
-}
-
-pub(crate) const fn decode(key: u64) -> Key {
-    if key & TICKET == 0 { Key::Operation(Id::from_bits(key)) } else { Key::Ticket(key & !TICKET) }
 }
 
 /// The engines that live, so that a `Cancel` need not hold a reference to one: an operation returns
 /// a `Cancel` whether it is wanted or not, and counting references up and down costs more than the
 /// rest of it.
-static ENGINES: LazyLock<Mutex<HashMap<u64, Weak<Shared>>>> = LazyLock::new(Mutex::default);
+static ENGINES: LazyLock<Mutex<HashMap<u32, Weak<Shared>>>> = LazyLock::new(Mutex::default);
 
-pub(crate) fn register(id: u64, shared: Weak<Shared>) {
+pub(crate) fn register(id: u32, shared: Weak<Shared>) {
     ENGINES.lock().unwrap_or_else(PoisonError::into_inner).insert(id, shared);
 }
 
-pub(crate) fn unregister(id: u64) {
+pub(crate) fn unregister(id: u32) {
     ENGINES.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use crate::{
     callback::{Origin, Outcome, Slot, Value, boxed},
-    cancel::{self, Key},
+    cancel::Key,
     completion::{inbox::Message, ready::Ready},
     driver::{AnyDriver, Completion, Driver, Event, Operation},
     error::{Error, Result},
@@ -39,11 +39,13 @@ use crate::{
 
 /// The engine's state.
 pub(crate) struct Core {
-    pub(crate) engine: u64,
+    pub(crate) engine: u32,
     pub(crate) shared: Arc<Shared>,
     pub(crate) driver: AnyDriver,
     pub(crate) resources: Table<Resource>,
     pub(crate) pending: Table<Pending>,
+    /// How many reads are parked at their streams.
+    pub(crate) parked: usize,
     pub(crate) timers: Timers,
     /// What the next round runs, in order.
     pub(crate) ready: VecDeque<Ready>,
@@ -129,6 +131,7 @@ impl Core {
             driver,
             resources: Table::new(),
             pending: Table::new(),
+            parked: 0,
             timers: Timers::default(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
@@ -174,7 +177,7 @@ impl Core {
 
     /// Everything without an outcome, and everything that is not out yet.
     pub(crate) fn pending(&self) -> usize {
-        self.pending.len() + self.ready.len() + self.unsettled
+        self.pending.len() + self.parked + self.ready.len() + self.unsettled
     }
 
     // Submitting
@@ -330,9 +333,12 @@ impl Core {
     }
 
     /// A `Cancel` was used. Returns whether its operation was still pending.
-    pub(crate) fn cancel(&mut self, key: u64) -> bool {
-        let id = match cancel::decode(key) {
+    pub(crate) fn cancel(&mut self, key: Key) -> bool {
+        let id = match key {
             Key::Operation(id) => id,
+            Key::Parked(stream, number) => {
+                return self.interrupt_parked(stream, number, Error::Cancelled);
+            }
             Key::Ticket(ticket) => match self.tickets.get(&ticket) {
                 Some(&id) => id,
                 None => return false,
@@ -437,6 +443,11 @@ impl Core {
         for id in self.pending.ids() {
             self.interrupt(id, Error::EngineClosed);
         }
+        if self.parked > 0 {
+            for stream in self.resources.ids() {
+                self.end_parked(stream, Error::EngineClosed);
+            }
+        }
         drop(self.reap(Some(Duration::ZERO)));
     }
 
@@ -509,6 +520,9 @@ impl Core {
         for target in due {
             match target {
                 Target::Operation(id) => drop(self.interrupt(id, Error::TimedOut)),
+                Target::Parked(stream, number) => {
+                    self.interrupt_parked(stream, number, Error::TimedOut);
+                }
                 Target::Step(id) => self.step_due(id),
                 Target::Listener(id) => self.retry_accepting(id),
             }
@@ -522,13 +536,11 @@ impl Core {
         /// More calls than a system keeps bytes for: a peer that goes on sending while it is looked
         /// at stretches nothing.
         const CALLS_MAX: usize = 128;
-        let operation = |target: &Target| match target {
-            Target::Operation(id) => Some((*id, self.unread_before(*id))),
-            Target::Step(_) | Target::Listener(_) => None,
-        };
-        let mut tried: Vec<(Id, usize)> = due.iter().filter_map(operation).collect();
+        let waits = |target: &&Target| matches!(target, Target::Operation(_) | Target::Parked(..));
+        let with_unread = |&target: &Target| (target, self.unread_before(target));
+        let mut tried: Vec<_> = due.iter().filter(waits).map(with_unread).collect();
         for _ in 0..CALLS_MAX {
-            tried.retain(|&(id, _)| self.try_once_more(id));
+            tried.retain(|&(target, _)| self.try_once_more(target));
             if tried.is_empty() {
                 return Ok(());
             }
@@ -536,8 +548,8 @@ impl Core {
             self.reap(Some(Duration::ZERO))?;
             // What threads have done comes this way.
             self.take_messages();
-            tried.retain_mut(|(id, unread)| {
-                let before = std::mem::replace(unread, self.unread_before(*id));
+            tried.retain_mut(|(target, unread)| {
+                let before = std::mem::replace(unread, self.unread_before(*target));
                 *unread > before
             });
         }
@@ -545,11 +557,22 @@ impl Core {
     }
 
     /// Makes the next reap look at what an operation waits for. Returns whether there is anything.
-    fn try_once_more(&mut self, id: Id) -> bool {
+    fn try_once_more(&mut self, target: Target) -> bool {
+        let id = match target {
+            Target::Operation(id) => id,
+            Target::Parked(stream, number) => {
+                let waits = self.parked(stream, number).is_some();
+                if waits {
+                    self.driver.submit(stream, Operation::Probe);
+                }
+                return waits;
+            }
+            Target::Step(_) | Target::Listener(_) => return false,
+        };
         let Some(pending) = self.pending.get(id) else { return false };
         match &pending.kind {
             Kind::Chain(chain) => {
-                let current = chain.current;
+                let current = Target::Operation(chain.current);
                 self.try_once_more(current)
             }
             Kind::Connect(connecting) => {
@@ -569,15 +592,20 @@ impl Core {
     }
 
     /// How many bytes are unread where a read waits; nought for anything else.
-    fn unread_before(&self, id: Id) -> usize {
-        match self.pending.get(id) {
-            Some(Pending { kind: Kind::Chain(chain), .. }) => self.unread_before(chain.current),
-            Some(Pending { kind: Kind::Read(_), resource, .. }) => {
-                match self.resources.get(*resource) {
-                    Some(Resource::Stream(state)) => state.unread.len(),
-                    _ => 0,
+    fn unread_before(&self, target: Target) -> usize {
+        let stream = match target {
+            Target::Parked(stream, _) => stream,
+            Target::Operation(id) => match self.pending.get(id) {
+                Some(Pending { kind: Kind::Chain(chain), .. }) => {
+                    return self.unread_before(Target::Operation(chain.current));
                 }
-            }
+                Some(Pending { kind: Kind::Read(_), resource, .. }) => *resource,
+                _ => return 0,
+            },
+            Target::Step(_) | Target::Listener(_) => return 0,
+        };
+        match self.resources.get(stream) {
+            Some(Resource::Stream(state)) => state.unread.len(),
             _ => 0,
         }
     }
@@ -588,6 +616,11 @@ impl Core {
             Target::Operation(id) => {
                 if let Some(pending) = self.pending.get_mut(id) {
                     pending.timer = 0;
+                }
+            }
+            Target::Parked(stream, number) => {
+                if let Some(parked) = self.parked(stream, number) {
+                    parked.timer = 0;
                 }
             }
             Target::Step(id) => {
@@ -615,6 +648,11 @@ fn remembers(
 ) -> bool {
     match target {
         Target::Operation(id) => pending.get(id).is_some_and(|pending| pending.timer == number),
+        Target::Parked(stream, parked) => matches!(
+            resources.get(stream),
+            Some(Resource::Stream(StreamState { parked: Some(read), .. }))
+                if read.number == parked && read.timer == number
+        ),
         Target::Step(id) => matches!(
             pending.get(id),
             Some(Pending { kind: Kind::Connect(connecting), .. }) if connecting.timer == number

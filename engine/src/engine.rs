@@ -425,6 +425,17 @@ impl Engine {
                         outcome.run(local);
                     }
                 }
+                Ready::Parked(stream, number) => {
+                    let delivery =
+                        with_current(local.id(), |core| core.deliver_parked(stream, number));
+                    if let Some(delivery) = delivery.flatten() {
+                        delivery.run(local);
+                    }
+                }
+                Ready::Serve(stream) => {
+                    *callbacks -= 1;
+                    with_current(local.id(), |core| core.serve_reads(stream));
+                }
                 Ready::Post(f) => f(local),
                 Ready::Root => {
                     with_current(local.id(), |core| core.root_queued = false);

@@ -12,7 +12,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*},
     },
 };
 
@@ -41,7 +41,7 @@ pub(crate) fn swap_current(core: Option<Box<Core>>) -> Option<Box<Core>> {
 /// Does something to the engine with this id if its turn is running on this thread and nothing is
 /// borrowed.
 #[inline]
-pub(crate) fn with_current<R>(engine: u64, f: impl FnOnce(&mut Core) -> R) -> Option<R> {
+pub(crate) fn with_current<R>(engine: u32, f: impl FnOnce(&mut Core) -> R) -> Option<R> {
     CURRENT.with(|slot| match slot.try_borrow_mut() {
         Ok(mut slot) => match slot.as_deref_mut() {
             Some(core) if core.engine == engine => Some(f(core)),
@@ -54,7 +54,7 @@ pub(crate) fn with_current<R>(engine: u64, f: impl FnOnce(&mut Core) -> R) -> Op
 /// Whether [`with_current`] would do it, and the engine still takes submissions. Asked before the
 /// closure is made up, so that its captures are moved once.
 #[inline]
-fn is_current(engine: u64) -> bool {
+fn is_current(engine: u32) -> bool {
     CURRENT.with(|slot| match slot.try_borrow() {
         Ok(slot) => slot.as_deref().is_some_and(|core| core.engine == engine && !core.ending),
         Err(_) => false,
@@ -68,16 +68,13 @@ pub(crate) fn on_current<R>(
     f: impl FnOnce(&mut Core, Id) -> Option<R>,
 ) -> Option<R> {
     let (engine, id) = (stream.handle().shared.id, stream.id()?);
-    if !is_current(engine) {
-        return None;
-    }
-    with_current(engine, |core| f(core, id)).flatten()
+    with_current(engine, |core| if core.ending { None } else { f(core, id) }).flatten()
 }
 
 /// What an engine shares with its handles.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) id: u64,
+    pub(crate) id: u32,
     pub(crate) inbox: Inbox,
     pub(crate) stop: AtomicBool,
     pub(crate) keep_alive: AtomicUsize,
@@ -87,7 +84,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(driver: &'static str) -> Arc<Self> {
-        static ENGINES: AtomicU64 = AtomicU64::new(1);
+        static ENGINES: AtomicU32 = AtomicU32::new(1);
         Arc::new(Self {
             id: ENGINES.fetch_add(1, Relaxed),
             inbox: Inbox::default(),
@@ -255,7 +252,7 @@ impl Handle {
         self.shared.driver
     }
 
-    pub(crate) fn id(&self) -> u64 {
+    pub(crate) fn id(&self) -> u32 {
         self.shared.id
     }
 

@@ -1,5 +1,7 @@
 //! [`Limits`]: how much a peer can make the engine keep.
 
+use crate::submit::read::Bound;
+
 /// Bounds on everything that a peer, or a program that outruns its peer, can fill.
 ///
 /// Set for a whole engine by [`Builder::limits`](crate::Builder::limits) and for one stream by
@@ -34,6 +36,17 @@ pub struct Limits {
     /// How many jobs may wait for a worker, in each lane, before the next one is
     /// [`Overloaded`](crate::Error::Overloaded). 65,536. Of the engine as a whole.
     pub workers: usize,
+}
+
+impl Limits {
+    /// What bounds a read.
+    pub(crate) const fn of_read(&self, bound: Bound) -> usize {
+        match bound {
+            Bound::None => usize::MAX,
+            Bound::Line => self.line,
+            Bound::All => self.all,
+        }
+    }
 }
 
 impl Default for Limits {

@@ -13,6 +13,11 @@ impl Id {
     /// An id that no table gives out.
     pub(crate) const NONE: Self = Self { index: u32::MAX, generation: 0 };
 
+    /// Whether it is the id that no table gives out.
+    pub(crate) const fn is_none(self) -> bool {
+        self.index == u32::MAX
+    }
+
     /// The place in the table, shared over time by many ids.
     pub(crate) const fn index(self) -> usize {
         self.index as usize

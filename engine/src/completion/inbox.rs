@@ -12,14 +12,14 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::SeqCst},
 };
 
-use crate::{core::Core, driver::Waker, handle::Local};
+use crate::{cancel::Key, core::Core, driver::Waker, handle::Local};
 
 /// A request of another thread, or of the engine's own between two turns.
 pub(crate) enum Message {
     /// Something to do to the engine's state: a submission, a release, something given back.
     Apply(Box<dyn FnOnce(&mut Core) + Send>),
-    /// The `Cancel` with this key was used.
-    Cancel(u64),
+    /// A `Cancel` was used.
+    Cancel(Key),
     /// A closure to run.
     Post(Box<dyn FnOnce(&Local) + Send>),
     /// The future that drives the run was woken.

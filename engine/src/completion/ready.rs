@@ -22,6 +22,10 @@ pub(crate) enum Ready {
     /// The outcome of a claim, which stays with its operation until the callback runs, so that it
     /// can be withdrawn.
     Claimed(Id),
+    /// The read that is parked at this stream under this number has matched, and is told.
+    Parked(Id, u32),
+    /// The reads of this stream are to be served.
+    Serve(Id),
     Run(Box<dyn FnOnce(&Local)>),
     Post(Box<dyn FnOnce(&Local) + Send>),
     /// A user's matcher at the head of this stream's reads wants to look at the unread bytes.

@@ -20,6 +20,8 @@
 //! - **D7** No submission and no cancel is lost, however full the system's queues are.
 //! - **D8** Dropping a driver first makes the system stop, then frees; what the system will not give
 //!   back is leaked.
+//! - **D9** [`Driver::send_now`] is the one call that may have its outcome inside: what a socket takes
+//!   at once needs no memory handed over and back. It is only asked while no send is submitted.
 //!
 //! Time is not the driver's: `wait` takes a timeout, deadlines live above.
 
@@ -110,6 +112,9 @@ pub(crate) trait Driver {
     fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>>;
     /// Begins an operation. Never fails and never completes inside.
     fn submit(&mut self, resource: Id, operation: Operation);
+    /// Sends what the system takes at once, and returns how much that was. None if this driver
+    /// wants it submitted, or if nothing can be said before the system has room.
+    fn send_now(&mut self, resource: Id, bytes: &[u8]) -> Option<io::Result<usize>>;
     /// Requests that an operation stop.
     fn cancel(&mut self, resource: Id, role: Role);
     /// Brings completions; waits for one at most `timeout` (for ever if none), or for the waker.
@@ -182,6 +187,13 @@ impl Driver for AnyDriver {
     fn submit(&mut self, resource: Id, operation: Operation) {
         match self {
             Self::Mio(driver) => driver.submit(resource, operation),
+        }
+    }
+
+    #[inline]
+    fn send_now(&mut self, resource: Id, bytes: &[u8]) -> Option<io::Result<usize>> {
+        match self {
+            Self::Mio(driver) => driver.send_now(resource, bytes),
         }
     }
 

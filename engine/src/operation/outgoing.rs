@@ -215,19 +215,17 @@ impl Outgoing {
         self.put_back(gather.first, spare, trash);
     }
 
-    /// Ends a send of everything there was, all of which the system took.
+    /// All there is, if it is in one piece and no send carries a part of it.
     #[inline]
-    pub(crate) fn settle_all(
-        &mut self,
-        gather: Gather,
-        spare: &mut Vec<Vec<u8>>,
-        trash: &mut Vec<Bytes>,
-    ) {
-        self.in_flight = 0;
-        retire(gather.first, spare, trash);
-        for piece in gather.more {
-            retire(piece, spare, trash);
-        }
+    pub(crate) fn whole(&self) -> Option<&[u8]> {
+        (self.queue.is_empty() && self.in_flight == 0).then(|| self.last.as_slice())
+    }
+
+    /// The system has taken the [`whole`](Self::whole).
+    #[inline]
+    pub(crate) fn settle_whole(&mut self, spare: &mut Vec<Vec<u8>>, trash: &mut Vec<Bytes>) {
+        self.queued = 0;
+        retire(std::mem::take(&mut self.last), spare, trash);
     }
 
     /// Takes the last `count` queued bytes out again: the rest of a write that was cut.

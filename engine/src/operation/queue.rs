@@ -40,8 +40,8 @@ impl Queue {
     }
 
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.head == Id::NONE
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.head.is_none()
     }
 
     /// The one behind `id`.

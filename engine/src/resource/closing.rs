@@ -97,7 +97,7 @@ impl Core {
         let Some(state) = self.stream(stream) else { return };
         if state.released
             && state.closing.is_none()
-            && state.reads.is_empty()
+            && !state.has_reads()
             && state.writes.is_empty()
             && !state.scanning
         {

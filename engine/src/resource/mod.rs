@@ -8,6 +8,7 @@ pub(crate) mod chain;
 pub(crate) mod closing;
 pub(crate) mod connecting;
 pub(crate) mod listener;
+pub(crate) mod parked;
 pub(crate) mod reading;
 pub(crate) mod stream;
 pub(crate) mod thread;

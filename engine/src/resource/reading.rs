@@ -9,13 +9,13 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    callback::{Deliver, Origin, Outcome, SendClosure, Slot, boxed, boxed_with},
+    callback::{Deliver, Origin, Outcome, Slot, boxed, boxed_with},
     completion::ready::Ready,
     core::{Core, Kind, Pending},
     driver::{Driver, Ended, Operation, Role},
     error::{Error, Result},
     matcher::{Chunk, Exact, Line, Matcher, Scan, line::without_line_end},
-    operation::{queue::Queue, unread::Unread},
+    operation::unread::Unread,
     resource::{
         Phase,
         chain::Product,
@@ -53,6 +53,7 @@ pub(crate) struct User {
 }
 
 /// The frequent matchers, whose output is bytes and never an error.
+#[derive(Clone)]
 pub(crate) enum Plain {
     Chunk(Chunk),
     Exact(Exact),
@@ -63,7 +64,7 @@ pub(crate) enum Plain {
 
 impl Plain {
     #[inline]
-    fn scan(&mut self, unread: &[u8], ended: bool) -> Scan {
+    pub(crate) fn scan(&mut self, unread: &[u8], ended: bool) -> Scan {
         match self {
             Self::Chunk(matcher) => matcher.scan(unread, ended),
             Self::Exact(matcher) => matcher.scan(unread, ended),
@@ -73,7 +74,7 @@ impl Plain {
         }
     }
 
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         match self {
             Self::Chunk(matcher) => matcher.restart(),
             Self::Exact(matcher) => matcher.restart(),
@@ -93,7 +94,7 @@ impl Plain {
 
     /// Takes the bytes of a match as the read's output, where nobody wants them raw.
     #[inline]
-    fn take_output(&self, unread: &mut Unread, end: usize) -> Bytes {
+    pub(crate) fn take_output(&self, unread: &mut Unread, end: usize) -> Bytes {
         match self {
             Self::Line(_) => {
                 let line = without_line_end(&unread.as_slice()[..end]).len();
@@ -237,7 +238,7 @@ impl Read {
 }
 
 /// Whether the end is one that a pattern can match at; a failure is not.
-const fn has_ended(end: Option<&End>) -> bool {
+pub(crate) const fn has_ended(end: Option<&End>) -> bool {
     matches!(end, Some(End::EndOfStream))
 }
 
@@ -335,7 +336,7 @@ impl Core {
     fn take_now(&mut self, stream: Id, matcher: &mut Plain, bound: Bound) -> Option<Bytes> {
         let limit = self.limit(stream, bound);
         let state = self.stream(stream)?;
-        if !state.reads.is_empty() || state.unread.is_empty() || state.medium.is_file() {
+        if state.has_reads() || state.unread.is_empty() || state.medium.is_file() {
             return None;
         }
         if state.closing.is_some() {
@@ -347,23 +348,6 @@ impl Core {
             }
             _ => None,
         }
-    }
-
-    /// The frequent case of a read: what it wants is there, and its plain callback is queued at
-    /// once. Returns whether that was so, and `f` is taken then.
-    #[inline]
-    pub(crate) fn read_told(
-        &mut self,
-        stream: Id,
-        matcher: &mut Plain,
-        bound: Bound,
-        f: &mut Option<Box<SendClosure<Bytes>>>,
-    ) -> Option<()> {
-        let output = self.take_now(stream, matcher, bound)?;
-        let round = self.round;
-        self.stream(stream)?.read_told = round;
-        self.ready.push_back(Ready::Bytes(f.take()?, output));
-        Some(())
     }
 
     /// Submits a read.
@@ -384,7 +368,7 @@ impl Core {
             return None;
         }
         // What has arrived already is taken without a place in the table.
-        if state.reads.is_empty()
+        if !state.has_reads()
             && !read.form.is_user()
             && !state.medium.is_file()
             && (!state.unread.is_empty() || state.end.is_some())
@@ -431,7 +415,7 @@ impl Core {
     /// Gives the reads at the head what they wait for, as long as it is there; then receives more
     /// or stops receiving, as is needed.
     pub(crate) fn serve_reads(&mut self, stream: Id) {
-        loop {
+        while !self.serve_parked(stream) {
             let Some(state) = self.stream(stream) else { return };
             let Some(head) = state.reads.head() else { break };
             if state.scanning || self.is_gated(stream, head) {
@@ -536,6 +520,7 @@ impl Core {
 
     /// Fails all reads of a stream.
     pub(crate) fn fail_reads(&mut self, stream: Id, error: &Error) {
+        self.fail_parked(stream, error.clone());
         while let Some(head) = self.stream(stream).and_then(|state| state.reads.head()) {
             if let Some((form, chain)) = self.unqueue_read(stream, head) {
                 self.tell(chain, || Err(error.clone()), form.fail(error.clone()));
@@ -544,18 +529,18 @@ impl Core {
     }
 
     /// Starts or stops the reception, as reads and limits demand.
-    fn steer_reception(&mut self, stream: Id) {
+    pub(crate) fn steer_reception(&mut self, stream: Id) {
         let Some(state) = self.stream(stream) else { return };
         if state.end.is_some() || state.closing.is_some() || state.attempt_of != Id::NONE {
             return;
         }
-        match (state.reads.is_empty(), state.reception) {
-            (false, Phase::Idle) => {
+        match (state.has_reads(), state.reception) {
+            (true, Phase::Idle) => {
                 state.reception = Phase::Running;
                 let offset = state.cursor;
                 self.driver.submit(stream, Operation::Receive { offset });
             }
-            (true, Phase::Running) if state.unread.len() >= state.limits.unread => {
+            (false, Phase::Running) if state.unread.len() >= state.limits.unread => {
                 state.reception = Phase::Stopping;
                 self.driver.cancel(stream, Role::Receive);
             }
@@ -569,42 +554,8 @@ impl Core {
             state.cursor += bytes.len() as u64;
         }
         state.unread.append(bytes);
-        if !self.serve_one(stream) {
-            self.serve_reads(stream);
-        }
+        self.serve_reads(stream);
         self.close_if_released(stream);
-    }
-
-    /// The frequent case of [`serve_reads`](Self::serve_reads), in one go: one read waits, wants
-    /// bytes and no claim, and they are there. Returns whether that was so.
-    #[inline]
-    fn serve_one(&mut self, stream: Id) -> bool {
-        let round = self.round;
-        let Some((state, pending)) = self.stream_and_pending(stream) else { return false };
-        let Some(id) = state.reads.sole() else { return false };
-        if state.medium.is_file() || state.unread.len() >= state.limits.unread {
-            return false;
-        }
-        let Some(Pending { kind: Kind::Read(read), chain: Id::NONE, .. }) = pending.get_mut(id)
-        else {
-            return false;
-        };
-        let Form::Bytes(matcher, Slot::Plain(_)) = &mut read.form else { return false };
-        let ended = has_ended(state.end.as_ref());
-        let Scan::Found { end } = matcher.scan(state.unread.as_slice(), ended) else {
-            return false;
-        };
-        if end > read.limit {
-            return false;
-        }
-        let output = matcher.take_output(&mut state.unread, end);
-        state.read_told = round;
-        state.reads = Queue::EMPTY;
-        let Some(Pending { kind: Kind::Read(read), .. }) = self.remove(id) else { return true };
-        if let Form::Bytes(_, Slot::Plain(f)) = read.form {
-            self.ready.push_back(Ready::Bytes(f, output));
-        }
-        true
     }
 
     pub(crate) fn receive_ended(&mut self, stream: Id, ended: Ended) {
@@ -638,6 +589,9 @@ impl Core {
     fn with_unread(&mut self, stream: Id, change: impl FnOnce(&mut Unread)) {
         let Some((state, pending)) = self.stream_and_pending(stream) else { return };
         change(&mut state.unread);
+        if let Some(parked) = &mut state.parked {
+            parked.restart();
+        }
         if let Some(head) = state.reads.head()
             && let Some(Pending { kind: Kind::Read(read), .. }) = pending.get_mut(head)
         {

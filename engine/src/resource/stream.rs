@@ -15,7 +15,7 @@ use crate::{
     limits::Limits,
     medium::Medium,
     operation::{outgoing::Outgoing, queue::Queue, unread::Unread},
-    resource::{Phase, Resource, closing::Closing},
+    resource::{Phase, Resource, closing::Closing, parked::Parked},
     stream::{LineEnd, Stream, StreamInner},
     table::Id,
 };
@@ -32,8 +32,12 @@ pub(crate) struct StreamState {
     /// What comes after the unread bytes, once it is known.
     pub(crate) end: Option<End>,
     pub(crate) reception: Phase,
-    /// Reads without an outcome, in order.
+    /// The first read without an outcome, if it is of the frequent kind...
+    pub(crate) parked: Option<Parked>,
+    /// ...and the others, in order.
     pub(crate) reads: Queue,
+    /// How many reads have been parked.
+    pub(crate) parkings: u32,
     /// The round in which the last success of a read was queued for its callback...
     pub(crate) read_told: u64,
     /// ...and of a write.
@@ -110,7 +114,9 @@ impl StreamState {
             unread: Unread::default(),
             end: None,
             reception: Phase::Idle,
+            parked: None,
             reads: Queue::EMPTY,
+            parkings: 0,
             read_told: 0,
             write_told: 0,
             scanning: false,

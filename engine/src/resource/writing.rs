@@ -406,12 +406,31 @@ impl Core {
     }
 
     fn send(&mut self, stream: Id) {
-        let Some(state) = self.stream(stream) else { return };
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
+            return;
+        };
         if state.sending != Phase::Idle
             || state.outgoing.queued() == 0
             || state.attempt_of != Id::NONE
         {
             return;
+        }
+        // The frequent case: all of it goes out, and nobody waits for that.
+        if state.is_only_sending()
+            && let Some(bytes) = state.outgoing.whole()
+            && bytes.len() <= SEND_MAX
+            && let Some(result) = self.driver.send_now(stream, bytes)
+        {
+            if matches!(result, Ok(count) if count == bytes.len()) {
+                state.committed = 0;
+                state.outgoing.settle_whole(&mut self.spare, &mut self.trash);
+                if std::mem::take(&mut state.unsettled) {
+                    self.unsettled -= 1;
+                }
+                return;
+            }
+            let gather = state.outgoing.take(SEND_MAX);
+            return self.sent(stream, gather, result);
         }
         state.sending = Phase::Running;
         let gather = state.outgoing.take(SEND_MAX);
@@ -425,20 +444,6 @@ impl Core {
             return;
         };
         state.sending = Phase::Idle;
-        // The frequent case: everything is out, and nobody waits for that.
-        if matches!(result, Ok(count) if count == state.outgoing.len())
-            && state.writes.is_empty()
-            && state.closing.is_none()
-            && !state.released
-            && !state.medium.is_file()
-        {
-            state.committed = 0;
-            state.outgoing.settle_all(gather, &mut self.spare, &mut self.trash);
-            if std::mem::take(&mut state.unsettled) {
-                self.unsettled -= 1;
-            }
-            return;
-        }
         let count = result.as_ref().copied().unwrap_or(0);
         state.outgoing.settle(gather, count, &mut self.spare, &mut self.trash);
         let committed = count.min(state.committed);
@@ -689,7 +694,7 @@ impl Core {
     /// Reads of a file that waited for writes to get out.
     fn serve_file_reads(&mut self, stream: Id) {
         if self.stream(stream).is_some_and(|state| {
-            state.outgoing.len() == 0 && !state.reads.is_empty() && state.reception == Phase::Idle
+            state.outgoing.len() == 0 && state.has_reads() && state.reception == Phase::Idle
         }) {
             self.serve_reads(stream);
         }
@@ -719,8 +724,13 @@ impl StreamState {
         (self.shutdown != Shutdown::No).then_some(Error::Closed)
     }
 
+    /// Whether nothing is to happen when its bytes are out.
+    const fn is_only_sending(&self) -> bool {
+        self.writes.is_empty() && self.closing.is_none() && !self.released && !self.medium.is_file()
+    }
+
     fn file_is_reading(&self) -> bool {
-        !self.reads.is_empty() || self.reception != Phase::Idle
+        self.has_reads() || self.reception != Phase::Idle
     }
 
     /// A file is written where the program has read to, not where the engine has read ahead to.

@@ -19,7 +19,10 @@ use crate::{
         All, Any, Chunk, Delimiter, Exact, ExpectLine, Line, LineGlobSearch, Matcher, RegexSearch,
     },
     pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
-    resource::reading::{Form, Plain, Read, other, user},
+    resource::{
+        parked::Parking,
+        reading::{Form, Plain, Read, other, user},
+    },
     stream::Stream,
     table::Id,
 };
@@ -522,31 +525,21 @@ impl Handle {
         bound: Bound,
         cb: Callback<Bytes>,
     ) -> Cancel {
+        let form = |matcher, slot| Form::Bytes(matcher, slot);
         let mut matcher = match matcher {
             Ok(matcher) => matcher,
-            Err(error) => {
-                return Self::submit_read(s, Err(error), bound, cb, |matcher, slot| {
-                    Form::Bytes(matcher, slot)
-                });
-            }
+            Err(error) => return Self::submit_read(s, Err(error), bound, cb, form),
         };
-        let Callback { slot, timeout } = cb;
-        let slot = match slot {
-            Slot::Plain(f) => {
-                let mut f = Some(f);
-                on_current(s, |core, id| core.read_told(id, &mut matcher, bound, &mut f));
-                match f {
-                    None => return Cancel::over(s.handle().id()),
-                    Some(f) => Slot::Plain(f),
-                }
-            }
-            slot => slot,
-        };
-        Self::submit_on(s, move |core, id| {
-            let limit = core.limit(id, bound);
-            let read = Read { limit, form: Form::Bytes(matcher, slot) };
-            core.read(id, read, timeout, Id::NONE)
-        })
+        let mut cb = Some(cb);
+        let parking = on_current(s, |core, id| {
+            let parking = core.park(id, &mut matcher, bound, &mut cb)?;
+            Some((parking, id))
+        });
+        match (parking, cb) {
+            (Some((Parking::Waits(number), id)), _) => Cancel::parked(s.handle().id(), id, number),
+            (None, Some(cb)) => Self::submit_read(s, Ok(matcher), bound, cb, form),
+            _ => Cancel::over(s.handle().id()),
+        }
     }
 
     fn submit_read<A: Send + 'static, T: Send + 'static>(
@@ -564,11 +557,7 @@ impl Core {
     /// The limit of a stream that bounds a read.
     #[inline]
     pub(crate) fn limit(&mut self, stream: Id, bound: Bound) -> usize {
-        match (bound, self.stream(stream)) {
-            (Bound::None, _) | (_, None) => usize::MAX,
-            (Bound::Line, Some(state)) => state.limits.line,
-            (Bound::All, Some(state)) => state.limits.all,
-        }
+        self.stream(stream).map_or(usize::MAX, |state| state.limits.of_read(bound))
     }
 
     /// Begins a read, or tells what is wrong with it.

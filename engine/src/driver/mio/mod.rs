@@ -492,15 +492,6 @@ impl Driver for Mio {
             Operation::Receive { offset } => self.begin_receive(resource, offset),
             Operation::Send { gather, offset } => {
                 let Some(source) = self.source(resource) else { return };
-                // The frequent case: a socket takes all of it at once.
-                if source.medium.is_socket() && source.writable {
-                    let sent = perform::send(source.descriptor.as_fd(), source.medium, &gather);
-                    if sent == Ok(gather.len()) {
-                        let result = Ok(gather.len());
-                        return self.complete(resource, Event::Sent { gather, result });
-                    }
-                    return self.end_try(resource, gather, sent);
-                }
                 source.sending = Some(gather);
                 source.send_offset = offset;
                 self.try_send(resource);
@@ -520,6 +511,26 @@ impl Driver for Mio {
                 }
                 self.complete(resource, Event::Closed);
             }
+        }
+    }
+
+    #[inline]
+    fn send_now(&mut self, resource: Id, bytes: &[u8]) -> Option<io::Result<usize>> {
+        let source = self.source(resource)?;
+        if !source.writable || !source.medium.is_socket() {
+            return None;
+        }
+        match perform::send_bytes(source.descriptor.as_fd(), bytes) {
+            // Submitted, it is registered and waits for room.
+            Err(Errno::AGAIN) => {
+                source.writable = false;
+                None
+            }
+            Ok(sent) => {
+                source.writable = sent == bytes.len();
+                Some(Ok(sent))
+            }
+            Err(error) => Some(Err(error.into())),
         }
     }
 

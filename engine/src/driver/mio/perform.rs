@@ -55,9 +55,7 @@ pub(super) fn receive(fd: BorrowedFd<'_>, medium: Medium, block: &mut [u8]) -> R
 
 pub(super) fn send(fd: BorrowedFd<'_>, medium: Medium, gather: &Gather) -> Result<usize> {
     match (medium, gather.single()) {
-        (Medium::Socket { .. }, Some(bytes)) => {
-            retry_on_intr(|| rustix::net::send(fd, bytes, SendFlags::NOSIGNAL))
-        }
+        (Medium::Socket { .. }, Some(bytes)) => send_bytes(fd, bytes),
         (Medium::Socket { .. }, None) => {
             let slices = gather.slices();
             retry_on_intr(|| {
@@ -79,6 +77,11 @@ pub(super) fn send(fd: BorrowedFd<'_>, medium: Medium, gather: &Gather) -> Resul
             retry_on_intr(|| rustix::io::writev(fd, &slices))
         }
     }
+}
+
+/// Sends to a socket.
+pub(super) fn send_bytes(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
+    retry_on_intr(|| rustix::net::send(fd, bytes, SendFlags::NOSIGNAL))
 }
 
 /// Begins to connect. Returns whether it is done already.

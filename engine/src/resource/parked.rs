@@ -1,0 +1,277 @@
+//! The read that waits at the head of its stream, if it is of the frequent kind: one of the simple
+//! matchers, with a callback of its own. It waits in the stream itself, without an entry in the
+//! table of operations, so that a connection costs little while a read waits on it, and little when
+//! its bytes come. Reads that come after it queue behind it.
+//!
+//! A parked read that gives a claim takes its bytes only when its callback runs. Until then it is a
+//! read that waits like any other, so a cancel needs to put nothing back.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    callback::{Callback, Claim, Delivery, Origin, Slot},
+    completion::ready::Ready,
+    core::Core,
+    error::Error,
+    matcher::Scan,
+    resource::{
+        Phase, Resource,
+        reading::{Plain, has_ended},
+        stream::StreamState,
+    },
+    stream::Stream,
+    submit::read::Bound,
+    table::Id,
+    timer::{Target, TimerNumber},
+};
+
+/// The read at the head.
+pub(crate) struct Parked {
+    /// Tells it from the reads that were parked here before it.
+    pub(crate) number: u32,
+    /// Its deadline, or nought.
+    pub(crate) timer: TimerNumber,
+    /// The most it may take.
+    limit: usize,
+    matcher: Plain,
+    slot: Slot<Bytes>,
+    /// Where its match ends; its callback is queued, and gets a claim.
+    matched: Option<usize>,
+}
+
+/// What became of a read that was to be parked.
+pub(crate) enum Parking {
+    /// It found what it wants, and its callback is queued.
+    Told,
+    /// It waits under this number.
+    Waits(u32),
+}
+
+impl Parked {
+    /// What wants the bytes in front has to look at them anew.
+    pub(crate) fn restart(&mut self) {
+        self.matcher.restart();
+        self.matched = None;
+    }
+}
+
+impl StreamState {
+    /// Whether a read waits.
+    pub(crate) const fn has_reads(&self) -> bool {
+        self.parked.is_some() || !self.reads.is_empty()
+    }
+
+    /// Takes what a parked read has matched, for its claim.
+    fn claim(&mut self, matcher: &Plain, end: usize) -> Claim<Bytes> {
+        let place = self.unread.place();
+        let output = matcher.take_output(&mut self.unread, end);
+        let to_raw = match matcher {
+            Plain::Peek(_) => return Claim::new(output, Origin::Nowhere),
+            Plain::Chunk(_) | Plain::Exact(_) => Bytes::clone,
+            Plain::Line(_) if end == output.len() + 1 => with_lf,
+            Plain::Line(_) => with_crlf,
+        };
+        match self.clones.upgrade() {
+            Some(inner) => Claim::on_bytes(output, Stream::from(inner), place, to_raw),
+            // Nobody is left who could read the bytes again.
+            None => Claim::new(output, Origin::Nowhere),
+        }
+    }
+}
+
+fn with_lf(line: &Bytes) -> Bytes {
+    with_ending(line, b"\n")
+}
+
+fn with_crlf(line: &Bytes) -> Bytes {
+    with_ending(line, b"\r\n")
+}
+
+fn with_ending(line: &Bytes, ending: &[u8]) -> Bytes {
+    let mut raw = BytesMut::with_capacity(line.len() + ending.len());
+    raw.extend_from_slice(line);
+    raw.extend_from_slice(ending);
+    raw.freeze()
+}
+
+impl Core {
+    /// Submits a read of the frequent kind, if nothing unusual stands in its way. Takes `cb` if so.
+    #[inline]
+    pub(crate) fn park(
+        &mut self,
+        stream: Id,
+        matcher: &mut Plain,
+        bound: Bound,
+        cb: &mut Option<Callback<Bytes>>,
+    ) -> Option<Parking> {
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
+        let is_claim = match cb.as_ref()?.slot {
+            Slot::Plain(_) => false,
+            Slot::Claim(_) => true,
+            Slot::Local(_) | Slot::Ignore => return None,
+        };
+        if state.has_reads()
+            || state.end.is_some()
+            || state.closing.is_some()
+            || state.medium.is_file()
+            || state.attempt_of != Id::NONE
+        {
+            return None;
+        }
+        let limit = state.limits.of_read(bound);
+        let mut matched = None;
+        if !state.unread.is_empty() {
+            match matcher.scan(state.unread.as_slice(), false) {
+                Scan::Found { end } if end <= limit => matched = Some(end),
+                Scan::NeedMore if state.unread.len() < limit => {}
+                Scan::Found { .. } | Scan::NeedMore => return None,
+            }
+        }
+        let Callback { slot, timeout } = cb.take()?;
+        if let Some(end) = matched
+            && !is_claim
+            && let Slot::Plain(f) = slot
+        {
+            let output = matcher.take_output(&mut state.unread, end);
+            state.read_told = self.round;
+            self.ready.push_back(Ready::Bytes(f, output));
+            return Some(Parking::Told);
+        }
+        // Nought is never given out.
+        state.parkings = state.parkings.checked_add(1).unwrap_or(1);
+        let number = state.parkings;
+        let matcher = matcher.clone();
+        state.parked = Some(Parked { number, timer: 0, limit, matcher, slot, matched });
+        let idle = state.reception == Phase::Idle;
+        self.parked += 1;
+        if let Some(timeout) = timeout {
+            let timer = self.arm_target(timeout, Target::Parked(stream, number));
+            if let Some(parked) = self.parked(stream, number) {
+                parked.timer = timer;
+            }
+        }
+        if matched.is_some() {
+            self.ready.push_back(Ready::Parked(stream, number));
+        }
+        if idle {
+            self.steer_reception(stream);
+        }
+        Some(Parking::Waits(number))
+    }
+
+    /// The parked read with this number.
+    pub(crate) fn parked(&mut self, stream: Id, number: u32) -> Option<&mut Parked> {
+        let parked = self.stream(stream)?.parked.as_mut()?;
+        (parked.number == number).then_some(parked)
+    }
+
+    /// Takes the parked read out of its stream; its deadline is forgotten.
+    #[inline]
+    fn unpark(&mut self, stream: Id) -> Option<Parked> {
+        let parked = self.stream(stream)?.parked.take()?;
+        self.parked -= 1;
+        if parked.timer != 0 {
+            self.timers.disarm();
+        }
+        Some(parked)
+    }
+
+    /// Gives the parked read what it waits for, if that is there. Returns whether it still waits.
+    #[inline]
+    pub(crate) fn serve_parked(&mut self, stream: Id) -> bool {
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return false };
+        let Some(parked) = &mut state.parked else { return false };
+        if parked.matched.is_some() {
+            return true;
+        }
+        let unread = state.unread.as_slice();
+        let error = match parked.matcher.scan(unread, has_ended(state.end.as_ref())) {
+            Scan::Found { end } if end <= parked.limit => {
+                if parked.slot.is_claim() {
+                    parked.matched = Some(end);
+                    self.ready.push_back(Ready::Parked(stream, parked.number));
+                    return true;
+                }
+                let output = parked.matcher.take_output(&mut state.unread, end);
+                state.read_told = self.round;
+                if let Some(Parked { slot: Slot::Plain(f), .. }) = self.unpark(stream) {
+                    self.ready.push_back(Ready::Bytes(f, output));
+                }
+                return false;
+            }
+            Scan::NeedMore if unread.len() < parked.limit => match &state.end {
+                None => return true,
+                Some(end) => end.error(),
+            },
+            Scan::Found { .. } | Scan::NeedMore => Error::TooLong { limit: parked.limit },
+        };
+        self.fail_parked(stream, error);
+        false
+    }
+
+    /// Ends the parked read with an error; but if it has matched, that comes first.
+    pub(crate) fn fail_parked(&mut self, stream: Id, error: Error) {
+        let Some(parked) = self.unpark(stream) else { return };
+        let round = self.round;
+        let Some(state) = self.stream(stream) else { return };
+        match parked {
+            Parked { matched: Some(end), slot: Slot::Claim(f), matcher, .. } => {
+                let claim = state.claim(&matcher, end);
+                self.ready.push_back(Delivery::Claim(f, Ok(claim)).ready());
+            }
+            Parked { slot, .. } => {
+                state.read_told = round;
+                self.fail(Id::NONE, slot, error);
+            }
+        }
+    }
+
+    /// Ends the parked read, whichever it is, because the engine goes; one that has matched is about
+    /// to be told.
+    pub(crate) fn end_parked(&mut self, stream: Id, cause: Error) {
+        let parked = self.stream(stream).and_then(|state| state.parked.as_ref());
+        if parked.is_some_and(|parked| parked.matched.is_none()) {
+            self.fail_parked(stream, cause);
+        }
+    }
+
+    /// Ends the parked read early; the bytes stay. Returns whether there was something to end.
+    pub(crate) fn interrupt_parked(&mut self, stream: Id, number: u32, cause: Error) -> bool {
+        match self.parked(stream, number) {
+            None => return false,
+            // It has succeeded, which only a cancel withdraws.
+            Some(parked) if parked.matched.is_some() => {
+                if !matches!(cause, Error::Cancelled) {
+                    return false;
+                }
+                parked.matched = None;
+            }
+            Some(_) => {}
+        }
+        self.fail_parked(stream, cause);
+        self.serve_reads(stream);
+        self.close_if_released(stream);
+        true
+    }
+
+    /// Takes what a parked read has matched, as its callback is to run now.
+    pub(crate) fn deliver_parked(&mut self, stream: Id, number: u32) -> Option<Delivery<Bytes>> {
+        let end = self.parked(stream, number)?.matched?;
+        let Parked { slot: Slot::Claim(f), matcher, .. } = self.unpark(stream)? else {
+            unreachable!("only a read that gives a claim waits although it has matched");
+        };
+        let state = self.stream(stream)?;
+        let claim = state.claim(&matcher, end);
+        let (others_wait, is_released) = (!state.reads.is_empty(), state.released);
+        if others_wait {
+            // After the callback, which may put the bytes back in front of them.
+            self.ready.push_back(Ready::Serve(stream));
+        } else {
+            self.steer_reception(stream);
+        }
+        if is_released {
+            self.close_if_released(stream);
+        }
+        Some(Delivery::Claim(f, Ok(claim)))
+    }
+}
