@@ -42,7 +42,7 @@ pub(crate) type SendClosure<T> = dyn FnOnce(&Local, Result<T>) + Send;
 pub(crate) enum Slot<T> {
     Plain(Box<SendClosure<T>>),
     Claim(Box<SendClosure<Claim<T>>>),
-    Local(LocalKey),
+    Local(Box<LocalKey>),
     Ignore,
 }
 
@@ -163,7 +163,11 @@ impl<T: 'static> Callback<T> {
         let key = local.closures.borrow_mut().insert(Box::new(closure));
         let home = local.handle().downgrade();
         Self {
-            slot: Slot::Local(LocalKey { key: Some(key), home, engine: local.handle().id() }),
+            slot: Slot::Local(Box::new(LocalKey {
+                key: Some(key),
+                home,
+                engine: local.handle().id(),
+            })),
             timeout: None,
         }
     }
@@ -420,7 +424,7 @@ pub(crate) struct LocalKey {
 }
 
 impl LocalKey {
-    fn run<T: Send + 'static>(mut self, local: &Local, outcome: Result<T>) {
+    fn run<T: Send + 'static>(mut self: Box<Self>, local: &Local, outcome: Result<T>) {
         if self.engine != local.handle().id() {
             if let Some(home) = self.home.upgrade() {
                 Handle::from(home).post(move |local| self.run(local, outcome));
@@ -447,7 +451,7 @@ impl Drop for LocalKey {
 pub(crate) enum Delivery<T> {
     Plain(Box<SendClosure<T>>, Result<T>),
     Claim(Box<SendClosure<Claim<T>>>, Result<Claim<T>>),
-    Local(LocalKey, Result<T>),
+    Local(Box<LocalKey>, Result<T>),
     Ignore(Result<T>),
 }
 

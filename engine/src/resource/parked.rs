@@ -194,8 +194,12 @@ impl Core {
                 }
                 let output = parked.matcher.take_output(&mut state.unread, end);
                 state.read_told = self.round;
-                if let Some(Parked { slot: Slot::Plain(f), .. }) = self.unpark(stream) {
+                if let Some(Parked { slot: Slot::Plain(f), timer, .. }) = state.parked.take() {
                     self.ready.push_back(Ready::Bytes(f, output));
+                    self.parked -= 1;
+                    if timer != 0 {
+                        self.timers.disarm();
+                    }
                 }
                 return false;
             }

@@ -554,8 +554,19 @@ impl Core {
             state.cursor += bytes.len() as u64;
         }
         state.unread.append(bytes);
+        if state.parked.is_some() && (self.serve_parked(stream) || self.needs_nothing_more(stream))
+        {
+            return;
+        }
         self.serve_reads(stream);
         self.close_if_released(stream);
+    }
+
+    /// Whether a stream whose parked read has just been served has no other, and stays as it is.
+    fn needs_nothing_more(&mut self, stream: Id) -> bool {
+        self.stream(stream).is_some_and(|state| {
+            state.reads.is_empty() && !state.released && state.unread.len() < state.limits.unread
+        })
     }
 
     pub(crate) fn receive_ended(&mut self, stream: Id, ended: Ended) {

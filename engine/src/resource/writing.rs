@@ -57,19 +57,19 @@ pub(crate) enum Data {
 
 impl Core {
     /// The frequent case of [`write`](Self::write): a small one that nothing stands before. Returns
-    /// its length, if that was so and it is written.
+    /// its length, if that was so and it is written. With `told`, its callback is queued at once.
     #[inline]
     pub(crate) fn write_small(
         &mut self,
         stream: Id,
         bytes: &Bytes,
         is_line: bool,
+        told: bool,
     ) -> Option<usize> {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
-        let ending: &[u8] = match bytes.last() {
-            Some(b'\n') => b"",
-            _ if is_line => state.line_end.as_bytes(),
-            _ => b"",
+        let ending: &[u8] = match is_line && bytes.last() != Some(&b'\n') {
+            true => state.line_end.as_bytes(),
+            false => b"",
         };
         let len = bytes.len() + ending.len();
         if bytes.len() > COPY_MAX
@@ -81,6 +81,9 @@ impl Core {
             || state.medium.is_file()
         {
             return None;
+        }
+        if told {
+            state.write_told = self.round;
         }
         state.outgoing.append_slices(bytes, ending, &mut self.spare);
         state.committed += len;
@@ -114,15 +117,6 @@ impl Core {
         self.succeed(chain, slot, value);
     }
 
-    /// The same, for a callback that is queued at once.
-    #[inline]
-    pub(crate) fn write_told(&mut self, stream: Id, bytes: &Bytes, is_line: bool) -> Option<usize> {
-        let len = self.write_small(stream, bytes, is_line)?;
-        let round = self.round;
-        self.stream(stream)?.write_told = round;
-        Some(len)
-    }
-
     /// What a small write would succeed with at once, if it would; then it is written.
     #[inline]
     pub(crate) fn write_now(&mut self, stream: Id, bytes: &Bytes, is_line: bool) -> Option<usize> {
@@ -131,7 +125,7 @@ impl Core {
         if self.may_be_unheard(told) {
             return None;
         }
-        self.write_small(stream, bytes, is_line)
+        self.write_small(stream, bytes, is_line, false)
     }
 
     /// Submits a write.

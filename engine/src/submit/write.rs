@@ -166,7 +166,7 @@ impl Handle {
             Slot::Plain(f) => {
                 let mut f = Some(f);
                 on_current(s, |core, id| {
-                    let len = core.write_told(id, &bytes, is_line)?;
+                    let len = core.write_small(id, &bytes, is_line, true)?;
                     core.ready.push_back(Ready::Count(f.take()?, len));
                     Some(())
                 });

@@ -371,46 +371,35 @@ impl Mio {
         if source.receiving && source.readable { self.receive(resource, completions) } else { 0 }
     }
 
+    #[inline]
     fn receive(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
-        let mut block = std::mem::take(&mut self.block);
-        let mut received = 0;
-        let mut again = false;
-        if let Some(source) = self.source(resource) {
-            match perform::receive(source.descriptor.as_fd(), source.medium, &mut block) {
-                Received::Nothing => source.readable = false,
+        let Some(Some(source)) = self.sources.get_mut(resource.index()) else { return 0 };
+        let event =
+            match perform::receive(source.descriptor.as_fd(), source.medium, &mut self.block) {
+                Received::Nothing => {
+                    source.readable = false;
+                    return 0;
+                }
                 Received::Some(count) => {
-                    received = count;
                     // A short read has emptied a socket, and whatever comes later is a new event:
                     // asking again would only cost a call. But an end that was announced with these
                     // bytes is not announced again.
-                    let emptied = source.medium.is_socket() && count < block.len();
+                    let emptied = source.medium.is_socket() && count < self.block.len();
                     if emptied && !source.hung_up {
                         source.readable = false;
-                    } else {
-                        again = true;
+                    } else if !std::mem::replace(&mut source.listed, true) {
+                        self.ready.push_back(resource);
                     }
+                    let bytes = self.blocks.received(&mut self.block, count);
+                    completions.push(Completion { resource, event: Event::Received(bytes) });
+                    return count;
                 }
-                Received::End => {
-                    source.receiving = false;
-                    let event = Event::ReceiveEnded(Ended::EndOfStream);
-                    completions.push(Completion { resource, event });
-                }
-                Received::Failed(error) => {
-                    source.receiving = false;
-                    let event = Event::ReceiveEnded(Ended::Failed(error.into()));
-                    completions.push(Completion { resource, event });
-                }
-            }
-        }
-        if received > 0 {
-            let event = Event::Received(self.blocks.received(&mut block, received));
-            completions.push(Completion { resource, event });
-        }
-        self.block = block;
-        if again {
-            self.make_ready(resource);
-        }
-        received
+                Received::End => Event::ReceiveEnded(Ended::EndOfStream),
+                Received::Failed(error) => Event::ReceiveEnded(Ended::Failed(error.into())),
+            };
+        source.receiving = false;
+        completions.push(Completion { resource, event });
+        0
     }
 
     fn accept(&mut self, resource: Id, completions: &mut Vec<Completion>) {
