@@ -1,7 +1,11 @@
 //! [`Callback`]: who is told the outcome of an operation, and by when it must come.
 //! [`Claim`]: a value that goes back to where it came from unless it is taken.
 
-use std::{fmt, sync::Weak, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -41,9 +45,52 @@ pub(crate) type SendClosure<T> = dyn FnOnce(&Local, Result<T>) + Send;
 /// The closure itself, in one box at most.
 pub(crate) enum Slot<T> {
     Plain(Box<SendClosure<T>>),
-    Claim(Box<SendClosure<Claim<T>>>),
+    Claim(Claimant<T>),
     Local(Box<LocalKey>),
     Ignore,
+}
+
+/// Who gets a claim.
+pub(crate) enum Claimant<T> {
+    Closure(Box<SendClosure<Claim<T>>>),
+    Handler(Told<T>),
+}
+
+/// A handler that is told one outcome or, dropped before that, that none will come.
+pub(crate) struct Told<T>(Option<Arc<dyn CompletionHandler<T>>>);
+
+/// Who hears the outcomes of one operation after another, and so needs no memory for each; given to
+/// [`Callback::handler`].
+///
+/// ```
+/// use facade_engine::{Callback, Claim, CompletionHandler, Engine, Local, Result};
+/// use std::{sync::{Arc, atomic::{AtomicU32, Ordering}}, time::Duration};
+///
+/// struct Metronome(AtomicU32);
+///
+/// impl CompletionHandler<()> for Metronome {
+///     fn completed(self: Arc<Self>, engine: &Local, outcome: Result<Claim<()>>) {
+///         outcome.expect("nothing cancels it").take();
+///         if self.0.fetch_add(1, Ordering::Relaxed) < 3 {
+///             engine.sleep(Duration::from_millis(1), Callback::handler(self));
+///         }
+///     }
+///
+///     fn refused(self: Arc<Self>) {}
+/// }
+///
+/// let engine = Engine::new()?;
+/// engine.sleep(Duration::ZERO, Callback::handler(Arc::new(Metronome(AtomicU32::new(0)))));
+/// engine.run()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+pub trait CompletionHandler<T>: Send + Sync {
+    /// An operation has its outcome. On the engine's thread, as any callback.
+    fn completed(self: Arc<Self>, local: &Local, outcome: Result<Claim<T>>);
+
+    /// The engine is gone or going, and has refused the operation: a closure would be dropped
+    /// unrun. On the thread that submits or drops the engine.
+    fn refused(self: Arc<Self>);
 }
 
 impl<T: 'static> Callback<T> {
@@ -198,7 +245,15 @@ impl<T: 'static> Callback<T> {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn claim(f: impl FnOnce(&Local, Result<Claim<T>>) + Send + 'static) -> Self {
-        Self { slot: Slot::Claim(Box::new(f)), timeout: None }
+        Self { slot: Slot::Claim(Claimant::Closure(Box::new(f))), timeout: None }
+    }
+
+    /// Tells a handler that outlives the operation, with a [`Claim`] as [`claim`](Self::claim) does:
+    /// for who has an object to report to anyway, and would rather not box a closure a time.
+    ///
+    /// See [`CompletionHandler`] for an example.
+    pub fn handler(handler: Arc<impl CompletionHandler<T> + 'static>) -> Self {
+        Self { slot: Slot::Claim(Claimant::Handler(Told(Some(handler)))), timeout: None }
     }
 
     /// A callback for another type of value, from which `f` makes this one's: for what stands
@@ -232,9 +287,11 @@ impl<T: 'static> Callback<T> {
     {
         let Self { slot, timeout } = self;
         let slot = match slot {
-            Slot::Claim(closure) => Slot::Claim(Box::new(move |local: &Local, outcome| {
-                closure(local, outcome.map(|claim: Claim<U>| claim.map(f)));
-            })),
+            Slot::Claim(to) => {
+                Slot::Claim(Claimant::Closure(Box::new(move |local: &Local, outcome| {
+                    to.run(local, outcome.map(|claim: Claim<U>| claim.map(f)));
+                })))
+            }
             slot => Slot::Plain(Box::new(move |local: &Local, outcome: Result<U>| {
                 slot.deliver(outcome.map(f)).run(local);
             })),
@@ -450,7 +507,7 @@ impl Drop for LocalKey {
 /// An outcome on its way to its closure.
 pub(crate) enum Delivery<T> {
     Plain(Box<SendClosure<T>>, Result<T>),
-    Claim(Box<SendClosure<Claim<T>>>, Result<Claim<T>>),
+    Claim(Claimant<T>, Result<Claim<T>>),
     Local(Box<LocalKey>, Result<T>),
     Ignore(Result<T>),
 }
@@ -474,9 +531,32 @@ impl<T> Slot<T> {
     ) -> Delivery<T> {
         match self {
             Self::Plain(f) => Delivery::Plain(f, outcome),
-            Self::Claim(f) => Delivery::Claim(f, outcome.map(|value| Claim::new(value, origin()))),
+            Self::Claim(to) => {
+                Delivery::Claim(to, outcome.map(|value| Claim::new(value, origin())))
+            }
             Self::Local(key) => Delivery::Local(key, outcome),
             Self::Ignore => Delivery::Ignore(outcome),
+        }
+    }
+}
+
+impl<T> Claimant<T> {
+    fn run(self, local: &Local, outcome: Result<Claim<T>>) {
+        match self {
+            Self::Closure(f) => f(local, outcome),
+            Self::Handler(mut told) => {
+                if let Some(handler) = told.0.take() {
+                    handler.completed(local, outcome);
+                }
+            }
+        }
+    }
+}
+
+impl<T> Drop for Told<T> {
+    fn drop(&mut self) {
+        if let Some(handler) = self.0.take() {
+            handler.refused();
         }
     }
 }
@@ -486,7 +566,7 @@ impl<T: Send + 'static> Delivery<T> {
     pub(crate) fn run(self, local: &Local) {
         match self {
             Self::Plain(f, outcome) => f(local, outcome),
-            Self::Claim(f, outcome) => f(local, outcome),
+            Self::Claim(to, outcome) => to.run(local, outcome),
             Self::Local(key, outcome) => key.run(local, outcome),
             Self::Ignore(outcome) => drop(outcome),
         }

@@ -79,7 +79,7 @@ pub use bytes::Bytes;
 pub use crate::{
     address::{AddrInfo, Address, Family, Hints, Service, SocketType},
     builder::{Builder, DriverChoice},
-    callback::{Callback, Claim},
+    callback::{Callback, Claim, CompletionHandler},
     cancel::Cancel,
     engine::{Engine, Turn},
     error::{Error, Result},

@@ -4,16 +4,15 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     thread::{self, ThreadId},
     time::Duration,
 };
 
 use async_task::{Runnable, Task};
-use facade_engine::Handle;
+use facade_engine::{Callback, Cancel, Claim, CompletionHandler, Error, Handle, Local, Result};
 use pin_project_lite::pin_project;
-
-use crate::operation::Submitted;
+use slab::Slab;
 
 /// The tasks of one engine that are ready to take a step.
 pub(crate) struct Executor {
@@ -28,6 +27,11 @@ struct Queue {
     runnables: VecDeque<Runnable>,
     /// The engine has been asked to run what is queued.
     posted: bool,
+    /// The tasks that have not ended...
+    live: Slab<Option<Waker>>,
+    /// ...and the one operation that is pending while there are any, which only the engine's end
+    /// ends.
+    engine: Option<Cancel>,
 }
 
 impl Executor {
@@ -50,10 +54,11 @@ impl Executor {
         self: &Arc<Self>,
         future: impl Future<Output = T> + Send + 'static,
     ) -> Task<T> {
-        let executor = Arc::clone(self);
+        let (executor, tracked) = (Arc::clone(self), self.track(future));
+        let number = tracked.number;
         let schedule = move |runnable| executor.schedule(runnable);
-        let (runnable, task) = async_task::spawn(self.tracked(future), schedule);
-        runnable.schedule();
+        let (runnable, task) = async_task::spawn(tracked, schedule);
+        self.begin(number, runnable);
         task
     }
 
@@ -63,16 +68,41 @@ impl Executor {
         future: impl Future<Output = T> + 'static,
     ) -> Task<T> {
         debug_assert!(self.local.is_some());
-        let executor = Arc::clone(self);
+        let (executor, tracked) = (Arc::clone(self), self.track(future));
+        let number = tracked.number;
         let schedule = move |runnable| executor.schedule(runnable);
-        let (runnable, task) = async_task::spawn_local(self.tracked(future), schedule);
-        runnable.schedule();
+        let (runnable, task) = async_task::spawn_local(tracked, schedule);
+        self.begin(number, runnable);
         task
     }
 
-    fn tracked<F: Future>(&self, future: F) -> Tracked<F> {
-        let until_the_end = |callback| self.handle.sleep(Duration::MAX, callback);
-        Tracked { future, engine: Some(Submitted::new(None, until_the_end)) }
+    /// Counts a task as live.
+    fn track<F: Future>(self: &Arc<Self>, future: F) -> Tracked<F> {
+        let mut queue = self.lock();
+        if queue.live.is_empty() {
+            let callback = Callback::handler(Arc::clone(self));
+            queue.engine = Some(self.handle.sleep(Duration::MAX, callback));
+        }
+        let number = queue.live.insert(None);
+        Tracked { future, executor: Arc::clone(self), number }
+    }
+
+    fn begin(self: &Arc<Self>, number: usize, runnable: Runnable) {
+        self.lock().live[number] = Some(runnable.waker());
+        runnable.schedule();
+    }
+
+    /// A task has ended.
+    fn forget(&self, number: usize) {
+        let mut queue = self.lock();
+        let waker = queue.live.remove(number);
+        if queue.live.is_empty()
+            && let Some(engine) = queue.engine.take()
+        {
+            engine.cancel();
+        }
+        drop(queue);
+        drop(waker);
     }
 
     fn schedule(self: &Arc<Self>, runnable: Runnable) {
@@ -101,13 +131,32 @@ impl Executor {
     }
 }
 
+/// Hears of the engine's end: every task is woken to be dropped, whatever it waits for.
+impl CompletionHandler<()> for Executor {
+    fn completed(self: Arc<Self>, _local: &Local, outcome: Result<Claim<()>>) {
+        if matches!(outcome, Err(Error::EngineClosed)) {
+            let wakers: Vec<Waker> =
+                self.lock().live.iter().filter_map(|(_, waker)| waker.clone()).collect();
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    fn refused(self: Arc<Self>) {}
+}
+
 pin_project! {
-    /// A task's future. A live task is pending: it has an operation that only the engine's end
-    /// ends. Woken by that, the task is dropped, whatever else it waits for.
+    /// A task's future, live until it is dropped.
     struct Tracked<F> {
         #[pin]
         future: F,
-        engine: Option<Submitted<()>>,
+        executor: Arc<Executor>,
+        number: usize,
+    }
+
+    impl<F> PinnedDrop for Tracked<F> {
+        fn drop(this: Pin<&mut Self>) {
+            this.executor.forget(this.number);
+        }
     }
 }
 
@@ -115,9 +164,7 @@ impl<F: Future> Future for Tracked<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        this.engine.take_if(|engine| engine.poll(context).is_ready());
-        this.future.poll(context)
+        self.project().future.poll(context)
     }
 }
 

@@ -190,8 +190,7 @@ impl<T: Send + 'static> Submitted<T> {
         submit: impl FnOnce(Callback<T>) -> Cancel,
     ) -> Self {
         let slot = Slot::new();
-        let sender = slot.sender();
-        let mut callback = Callback::claim(move |_, outcome| sender.send(outcome));
+        let mut callback = Callback::handler(Arc::clone(&slot));
         if let Some(timeout) = timeout {
             callback = callback.timeout(timeout);
         }

@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use facade_engine::{Claim, Error, Result};
+use facade_engine::{Claim, CompletionHandler, Error, Local, Result};
 
 /// What the future has for the callback, or the callback for the future.
 enum State<T> {
@@ -29,20 +29,10 @@ pub(crate) struct Slot<T> {
     state: Mutex<State<T>>,
 }
 
-/// The callback's side. Dropped unsent, it tells that the engine is gone.
-pub(crate) struct Sender<T> {
-    slot: Option<Arc<Slot<T>>>,
-}
-
 impl<T> Slot<T> {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self { state: Mutex::new(State::Empty) })
     }
-
-    pub(crate) fn sender(self: &Arc<Self>) -> Sender<T> {
-        Sender { slot: Some(Arc::clone(self)) }
-    }
-
     /// Takes the outcome, or leaves the waker.
     pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Result<Claim<T>>> {
         let mut state = self.lock();
@@ -93,19 +83,14 @@ impl<T> Slot<T> {
     }
 }
 
-impl<T> Sender<T> {
-    pub(crate) fn send(mut self, outcome: Result<Claim<T>>) {
-        if let Some(slot) = self.slot.take() {
-            slot.send(outcome);
-        }
+/// The callback's side.
+impl<T: Send> CompletionHandler<T> for Slot<T> {
+    fn completed(self: Arc<Self>, _local: &Local, outcome: Result<Claim<T>>) {
+        self.send(outcome);
     }
-}
 
-impl<T> Drop for Sender<T> {
-    fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            slot.send(Err(Error::EngineClosed));
-        }
+    fn refused(self: Arc<Self>) {
+        self.send(Err(Error::EngineClosed));
     }
 }
 

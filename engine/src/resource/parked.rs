@@ -219,9 +219,9 @@ impl Core {
         let round = self.round;
         let Some(state) = self.stream(stream) else { return };
         match parked {
-            Parked { matched: Some(end), slot: Slot::Claim(f), matcher, .. } => {
+            Parked { matched: Some(end), slot: Slot::Claim(to), matcher, .. } => {
                 let claim = state.claim(&matcher, end);
-                self.ready.push_back(Delivery::Claim(f, Ok(claim)).ready());
+                self.ready.push_back(Delivery::Claim(to, Ok(claim)).ready());
             }
             Parked { slot, .. } => {
                 state.read_told = round;
@@ -261,7 +261,7 @@ impl Core {
     /// Takes what a parked read has matched, as its callback is to run now.
     pub(crate) fn deliver_parked(&mut self, stream: Id, number: u32) -> Option<Delivery<Bytes>> {
         let end = self.parked(stream, number)?.matched?;
-        let Parked { slot: Slot::Claim(f), matcher, .. } = self.unpark(stream)? else {
+        let Parked { slot: Slot::Claim(to), matcher, .. } = self.unpark(stream)? else {
             unreachable!("only a read that gives a claim waits although it has matched");
         };
         let state = self.stream(stream)?;
@@ -276,6 +276,6 @@ impl Core {
         if is_released {
             self.close_if_released(stream);
         }
-        Some(Delivery::Claim(f, Ok(claim)))
+        Some(Delivery::Claim(to, Ok(claim)))
     }
 }
