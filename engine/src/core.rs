@@ -59,7 +59,7 @@ pub(crate) struct Core {
     pub(crate) listeners: Vec<Id>,
     /// Memory that small writes are copied into, used again and again.
     pub(crate) spare: Vec<Vec<u8>>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) pool: Pool,
     /// How many resources are pending by themselves: bytes unsent, or closing.
     pub(crate) unsettled: usize,
@@ -139,7 +139,7 @@ impl Core {
             discarded: Vec::new(),
             listeners: Vec::new(),
             spare: Vec::new(),
-            limits,
+            limits: Arc::new(limits),
             pool,
             unsettled: 0,
             submissions: 0,

@@ -77,7 +77,13 @@ pub struct Stream {
 #[derive(Debug)]
 pub struct ReadHalf {
     engine: EngineStream,
-    /// What `poll_fill_buf` has shown: a look at bytes that are still the engine's.
+    /// Only streams that are read by the poll methods need it.
+    polled: Option<Box<Look>>,
+}
+
+/// What the poll methods have seen of the bytes that are still the engine's.
+#[derive(Debug, Default)]
+struct Look {
     shown: Bytes,
     peek: Option<Submitted<Bytes>>,
 }
@@ -89,8 +95,8 @@ pub struct ReadHalf {
 #[derive(Debug)]
 pub struct WriteHalf {
     engine: EngineStream,
-    /// What the poll methods have submitted last.
-    submitted: Submissions,
+    /// What the poll methods have submitted last; only streams that are written by them need it.
+    polled: Option<Box<Submissions>>,
 }
 
 /// How much `poll_fill_buf` looks at, and `poll_write` takes, at most.
@@ -481,8 +487,7 @@ impl ReadHalf {
 
     /// The engine's stream for an operation that reads: what `poll_fill_buf` has shown may change.
     fn engine(&mut self) -> &EngineStream {
-        self.shown = Bytes::new();
-        self.peek = None;
+        self.polled = None;
         &self.engine
     }
 
@@ -595,7 +600,9 @@ impl WriteHalf {
 
     /// The engine's stream for an operation that writes: a flush under way does not cover it.
     fn engine(&mut self) -> &EngineStream {
-        self.submitted.flush = None;
+        if let Some(submitted) = &mut self.polled {
+            submitted.flush = None;
+        }
         &self.engine
     }
 
@@ -639,8 +646,8 @@ impl WriteHalf {
 
 impl From<EngineStream> for Stream {
     fn from(engine: EngineStream) -> Self {
-        let write = WriteHalf { engine: engine.clone(), submitted: Submissions::default() };
-        Self { read: ReadHalf { engine, shown: Bytes::new(), peek: None }, write }
+        let write = WriteHalf { engine: engine.clone(), polled: None };
+        Self { read: ReadHalf { engine, polled: None }, write }
     }
 }
 
@@ -655,14 +662,15 @@ impl AsFd for Stream {
 impl ReadHalf {
     /// Ready when there is something to show, up to `size` bytes, or the stream has ended.
     fn poll_show(&mut self, context: &Context<'_>, size: usize) -> Poll<Result<()>> {
-        if self.shown.is_empty() {
-            let stream = &self.engine;
-            let peek = self.peek.get_or_insert_with(|| {
+        let stream = &self.engine;
+        let look = self.polled.get_or_insert_default();
+        if look.shown.is_empty() {
+            let peek = look.peek.get_or_insert_with(|| {
                 Submitted::new(None, |callback| stream.handle().peek(stream, size, callback))
             });
             let outcome = ready!(peek.poll(context));
-            self.peek = None;
-            self.shown = match outcome {
+            look.peek = None;
+            look.shown = match outcome {
                 Ok(shown) => shown,
                 Err(Error::EndOfStream) => Bytes::new(),
                 Err(error) => return Poll::Ready(Err(error)),
@@ -679,13 +687,14 @@ impl AsyncBufRead for ReadHalf {
     fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
         ready!(this.poll_show(context, POLL_MAX))?;
-        Poll::Ready(Ok(&this.shown))
+        Poll::Ready(Ok(this.polled.as_ref().map_or(&[], |look| &look.shown)))
     }
 
     fn consume(self: Pin<&mut Self>, count: usize) {
         let this = self.get_mut();
-        let count = count.min(this.shown.len());
-        drop(this.shown.split_to(count));
+        let Some(look) = &mut this.polled else { return };
+        let count = count.min(look.shown.len());
+        drop(look.shown.split_to(count));
         this.engine.handle().consume(&this.engine, count);
     }
 }
@@ -701,7 +710,8 @@ impl AsyncRead for ReadHalf {
             return Poll::Ready(Ok(0));
         }
         ready!(self.poll_show(context, buf.len().min(POLL_MAX)))?;
-        let shown = std::mem::take(&mut self.shown);
+        let Some(look) = &mut self.polled else { return Poll::Ready(Ok(0)) };
+        let shown = std::mem::take(&mut look.shown);
         let count = shown.len().min(buf.len());
         buf[..count].copy_from_slice(&shown[..count]);
         self.engine.handle().consume(&self.engine, count);
@@ -732,9 +742,11 @@ impl Drop for Submissions {
 impl WriteHalf {
     /// Ready when the engine has taken the last write of the poll methods.
     fn poll_written(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
-        if let Some(write) = &mut self.submitted.write {
+        if let Some(submitted) = &mut self.polled
+            && let Some(write) = &mut submitted.write
+        {
             let outcome = ready!(write.poll(context));
-            self.submitted.write = None;
+            submitted.write = None;
             outcome?;
         }
         Poll::Ready(Ok(()))
@@ -743,28 +755,30 @@ impl WriteHalf {
     fn begin_write(&mut self, bytes: Bytes) {
         let stream = self.engine();
         let write = Submitted::new(None, |callback| stream.handle().write(stream, bytes, callback));
-        self.submitted.write = Some(write);
+        self.polled.get_or_insert_default().write = Some(write);
     }
 
     fn poll_flushed(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
         ready!(self.poll_written(context))?;
         let stream = &self.engine;
-        let flush = self.submitted.flush.get_or_insert_with(|| {
+        let submitted = self.polled.get_or_insert_default();
+        let flush = submitted.flush.get_or_insert_with(|| {
             Submitted::new(None, |callback| stream.handle().flush(stream, callback))
         });
         let outcome = ready!(flush.poll(context));
-        self.submitted.flush = None;
+        submitted.flush = None;
         Poll::Ready(outcome)
     }
 
     fn poll_shut_down(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
         ready!(self.poll_written(context))?;
         let stream = &self.engine;
-        let shutdown = self.submitted.shutdown.get_or_insert_with(|| {
+        let submitted = self.polled.get_or_insert_default();
+        let shutdown = submitted.shutdown.get_or_insert_with(|| {
             Submitted::new(None, |callback| stream.handle().shutdown_write(stream, callback))
         });
         let outcome = ready!(shutdown.poll(context));
-        self.submitted.shutdown = None;
+        submitted.shutdown = None;
         Poll::Ready(outcome)
     }
 }

@@ -153,7 +153,7 @@ impl Core {
             && !state.write_error_told
             && let Some(error) = &state.write_error
         {
-            closing.outcome = Err(error.clone());
+            closing.outcome = Err(Error::clone(error));
         }
         if matches!(closing.kind, Ending::Detach(_)) {
             return self.part(stream);

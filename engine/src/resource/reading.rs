@@ -265,7 +265,7 @@ impl StreamState {
     /// What the system's end of stream really is. It tells a reset once: if a send has heard it, a
     /// receive finds an end where the peer never ended.
     fn real_end(&self) -> End {
-        match &self.write_error {
+        match self.write_error.as_deref() {
             Some(Error::Io { operation: "write", cause })
                 if self.medium.is_socket() && cause.kind() != io::ErrorKind::BrokenPipe =>
             {

@@ -25,7 +25,7 @@ pub(crate) struct StreamState {
     /// The user's clones, to make one more for a claim.
     pub(crate) clones: Weak<StreamInner>,
     pub(crate) medium: Medium,
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) line_end: LineEnd,
 
     pub(crate) unread: Unread,
@@ -55,11 +55,11 @@ pub(crate) struct StreamState {
     /// How many bytes of those are not among the outgoing ones yet.
     pub(crate) queued: usize,
     /// What every later write hears.
-    pub(crate) write_error: Option<Error>,
+    pub(crate) write_error: Option<Box<Error>>,
     /// Somebody has heard it, so a close need not tell it.
     pub(crate) write_error_told: bool,
     /// The rest of a cut write.
-    pub(crate) cut: Option<Bytes>,
+    pub(crate) cut: Option<Box<Bytes>>,
     /// The write at the head is to end for this cause once the send in flight has come back.
     pub(crate) interrupted: Option<Box<Error>>,
     pub(crate) shutdown: Shutdown,
@@ -105,7 +105,7 @@ pub(crate) enum Shutdown {
 }
 
 impl StreamState {
-    fn new(medium: Medium, limits: Limits, cursor: u64) -> Self {
+    fn new(medium: Medium, limits: Arc<Limits>, cursor: u64) -> Self {
         Self {
             clones: Weak::new(),
             medium,
@@ -148,7 +148,7 @@ impl Core {
         medium: Medium,
         cursor: u64,
     ) -> Id {
-        let state = StreamState::new(medium, self.limits, cursor);
+        let state = StreamState::new(medium, Arc::clone(&self.limits), cursor);
         let id = self.resources.insert(Resource::Stream(state));
         self.driver.attach(id, descriptor, medium);
         id

@@ -256,7 +256,7 @@ impl Core {
             // A flush after the shutdown of the direction still says whether all went out.
             Some(state) if state.shutdown != Shutdown::No && state.closing.is_none() => {
                 state.write_error_told |= state.write_error.is_some();
-                state.write_error.clone()
+                state.write_error.as_deref().cloned()
             }
             Some(state) => state.refuses_writes(),
         };
@@ -283,7 +283,7 @@ impl Core {
             }
             Some(state) => {
                 state.write_error_told |= state.write_error.is_some();
-                state.write_error.clone()
+                state.write_error.as_deref().cloned()
             }
         };
         if let Some(error) = refused {
@@ -545,7 +545,7 @@ impl Core {
         let error = write.error(*cause);
         if write.taken > 0 {
             state.queued -= write.left;
-            state.cut = Some(join(fed_rest, write.rest));
+            state.cut = Some(Box::new(join(fed_rest, write.rest)));
             state.write_error_told = true;
             self.fail(chain, write.slot, error.clone());
             let Error::PartialWrite { cause, .. } = error else { return };
@@ -572,7 +572,7 @@ impl Core {
             return;
         };
         assert_eq!(state.sending, Phase::Idle, "the counts are exact only between sends");
-        state.write_error.get_or_insert_with(|| error.clone());
+        state.write_error.get_or_insert_with(|| Box::new(error.clone()));
         state.interrupted = None;
         let mut fed_rest = Bytes::new();
         if let Some(head) = state.writes.head()
@@ -597,7 +597,7 @@ impl Core {
                         let rest = std::mem::take(&mut fed_rest);
                         if let Some(state) = self.stream(stream) {
                             state.queued -= write.left;
-                            state.cut = Some(join(rest, write.rest));
+                            state.cut = Some(Box::new(join(rest, write.rest)));
                         }
                     } else {
                         self.drop_rest(stream, write.rest);
@@ -642,11 +642,11 @@ impl Core {
             self.fail(Id::NONE, slot, Error::Closed);
             return None;
         };
-        let Some(rest) = state.cut.take() else {
+        let Some(rest) = state.cut.take().map(|rest| *rest) else {
             self.succeed(Id::NONE, slot, Bytes::new());
             return None;
         };
-        if !matches!(state.write_error, Some(Error::Io { .. })) {
+        if !matches!(state.write_error.as_deref(), Some(Error::Io { .. })) {
             state.write_error = None;
         }
         let raw = rest.clone();
@@ -664,8 +664,8 @@ impl Core {
     pub(crate) fn give_back_unsent(&mut self, stream: &Stream, rest: Bytes) {
         let id = self.id_of(stream);
         let Some(state) = self.stream(id) else { return };
-        state.cut = Some(rest);
-        state.write_error.get_or_insert(Error::Cancelled);
+        state.cut = Some(Box::new(rest));
+        state.write_error.get_or_insert_with(|| Box::new(Error::Cancelled));
     }
 
     /// Whether an operation on a file must wait for an earlier one in the other direction.
@@ -713,7 +713,7 @@ impl StreamState {
         }
         if let Some(error) = &self.write_error {
             self.write_error_told = true;
-            return Some(error.clone());
+            return Some(Error::clone(error));
         }
         (self.shutdown != Shutdown::No).then_some(Error::Closed)
     }

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
     path::Path,
+    sync::Arc,
 };
 
 use rustix::net::{AddressFamily, getsockname, sockopt};
@@ -185,7 +186,7 @@ impl Handle {
     pub fn set_limits(&self, s: &Stream, limits: Limits) {
         Self::submit_on(s, move |core, id| {
             if let Some(state) = core.stream(id) {
-                state.limits = limits;
+                state.limits = Arc::new(limits);
             }
             None
         });

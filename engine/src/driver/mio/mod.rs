@@ -197,7 +197,7 @@ impl Mio {
         if matches!(source.medium, Medium::File { .. } | Medium::Device) {
             return self.write_file(resource);
         }
-        let Some(gather) = source.sending.take() else { return };
+        let Some(gather) = source.sending.take().map(|gather| *gather) else { return };
         let result = if source.writable {
             perform::send(source.descriptor.as_fd(), source.medium, &gather)
         } else {
@@ -212,10 +212,11 @@ impl Mio {
         match result {
             Err(Errno::AGAIN) => {
                 source.writable = false;
-                source.sending = Some(gather);
+                source.sending = Some(Box::new(gather));
                 if let Err(error) = self.register(resource)
-                    && let Some(gather) =
-                        self.source(resource).and_then(|source| source.sending.take())
+                    && let Some(gather) = self
+                        .source(resource)
+                        .and_then(|source| source.sending.take().map(|gather| *gather))
                 {
                     self.complete(resource, Event::Sent { gather, result: Err(error) });
                 }
@@ -236,7 +237,7 @@ impl Mio {
     fn write_file(&mut self, resource: Id) {
         let (finished, waker) = (Arc::clone(&self.finished), Arc::clone(&self.waker));
         let Some(source) = self.source(resource) else { return };
-        let Some(gather) = source.sending.take() else { return };
+        let Some(gather) = source.sending.take().map(|gather| *gather) else { return };
         let (medium, offset) = (source.medium, source.send_offset);
         let descriptor = Arc::clone(&source.descriptor);
         let job = move || {
@@ -481,7 +482,7 @@ impl Driver for Mio {
             Operation::Receive { offset } => self.begin_receive(resource, offset),
             Operation::Send { gather, offset } => {
                 let Some(source) = self.source(resource) else { return };
-                source.sending = Some(gather);
+                source.sending = Some(Box::new(gather));
                 source.send_offset = offset;
                 self.try_send(resource);
             }
@@ -538,7 +539,7 @@ impl Driver for Mio {
                 source.connecting = false;
                 Event::Connected(Err(Errno::CANCELED.into()))
             }
-            Role::Send => match source.sending.take() {
+            Role::Send => match source.sending.take().map(|gather| *gather) {
                 Some(gather) => Event::Sent { gather, result: Ok(0) },
                 None => return,
             },

@@ -28,7 +28,7 @@ pub(super) struct Source {
     pub(super) accept_most: usize,
     pub(super) connecting: bool,
     /// What is being sent, until the system has room for it.
-    pub(super) sending: Option<Gather>,
+    pub(super) sending: Option<Box<Gather>>,
     /// A worker reads this file.
     pub(super) busy: bool,
     /// Where a file is read.
