@@ -134,8 +134,7 @@ impl Builder {
         let pool = Pool::new(NAME_WORKERS, FILE_WORKERS, workers, self.limits.workers);
         let driver = AnyDriver::mio(pool.clone()).map_err(failed)?;
         let pollable = driver.as_pollable().map_err(failed)?;
-        let shared = Shared::new(driver.name());
-        shared.inbox.set_waker(driver.waker());
+        let shared = Shared::new(driver.name(), driver.waker());
         let core = Core::new(std::sync::Arc::clone(&shared), driver, self.limits, pool);
         Ok(Engine::from_parts(shared, core, pollable))
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    completion::inbox::Message,
+    completion::message::Message,
     handle::{self, Shared},
     table::Id,
 };

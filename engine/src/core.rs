@@ -16,7 +16,7 @@ use bytes::Bytes;
 use crate::{
     callback::{Origin, Outcome, Slot, Value, boxed},
     cancel::Key,
-    completion::{inbox::Message, ready::Ready},
+    completion::{message::Message, ready::Ready},
     driver::{AnyDriver, Completion, Driver, Event, Operation},
     error::{Error, Result},
     handle::{Handle, Local, Shared},

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use crate::{
     builder::Builder,
     cancel,
-    completion::{inbox::Message, ready::Ready},
+    completion::{message::Message, ready::Ready},
     core::{self, Core},
     error::{Error, Result},
     handle::{Handle, Local, Shared, swap_current, with_current},

@@ -20,8 +20,9 @@ use slab::Slab;
 
 use crate::{
     cancel::Cancel,
-    completion::inbox::{Inbox, Message},
+    completion::message::{Inbox, Message},
     core::Core,
+    driver::Waker,
     stream::Stream,
     table::Id,
 };
@@ -83,11 +84,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(driver: &'static str) -> Arc<Self> {
+    pub(crate) fn new(driver: &'static str, waker: Waker) -> Arc<Self> {
         static ENGINES: AtomicU32 = AtomicU32::new(1);
         Arc::new(Self {
             id: ENGINES.fetch_add(1, Relaxed),
-            inbox: Inbox::default(),
+            inbox: Inbox::new(waker),
             stop: AtomicBool::new(false),
             keep_alive: AtomicUsize::new(0),
             tickets: AtomicU64::new(1),

@@ -71,6 +71,7 @@ mod resource;
 mod socket;
 mod stream;
 mod submit;
+mod sync;
 mod table;
 mod timer;
 

@@ -43,6 +43,7 @@ mod operation;
 mod runtime;
 mod slot;
 mod stream;
+mod sync;
 
 pub use async_task::Task;
 pub use facade_engine::{Error, Result};

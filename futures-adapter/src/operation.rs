@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use facade_engine::{Bytes, Callback, Cancel, Result, Stream};
+use facade_engine::{
+    Bytes, Callback, Cancel, Claim, CompletionHandler, Error, Local, Result, Stream,
+};
 
 use crate::slot::Slot;
 
@@ -116,7 +118,7 @@ pub struct OpFuture<T, F, U = T> {
 
 /// An operation that has been submitted: dropped, it is cancelled.
 pub(crate) struct Submitted<T> {
-    slot: Arc<Slot<T>>,
+    slot: Arc<Slot<Result<Claim<T>>>>,
     cancel: Option<Cancel>,
 }
 
@@ -184,12 +186,23 @@ impl<T, F, U> fmt::Debug for OpFuture<T, F, U> {
     }
 }
 
+/// The callback's side of the slot.
+impl<T: Send> CompletionHandler<T> for Slot<Result<Claim<T>>> {
+    fn completed(self: Arc<Self>, _local: &Local, outcome: Result<Claim<T>>) {
+        self.send(outcome);
+    }
+
+    fn refused(self: Arc<Self>) {
+        self.send(Err(Error::EngineClosed));
+    }
+}
+
 impl<T: Send + 'static> Submitted<T> {
     pub(crate) fn new(
         timeout: Option<Duration>,
         submit: impl FnOnce(Callback<T>) -> Cancel,
     ) -> Self {
-        let slot = Slot::new();
+        let slot = Arc::new(Slot::new());
         let mut callback = Callback::handler(Arc::clone(&slot));
         if let Some(timeout) = timeout {
             callback = callback.timeout(timeout);
@@ -200,7 +213,7 @@ impl<T: Send + 'static> Submitted<T> {
     pub(crate) fn poll(&mut self, context: &Context<'_>) -> Poll<Result<T>> {
         let outcome = ready!(self.slot.poll(context));
         self.cancel = None;
-        Poll::Ready(outcome.map(facade_engine::Claim::take))
+        Poll::Ready(outcome.map(Claim::take))
     }
 }
 

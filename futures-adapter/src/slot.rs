@@ -2,15 +2,14 @@
 //!
 //! Two sides share it: the callback, which sends once, and the future, which polls and may go at
 //! any time. Wakers are woken and dropped, and outcomes dropped, only when the lock is free: both
-//! may run the user's code.
+//! may run the user's code. Generic, so that the model checker has this file with parts of its own.
 
 use std::{
     fmt, mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
-use facade_engine::{Claim, CompletionHandler, Error, Local, Result};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What the future has for the callback, or the callback for the future.
 enum State<T> {
@@ -19,7 +18,7 @@ enum State<T> {
     /// The future waits.
     Waiting(Waker),
     /// The callback has been here.
-    Sent(Result<Claim<T>>),
+    Sent(T),
     /// The future has the outcome, or is gone: what still comes is dropped.
     Closed,
 }
@@ -30,11 +29,12 @@ pub(crate) struct Slot<T> {
 }
 
 impl<T> Slot<T> {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State::Empty) })
+    pub(crate) fn new() -> Self {
+        Self { state: Mutex::new(State::Empty) }
     }
+
     /// Takes the outcome, or leaves the waker.
-    pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Result<Claim<T>>> {
+    pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<T> {
         let mut state = self.lock();
         match &mut *state {
             State::Waiting(waker) if waker.will_wake(context.waker()) => return Poll::Pending,
@@ -65,7 +65,8 @@ impl<T> Slot<T> {
         drop(before);
     }
 
-    fn send(&self, outcome: Result<Claim<T>>) {
+    /// Leaves the outcome and wakes the future; once.
+    pub(crate) fn send(&self, outcome: T) {
         let mut state = self.lock();
         if matches!(*state, State::Closed) {
             drop(state);
@@ -80,17 +81,6 @@ impl<T> Slot<T> {
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The callback's side.
-impl<T: Send> CompletionHandler<T> for Slot<T> {
-    fn completed(self: Arc<Self>, _local: &Local, outcome: Result<Claim<T>>) {
-        self.send(outcome);
-    }
-
-    fn refused(self: Arc<Self>) {
-        self.send(Err(Error::EngineClosed));
     }
 }
 

@@ -3,58 +3,53 @@
 //! # How no wake-up is lost
 //!
 //! The engine raises `sleeping`, *then* looks whether a request is there, and only then waits. A
-//! sender puts its request in, *then* lowers the flag, and wakes the engine if it was up. In every
-//! order of these four steps (sequentially consistent) either the engine sees the request or the
-//! sender sees the flag. Only the sender that lowers the flag pays for the wake-up.
+//! sender puts its request in, *then* lowers the flag, and wakes the engine if it was up. A fence
+//! stands between the two steps of each, so in every order either the engine sees the request or
+//! the sender sees the flag. Only the sender that lowers the flag pays for the wake-up.
 
-use std::sync::{
-    Mutex, OnceLock, PoisonError,
-    atomic::{AtomicBool, Ordering::SeqCst},
+use crate::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering::*, fence},
 };
 
-use crate::{cancel::Key, core::Core, driver::Waker, handle::Local};
-
-/// A request of another thread, or of the engine's own between two turns.
-pub(crate) enum Message {
-    /// Something to do to the engine's state: a submission, a release, something given back.
-    Apply(Box<dyn FnOnce(&mut Core) + Send>),
-    /// A `Cancel` was used.
-    Cancel(Key),
-    /// A closure to run.
-    Post(Box<dyn FnOnce(&Local) + Send>),
-    /// The future that drives the run was woken.
-    WakeRoot,
-}
-
-#[derive(Default)]
-pub(crate) struct Inbox {
-    queue: Mutex<Queue>,
+/// Messages of the kind `M`, and how who reads them is woken. Generic, so that the model checker
+/// has this file with parts of its own.
+pub(crate) struct Inbox<M, W> {
+    queue: Mutex<Queue<M>>,
     filled: AtomicBool,
     sleeping: AtomicBool,
-    waker: OnceLock<Waker>,
+    waker: W,
 }
 
-#[derive(Default)]
-struct Queue {
-    messages: Vec<Message>,
+struct Queue<M> {
+    messages: Vec<M>,
     closed: bool,
 }
 
-impl Inbox {
-    /// Tells the inbox how the engine is woken; once, before the engine sleeps.
-    pub(crate) fn set_waker(&self, waker: Waker) {
-        self.waker.set(waker).unwrap_or_else(|_| unreachable!("an inbox has one engine"));
+/// Ends the reader's sleep, from any thread.
+pub(crate) trait Wake {
+    fn wake(&self);
+}
+
+impl<M, W: Wake> Inbox<M, W> {
+    pub(crate) fn new(waker: W) -> Self {
+        Self {
+            queue: Mutex::new(Queue { messages: Vec::new(), closed: false }),
+            filled: AtomicBool::new(false),
+            sleeping: AtomicBool::new(false),
+            waker,
+        }
     }
 
     /// Puts a request in; gives it back when the engine is gone.
-    pub(crate) fn push(&self, message: Message) -> Result<(), Message> {
+    pub(crate) fn push(&self, message: M) -> Result<(), M> {
         {
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
             if queue.closed {
                 return Err(message);
             }
             queue.messages.push(message);
-            self.filled.store(true, SeqCst);
+            self.filled.store(true, Release);
         }
         self.wake();
         Ok(())
@@ -62,33 +57,30 @@ impl Inbox {
 
     /// Ends the engine's sleep, if it sleeps.
     pub(crate) fn wake(&self) {
-        if self.sleeping.load(SeqCst)
-            && self.sleeping.swap(false, SeqCst)
-            && let Some(waker) = self.waker.get()
-        {
-            waker.wake();
+        fence(SeqCst);
+        if self.sleeping.load(Relaxed) && self.sleeping.swap(false, AcqRel) {
+            self.waker.wake();
         }
     }
 
     /// Makes the driver's next wait return at once, awake or not.
     pub(crate) fn ring(&self) {
-        if let Some(waker) = self.waker.get() {
-            waker.wake();
-        }
+        self.waker.wake();
     }
 
     /// Raises the sleeping flag. The caller looks at [`is_empty`](Self::is_empty) afterwards.
     pub(crate) fn sleep(&self) {
-        self.sleeping.store(true, SeqCst);
+        self.sleeping.swap(true, AcqRel);
+        fence(SeqCst);
     }
 
     /// Lowers the sleeping flag.
     pub(crate) fn awake(&self) {
-        self.sleeping.store(false, SeqCst);
+        self.sleeping.store(false, Relaxed);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        !self.filled.load(SeqCst)
+        !self.filled.load(Acquire)
     }
 
     /// Whether requests are refused.
@@ -97,23 +89,23 @@ impl Inbox {
     }
 
     /// Takes all requests, in the order they came.
-    pub(crate) fn take(&self) -> Vec<Message> {
+    pub(crate) fn take(&self) -> Vec<M> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        self.filled.store(false, SeqCst);
+        self.filled.store(false, Release);
         std::mem::take(&mut queue.messages)
     }
 
     /// Takes what is left and refuses everything from now on.
-    pub(crate) fn close(&self) -> Vec<Message> {
+    pub(crate) fn close(&self) -> Vec<M> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.closed = true;
-        self.filled.store(false, SeqCst);
+        self.filled.store(false, Release);
         std::mem::take(&mut queue.messages)
     }
 }
 
-impl std::fmt::Debug for Inbox {
+impl<M, W> std::fmt::Debug for Inbox<M, W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inbox").field("empty", &self.is_empty()).finish_non_exhaustive()
+        f.debug_struct("Inbox").finish_non_exhaustive()
     }
 }

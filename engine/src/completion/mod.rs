@@ -2,4 +2,5 @@
 //! callbacks that are ready to run.
 
 pub(crate) mod inbox;
+pub(crate) mod message;
 pub(crate) mod ready;

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     address::{AddrInfo, Query},
     callback::{Slot, boxed},
-    completion::{inbox::Message, ready::Ready},
+    completion::{message::Message, ready::Ready},
     core::{Core, Kind, Pending},
     error::{Error, Result},
     pool::{Lane, Refused, Ticket},

@@ -1,0 +1,30 @@
+//! [`Message`]: what other threads ask of an engine.
+
+use crate::{
+    cancel::Key,
+    completion::inbox::{self, Wake},
+    core::Core,
+    driver::Waker,
+    handle::Local,
+};
+
+/// A request of another thread, or of the engine's own between two turns.
+pub(crate) enum Message {
+    /// Something to do to the engine's state: a submission, a release, something given back.
+    Apply(Box<dyn FnOnce(&mut Core) + Send>),
+    /// A `Cancel` was used.
+    Cancel(Key),
+    /// A closure to run.
+    Post(Box<dyn FnOnce(&Local) + Send>),
+    /// The future that drives the run was woken.
+    WakeRoot,
+}
+
+/// The inbox of an engine.
+pub(crate) type Inbox = inbox::Inbox<Message, Waker>;
+
+impl Wake for Waker {
+    fn wake(&self) {
+        self.wake();
+    }
+}

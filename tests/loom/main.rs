@@ -1,0 +1,29 @@
+//! What crosses threads, in every order that the memory model allows: loom runs each model once for
+//! every interleaving. The files under test are the crates' own, included here with loom's parts in
+//! place of std's.
+
+mod sync {
+    pub(crate) use std::sync::PoisonError;
+
+    pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
+}
+
+#[path = "../../engine/src/completion/inbox.rs"]
+#[allow(dead_code, reason = "the engine uses all of it")]
+mod inbox;
+
+#[path = "../../futures-adapter/src/slot.rs"]
+#[allow(dead_code, reason = "the adapter uses all of it")]
+mod slot;
+
+mod cancelling;
+mod futures;
+mod requests;
+
+/// Runs a model in every order with at most two preemptions, which find nearly all there is to be
+/// found; `LOOM_MAX_PREEMPTIONS` in the environment sets another bound.
+fn model(test: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound.get_or_insert(2);
+    builder.check(test);
+}
