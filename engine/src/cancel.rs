@@ -41,12 +41,18 @@ pub struct Cancel {
 /// Set in the key of an operation that another thread submitted: the rest is then a ticket.
 const TICKET: u64 = 1 << 63;
 
-/// What a `Cancel` is for.
+/// What an operation is cancelled by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Key {
     Operation(Id),
     Parked(Id, u32),
     Ticket(u64),
+}
+
+impl From<Id> for Key {
+    fn from(id: Id) -> Self {
+        Self::Operation(id)
+    }
 }
 
 impl Cancel {
@@ -55,17 +61,15 @@ impl Cancel {
         Self { engine, parked: 0, key: 0 }
     }
 
-    pub(crate) const fn operation(engine: u32, id: Id) -> Self {
-        Self { engine, parked: 0, key: id.to_bits() }
-    }
-
-    /// Of the read that is parked at `stream` under this number.
-    pub(crate) const fn parked(engine: u32, stream: Id, number: u32) -> Self {
-        Self { engine, parked: number, key: stream.to_bits() }
-    }
-
-    pub(crate) const fn ticket(engine: u32, ticket: u64) -> Self {
-        Self { engine, parked: 0, key: ticket | TICKET }
+    /// Of the operation with this key; none if it had its outcome when it was submitted.
+    pub(crate) fn new(engine: u32, key: Option<impl Into<Key>>) -> Self {
+        let (parked, key) = match key.map(Into::into) {
+            None => (0, 0),
+            Some(Key::Operation(id)) => (0, id.to_bits()),
+            Some(Key::Parked(stream, number)) => (number, stream.to_bits()),
+            Some(Key::Ticket(ticket)) => (0, ticket | TICKET),
+        };
+        Self { engine, parked, key }
     }
 
     /// Requests that the operation end now. Returns whether the request was registered; only the

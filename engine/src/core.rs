@@ -71,7 +71,7 @@ pub(crate) struct Core {
     pub(crate) root_queued: bool,
     /// The engine is being dropped: nothing is taken any more.
     pub(crate) ending: bool,
-    tickets: HashMap<u64, Id>,
+    tickets: HashMap<u64, Key>,
     completions: Vec<Completion>,
 }
 
@@ -212,10 +212,25 @@ impl Core {
     }
 
     /// Remembers the ticket of an operation that another thread submitted.
-    pub(crate) fn remember_ticket(&mut self, ticket: u64, id: Id) {
-        if let Some(pending) = self.pending.get_mut(id) {
-            pending.ticket = ticket;
-            self.tickets.insert(ticket, id);
+    pub(crate) fn remember_ticket(&mut self, ticket: u64, key: Key) {
+        let place = match key {
+            Key::Operation(id) => self.pending.get_mut(id).map(|pending| &mut pending.ticket),
+            Key::Parked(stream, number) => {
+                self.parked(stream, number).map(|parked| &mut parked.ticket)
+            }
+            Key::Ticket(_) => None,
+        };
+        if let Some(place) = place {
+            *place = ticket;
+            self.tickets.insert(ticket, key);
+        }
+    }
+
+    /// Forgets the ticket of an operation that has ended; nought is none.
+    #[inline]
+    pub(crate) fn forget_ticket(&mut self, ticket: u64) {
+        if ticket != 0 {
+            self.tickets.remove(&ticket);
         }
     }
 
@@ -227,9 +242,7 @@ impl Core {
         if pending.timer != 0 {
             self.timers.disarm();
         }
-        if pending.ticket != 0 {
-            self.tickets.remove(&pending.ticket);
-        }
+        self.forget_ticket(pending.ticket);
         Some(pending)
     }
 
@@ -334,17 +347,14 @@ impl Core {
 
     /// A `Cancel` was used. Returns whether its operation was still pending.
     pub(crate) fn cancel(&mut self, key: Key) -> bool {
-        let id = match key {
-            Key::Operation(id) => id,
-            Key::Parked(stream, number) => {
-                return self.interrupt_parked(stream, number, Error::Cancelled);
-            }
+        match key {
+            Key::Operation(id) => self.interrupt(id, Error::Cancelled),
+            Key::Parked(stream, number) => self.interrupt_parked(stream, number, Error::Cancelled),
             Key::Ticket(ticket) => match self.tickets.get(&ticket) {
-                Some(&id) => id,
-                None => return false,
+                Some(&key) => self.cancel(key),
+                None => false,
             },
-        };
-        self.interrupt(id, Error::Cancelled)
+        }
     }
 
     /// Ends an operation early, for `cause`. Returns whether it was pending.

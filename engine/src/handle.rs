@@ -19,7 +19,7 @@ use std::{
 use slab::Slab;
 
 use crate::{
-    cancel::Cancel,
+    cancel::{Cancel, Key},
     completion::message::{Inbox, Message},
     core::Core,
     driver::Waker,
@@ -275,44 +275,39 @@ impl Handle {
         }
     }
 
-    /// Submits an operation. `begin` returns its id, or none if it had its outcome at once.
-    pub(crate) fn submit(
+    /// Submits an operation. `begin` returns what it is cancelled by, or none if it had its outcome
+    /// at once.
+    pub(crate) fn submit<K: Into<Key>>(
         &self,
-        begin: impl FnOnce(&mut Core) -> Option<Id> + Send + 'static,
+        begin: impl FnOnce(&mut Core) -> Option<K> + Send + 'static,
     ) -> Cancel {
         let engine = self.shared.id;
         if !is_current(engine) {
             return self.submit_by_inbox(begin);
         }
-        match with_current(engine, begin).flatten() {
-            Some(id) => Cancel::operation(engine, id),
-            None => Cancel::over(engine),
-        }
+        Cancel::new(engine, with_current(engine, begin).flatten())
     }
 
     /// Submits an operation on a stream, to the engine that the stream belongs to. On that engine's
     /// thread this needs no reference to the stream; elsewhere it holds one until the engine comes
     /// to it.
     #[inline]
-    pub(crate) fn submit_on(
+    pub(crate) fn submit_on<K: Into<Key>>(
         stream: &Stream,
-        begin: impl FnOnce(&mut Core, Id) -> Option<Id> + Send + 'static,
+        begin: impl FnOnce(&mut Core, Id) -> Option<K> + Send + 'static,
     ) -> Cancel {
         let engine = stream.handle().shared.id;
         match stream.id() {
             Some(id) if is_current(engine) => {
-                match with_current(engine, |core| begin(core, id)).flatten() {
-                    Some(id) => Cancel::operation(engine, id),
-                    None => Cancel::over(engine),
-                }
+                Cancel::new(engine, with_current(engine, |core| begin(core, id)).flatten())
             }
             _ => Self::submit_on_elsewhere(stream, begin),
         }
     }
 
-    fn submit_on_elsewhere(
+    fn submit_on_elsewhere<K: Into<Key>>(
         stream: &Stream,
-        begin: impl FnOnce(&mut Core, Id) -> Option<Id> + Send + 'static,
+        begin: impl FnOnce(&mut Core, Id) -> Option<K> + Send + 'static,
     ) -> Cancel {
         let stream = stream.clone();
         let handle = stream.handle().clone();
@@ -322,18 +317,18 @@ impl Handle {
         })
     }
 
-    fn submit_by_inbox(
+    fn submit_by_inbox<K: Into<Key>>(
         &self,
-        begin: impl FnOnce(&mut Core) -> Option<Id> + Send + 'static,
+        begin: impl FnOnce(&mut Core) -> Option<K> + Send + 'static,
     ) -> Cancel {
         let ticket = self.shared.tickets.fetch_add(1, Relaxed);
         let begin = move |core: &mut Core| {
-            if let Some(id) = begin(core) {
-                core.remember_ticket(ticket, id);
+            if let Some(key) = begin(core) {
+                core.remember_ticket(ticket, key.into());
             }
         };
         drop(self.shared.inbox.push(Message::Apply(Box::new(begin))));
-        Cancel::ticket(self.shared.id, ticket)
+        Cancel::new(self.shared.id, Some(Key::Ticket(ticket)))
     }
 }
 

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     callback::{Callback, Claim, Delivery, Origin, Slot},
+    cancel::Key,
     completion::ready::Ready,
     core::Core,
     error::Error,
@@ -31,20 +32,14 @@ pub(crate) struct Parked {
     pub(crate) number: u32,
     /// Its deadline, or nought.
     pub(crate) timer: TimerNumber,
+    /// Of a read that another thread submitted, or nought.
+    pub(crate) ticket: u64,
     /// The most it may take.
     limit: usize,
     matcher: Plain,
     slot: Slot<Bytes>,
     /// Where its match ends; its callback is queued, and gets a claim.
     matched: Option<usize>,
-}
-
-/// What became of a read that was to be parked.
-pub(crate) enum Parking {
-    /// It found what it wants, and its callback is queued.
-    Told,
-    /// It waits under this number.
-    Waits(u32),
 }
 
 impl Parked {
@@ -95,7 +90,8 @@ fn with_ending(line: &Bytes, ending: &[u8]) -> Bytes {
 }
 
 impl Core {
-    /// Submits a read of the frequent kind, if nothing unusual stands in its way. Takes `cb` if so.
+    /// Submits a read of the frequent kind, if nothing unusual stands in its way, and takes `cb` then.
+    /// Returns what it is cancelled by, unless it had its outcome at once.
     #[inline]
     pub(crate) fn park(
         &mut self,
@@ -103,7 +99,7 @@ impl Core {
         matcher: &mut Plain,
         bound: Bound,
         cb: &mut Option<Callback<Bytes>>,
-    ) -> Option<Parking> {
+    ) -> Option<Option<Key>> {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
         let is_claim = match cb.as_ref()?.slot {
             Slot::Plain(_) => false,
@@ -135,13 +131,14 @@ impl Core {
             let output = matcher.take_output(&mut state.unread, end);
             state.read_told = self.round;
             self.ready.push_back(Ready::Bytes(f, output));
-            return Some(Parking::Told);
+            return Some(None);
         }
         // Nought is never given out.
         state.parkings = state.parkings.checked_add(1).unwrap_or(1);
         let number = state.parkings;
         let matcher = matcher.clone();
-        state.parked = Some(Parked { number, timer: 0, limit, matcher, slot, matched });
+        let parked = Parked { number, timer: 0, ticket: 0, limit, matcher, slot, matched };
+        state.parked = Some(parked);
         let idle = state.reception == Phase::Idle;
         self.parked += 1;
         if let Some(timeout) = timeout {
@@ -156,7 +153,7 @@ impl Core {
         if idle {
             self.steer_reception(stream);
         }
-        Some(Parking::Waits(number))
+        Some(Some(Key::Parked(stream, number)))
     }
 
     /// The parked read with this number.
@@ -173,6 +170,7 @@ impl Core {
         if parked.timer != 0 {
             self.timers.disarm();
         }
+        self.forget_ticket(parked.ticket);
         Some(parked)
     }
 
@@ -194,12 +192,15 @@ impl Core {
                 }
                 let output = parked.matcher.take_output(&mut state.unread, end);
                 state.read_told = self.round;
-                if let Some(Parked { slot: Slot::Plain(f), timer, .. }) = state.parked.take() {
+                if let Some(Parked { slot: Slot::Plain(f), timer, ticket, .. }) =
+                    state.parked.take()
+                {
                     self.ready.push_back(Ready::Bytes(f, output));
                     self.parked -= 1;
                     if timer != 0 {
                         self.timers.disarm();
                     }
+                    self.forget_ticket(ticket);
                 }
                 return false;
             }

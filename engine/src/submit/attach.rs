@@ -188,7 +188,7 @@ impl Handle {
             if let Some(state) = core.stream(id) {
                 state.limits = Arc::new(limits);
             }
-            None
+            None::<Id>
         });
     }
 
@@ -215,7 +215,7 @@ impl Handle {
             if let Some(state) = core.stream(id) {
                 state.line_end = line_end;
             }
-            None
+            None::<Id>
         });
     }
 

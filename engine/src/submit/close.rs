@@ -2,7 +2,7 @@
 
 use crate::{
     callback::Callback,
-    cancel::Cancel,
+    cancel::{Cancel, Key},
     handle::Handle,
     listener::Listener,
     resource::closing::Ending,
@@ -122,7 +122,7 @@ impl Handle {
     pub fn abort(&self, s: &Stream) {
         Self::submit_on(s, |core, id| {
             core.abort(id);
-            None
+            None::<Key>
         });
     }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::{
     callback::{Callback, Slot},
-    cancel::Cancel,
+    cancel::{Cancel, Key},
     core::Core,
     error::{Error, Result},
     handle::{Handle, on_current},
@@ -19,10 +19,7 @@ use crate::{
         All, Any, Chunk, Delimiter, Exact, ExpectLine, Line, LineGlobSearch, Matcher, RegexSearch,
     },
     pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
-    resource::{
-        parked::Parking,
-        reading::{Form, Plain, Read, other, user},
-    },
+    resource::reading::{Form, Plain, Read, other, user},
     stream::Stream,
     table::Id,
 };
@@ -469,7 +466,7 @@ impl Handle {
     pub fn consume(&self, s: &Stream, n: usize) {
         Self::submit_on(s, move |core, id| {
             core.consume(id, n);
-            None
+            None::<Id>
         });
     }
 
@@ -513,7 +510,7 @@ impl Handle {
                 }
                 None => core.fail(Id::NONE, cb.slot, Error::Closed),
             }
-            None
+            None::<Id>
         })
     }
 
@@ -531,14 +528,20 @@ impl Handle {
             Err(error) => return Self::submit_read(s, Err(error), bound, cb, form),
         };
         let mut cb = Some(cb);
-        let parking = on_current(s, |core, id| {
-            let parking = core.park(id, &mut matcher, bound, &mut cb)?;
-            Some((parking, id))
-        });
-        match (parking, cb) {
-            (Some((Parking::Waits(number), id)), _) => Cancel::parked(s.handle().id(), id, number),
-            (None, Some(cb)) => Self::submit_read(s, Ok(matcher), bound, cb, form),
-            _ => Cancel::over(s.handle().id()),
+        let parked = on_current(s, |core, id| core.park(id, &mut matcher, bound, &mut cb));
+        match (parked, cb) {
+            (Some(key), _) => Cancel::new(s.handle().id(), key),
+            (None, Some(cb)) => Self::submit_on(s, move |core, id| {
+                let mut cb = Some(cb);
+                match (core.park(id, &mut matcher, bound, &mut cb), cb) {
+                    (Some(key), _) => key,
+                    (None, Some(cb)) => core
+                        .begin_read(id, Ok(matcher), bound, cb, form, Id::NONE)
+                        .map(Key::Operation),
+                    (None, None) => None,
+                }
+            }),
+            (None, None) => Cancel::over(s.handle().id()),
         }
     }
 
