@@ -123,16 +123,22 @@ impl Builder {
                 return Err(Error::unsupported(format_args!("FACADE_DRIVER={name}")));
             }
         };
-        if choice == DriverChoice::IoUring {
-            return Err(Error::unsupported("the io_uring driver"));
-        }
         let failed = |cause| Error::io("start the engine", cause);
         // Opened now, so that closing needs no descriptor when there are none left.
         crate::descriptor::null().map_err(failed)?;
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let workers = self.workers.unwrap_or_else(|| processors.max(2));
         let pool = Pool::new(NAME_WORKERS, FILE_WORKERS, workers, self.limits.workers);
-        let driver = AnyDriver::mio(pool.clone()).map_err(failed)?;
+        let driver = match choice {
+            DriverChoice::Mio => AnyDriver::mio(pool.clone()).map_err(failed)?,
+            DriverChoice::IoUring => AnyDriver::io_uring().map_err(|cause| {
+                Error::unsupported(format_args!("the io_uring driver: {cause}"))
+            })?,
+            // Containers and older systems deny it, and nobody need notice but by the speed.
+            DriverChoice::Auto => {
+                AnyDriver::io_uring().or_else(|_| AnyDriver::mio(pool.clone())).map_err(failed)?
+            }
+        };
         let pollable = driver.as_pollable().map_err(failed)?;
         let shared = Shared::new(driver.name(), driver.waker());
         let core = Core::new(std::sync::Arc::clone(&shared), driver, self.limits, pool);

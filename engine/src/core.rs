@@ -257,11 +257,12 @@ impl Core {
     /// Queues the outcome of a claim that has no place in the table yet. Returns its id.
     pub(crate) fn tell_claim(
         &mut self,
+        resource: Id,
         chain: Id,
         next: impl FnOnce() -> Result<Product>,
         outcome: Outcome,
     ) -> Id {
-        let id = self.insert(Pending::new(Kind::Claimed(Some(outcome)), Id::NONE, chain), None);
+        let id = self.insert(Pending::new(Kind::Claimed(Some(outcome)), resource, chain), None);
         self.tell(chain, next, Ready::Claimed(id));
         id
     }
@@ -302,10 +303,17 @@ impl Core {
 
     /// Takes the outcome of a claim whose callback is to run now.
     pub(crate) fn deliver_claim(&mut self, id: Id) -> Option<Outcome> {
-        match self.remove(id)?.kind {
-            Kind::Claimed(outcome) => outcome,
-            _ => None,
+        let Pending { kind: Kind::Claimed(outcome), resource, .. } = self.remove(id)? else {
+            return None;
+        };
+        if let Some(state) = self.stream(resource) {
+            state.claims -= 1;
+            if state.claims == 0 {
+                // After the callback, which may put the bytes back in front of the other reads.
+                self.ready.push_back(Ready::Serve(resource));
+            }
         }
+        outcome
     }
 
     /// Turns a claim that nobody has heard of into a failure; what it consumed goes back at once.
@@ -405,7 +413,7 @@ impl Core {
     }
 
     /// Whether a turn would not wait.
-    pub(crate) fn has_work(&self) -> bool {
+    pub(crate) fn has_work(&mut self) -> bool {
         self.has_ready() || self.driver.has_work()
     }
 
@@ -474,6 +482,12 @@ impl Core {
         let waited = self.driver.wait(timeout, &mut completions);
         self.dispatch(completions);
         waited.map_err(|cause| Error::io("wait", cause))
+    }
+
+    /// Somebody waits for the driver's descriptor from now on. If the system has no memory for that,
+    /// the descriptor tells of other threads' requests and not of what comes from outside.
+    pub(crate) fn watch(&mut self) {
+        drop(self.driver.watch());
     }
 
     /// Reaps what has ended already, without asking the system.

@@ -20,6 +20,7 @@ use crate::{
     cancel,
     completion::{message::Message, ready::Ready},
     core::{self, Core},
+    driver::Driver,
     error::{Error, Result},
     handle::{Handle, Local, Shared, swap_current, with_current},
     stream::Stream,
@@ -172,8 +173,9 @@ impl Engine {
             if self.pending() == 0 {
                 return Ok(());
             }
-            self.turn(None, &mut |_| ())?;
+            self.turn(None, true, &mut |_| ())?;
         }
+        self.with_core(|core| core.driver.flush());
         Ok(())
     }
 
@@ -209,7 +211,7 @@ impl Engine {
             // What made the descriptor readable is taken off it, or its loop would spin.
             max_wait = Some(Duration::ZERO);
         }
-        let callbacks = self.turn(max_wait, &mut |_| ())?;
+        let callbacks = self.turn(max_wait, false, &mut |_| ())?;
         Ok(Turn { callbacks, pending: self.pending() })
     }
 
@@ -251,9 +253,10 @@ impl Engine {
                 return outcome.ok_or(Error::Cancelled);
             }
             if let Some(value) = outcome {
+                self.with_core(|core| core.driver.flush());
                 return Ok(value);
             }
-            self.turn(None, &mut |local| {
+            self.turn(None, true, &mut |local| {
                 if outcome.is_none()
                     && let Poll::Ready(value) = poll(local, &mut context)
                 {
@@ -299,6 +302,17 @@ impl Engine {
         deadline
     }
 
+    /// Does something to the engine's state between or in turns.
+    fn with_core(&self, f: impl FnOnce(&mut Core)) {
+        match self.core.take() {
+            Some(mut core) => {
+                f(&mut core);
+                self.core.set(Some(core));
+            }
+            None => drop(with_current(self.handle().id(), f)),
+        }
+    }
+
     fn check_idle(&self) -> Result<()> {
         let core = self.core.take();
         let idle = core.is_some();
@@ -325,8 +339,9 @@ impl Engine {
         pending
     }
 
-    /// One turn. Returns how many callbacks ran.
-    fn turn(&self, max_wait: Option<Duration>, root: Root<'_>) -> Result<usize> {
+    /// One turn. Returns how many callbacks ran. If the caller `goes_on` with another turn at once,
+    /// that one hands the system what this one has for it.
+    fn turn(&self, max_wait: Option<Duration>, goes_on: bool, root: Root<'_>) -> Result<usize> {
         let Some(mut core) = self.core.take() else { return Ok(0) };
         let entered = Entered { engine: self, before: None };
         let reaped = self.reap(&mut core, max_wait);
@@ -335,6 +350,9 @@ impl Engine {
         let (callbacks, panic) = self.run_ready(root);
         with_current(self.handle().id(), |core| {
             core.send_dirty();
+            if !goes_on || panic.is_some() {
+                core.driver.flush();
+            }
             // What was sent at once is dealt with at once, not in another turn.
             core.reap_done();
         });
@@ -434,7 +452,7 @@ impl Engine {
                 }
                 Ready::Serve(stream) => {
                     *callbacks -= 1;
-                    with_current(local.id(), |core| core.serve_reads(stream));
+                    with_current(local.id(), |core| core.go_on_reading(stream));
                 }
                 Ready::Post(f) => f(local),
                 Ready::Root => {
@@ -468,7 +486,7 @@ impl Engine {
     }
 
     /// Puts the core back after a turn.
-    fn leave(&self, core: Box<Core>) {
+    fn leave(&self, mut core: Box<Core>) {
         if self.foreign.get() {
             let inbox = &self.handle().shared().inbox;
             // Whoever waits for the descriptor is woken for requests from now on, and at once if
@@ -548,6 +566,7 @@ impl Deref for Engine {
 impl AsFd for Engine {
     fn as_fd(&self) -> BorrowedFd<'_> {
         if !self.foreign.replace(true) {
+            self.with_core(Core::watch);
             let inbox = &self.handle().shared().inbox;
             inbox.sleep();
             if self.next_deadline().is_some_and(|deadline| deadline <= core::now()) {

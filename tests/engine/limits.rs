@@ -204,7 +204,13 @@ fn promise_14_a_listener_takes_64_connections_ahead_and_leaves_the_others_in_its
                 engine.accept(&listener, taken.callback());
                 turns(&engine, 10);
                 let taken = taken.value();
-                assert_eq!(descriptors() - before, limit + 1, "and the one that was taken");
+                // And the one that was taken; a kernel that accepts by itself is told to stop when
+                // it has accepted what its own backlog held.
+                let ahead = descriptors() - before;
+                assert!((limit + 1..=clients.len()).contains(&ahead), "{ahead}");
+                if driver::NAME == "mio" {
+                    assert_eq!(ahead, limit + 1);
+                }
                 let all = Told::new();
                 for _ in 1..clients.len() {
                     engine.accept(&listener, all.callback("accept"));

@@ -17,6 +17,7 @@ use std::{
 
 use facade_engine::{Callback, DriverChoice, Engine, Error, Handle, Local, Result, Turn};
 use facade_tests::{
+    faults::with_faults,
     outcome::Outcome,
     sockets::pair,
     told::Told,
@@ -435,16 +436,41 @@ fn an_engine_runs_inside_a_callback_of_another() {
 #[test]
 fn promise_19_the_driver_names_itself() {
     let engine = driver::engine();
-    assert_eq!(engine.driver(), "mio");
+    assert_eq!(engine.driver(), driver::NAME);
     let handle: &Handle = engine.handle();
-    assert_eq!(handle.driver(), "mio");
+    assert_eq!(handle.driver(), driver::NAME);
 }
 
+/// Where the system denies io_uring, asking for it says why, and `Auto` is the other driver.
 #[test]
 fn promise_19_a_driver_that_cannot_be_had_is_unsupported() {
-    let error = Engine::builder().driver(DriverChoice::IoUring).build().unwrap_err();
-    let Error::Unsupported { what } = error else { panic!("{error:?}") };
-    assert!(what.contains("io_uring"), "{what}");
+    with_faults(
+        module_path!(),
+        "promise_19_a_driver_that_cannot_be_had_is_unsupported",
+        [
+            "io_uring_setup:error=EPERM",
+            "io_uring_setup:error=ENOSYS",
+            "io_uring_setup:error=ENOMEM",
+            "io_uring_setup:error=EINVAL",
+            "io_uring_register:error=EINVAL",
+            "io_uring_enter:error=EPERM",
+            "eventfd2:error=EMFILE:when=1",
+        ],
+        |fault| {
+            let error = Engine::builder().driver(DriverChoice::IoUring).build().unwrap_err();
+            let Error::Unsupported { what } = error else { panic!("{error:?}") };
+            assert!(what.contains("io_uring"), "{what}");
+            if fault.contains("when=1") {
+                return;
+            }
+            let engine = Engine::new().unwrap();
+            assert_eq!(engine.driver(), "mio");
+            let told = Told::new();
+            engine.sleep(Duration::ZERO, told.callback("slept"));
+            engine.run().unwrap();
+            assert_eq!(told.take(), ["slept Ok"]);
+        },
+    );
 }
 
 #[test]
@@ -467,7 +493,7 @@ fn promise_19_the_environment_wins_over_the_builder() {
     let test = format!("{module}::promise_19_the_environment_wins_over_the_builder");
     let cases = [
         ("mio", "mio"),
-        ("io_uring", "unsupported: the io_uring driver"),
+        ("io_uring", "io_uring"),
         ("nonsense", "unsupported: FACADE_DRIVER=nonsense"),
     ];
     for (value, expected) in cases {

@@ -8,3 +8,10 @@ mod mio {
     #[path = "suite.rs"]
     mod suite;
 }
+
+#[path = "."]
+mod io_uring {
+    use facade_tests::drivers::io_uring as driver;
+    #[path = "suite.rs"]
+    mod suite;
+}

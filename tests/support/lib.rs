@@ -3,6 +3,7 @@
 pub mod alone;
 pub mod drivers;
 pub mod drops;
+pub mod faults;
 pub mod outcome;
 pub mod peers;
 pub mod polls;

@@ -36,6 +36,9 @@ use crate::{
 
 mod blocks;
 mod mio;
+mod perform;
+#[cfg(all(target_os = "linux", feature = "io-uring"))]
+mod uring;
 
 /// What a resource asks of the system.
 #[derive(Debug)]
@@ -123,16 +126,21 @@ pub(crate) trait Driver {
         timeout: Option<Duration>,
         completions: &mut Vec<Completion>,
     ) -> io::Result<()>;
+    /// Hands the system what was submitted and would otherwise be handed over by the next wait.
+    fn flush(&mut self);
     /// Brings the completions that are queued already, without asking the system for more.
     fn take_done(&mut self, completions: &mut Vec<Completion>);
     /// Whether a wait would return at once because something is queued.
-    fn has_work(&self) -> bool;
+    fn has_work(&mut self) -> bool;
     /// Whether threads work on files for it, which end by themselves.
     fn is_at_work(&self) -> bool;
     /// Ends a wait, from any thread.
     fn waker(&self) -> Waker;
-    /// A descriptor that becomes readable when a wait would bring something.
+    /// A descriptor that becomes readable when a wait would bring something, once it is
+    /// [watched](Self::watch).
     fn as_pollable(&self) -> io::Result<OwnedFd>;
+    /// From now on somebody waits for the descriptor instead of by `wait`.
+    fn watch(&mut self) -> io::Result<()>;
     /// The name that `FACADE_DRIVER` knows it by.
     fn name(&self) -> &'static str;
 }
@@ -141,6 +149,8 @@ pub(crate) trait Driver {
 #[derive(Clone)]
 pub(crate) enum Waker {
     Mio(Arc<::mio::Waker>),
+    #[cfg(all(target_os = "linux", feature = "io-uring"))]
+    Uring(Arc<uring::Bell>),
 }
 
 impl Waker {
@@ -148,6 +158,8 @@ impl Waker {
         match self {
             // Fails only when the counter is full, which means that it is awake already.
             Self::Mio(waker) => drop(waker.wake()),
+            #[cfg(all(target_os = "linux", feature = "io-uring"))]
+            Self::Uring(bell) => bell.ring(),
         }
     }
 }
@@ -159,8 +171,25 @@ impl fmt::Debug for Waker {
 }
 
 /// The driver chosen at run time. An enum, so that the only driver in use costs no indirection.
+#[cfg_attr(
+    all(target_os = "linux", feature = "io-uring"),
+    expect(clippy::large_enum_variant, reason = "there is one in a whole engine")
+)]
 pub(crate) enum AnyDriver {
     Mio(mio::Mio),
+    #[cfg(all(target_os = "linux", feature = "io-uring"))]
+    Uring(uring::Uring),
+}
+
+/// Calls a method of the driver in use.
+macro_rules! in_use {
+    ($self:ident, $driver:ident => $call:expr) => {
+        match $self {
+            Self::Mio($driver) => $call,
+            #[cfg(all(target_os = "linux", feature = "io-uring"))]
+            Self::Uring($driver) => $call,
+        }
+    };
 }
 
 impl AnyDriver {
@@ -168,39 +197,41 @@ impl AnyDriver {
     pub(crate) fn mio(pool: Pool) -> io::Result<Self> {
         mio::Mio::new(pool).map(Self::Mio)
     }
+
+    /// The completion driver of Linux, where it can be had.
+    #[cfg(all(target_os = "linux", feature = "io-uring"))]
+    pub(crate) fn io_uring() -> io::Result<Self> {
+        uring::Uring::new().map(Self::Uring)
+    }
+
+    /// Left out, or another system's.
+    #[cfg(not(all(target_os = "linux", feature = "io-uring")))]
+    pub(crate) fn io_uring() -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 impl Driver for AnyDriver {
     fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, medium: Medium) {
-        match self {
-            Self::Mio(driver) => driver.attach(resource, descriptor, medium),
-        }
+        in_use!(self, driver => driver.attach(resource, descriptor, medium));
     }
 
     fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>> {
-        match self {
-            Self::Mio(driver) => driver.detach(resource),
-        }
+        in_use!(self, driver => driver.detach(resource))
     }
 
     #[inline]
     fn submit(&mut self, resource: Id, operation: Operation) {
-        match self {
-            Self::Mio(driver) => driver.submit(resource, operation),
-        }
+        in_use!(self, driver => driver.submit(resource, operation));
     }
 
     #[inline]
     fn send_now(&mut self, resource: Id, bytes: &[u8]) -> Option<io::Result<usize>> {
-        match self {
-            Self::Mio(driver) => driver.send_now(resource, bytes),
-        }
+        in_use!(self, driver => driver.send_now(resource, bytes))
     }
 
     fn cancel(&mut self, resource: Id, role: Role) {
-        match self {
-            Self::Mio(driver) => driver.cancel(resource, role),
-        }
+        in_use!(self, driver => driver.cancel(resource, role));
     }
 
     fn wait(
@@ -208,44 +239,38 @@ impl Driver for AnyDriver {
         timeout: Option<Duration>,
         completions: &mut Vec<Completion>,
     ) -> io::Result<()> {
-        match self {
-            Self::Mio(driver) => driver.wait(timeout, completions),
-        }
+        in_use!(self, driver => driver.wait(timeout, completions))
+    }
+
+    fn flush(&mut self) {
+        in_use!(self, driver => driver.flush());
     }
 
     fn take_done(&mut self, completions: &mut Vec<Completion>) {
-        match self {
-            Self::Mio(driver) => driver.take_done(completions),
-        }
+        in_use!(self, driver => driver.take_done(completions));
     }
 
-    fn has_work(&self) -> bool {
-        match self {
-            Self::Mio(driver) => driver.has_work(),
-        }
+    fn has_work(&mut self) -> bool {
+        in_use!(self, driver => driver.has_work())
     }
 
     fn is_at_work(&self) -> bool {
-        match self {
-            Self::Mio(driver) => driver.is_at_work(),
-        }
+        in_use!(self, driver => driver.is_at_work())
     }
 
     fn waker(&self) -> Waker {
-        match self {
-            Self::Mio(driver) => driver.waker(),
-        }
+        in_use!(self, driver => driver.waker())
     }
 
     fn as_pollable(&self) -> io::Result<OwnedFd> {
-        match self {
-            Self::Mio(driver) => driver.as_pollable(),
-        }
+        in_use!(self, driver => driver.as_pollable())
+    }
+
+    fn watch(&mut self) -> io::Result<()> {
+        in_use!(self, driver => driver.watch())
     }
 
     fn name(&self) -> &'static str {
-        match self {
-            Self::Mio(driver) => driver.name(),
-        }
+        in_use!(self, driver => driver.name())
     }
 }

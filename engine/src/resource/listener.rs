@@ -143,7 +143,7 @@ impl Core {
         let delivery = slot.deliver_from(Ok(connection.clone()), origin);
         let (next, outcome) = (|| Ok(Product::Stream(connection)), Outcome::Stream(delivery));
         if is_claim && kept.is_none() {
-            return Some(self.tell_claim(chain, next, outcome));
+            return Some(self.tell_claim(listener, chain, next, outcome));
         }
         self.tell_or_keep(kept, chain, next, outcome);
         kept

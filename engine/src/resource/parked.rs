@@ -51,9 +51,9 @@ impl Parked {
 }
 
 impl StreamState {
-    /// Whether a read waits.
+    /// Whether a read waits, for bytes or for its callback to be given them as a claim.
     pub(crate) const fn has_reads(&self) -> bool {
-        self.parked.is_some() || !self.reads.is_empty()
+        self.parked.is_some() || !self.reads.is_empty() || self.claims > 0
     }
 
     /// Takes what a parked read has matched, for its claim.

@@ -377,13 +377,14 @@ impl Core {
                 Verdict::Wait => {}
                 Verdict::Take(end) => {
                     let is_claim = read.form.is_claim();
-                    if !is_claim {
-                        state.read_told = round;
+                    match is_claim {
+                        true => state.claims += 1,
+                        false => state.read_told = round,
                     }
                     let (outcome, error) = state.take(read.form, end);
                     let next = || error.map_or(Ok(Product::None), Err);
                     if is_claim {
-                        return Some(self.tell_claim(chain, next, outcome));
+                        return Some(self.tell_claim(stream, chain, next, outcome));
                     }
                     self.tell(chain, next, outcome.ready());
                     return None;
@@ -418,7 +419,7 @@ impl Core {
         while !self.serve_parked(stream) {
             let Some(state) = self.stream(stream) else { return };
             let Some(head) = state.reads.head() else { break };
-            if state.scanning || self.is_gated(stream, head) {
+            if state.scanning || state.claims > 0 || self.is_gated(stream, head) {
                 return;
             }
             let Some((state, pending)) = self.stream_and_pending(stream) else { return };
@@ -456,6 +457,7 @@ impl Core {
             Verdict::Wait => unreachable!("the caller goes on waiting"),
             Verdict::Take(end) => {
                 let (outcome, error) = state.take(form, end);
+                state.claims += u32::from(kept.is_some());
                 self.tell_or_keep(kept, chain, || error.map_or(Ok(Product::None), Err), outcome);
             }
             Verdict::Fail(error) => {
@@ -526,6 +528,13 @@ impl Core {
                 self.tell(chain, || Err(error.clone()), form.fail(error.clone()));
             }
         }
+    }
+
+    /// Goes on once a claim was delivered.
+    pub(crate) fn go_on_reading(&mut self, stream: Id) {
+        self.serve_reads(stream);
+        self.feed(stream);
+        self.close_if_released(stream);
     }
 
     /// Starts or stops the reception, as reads and limits demand.
@@ -673,6 +682,7 @@ impl Core {
                     && pending.get(id).is_some()
                 {
                     state.reads.remove(pending, id);
+                    state.claims += 1;
                 }
                 let chain = self.keep_claim(id).map_or(chain, |(_, chain)| chain);
                 let outcome = Outcome::Boxed(ready);

@@ -36,6 +36,9 @@ pub(crate) struct StreamState {
     pub(crate) parked: Option<Parked>,
     /// ...and the others, in order.
     pub(crate) reads: Queue,
+    /// How many claims on its bytes wait to be delivered. Until then the reads behind them are not
+    /// served, because the bytes may be put back in front of them.
+    pub(crate) claims: u32,
     /// How many reads have been parked.
     pub(crate) parkings: u32,
     /// The round in which the last success of a read was queued for its callback...
@@ -116,6 +119,7 @@ impl StreamState {
             reception: Phase::Idle,
             parked: None,
             reads: Queue::EMPTY,
+            claims: 0,
             parkings: 0,
             read_told: 0,
             write_told: 0,

@@ -654,7 +654,7 @@ impl Core {
         let is_claim = slot.is_claim();
         let outcome = Outcome::Bytes(slot.deliver_from(Ok(rest), origin));
         if is_claim {
-            return Some(self.tell_claim(Id::NONE, || Ok(Product::None), outcome));
+            return Some(self.tell_claim(Id::NONE, Id::NONE, || Ok(Product::None), outcome));
         }
         self.tell(Id::NONE, || Ok(Product::None), outcome.ready());
         None

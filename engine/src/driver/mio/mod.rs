@@ -25,10 +25,8 @@ use crate::{
     driver::{
         Completion, Driver, Ended, Event, Operation, Role, Waker,
         blocks::{BLOCK_LEN, Blocks},
-        mio::{
-            perform::{Attempt, Received},
-            source::Source,
-        },
+        mio::source::Source,
+        perform::{self, Attempt, Received},
     },
     medium::Medium,
     operation::outgoing::Gather,
@@ -36,7 +34,6 @@ use crate::{
     table::Id,
 };
 
-mod perform;
 mod source;
 
 /// No resource has this token: ids are never all ones.
@@ -584,11 +581,14 @@ impl Driver for Mio {
         Ok(())
     }
 
+    /// Nothing is ever held back.
+    fn flush(&mut self) {}
+
     fn take_done(&mut self, completions: &mut Vec<Completion>) {
         completions.append(&mut self.done);
     }
 
-    fn has_work(&self) -> bool {
+    fn has_work(&mut self) -> bool {
         !self.done.is_empty() || !self.ready.is_empty() || !self.probes.is_empty()
     }
 
@@ -598,6 +598,10 @@ impl Driver for Mio {
 
     fn waker(&self) -> Waker {
         Waker::Mio(Arc::clone(&self.waker))
+    }
+
+    fn watch(&mut self) -> io::Result<()> {
+        Ok(())
     }
 
     fn as_pollable(&self) -> io::Result<OwnedFd> {

@@ -121,23 +121,29 @@ pub(super) fn accept(fd: BorrowedFd<'_>) -> Attempt<OwnedFd> {
     const DEAD_MAX: usize = 1024;
     for _ in 0..DEAD_MAX {
         match accept_with(fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-            Err(
-                Errno::INTR
-                | Errno::CONNABORTED
-                | Errno::PROTO
-                | Errno::NETDOWN
-                | Errno::NOPROTOOPT
-                | Errno::HOSTDOWN
-                | Errno::NONET
-                | Errno::HOSTUNREACH
-                | Errno::OPNOTSUPP
-                | Errno::NETUNREACH,
-            ) => {}
             Err(Errno::AGAIN) => return Attempt::WouldBlock,
+            Err(error) if is_of_one_connection(error) => {}
             result => return Attempt::Done(result),
         }
     }
     Attempt::WouldBlock
+}
+
+/// Whether an accept failed for the sake of one connection, and the next may succeed.
+pub(super) const fn is_of_one_connection(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::INTR
+            | Errno::CONNABORTED
+            | Errno::PROTO
+            | Errno::NETDOWN
+            | Errno::NOPROTOOPT
+            | Errno::HOSTDOWN
+            | Errno::NONET
+            | Errno::HOSTUNREACH
+            | Errno::OPNOTSUPP
+            | Errno::NETUNREACH
+    )
 }
 
 pub(super) fn shutdown_write(fd: BorrowedFd<'_>) -> Result<()> {

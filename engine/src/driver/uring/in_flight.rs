@@ -1,0 +1,202 @@
+//! [`InFlight`]: what the kernel has in hand, and the memory it may touch meanwhile.
+//!
+//! # The life of an operation
+//!
+//! 1. *Begun*: its memory moves into the table, its entry into the submission queue. From here on
+//!    the memory belongs to the table, and is not touched: not by who asked for the operation, not
+//!    when that is cancelled, not when the resource is gone.
+//! 2. *Reported*: the kernel says something and goes on (`more`). Nothing changes hands.
+//! 3. *Ended*: with the last report the memory leaves the table, for whom it came from.
+//!
+//! A cancel is another operation that points to this one. Whatever it reports, only the last report
+//! of this one counts: it may well have succeeded.
+//!
+//! If the driver goes before the kernel has reported everything, what is left in the table is leaked
+//! (D8).
+#![expect(unsafe_code, reason = "entries point to memory, which this table keeps for the kernel")]
+
+use std::{
+    io::IoSlice,
+    mem,
+    os::fd::{AsRawFd, BorrowedFd},
+};
+
+use io_uring::{opcode, squeue, types::Fd};
+use socket2::SockAddr;
+
+use crate::{
+    driver::uring::ring::Ring,
+    operation::outgoing::Gather,
+    table::{Id, Table},
+};
+
+/// The operations that have not ended, by the key in their entries.
+pub(super) struct InFlight {
+    table: Table<Flight>,
+}
+
+/// One operation.
+pub(super) struct Flight {
+    pub(super) resource: Id,
+    pub(super) work: Work,
+}
+
+/// What is done, with the memory that it is done to.
+pub(super) enum Work {
+    /// Receives into provided buffers until it fails, ends or is cancelled.
+    Receive,
+    /// Accepts until it fails or is cancelled.
+    Accept,
+    Connect(Box<SockAddr>),
+    Send(Gather, Option<Box<Message>>),
+    /// Reads a file, or what has no position.
+    Read(Vec<u8>, u64),
+    /// Writes to a file, or what has no position.
+    Write(Gather, Vec<libc::iovec>, u64),
+    /// Waits until a pipe or terminal can be read...
+    PollIn,
+    /// ...or written.
+    PollOut,
+    /// Waits for other threads.
+    Wake,
+    /// Asks another operation to end.
+    Cancel,
+}
+
+/// A gathered send's header, and the slices that it points to.
+pub(super) struct Message {
+    header: libc::msghdr,
+    slices: Vec<libc::iovec>,
+}
+
+impl InFlight {
+    pub(super) const fn new() -> Self {
+        Self { table: Table::new() }
+    }
+
+    /// Begins an operation on `fd`. Returns its key.
+    pub(super) fn begin(
+        &mut self,
+        ring: &mut Ring,
+        resource: Id,
+        fd: BorrowedFd<'_>,
+        work: Work,
+    ) -> Id {
+        let key = self.table.insert(Flight { resource, work });
+        let work = &mut self.table.get_mut(key).expect("just inserted").work;
+        let entry = work.entry(Fd(fd.as_raw_fd()));
+        // SAFETY: what the entry points to is on the heap and owned by the table, which lets it go
+        // only by `end`, with the last report, or never (D3).
+        unsafe { ring.push(entry, key) };
+        key
+    }
+
+    /// Asks an operation to end.
+    pub(super) fn cancel(&mut self, ring: &mut Ring, target: Id) {
+        let key = self.table.insert(Flight { resource: Id::NONE, work: Work::Cancel });
+        ring.push_cancel(target, key);
+    }
+
+    /// Asks everything to end.
+    pub(super) fn cancel_all(&mut self, ring: &mut Ring) {
+        let key = self.table.insert(Flight { resource: Id::NONE, work: Work::Cancel });
+        ring.push_cancel_all(key);
+    }
+
+    pub(super) fn get(&self, key: Id) -> Option<&Flight> {
+        self.table.get(key)
+    }
+
+    /// Ends an operation, of which this was the last report.
+    pub(super) fn end(&mut self, key: Id) -> Option<Flight> {
+        self.table.remove(key)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Leaves everything to the kernel for ever.
+    pub(super) fn leak(&mut self) {
+        mem::forget(mem::replace(&mut self.table, Table::new()));
+    }
+}
+
+/// As much as one call takes, read(2).
+fn clamp(len: usize) -> u32 {
+    u32::try_from(len.min(1 << 30)).expect("clamped")
+}
+
+fn slices(gather: &Gather) -> Vec<libc::iovec> {
+    let slice = |slice: &IoSlice<'_>| libc::iovec {
+        iov_base: slice.as_ptr().cast_mut().cast(),
+        iov_len: slice.len(),
+    };
+    gather.slices().iter().map(slice).collect()
+}
+
+impl Work {
+    /// A send: gathered, if it is in several pieces.
+    pub(super) fn send(gather: Gather) -> Self {
+        if gather.single().is_some() {
+            return Self::Send(gather, None);
+        }
+        let slices = slices(&gather);
+        // SAFETY: all zeros is an empty header.
+        let mut header: libc::msghdr = unsafe { mem::zeroed() };
+        header.msg_iov = slices.as_ptr().cast_mut();
+        header.msg_iovlen = slices.len();
+        Self::Send(gather, Some(Box::new(Message { header, slices })))
+    }
+
+    /// A write to a file.
+    pub(super) fn write(gather: Gather, offset: u64) -> Self {
+        let slices = slices(&gather);
+        Self::Write(gather, slices, offset)
+    }
+
+    /// The entry for this, which points into it.
+    fn entry(&mut self, fd: Fd) -> squeue::Entry {
+        // A peer that is gone is told by an error and not by a signal that ends the process.
+        const FLAGS: i32 = libc::MSG_NOSIGNAL;
+        match self {
+            Self::Receive => opcode::RecvMulti::new(fd, 0).build(),
+            Self::Accept => {
+                let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+                opcode::AcceptMulti::new(fd).flags(flags).build()
+            }
+            Self::Connect(address) => {
+                opcode::Connect::new(fd, address.as_ptr().cast(), address.len()).build()
+            }
+            Self::Send(_, Some(message)) => {
+                debug_assert_eq!(message.header.msg_iovlen, message.slices.len());
+                opcode::SendMsg::new(fd, &raw const message.header)
+                    .flags(FLAGS.unsigned_abs())
+                    .build()
+            }
+            Self::Send(gather, None) => {
+                let bytes = gather.single().expect("in one piece");
+                opcode::Send::new(fd, bytes.as_ptr(), clamp(bytes.len())).flags(FLAGS).build()
+            }
+            Self::Read(block, offset) => {
+                opcode::Read::new(fd, block.as_mut_ptr(), clamp(block.len()))
+                    .offset(*offset)
+                    .build()
+            }
+            Self::Write(_, slices, offset) => {
+                opcode::Writev::new(fd, slices.as_ptr(), clamp(slices.len()))
+                    .offset(*offset)
+                    .build()
+            }
+            Self::PollIn => poll(fd, libc::POLLIN, false),
+            Self::PollOut => poll(fd, libc::POLLOUT, false),
+            Self::Wake => poll(fd, libc::POLLIN, true),
+            Self::Cancel => unreachable!("points to an operation and not to a descriptor"),
+        }
+    }
+}
+
+fn poll(fd: Fd, events: i16, multi: bool) -> squeue::Entry {
+    let events = u32::from(events.unsigned_abs());
+    opcode::PollAdd::new(fd, events).multi(multi).build()
+}

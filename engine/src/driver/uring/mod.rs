@@ -1,0 +1,661 @@
+//! The completion driver: the kernel does the operations and reports them. See io_uring(7).
+//!
+//! One system call a turn submits what the turn asked for and waits for what comes. Receptions and
+//! acceptings stay armed over many reports, and all receptions of a driver share one set of buffers.
+//! Pipes and terminals are waited for in the ring and then read and written by calls that do not
+//! wait, because their flags may be others'.
+//!
+//! Only the last report of an operation ends it. So a reception that was cancelled brings what had
+//! arrived by then, and a connection that was accepted meanwhile is not lost.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
+
+use rustix::io::Errno;
+
+use crate::{
+    address::Address,
+    core::now,
+    descriptor::Descriptor,
+    driver::{
+        Completion, Driver, Ended, Event, Operation, Role, Waker,
+        blocks::Blocks,
+        perform::{self, Received},
+        uring::{
+            buffers::Buffers,
+            in_flight::{Flight, InFlight, Work},
+            ring::{Report, Ring, Size, reported_descriptor},
+            source::{Closing, Source},
+        },
+    },
+    medium::Medium,
+    operation::outgoing::Gather,
+    table::Id,
+};
+
+mod bell;
+mod buffers;
+mod in_flight;
+mod ring;
+mod source;
+
+pub(crate) use bell::Bell;
+
+/// Where something that has no position is read and written.
+const NO_POSITION: u64 = u64::MAX;
+/// How long a driver that goes waits for the kernel to let go of its memory.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The driver. The ring goes before what it points to (D8).
+pub(crate) struct Uring {
+    ring: Ring,
+    in_flight: InFlight,
+    buffers: Buffers,
+    sources: Vec<Option<Source>>,
+    /// Pipes and terminals to be tried in the next wait.
+    ready: Vec<Id>,
+    /// Receptions that found no buffer.
+    starved: Vec<Id>,
+    /// What ended at once, for the next wait.
+    done: Vec<Completion>,
+    bell: Arc<Bell>,
+    blocks: Blocks,
+    block: Vec<u8>,
+    /// How many operations on files are in flight.
+    at_work: usize,
+}
+
+impl Uring {
+    /// The driver, if the system has what it needs.
+    pub(crate) fn new() -> io::Result<Self> {
+        Self::with(Size::default(), Buffers::new()?)
+    }
+
+    fn with(size: Size, buffers: Buffers) -> io::Result<Self> {
+        let ring = Ring::open(size)?;
+        ring.register(&buffers)?;
+        let blocks = Blocks::default();
+        let mut driver = Self {
+            ring,
+            in_flight: InFlight::new(),
+            buffers,
+            sources: Vec::new(),
+            ready: Vec::new(),
+            starved: Vec::new(),
+            done: Vec::new(),
+            bell: Arc::new(Bell::new()?),
+            block: blocks.get(),
+            blocks,
+            at_work: 0,
+        };
+        driver.await_wake();
+        driver.ring.enter(Some(Duration::ZERO))?;
+        Ok(driver)
+    }
+
+    fn await_wake(&mut self) {
+        self.in_flight.begin(&mut self.ring, Id::NONE, self.bell.wake(), Work::Wake);
+    }
+
+    fn source(&mut self, resource: Id) -> Option<&mut Source> {
+        let source = self.sources.get_mut(resource.index())?.as_mut()?;
+        (source.id == resource).then_some(source)
+    }
+
+    fn complete(&mut self, resource: Id, event: Event) {
+        self.done.push(Completion { resource, event });
+    }
+
+    /// Begins an operation on the descriptor of a source. Returns its key.
+    fn begin(&mut self, resource: Id, work: Work) -> Option<Id> {
+        let source = self.sources.get_mut(resource.index())?.as_mut()?;
+        if source.id != resource {
+            return None;
+        }
+        source.flights += 1;
+        Some(self.in_flight.begin(&mut self.ring, resource, source.descriptor.as_fd(), work))
+    }
+
+    /// Has a pipe or terminal tried in the next wait.
+    fn make_ready(&mut self, resource: Id) {
+        if let Some(source) = self.source(resource)
+            && !std::mem::replace(&mut source.listed, true)
+        {
+            self.ready.push(resource);
+        }
+    }
+
+    // Receiving
+
+    fn begin_receive(&mut self, resource: Id, offset: u64) {
+        let Some(source) = self.source(resource) else { return };
+        source.receiving = true;
+        source.offset = offset;
+        self.arm_reception(resource);
+    }
+
+    fn arm_reception(&mut self, resource: Id) {
+        let Some(source) = self.source(resource) else { return };
+        let (medium, offset) = (source.medium, source.offset);
+        let work = match medium {
+            Medium::Pipe { .. } | Medium::Terminal { .. } => return self.make_ready(resource),
+            Medium::Socket { .. } | Medium::Listener => Work::Receive,
+            Medium::File { .. } => Work::Read(self.blocks.get(), offset),
+            Medium::Device => Work::Read(self.blocks.get(), NO_POSITION),
+        };
+        self.at_work += usize::from(matches!(work, Work::Read(..)));
+        let key = self.begin(resource, work);
+        if let Some(source) = self.source(resource) {
+            source.reception = key;
+        }
+    }
+
+    fn end_receive(&mut self, resource: Id, ended: Ended, completions: &mut Vec<Completion>) {
+        let Some(source) = self.source(resource) else { return };
+        source.stopping = false;
+        if std::mem::take(&mut source.receiving) {
+            completions.push(Completion { resource, event: Event::ReceiveEnded(ended) });
+        }
+    }
+
+    /// A report of a reception from a socket.
+    fn received(&mut self, resource: Id, report: &Report, completions: &mut Vec<Completion>) {
+        match (report.result, report.buffer) {
+            (Ok(count @ 1..), Some(buffer)) => {
+                let bytes = self.buffers.take(buffer, count as usize);
+                completions.push(Completion { resource, event: Event::Received(bytes) });
+            }
+            (_, Some(buffer)) => self.buffers.put(buffer),
+            (_, None) => {}
+        }
+        if report.more {
+            return;
+        }
+        let Some(source) = self.source(resource) else { return };
+        source.reception = None;
+        let stopping = source.stopping;
+        match report.result {
+            Ok(0) => self.end_receive(resource, Ended::EndOfStream, completions),
+            _ if stopping => self.end_receive(resource, Ended::Stopped, completions),
+            // The kernel may end it for reasons of its own.
+            Ok(_) | Err(Errno::INTR | Errno::AGAIN | Errno::CANCELED) => {
+                self.arm_reception(resource);
+            }
+            Err(Errno::NOBUFS) => self.starved.push(resource),
+            Err(error) => self.end_receive(resource, Ended::Failed(error.into()), completions),
+        }
+    }
+
+    /// The report of a read from a file.
+    fn read(
+        &mut self,
+        resource: Id,
+        mut block: Vec<u8>,
+        result: Result<u32, Errno>,
+        completions: &mut Vec<Completion>,
+    ) {
+        if let Some(source) = self.source(resource) {
+            source.reception = None;
+        }
+        match result {
+            Err(Errno::INTR | Errno::AGAIN) => self.arm_reception(resource),
+            Ok(0) => self.end_receive(resource, Ended::EndOfStream, completions),
+            Ok(count) => {
+                let bytes = self.blocks.received(&mut block, count as usize);
+                completions.push(Completion { resource, event: Event::Received(bytes) });
+                self.end_receive(resource, Ended::Stopped, completions);
+            }
+            Err(error) => self.end_receive(resource, Ended::Failed(error.into()), completions),
+        }
+        self.blocks.put(block);
+    }
+
+    // Sending
+
+    fn begin_send(&mut self, resource: Id, gather: Gather, offset: u64) {
+        let Some(source) = self.source(resource) else { return };
+        let work = match source.medium {
+            Medium::Pipe { .. } | Medium::Terminal { .. } => {
+                source.unsent = Some(Box::new(gather));
+                return self.make_ready(resource);
+            }
+            Medium::Socket { .. } | Medium::Listener => Work::send(gather),
+            Medium::File { append: false } => Work::write(gather, offset),
+            // What is appended goes to the end, wherever that is.
+            Medium::File { append: true } | Medium::Device => Work::write(gather, NO_POSITION),
+        };
+        self.at_work += usize::from(matches!(work, Work::Write(..)));
+        let key = self.begin(resource, work);
+        if let Some(source) = self.source(resource) {
+            source.sending = key;
+        }
+    }
+
+    fn sent(
+        &mut self,
+        resource: Id,
+        gather: Gather,
+        result: Result<u32, Errno>,
+        completions: &mut Vec<Completion>,
+    ) {
+        if let Some(source) = self.source(resource) {
+            source.sending = None;
+        }
+        let result = match result {
+            Ok(count) => Ok(count as usize),
+            // Nothing was taken.
+            Err(Errno::INTR | Errno::AGAIN | Errno::CANCELED) => Ok(0),
+            Err(error) => Err(error.into()),
+        };
+        completions.push(Completion { resource, event: Event::Sent { gather, result } });
+    }
+
+    // Pipes and terminals
+
+    /// Reads and writes a pipe or terminal as far as that needs no waiting.
+    fn attend(&mut self, resource: Id, completions: &mut Vec<Completion>) {
+        let Some(source) = self.source(resource) else { return };
+        source.listed = false;
+        if source.unsent.is_some() && source.sending.is_none() {
+            self.try_send(resource, completions);
+        }
+        let Some(source) = self.source(resource) else { return };
+        if source.receiving && source.reception.is_none() && source.is_polled() {
+            self.try_receive(resource, completions);
+        }
+    }
+
+    fn try_receive(&mut self, resource: Id, completions: &mut Vec<Completion>) {
+        let Some(Some(source)) = self.sources.get_mut(resource.index()) else { return };
+        let fd = source.descriptor.as_fd();
+        match perform::receive(fd, source.medium, &mut self.block) {
+            Received::Some(count) => {
+                let bytes = self.blocks.received(&mut self.block, count);
+                completions.push(Completion { resource, event: Event::Received(bytes) });
+                self.make_ready(resource);
+            }
+            Received::Nothing => {
+                let key = self.begin(resource, Work::PollIn);
+                if let Some(source) = self.source(resource) {
+                    source.reception = key;
+                }
+            }
+            Received::End => self.end_receive(resource, Ended::EndOfStream, completions),
+            Received::Failed(error) => {
+                self.end_receive(resource, Ended::Failed(error.into()), completions);
+            }
+        }
+    }
+
+    fn try_send(&mut self, resource: Id, completions: &mut Vec<Completion>) {
+        let Some(source) = self.source(resource) else { return };
+        let Some(gather) = source.unsent.take().map(|gather| *gather) else { return };
+        match perform::send(source.descriptor.as_fd(), source.medium, &gather) {
+            Err(Errno::AGAIN) => {
+                source.unsent = Some(Box::new(gather));
+                let key = self.begin(resource, Work::PollOut);
+                if let Some(source) = self.source(resource) {
+                    source.sending = key;
+                }
+            }
+            result => {
+                let result = result.map_err(Into::into);
+                completions.push(Completion { resource, event: Event::Sent { gather, result } });
+            }
+        }
+    }
+
+    /// A pipe or terminal may be read now.
+    fn polled_in(&mut self, resource: Id, completions: &mut Vec<Completion>) {
+        let Some(source) = self.source(resource) else { return };
+        source.reception = None;
+        if source.stopping {
+            return self.end_receive(resource, Ended::Stopped, completions);
+        }
+        self.make_ready(resource);
+    }
+
+    /// A pipe or terminal may be written now, or its send was cancelled.
+    fn polled_out(&mut self, resource: Id, completions: &mut Vec<Completion>) {
+        let Some(source) = self.source(resource) else { return };
+        source.sending = None;
+        if std::mem::take(&mut source.unsending)
+            && let Some(gather) = source.unsent.take().map(|gather| *gather)
+        {
+            let event = Event::Sent { gather, result: Ok(0) };
+            return completions.push(Completion { resource, event });
+        }
+        self.make_ready(resource);
+    }
+
+    // Accepting and connecting
+
+    fn arm_accepting(&mut self, resource: Id) {
+        let key = self.begin(resource, Work::Accept);
+        if let Some(source) = self.source(resource) {
+            source.reception = key;
+        }
+    }
+
+    fn end_accept(
+        &mut self,
+        resource: Id,
+        error: Option<io::Error>,
+        completions: &mut Vec<Completion>,
+    ) {
+        let Some(source) = self.source(resource) else { return };
+        source.stopping = false;
+        if std::mem::take(&mut source.accepting) {
+            completions.push(Completion { resource, event: Event::AcceptEnded(error) });
+        }
+    }
+
+    fn accepted(&mut self, resource: Id, report: &Report, completions: &mut Vec<Completion>) {
+        if let Ok(number) = report.result {
+            // Owned from here on: whoever does not want it closes it.
+            let event = Event::Accepted(reported_descriptor(number));
+            completions.push(Completion { resource, event });
+        }
+        let Some(source) = self.source(resource) else { return };
+        if report.result.is_ok() {
+            source.accept_most = source.accept_most.saturating_sub(1);
+        }
+        if report.more {
+            if source.accept_most == 0 {
+                self.stop_reception(resource);
+            }
+            return;
+        }
+        source.reception = None;
+        let stopped = source.stopping || source.accept_most == 0;
+        match report.result {
+            _ if stopped => self.end_accept(resource, None, completions),
+            Err(error) if !perform::is_of_one_connection(error) && error != Errno::CANCELED => {
+                self.end_accept(resource, Some(error.into()), completions);
+            }
+            _ => self.arm_accepting(resource),
+        }
+    }
+
+    fn begin_connect(&mut self, resource: Id, address: &Address) {
+        let Some(source) = self.source(resource) else { return };
+        if let Address::Inet(address) = address {
+            let key = self.begin(resource, Work::Connect(Box::new((*address).into())));
+            if let Some(source) = self.source(resource) {
+                source.connecting = key;
+            }
+            return;
+        }
+        // A Unix socket is connected at once or not at all. Left to the kernel, one whose backlog is
+        // full would occupy a thread of its.
+        let result = perform::connect(source.descriptor.as_fd(), address);
+        self.complete(resource, Event::Connected(result.map(drop).map_err(Into::into)));
+    }
+
+    // Ending
+
+    /// Asks a reception or accepting to end, once.
+    fn stop_reception(&mut self, resource: Id) {
+        let Some(source) = self.source(resource) else { return };
+        if let Some(key) = source.reception
+            && !std::mem::replace(&mut source.stopping, true)
+        {
+            self.in_flight.cancel(&mut self.ring, key);
+        }
+    }
+
+    /// Releases the descriptor of a source, of which the kernel has nothing in hand any more.
+    fn finish_close(&mut self, resource: Id, closing: Closing, completions: &mut Vec<Completion>) {
+        if let Some(descriptor) = self.detach(resource) {
+            let Closing { reset, drain } = closing;
+            perform::before_close(descriptor.as_fd(), reset, drain, &mut self.block);
+            descriptor.release();
+        }
+        completions.push(Completion { resource, event: Event::Closed });
+    }
+
+    /// Deals with what the kernel says.
+    fn dispatch(&mut self, report: Report, completions: &mut Vec<Completion>) {
+        if report.more {
+            let Some(Flight { resource, work }) = self.in_flight.get(report.key) else { return };
+            let resource = *resource;
+            match work {
+                Work::Receive => self.received(resource, &report, completions),
+                Work::Accept => self.accepted(resource, &report, completions),
+                _ => {}
+            }
+            return;
+        }
+        let Some(Flight { resource, work }) = self.in_flight.end(report.key) else { return };
+        if let Some(source) = self.source(resource) {
+            source.flights -= 1;
+        }
+        match work {
+            Work::Receive => self.received(resource, &report, completions),
+            Work::Accept => self.accepted(resource, &report, completions),
+            Work::Connect(_) => {
+                if let Some(source) = self.source(resource) {
+                    source.connecting = None;
+                }
+                let result = report.result.map(drop).map_err(Into::into);
+                completions.push(Completion { resource, event: Event::Connected(result) });
+            }
+            Work::Send(gather, _) => self.sent(resource, gather, report.result, completions),
+            Work::Write(gather, ..) => {
+                self.at_work -= 1;
+                self.sent(resource, gather, report.result, completions);
+            }
+            Work::Read(block, _) => {
+                self.at_work -= 1;
+                self.read(resource, block, report.result, completions);
+            }
+            Work::PollIn => self.polled_in(resource, completions),
+            Work::PollOut => self.polled_out(resource, completions),
+            Work::Wake => self.await_wake(),
+            // Whatever it says, the last report of its target decides.
+            Work::Cancel => {}
+        }
+        if let Some(source) = self.source(resource)
+            && source.flights == 0
+            && let Some(closing) = source.closing.take()
+        {
+            self.finish_close(resource, closing, completions);
+        }
+    }
+}
+
+impl Driver for Uring {
+    fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, medium: Medium) {
+        let index = resource.index();
+        if self.sources.len() <= index {
+            self.sources.resize_with(index + 1, || None);
+        }
+        self.sources[index] = Some(Source::new(resource, descriptor, medium));
+    }
+
+    fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>> {
+        let source = self.source(resource)?;
+        // Else the number could be another file's before the kernel looks at it.
+        assert_eq!(source.flights, 0, "the kernel has nothing of it in hand");
+        self.sources[resource.index()].take().map(|source| source.descriptor)
+    }
+
+    fn submit(&mut self, resource: Id, operation: Operation) {
+        match operation {
+            Operation::Receive { offset } => self.begin_receive(resource, offset),
+            Operation::Send { gather, offset } => self.begin_send(resource, gather, offset),
+            Operation::Accept { most } => {
+                let Some(source) = self.source(resource) else { return };
+                source.accepting = true;
+                source.accept_most = most;
+                self.arm_accepting(resource);
+            }
+            Operation::Connect { address } => self.begin_connect(resource, &address),
+            // What is armed in the ring is tried by the kernel itself.
+            Operation::Probe => {
+                if self.source(resource).is_some_and(|source| source.is_polled()) {
+                    self.make_ready(resource);
+                }
+            }
+            Operation::ShutdownWrite => {
+                let Some(source) = self.source(resource) else { return };
+                let result = perform::shutdown_write(source.descriptor.as_fd());
+                self.complete(resource, Event::ShutDown(result.map_err(Into::into)));
+            }
+            Operation::Close { reset, drain } => {
+                let closing = Closing { reset, drain };
+                match self.source(resource) {
+                    Some(source) if source.flights > 0 => {
+                        source.closing = Some(closing);
+                        let held = [source.reception, source.sending, source.connecting];
+                        for key in held.into_iter().flatten() {
+                            self.in_flight.cancel(&mut self.ring, key);
+                        }
+                    }
+                    _ => {
+                        let mut done = std::mem::take(&mut self.done);
+                        self.finish_close(resource, closing, &mut done);
+                        self.done = done;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Everything written in a turn is submitted by one call.
+    fn send_now(&mut self, _resource: Id, _bytes: &[u8]) -> Option<io::Result<usize>> {
+        None
+    }
+
+    fn cancel(&mut self, resource: Id, role: Role) {
+        let Some(source) = self.source(resource) else { return };
+        match role {
+            // A file's single read ends by itself.
+            Role::Receive if source.reception.is_some() && source.is_read_once() => {}
+            Role::Receive | Role::Accept if source.reception.is_some() => {
+                self.stop_reception(resource);
+            }
+            // Starved, or to be tried: the kernel has nothing of it.
+            Role::Receive if source.receiving => {
+                source.receiving = false;
+                self.starved.retain(|&starved| starved != resource);
+                self.complete(resource, Event::ReceiveEnded(Ended::Stopped));
+            }
+            Role::Send => match (source.sending, source.unsent.take()) {
+                (Some(key), unsent) => {
+                    source.unsending = unsent.is_some();
+                    source.unsent = unsent;
+                    self.in_flight.cancel(&mut self.ring, key);
+                }
+                (None, Some(gather)) => {
+                    let event = Event::Sent { gather: *gather, result: Ok(0) };
+                    self.complete(resource, event);
+                }
+                (None, None) => {}
+            },
+            Role::Connect => {
+                if let Some(key) = source.connecting {
+                    self.in_flight.cancel(&mut self.ring, key);
+                }
+            }
+            Role::Receive | Role::Accept => {}
+        }
+    }
+
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        completions: &mut Vec<Completion>,
+    ) -> io::Result<()> {
+        completions.append(&mut self.done);
+        self.buffers.put_returned();
+        self.buffers.publish();
+        for resource in std::mem::take(&mut self.starved) {
+            self.arm_reception(resource);
+        }
+        for resource in std::mem::take(&mut self.ready) {
+            self.attend(resource, completions);
+        }
+        // Whatever it rang for is reaped below.
+        self.bell.silence();
+        let nothing_yet = completions.is_empty() && self.ready.is_empty();
+        let entered = self.ring.enter(if nothing_yet { timeout } else { Some(Duration::ZERO) });
+        while let Some(report) = self.ring.pop() {
+            self.dispatch(report, completions);
+        }
+        self.buffers.publish();
+        completions.append(&mut self.done);
+        entered
+    }
+
+    fn flush(&mut self) {
+        if self.ring.has_unsubmitted() {
+            // What fails now fails in the next wait, too, which tells.
+            drop(self.ring.enter(Some(Duration::ZERO)));
+        }
+    }
+
+    fn take_done(&mut self, completions: &mut Vec<Completion>) {
+        completions.append(&mut self.done);
+    }
+
+    fn has_work(&mut self) -> bool {
+        !self.done.is_empty()
+            || !self.ready.is_empty()
+            || !self.starved.is_empty()
+            || self.ring.has_unsubmitted()
+    }
+
+    fn is_at_work(&self) -> bool {
+        self.at_work > 0
+    }
+
+    fn waker(&self) -> Waker {
+        Waker::Uring(Arc::clone(&self.bell))
+    }
+
+    fn as_pollable(&self) -> io::Result<OwnedFd> {
+        self.bell.reapable().try_clone_to_owned()
+    }
+
+    fn watch(&mut self) -> io::Result<()> {
+        if self.bell.watch() {
+            self.ring.register_eventfd(self.bell.reapable())?;
+        }
+        Ok(())
+    }
+
+    fn name(&self) -> &'static str {
+        "io_uring"
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        self.in_flight.cancel_all(&mut self.ring);
+        let until = now() + PATIENCE;
+        while self.in_flight.len() > 0 {
+            let left = until.saturating_duration_since(now());
+            if left.is_zero() || self.ring.enter(Some(left)).is_err() {
+                self.in_flight.leak();
+                return self.buffers.leak();
+            }
+            while let Some(report) = self.ring.pop() {
+                let is_accept = self
+                    .in_flight
+                    .get(report.key)
+                    .is_some_and(|flight| matches!(flight.work, Work::Accept));
+                if let (true, Ok(number)) = (is_accept, report.result) {
+                    drop(reported_descriptor(number));
+                }
+                if !report.more {
+                    self.in_flight.end(report.key);
+                }
+            }
+        }
+    }
+}

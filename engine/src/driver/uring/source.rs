@@ -1,0 +1,81 @@
+//! [`Source`]: one descriptor as the completion driver sees it.
+
+use std::sync::Arc;
+
+use crate::{descriptor::Descriptor, medium::Medium, operation::outgoing::Gather, table::Id};
+
+/// One descriptor, what is asked of it, and which operations the kernel has in hand for it.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state in disguise")]
+pub(super) struct Source {
+    pub(super) id: Id,
+    pub(super) descriptor: Arc<Descriptor>,
+    pub(super) medium: Medium,
+    /// How many operations the kernel has in hand.
+    pub(super) flights: u32,
+    /// In the driver's list of pipes and terminals to be tried.
+    pub(super) listed: bool,
+
+    /// A reception was asked for, and has not been told to be over.
+    pub(super) receiving: bool,
+    /// The same of an accepting.
+    pub(super) accepting: bool,
+    /// How many connections that is still for.
+    pub(super) accept_most: usize,
+    /// The operation in flight that receives, accepts, or waits until there is something.
+    pub(super) reception: Option<Id>,
+    /// It was asked to end.
+    pub(super) stopping: bool,
+    /// Where a file is read.
+    pub(super) offset: u64,
+
+    /// The operation in flight that sends, or waits until there is room.
+    pub(super) sending: Option<Id>,
+    /// What a pipe or terminal has had no room for.
+    pub(super) unsent: Option<Box<Gather>>,
+    /// That is not wanted any more.
+    pub(super) unsending: bool,
+
+    pub(super) connecting: Option<Id>,
+    /// To be closed when the kernel has nothing in hand.
+    pub(super) closing: Option<Closing>,
+}
+
+/// How a descriptor is closed, see [`Operation::Close`](crate::driver::Operation::Close).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Closing {
+    pub(super) reset: bool,
+    pub(super) drain: bool,
+}
+
+impl Source {
+    pub(super) const fn new(id: Id, descriptor: Arc<Descriptor>, medium: Medium) -> Self {
+        Self {
+            id,
+            descriptor,
+            medium,
+            flights: 0,
+            listed: false,
+            receiving: false,
+            accepting: false,
+            accept_most: 0,
+            reception: None,
+            stopping: false,
+            offset: 0,
+            sending: None,
+            unsent: None,
+            unsending: false,
+            connecting: None,
+            closing: None,
+        }
+    }
+
+    /// Whether it is waited for in the ring and then read and written by calls that do not wait.
+    pub(super) const fn is_polled(&self) -> bool {
+        matches!(self.medium, Medium::Pipe { .. } | Medium::Terminal { .. })
+    }
+
+    /// Whether a reception is one read.
+    pub(super) const fn is_read_once(&self) -> bool {
+        matches!(self.medium, Medium::File { .. } | Medium::Device)
+    }
+}

@@ -1,0 +1,58 @@
+//! Tests that need the system to fail at a call: run again under strace(1), which injects the failure.
+
+use std::{
+    env,
+    io::{Write, stderr},
+    process::{Command, Stdio},
+};
+
+/// Set in the process whose calls fail.
+const FAULTS: &str = "FACADE_TEST_FAULTS";
+/// How many seconds such a process may take: far longer than any does.
+const PATIENCE: &str = "60";
+
+/// Runs `test` in a process of its own once for each of `faults`, which are what strace's `inject=`
+/// understands, such as `accept4:error=EMFILE:when=2`. `module` is the caller's `module_path!()`,
+/// `name` its function's name. Says so and does nothing if there is no strace.
+pub fn with_faults<'a>(
+    module: &str,
+    name: &str,
+    faults: impl IntoIterator<Item = &'a str>,
+    test: impl FnOnce(&str),
+) {
+    if let Ok(fault) = env::var(FAULTS) {
+        return test(&fault);
+    }
+    if !can_inject() {
+        // Not by a macro, whose output the harness keeps to itself.
+        let told = format!("SKIPPED: {name}: there is no strace, or it may not trace\n");
+        return stderr().write_all(told.as_bytes()).unwrap();
+    }
+    let (_, module) = module.split_once("::").expect("a module of a test binary");
+    let filter = format!("{module}::{name}");
+    for fault in faults {
+        let (call, _) = fault.split_once(':').expect("a call and its failure");
+        let output = Command::new("timeout")
+            .args(["-k", "1", PATIENCE, "strace", "-f", "-qq", "-o", "/dev/null"])
+            .args(["-e", &format!("trace={call}"), "-e", &format!("inject={fault}")])
+            .arg(env::current_exe().unwrap())
+            .args([&filter, "--exact", "--nocapture", "--test-threads=1"])
+            .env(FAULTS, fault)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        let status = output.status;
+        assert!(status.success(), "{filter} with {fault}: {status}\n{told}\n{complaint}");
+        assert!(told.contains("1 passed"), "{filter} names no test:\n{told}");
+    }
+}
+
+/// Whether there is a strace that may trace.
+fn can_inject() -> bool {
+    Command::new("strace")
+        .args(["-qq", "-o", "/dev/null", "true"])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
