@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    closure::Once,
     completion::ready::Ready,
     error::{Error, Result},
     handle::{Handle, Local, Shared},
@@ -39,12 +40,11 @@ pub struct Callback<T> {
     pub(crate) timeout: Option<Duration>,
 }
 
-type Closure<T> = dyn FnOnce(&Local, Result<T>);
-pub(crate) type SendClosure<T> = dyn FnOnce(&Local, Result<T>) + Send;
+type LocalClosure<T> = dyn FnOnce(&Local, Result<T>);
 
 /// The closure itself, in one box at most.
 pub(crate) enum Slot<T> {
-    Plain(Box<SendClosure<T>>),
+    Plain(Once<Result<T>>),
     Claim(Claimant<T>),
     Local(Box<LocalKey>),
     Ignore,
@@ -52,7 +52,7 @@ pub(crate) enum Slot<T> {
 
 /// Who gets a claim.
 pub(crate) enum Claimant<T> {
-    Closure(Box<SendClosure<Claim<T>>>),
+    Closure(Once<Result<Claim<T>>>),
     Handler(Told<T>),
 }
 
@@ -135,7 +135,7 @@ impl<T: 'static> Callback<T> {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn from_fn(f: impl FnOnce(&Local, Result<T>) + Send + 'static) -> Self {
-        Self { slot: Slot::Plain(Box::new(f)), timeout: None }
+        Self { slot: Slot::Plain(Once::new(f)), timeout: None }
     }
 
     /// Tells `success` or `failure`, and whichever runs gets the `state`: for what both need and
@@ -206,7 +206,7 @@ impl<T: 'static> Callback<T> {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn local(local: &Local, f: impl FnOnce(&Local, Result<T>) + 'static) -> Self {
-        let closure: Box<Closure<T>> = Box::new(f);
+        let closure: Box<LocalClosure<T>> = Box::new(f);
         let key = local.closures.borrow_mut().insert(Box::new(closure));
         let home = local.handle().downgrade();
         Self {
@@ -245,7 +245,7 @@ impl<T: 'static> Callback<T> {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn claim(f: impl FnOnce(&Local, Result<Claim<T>>) + Send + 'static) -> Self {
-        Self { slot: Slot::Claim(Claimant::Closure(Box::new(f))), timeout: None }
+        Self { slot: Slot::Claim(Claimant::Closure(Once::new(f))), timeout: None }
     }
 
     /// Tells a handler that outlives the operation, with a [`Claim`] as [`claim`](Self::claim) does:
@@ -287,12 +287,12 @@ impl<T: 'static> Callback<T> {
     {
         let Self { slot, timeout } = self;
         let slot = match slot {
-            Slot::Claim(to) => {
-                Slot::Claim(Claimant::Closure(Box::new(move |local: &Local, outcome| {
-                    to.run(local, outcome.map(|claim: Claim<U>| claim.map(f)));
-                })))
-            }
-            slot => Slot::Plain(Box::new(move |local: &Local, outcome: Result<U>| {
+            Slot::Claim(to) => Slot::Claim(Claimant::Closure(Once::new(
+                move |local: &Local, outcome: Result<Claim<U>>| {
+                    to.run(local, outcome.map(|claim| claim.map(f)));
+                },
+            ))),
+            slot => Slot::Plain(Once::new(move |local: &Local, outcome: Result<U>| {
                 slot.deliver(outcome.map(f)).run(local);
             })),
         };
@@ -490,7 +490,7 @@ impl LocalKey {
         }
         let Some(key) = self.key.take() else { return };
         let closure = local.closures.borrow_mut().remove(key);
-        let closure = closure.downcast::<Box<Closure<T>>>().expect("stored under this type");
+        let closure = closure.downcast::<Box<LocalClosure<T>>>().expect("stored under this type");
         closure(local, outcome);
     }
 }
@@ -506,7 +506,7 @@ impl Drop for LocalKey {
 
 /// An outcome on its way to its closure.
 pub(crate) enum Delivery<T> {
-    Plain(Box<SendClosure<T>>, Result<T>),
+    Plain(Once<Result<T>>, Result<T>),
     Claim(Claimant<T>, Result<Claim<T>>),
     Local(Box<LocalKey>, Result<T>),
     Ignore(Result<T>),
@@ -540,10 +540,10 @@ impl<T> Slot<T> {
     }
 }
 
-impl<T> Claimant<T> {
+impl<T: 'static> Claimant<T> {
     fn run(self, local: &Local, outcome: Result<Claim<T>>) {
         match self {
-            Self::Closure(f) => f(local, outcome),
+            Self::Closure(f) => f.call(local, outcome),
             Self::Handler(mut told) => {
                 if let Some(handler) = told.0.take() {
                     handler.completed(local, outcome);
@@ -565,7 +565,7 @@ impl<T: Send + 'static> Delivery<T> {
     /// Runs the closure: user code, so nothing may be borrowed.
     pub(crate) fn run(self, local: &Local) {
         match self {
-            Self::Plain(f, outcome) => f(local, outcome),
+            Self::Plain(f, outcome) => f.call(local, outcome),
             Self::Claim(to, outcome) => to.run(local, outcome),
             Self::Local(key, outcome) => key.run(local, outcome),
             Self::Ignore(outcome) => drop(outcome),
@@ -661,33 +661,33 @@ impl<T: Send + 'static, K> Deliver for Held<T, K> {
 /// Values that operations succeed with, and how they wait in the ready queue: the plain successes
 /// of the frequent ones in place, others in a box.
 pub(crate) trait Value: Send + Sized + 'static {
-    fn ready(f: Box<SendClosure<Self>>, value: Self) -> Ready;
+    fn ready(f: Once<Result<Self>>, value: Self) -> Ready;
 }
 
 impl Value for Bytes {
     #[inline]
-    fn ready(f: Box<SendClosure<Self>>, value: Self) -> Ready {
+    fn ready(f: Once<Result<Self>>, value: Self) -> Ready {
         Ready::Bytes(f, value)
     }
 }
 
 impl Value for usize {
     #[inline]
-    fn ready(f: Box<SendClosure<Self>>, value: Self) -> Ready {
+    fn ready(f: Once<Result<Self>>, value: Self) -> Ready {
         Ready::Count(f, value)
     }
 }
 
 impl Value for () {
     #[inline]
-    fn ready(f: Box<SendClosure<Self>>, (): Self) -> Ready {
+    fn ready(f: Once<Result<Self>>, (): Self) -> Ready {
         Ready::Unit(f)
     }
 }
 
 impl Value for Stream {
     #[inline]
-    fn ready(f: Box<SendClosure<Self>>, value: Self) -> Ready {
+    fn ready(f: Once<Result<Self>>, value: Self) -> Ready {
         Ready::Stream(f, value)
     }
 }

@@ -16,10 +16,11 @@ use bytes::Bytes;
 use crate::{
     callback::{Origin, Outcome, Slot, Value, boxed},
     cancel::Key,
+    closure::Once,
     completion::{message::Message, ready::Ready},
     driver::{AnyDriver, Completion, Driver, Event, Operation},
     error::{Error, Result},
-    handle::{Handle, Local, Shared},
+    handle::{Handle, Shared},
     limits::Limits,
     operation::queue::{Linked, Links},
     pool::Pool,
@@ -182,7 +183,7 @@ impl Core {
 
     // Submitting
 
-    pub(crate) fn post(&mut self, f: Box<dyn FnOnce(&Local) + Send>) {
+    pub(crate) fn post(&mut self, f: Once<()>) {
         self.ready.push_back(Ready::Post(f));
     }
 

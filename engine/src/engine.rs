@@ -431,10 +431,10 @@ impl Engine {
         while let Some(ready) = batch.pop_front() {
             *callbacks += 1;
             match ready {
-                Ready::Bytes(f, bytes) => f(local, Ok(bytes)),
-                Ready::Count(f, count) => f(local, Ok(count)),
-                Ready::Unit(f) => f(local, Ok(())),
-                Ready::Stream(f, stream) => f(local, Ok(stream)),
+                Ready::Bytes(f, bytes) => f.call(local, Ok(bytes)),
+                Ready::Count(f, count) => f.call(local, Ok(count)),
+                Ready::Unit(f) => f.call(local, Ok(())),
+                Ready::Stream(f, stream) => f.call(local, Ok(stream)),
                 Ready::Boxed(delivery) => delivery.run(local),
                 Ready::Run(f) => f(local),
                 Ready::Claimed(id) => {
@@ -454,7 +454,7 @@ impl Engine {
                     *callbacks -= 1;
                     with_current(local.id(), |core| core.go_on_reading(stream));
                 }
-                Ready::Post(f) => f(local),
+                Ready::Post(f) => f.call(local, ()),
                 Ready::Root => {
                     with_current(local.id(), |core| core.root_queued = false);
                     root(local);

@@ -20,6 +20,7 @@ use slab::Slab;
 
 use crate::{
     cancel::{Cancel, Key},
+    closure::Once,
     completion::message::{Inbox, Message},
     core::Core,
     driver::Waker,
@@ -174,8 +175,7 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn post(&self, f: impl FnOnce(&Local) + Send + 'static) {
-        let f: Box<dyn FnOnce(&Local) + Send> = Box::new(f);
-        let mut f = Some(f);
+        let mut f = Some(Once::new(move |local: &Local, ()| f(local)));
         with_current(self.shared.id, |core| {
             if !core.ending {
                 core.post(f.take().expect("posted once"));

@@ -54,6 +54,7 @@ mod address;
 mod builder;
 mod callback;
 mod cancel;
+mod closure;
 mod completion;
 mod core;
 mod descriptor;

@@ -2,10 +2,10 @@
 
 use crate::{
     cancel::Key,
+    closure::Once,
     completion::inbox::{self, Wake},
     core::Core,
     driver::Waker,
-    handle::Local,
 };
 
 /// A request of another thread, or of the engine's own between two turns.
@@ -15,7 +15,7 @@ pub(crate) enum Message {
     /// A `Cancel` was used.
     Cancel(Key),
     /// A closure to run.
-    Post(Box<dyn FnOnce(&Local) + Send>),
+    Post(Once<()>),
     /// The future that drives the run was woken.
     WakeRoot,
 }
