@@ -10,6 +10,7 @@ use crate::{
     handle::Shared,
     limits::Limits,
     pool::Pool,
+    world::World,
 };
 
 /// Which driver to use.
@@ -140,7 +141,7 @@ impl Builder {
             }
         };
         let pollable = driver.as_pollable().map_err(failed)?;
-        let shared = Shared::new(driver.name(), driver.waker());
+        let shared = Shared::new(World::Real, driver.name(), driver.waker());
         let core = Core::new(std::sync::Arc::clone(&shared), driver, self.limits, pool);
         Ok(Engine::from_parts(shared, core, pollable))
     }

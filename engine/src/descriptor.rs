@@ -13,6 +13,12 @@ use rustix::{
     fs::{Mode, OFlags, open},
     io::{DupFlags, dup3, fcntl_dupfd_cloexec},
 };
+use socket2::{SockAddr, SockRef};
+
+use crate::{
+    address::Address,
+    error::{Error, Result},
+};
 
 /// A descriptor shared by the user's clones of a stream and the engine.
 ///
@@ -43,6 +49,16 @@ impl Descriptor {
         while dup3(null, &mut number, DupFlags::CLOEXEC) == Err(rustix::io::Errno::BUSY) {}
     }
 
+    /// The address of this end, of a socket.
+    pub(crate) fn local_address(&self) -> Result<Address> {
+        to_address(SockRef::from(&self.fd).local_addr(), "getsockname")
+    }
+
+    /// The address of the other end, of a socket.
+    pub(crate) fn peer_address(&self) -> Result<Address> {
+        to_address(SockRef::from(&self.fd).peer_addr(), "getpeername")
+    }
+
     /// Parts the open file from the engine: the number itself if nobody else has it, else another
     /// number of the same file, and this one is released.
     pub(crate) fn into_owned(self: Arc<Self>) -> io::Result<OwnedFd> {
@@ -55,6 +71,12 @@ impl Descriptor {
             }
         }
     }
+}
+
+/// What the system says of an address.
+fn to_address(answer: io::Result<SockAddr>, operation: &'static str) -> Result<Address> {
+    let address = answer.map_err(|cause| Error::io(operation, cause))?;
+    Address::from_system(&address).ok_or_else(|| Error::unsupported("this family of addresses"))
 }
 
 impl AsFd for Descriptor {

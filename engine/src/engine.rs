@@ -19,7 +19,7 @@ use crate::{
     builder::Builder,
     cancel,
     completion::{message::Message, ready::Ready},
-    core::{self, Core},
+    core::Core,
     driver::Driver,
     error::{Error, Result},
     handle::{Handle, Local, Shared, swap_current, with_current},
@@ -291,11 +291,11 @@ impl Engine {
     pub fn next_deadline(&self) -> Option<Instant> {
         let shared = self.handle().shared();
         if !shared.inbox.is_empty() {
-            return Some(core::now());
+            return Some(shared.world.now());
         }
         let mut core = self.core.take()?;
         let deadline = match core.has_work() || !self.batch.borrow().is_empty() {
-            true => Some(core::now()),
+            true => Some(shared.world.now()),
             false => core.next_deadline(),
         };
         self.core.set(Some(core));
@@ -370,7 +370,8 @@ impl Engine {
         if core.has_ready() || !self.batch.borrow().is_empty() || !inbox.is_empty() {
             timeout = Some(Duration::ZERO);
         } else if let Some(deadline) = core.next_deadline() {
-            let left = round_up(deadline.saturating_duration_since(core::now()));
+            let world = &self.handle().shared().world;
+            let left = world.wait_for(deadline.saturating_duration_since(world.now()));
             timeout = Some(timeout.map_or(left, |max_wait| max_wait.min(left)));
         }
         let waits = timeout != Some(Duration::ZERO);
@@ -567,9 +568,9 @@ impl AsFd for Engine {
     fn as_fd(&self) -> BorrowedFd<'_> {
         if !self.foreign.replace(true) {
             self.with_core(Core::watch);
-            let inbox = &self.handle().shared().inbox;
+            let Shared { inbox, world, .. } = &**self.handle().shared();
             inbox.sleep();
-            if self.next_deadline().is_some_and(|deadline| deadline <= core::now()) {
+            if self.next_deadline().is_some_and(|deadline| deadline <= world.now()) {
                 inbox.ring();
             }
         }
@@ -639,15 +640,4 @@ impl Wake for RootWaker {
             drop(self.handle.shared().inbox.push(Message::WakeRoot));
         }
     }
-}
-
-/// The system waits in milliseconds: waiting less than was asked for would spin.
-fn round_up(left: Duration) -> Duration {
-    const HOUR: Duration = Duration::from_secs(3600);
-    const TICK: Duration = Duration::from_millis(1);
-    if left.is_zero() {
-        return left;
-    }
-    let ticks = left.min(HOUR).as_nanos().div_ceil(TICK.as_nanos());
-    TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
 }

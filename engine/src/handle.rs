@@ -26,6 +26,7 @@ use crate::{
     driver::Waker,
     stream::Stream,
     table::Id,
+    world::World,
 };
 
 thread_local! {
@@ -81,11 +82,12 @@ pub(crate) struct Shared {
     pub(crate) stop: AtomicBool,
     pub(crate) keep_alive: AtomicUsize,
     tickets: AtomicU64,
+    pub(crate) world: World,
     driver: &'static str,
 }
 
 impl Shared {
-    pub(crate) fn new(driver: &'static str, waker: Waker) -> Arc<Self> {
+    pub(crate) fn new(world: World, driver: &'static str, waker: Waker) -> Arc<Self> {
         static ENGINES: AtomicU32 = AtomicU32::new(1);
         Arc::new(Self {
             id: ENGINES.fetch_add(1, Relaxed),
@@ -93,6 +95,7 @@ impl Shared {
             stop: AtomicBool::new(false),
             keep_alive: AtomicUsize::new(0),
             tickets: AtomicU64::new(1),
+            world,
             driver,
         })
     }

@@ -75,6 +75,7 @@ mod submit;
 mod sync;
 mod table;
 mod timer;
+mod world;
 
 pub use bytes::Bytes;
 

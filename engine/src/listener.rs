@@ -10,14 +10,8 @@ use std::{
     },
 };
 
-use socket2::SockRef;
-
 use crate::{
-    address::Address,
-    descriptor::Descriptor,
-    error::Result,
-    handle::Handle,
-    stream::{address, inet},
+    address::Address, descriptor::Descriptor, error::Result, handle::Handle, stream::inet,
     table::Id,
 };
 
@@ -109,7 +103,7 @@ impl Listener {
     ///
     /// [`Error::Io`](crate::Error::Io) if it was closed.
     pub fn local_address(&self) -> Result<Address> {
-        address(SockRef::from(self).local_addr(), "getsockname")
+        self.descriptor().local_address()
     }
 
     /// The handle of the engine that the listener belongs to.

@@ -108,12 +108,16 @@ fn examine_socket(fd: BorrowedFd<'_>) -> Result<bool> {
     if sockopt::socket_acceptconn(fd).map_err(failed)? {
         return Err(Error::invalid("a listening socket is not a stream: use attach_listener"));
     }
-    let family = getsockname(fd).map_err(failed)?.address_family();
-    let tcp = family == AddressFamily::INET || family == AddressFamily::INET6;
+    let tcp = is_tcp(fd).map_err(failed)?;
     if tcp {
         sockopt::set_tcp_nodelay(fd, true).map_err(failed)?;
     }
     Ok(tcp)
+}
+
+fn is_tcp(fd: BorrowedFd<'_>) -> rustix::io::Result<bool> {
+    let family = getsockname(fd)?.address_family();
+    Ok(family == AddressFamily::INET || family == AddressFamily::INET6)
 }
 
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
@@ -149,8 +153,9 @@ fn reopen(fd: OwnedFd) -> (OwnedFd, bool) {
     }
 }
 
-/// Checks that a socket listens for stream connections, and makes it non-blocking.
-pub(crate) fn examine_listener(fd: BorrowedFd<'_>) -> Result<()> {
+/// Checks that a socket listens for stream connections, makes it non-blocking, and without Nagle's
+/// delay if it is TCP, which is returned.
+pub(crate) fn examine_listener(fd: BorrowedFd<'_>) -> Result<bool> {
     let failed = |cause: Errno| match cause {
         Errno::NOTSOCK => Error::invalid("not a socket, so not a listener"),
         cause => Error::io("attach", cause),
@@ -161,5 +166,10 @@ pub(crate) fn examine_listener(fd: BorrowedFd<'_>) -> Result<()> {
     if sockopt::socket_type(fd).map_err(failed)? != SocketType::STREAM {
         return Err(Error::unsupported("only stream sockets are listened on"));
     }
-    set_nonblocking(fd).map_err(failed)
+    set_nonblocking(fd).map_err(failed)?;
+    let tcp = is_tcp(fd).map_err(failed)?;
+    if tcp {
+        sockopt::set_tcp_nodelay(fd, true).map_err(failed)?;
+    }
+    Ok(tcp)
 }

@@ -11,7 +11,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use socket2::{SockAddr, SockRef};
 
 use crate::{
     address::Address,
@@ -155,7 +154,7 @@ impl Stream {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn peer_address(&self) -> Result<Address> {
-        address(SockRef::from(self).peer_addr(), "getpeername")
+        self.descriptor().peer_address()
     }
 
     /// The address of this end, of any family.
@@ -164,7 +163,7 @@ impl Stream {
     ///
     /// As [`peer_address`](Self::peer_address).
     pub fn local_address(&self) -> Result<Address> {
-        address(SockRef::from(self).local_addr(), "getsockname")
+        self.descriptor().local_address()
     }
 
     /// The handle of the engine that the stream belongs to. An operation on the stream goes to that
@@ -253,15 +252,6 @@ impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream").field("fd", &self.as_fd()).finish_non_exhaustive()
     }
-}
-
-/// What the system says of an address.
-pub(crate) fn address(
-    answer: std::io::Result<SockAddr>,
-    operation: &'static str,
-) -> Result<Address> {
-    let address = answer.map_err(|cause| Error::io(operation, cause))?;
-    Address::from_system(&address).ok_or_else(|| Error::unsupported("this family of addresses"))
 }
 
 pub(crate) fn inet(address: Address) -> Result<SocketAddr> {

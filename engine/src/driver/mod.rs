@@ -90,7 +90,7 @@ pub(crate) enum Event {
         result: io::Result<usize>,
     },
     /// A connection; the accepting goes on.
-    Accepted(OwnedFd),
+    Accepted(Arc<Descriptor>),
     /// The accepting is over: cancelled or all there (no error), or failed.
     AcceptEnded(Option<io::Error>),
     Connected(io::Result<()>),

@@ -15,7 +15,6 @@ use crate::{
         chain::Product,
         closing::{Closing, Ending},
     },
-    socket,
     stream::Stream,
     table::Id,
     timer::{Target, TimerNumber},
@@ -170,7 +169,7 @@ impl Core {
         let attempt = Attempt { resource: Id::NONE, descriptor: None, medium };
         let Some(connecting) = self.connecting(id) else { return Ok(()) };
         connecting.attempts.push(attempt);
-        let descriptor = Descriptor::new(socket::for_connecting(&address)?);
+        let descriptor = self.shared.world.socket(&address)?;
         let resource = self.insert_stream(Arc::clone(&descriptor), medium, 0);
         if let Some(state) = self.stream(resource) {
             state.attempt_of = id;

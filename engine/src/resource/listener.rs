@@ -4,7 +4,6 @@
 use std::{
     collections::VecDeque,
     io,
-    os::fd::OwnedFd,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -191,7 +190,7 @@ impl Core {
         }
     }
 
-    pub(crate) fn accepted(&mut self, listener: Id, connection: OwnedFd) {
+    pub(crate) fn accepted(&mut self, listener: Id, connection: Arc<Descriptor>) {
         let Some(state) = self.listener(listener).filter(|state| state.closing.is_none()) else {
             // Dropping it closes it.
             return;
@@ -199,10 +198,10 @@ impl Core {
         state.rest = REST_MIN;
         if state.tcp && state.attached {
             // An error means that the connection is gone, which its first read will tell.
-            let _ = set_tcp_nodelay(&connection, true);
+            let _ = set_tcp_nodelay(&*connection, true);
         }
         let medium = Medium::Socket { tcp: state.tcp };
-        let connection = self.make_stream(Descriptor::new(connection), medium);
+        let connection = self.make_stream(connection, medium);
         if let Some(state) = self.listener(listener) {
             state.untaken.push_back(connection);
         }

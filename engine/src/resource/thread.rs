@@ -78,7 +78,8 @@ impl Core {
                 None
             }
             None => {
-                let f = move || query.lookup();
+                let shared = Arc::clone(&self.shared);
+                let f = move || shared.world.lookup(&query);
                 self.hand_to_worker(Lane::Names, f, product, slot, timeout, chain)
             }
         }

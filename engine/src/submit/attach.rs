@@ -1,23 +1,14 @@
 //! Making streams and listeners of what is there already, and settings of theirs. Plain functions:
 //! they wait for nothing.
 
-use std::{
-    net::SocketAddr,
-    os::fd::{AsFd, OwnedFd},
-    path::Path,
-    sync::Arc,
-};
-
-use rustix::net::{AddressFamily, getsockname, sockopt};
+use std::{net::SocketAddr, os::fd::OwnedFd, path::Path, sync::Arc};
 
 use crate::{
     descriptor::Descriptor,
-    error::{Error, Result},
+    error::Result,
     handle::Handle,
     limits::Limits,
     listener::Listener,
-    medium::{examine, examine_listener},
-    socket,
     stream::{LineEnd, Stream},
     table::Id,
 };
@@ -52,7 +43,7 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn attach(&self, fd: impl Into<OwnedFd>) -> Result<Stream> {
-        let examined = examine(fd.into())?;
+        let examined = self.shared().world.examine(fd.into())?;
         let descriptor = Descriptor::new(examined.fd);
         let stream = Stream::new(self.clone(), descriptor, examined.medium, Id::NONE);
         let (adopted, cursor) = (stream.clone(), examined.cursor);
@@ -84,13 +75,7 @@ impl Handle {
     #[doc(alias = "sd_listen_fds")]
     pub fn attach_listener(&self, fd: impl Into<OwnedFd>) -> Result<Listener> {
         let fd = fd.into();
-        let failed = |cause| Error::io("attach", cause);
-        examine_listener(fd.as_fd())?;
-        let family = getsockname(&fd).map_err(failed)?.address_family();
-        let tcp = family == AddressFamily::INET || family == AddressFamily::INET6;
-        if tcp {
-            sockopt::set_tcp_nodelay(&fd, true).map_err(failed)?;
-        }
+        let tcp = self.shared().world.examine_listener(&fd)?;
         let listener = Listener::new(self.clone(), Descriptor::new(fd), tcp).attached();
         Ok(self.submit_listener(listener))
     }
@@ -114,7 +99,7 @@ impl Handle {
     #[doc(alias = "SO_REUSEADDR")]
     #[doc(alias = "bind")]
     pub fn listen(&self, address: SocketAddr) -> Result<Listener> {
-        Ok(self.make_listener(socket::listen_tcp(address, false)?, true))
+        Ok(self.make_listener(self.shared().world.listen_tcp(address, false)?, true))
     }
 
     /// Listens for TCP connections with SO_REUSEPORT as well, so that several engines, one a
@@ -135,7 +120,7 @@ impl Handle {
     /// ```
     #[doc(alias = "SO_REUSEPORT")]
     pub fn listen_shared(&self, address: SocketAddr) -> Result<Listener> {
-        Ok(self.make_listener(socket::listen_tcp(address, true)?, true))
+        Ok(self.make_listener(self.shared().world.listen_tcp(address, true)?, true))
     }
 
     /// Listens for connections to a Unix socket at this path. Never unlinks: a socket left behind
@@ -161,7 +146,7 @@ impl Handle {
     /// ```
     #[doc(alias = "AF_UNIX")]
     pub fn listen_unix(&self, path: impl AsRef<Path>) -> Result<Listener> {
-        Ok(self.make_listener(socket::listen_unix(path.as_ref())?, false))
+        Ok(self.make_listener(self.shared().world.listen_unix(path.as_ref())?, false))
     }
 
     /// Sets the limits of one stream, for the operations submitted after this.
@@ -219,8 +204,8 @@ impl Handle {
         });
     }
 
-    fn make_listener(&self, fd: OwnedFd, tcp: bool) -> Listener {
-        self.submit_listener(Listener::new(self.clone(), Descriptor::new(fd), tcp))
+    fn make_listener(&self, descriptor: Arc<Descriptor>, tcp: bool) -> Listener {
+        self.submit_listener(Listener::new(self.clone(), descriptor, tcp))
     }
 
     fn submit_listener(&self, listener: Listener) -> Listener {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     callback::Callback,
     cancel::Cancel,
-    core::{self, Kind, Pending},
+    core::{Kind, Pending},
     handle::Handle,
     table::Id,
     timer,
@@ -80,7 +80,7 @@ impl Handle {
         self.submit(move |engine| {
             let early = timeout.filter(|&timeout| timeout < duration);
             let over = match early {
-                None => timer::deadline(core::now(), duration),
+                None => timer::deadline(engine.now(), duration),
                 Some(_) => None,
             };
             let kind = Kind::Sleep { slot, over };

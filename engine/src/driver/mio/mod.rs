@@ -409,7 +409,8 @@ impl Mio {
                     return;
                 }
                 Attempt::Done(Ok(connection)) => {
-                    completions.push(Completion { resource, event: Event::Accepted(connection) });
+                    let event = Event::Accepted(Descriptor::new(connection));
+                    completions.push(Completion { resource, event });
                     source.accept_most -= 1;
                     if source.accept_most == 0 {
                         source.accepting = false;

@@ -357,7 +357,7 @@ impl Uring {
     fn accepted(&mut self, resource: Id, report: &Report, completions: &mut Vec<Completion>) {
         if let Ok(number) = report.result {
             // Owned from here on: whoever does not want it closes it.
-            let event = Event::Accepted(reported_descriptor(number));
+            let event = Event::Accepted(Descriptor::new(reported_descriptor(number)));
             completions.push(Completion { resource, event });
         }
         let Some(source) = self.source(resource) else { return };
