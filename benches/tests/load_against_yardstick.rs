@@ -15,7 +15,8 @@ use facade_benches::yardstick::{self, Options};
 
 type Serve = fn(TcpListener, &Options) -> io::Result<()>;
 
-const SERVERS: [(&str, Serve); 2] = [("mio", yardstick::mio), ("epoll", yardstick::epoll)];
+const SERVERS: [(&str, Serve); 3] =
+    [("mio", yardstick::mio), ("epoll", yardstick::epoll), ("uring", yardstick::uring)];
 
 #[test]
 fn messages_come_back_in_echo_mode() {

@@ -78,6 +78,7 @@ impl Plan {
         if !arguments.contains("--no-yardsticks") {
             contestants.push(yardstick("raw epoll", "epoll")?);
             contestants.push(yardstick("bare mio", "mio")?);
+            contestants.push(yardstick("raw uring", "uring")?);
         }
         contestants.extend(arguments.values_from_fn("--server", contestant)?);
         let mut cases = arguments.values_from_fn("--case", case)?;
@@ -304,7 +305,7 @@ usage: versus [options]
   --server NAME=COMMAND  another server, repeatable. The command is split at white space and gets
                          `--listen 127.0.0.1:0`, and `--lines` for a line service; it prints
                          `listening on ADDRESS` and ends when it is killed
-  --no-yardsticks        without raw epoll and bare mio, which come first otherwise
+  --no-yardsticks        without raw epoll, bare mio and raw uring, which come first otherwise
   --case CASE            1x64, 64x64, 1000x64, 64x16k, churn or lines, repeatable (all)
   --rounds N             interleaved rounds (5)
   --seconds S            length of one measurement (1)

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("yardstick: {error}");
-            eprintln!("usage: yardstick --server mio|epoll --listen ADDR [--lines]");
+            eprintln!("usage: yardstick --server mio|epoll|uring --listen ADDR [--lines]");
             ExitCode::FAILURE
         }
     }
@@ -31,6 +31,7 @@ fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let serve = match server.as_str() {
         "mio" => yardstick::mio,
         "epoll" => yardstick::epoll,
+        "uring" => yardstick::uring,
         _ => return Err(format!("no such server: {server}").into()),
     };
     raise_file_limit()?;

@@ -1,14 +1,16 @@
 //! Servers written by hand, one thread, nothing between the loop and the sockets: what the engine
 //! is measured against.
 //!
-//! [`epoll`] is the practical limit, [`mio`] is what one would write by hand. Both offer the same
-//! two services. Echo returns what arrived. Lines returns each line with CRLF, all that arrived
-//! together in one send. Neither reads from a connection while it has something unsent, so a
-//! client that does not read costs a bounded amount of memory.
+//! [`epoll`] and [`uring`] are the practical limits of readiness and of completions, [`mio`] is what
+//! one would write by hand. All offer the same two services. Echo returns what arrived. Lines
+//! returns each line with CRLF, all that arrived together in one send. The first two do not read
+//! from a connection while it has something unsent, so a client that does not read costs a bounded
+//! amount of memory; the third receives all the same.
 
 mod epoll;
 mod lines;
 mod mio;
+mod uring;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 pub use epoll::epoll;
 pub use mio::mio;
+pub use uring::uring;
 
 /// What a yardstick serves, and until when.
 #[derive(Clone, Debug, Default)]
