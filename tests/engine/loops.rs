@@ -92,6 +92,20 @@ fn a_turn_waits_no_longer_than_it_may_and_no_longer_than_it_must() {
 }
 
 #[test]
+fn promise_07_the_longest_wait_there_is_waits() {
+    let engine = driver::engine();
+    let (handle, guard) = (engine.handle().clone(), engine.keep_alive());
+    let poster = thread::spawn(move || {
+        // Long enough for a turn that does not wait to be over.
+        pass(Duration::from_millis(20));
+        handle.post(move |_| drop(guard));
+    });
+    let turn = engine.run_once(Some(Duration::MAX)).unwrap();
+    assert_eq!(turn.callbacks, 1, "it waits for something to happen");
+    poster.join().unwrap();
+}
+
+#[test]
 fn promise_18_the_next_deadline_is_the_earliest_timer_or_now_when_something_waits() {
     let engine = driver::engine();
     let hour = Duration::from_secs(3600);
@@ -385,6 +399,19 @@ fn promise_18_inside_another_loop_the_descriptor_is_quiet_when_nothing_is_to_be_
     assert!(is_quiet(&engine), "after a guard");
     drop(stream);
     assert!(is_quiet(&engine), "after a close");
+}
+
+#[test]
+fn promise_18_inside_another_loop_what_came_before_the_descriptor_was_asked_for_wakes_it() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    peer.write_all(b"line\n").unwrap();
+    engine.read_line(&stream, told.value("line"));
+    // The system has the read by the end of this turn, and may have done it already.
+    turns(&engine, 1);
+    foreign_loop(&engine, || !told.is_empty());
+    assert_eq!(told.take(), ["line b\"line\""]);
 }
 
 // Running inside a callback

@@ -46,8 +46,13 @@ impl Bell {
         // does not count up the second one for a report that counting up the first one caused.
         let _ = write(&self.wake, &1_u64.to_ne_bytes());
         if self.is_watched.load(SeqCst) {
-            let _ = write(&self.reapable, &1_u64.to_ne_bytes());
+            self.ring_reapable();
         }
+    }
+
+    /// Wakes whoever waits in the ring's stead.
+    pub(super) fn ring_reapable(&self) {
+        let _ = write(&self.reapable, &1_u64.to_ne_bytes());
     }
 
     /// Takes what it has rung for so far off the second counter.

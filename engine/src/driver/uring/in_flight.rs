@@ -22,6 +22,7 @@ use std::{
 };
 
 use io_uring::{opcode, squeue, types::Fd};
+use rustix::io::Errno;
 use socket2::SockAddr;
 
 use crate::{
@@ -59,9 +60,20 @@ pub(super) enum Work {
     PollOut,
     /// Waits for other threads.
     Wake,
-    /// Asks another operation to end.
-    Cancel,
+    /// Asks another operation to end, or all.
+    Cancel(Request),
 }
+
+/// Which operation is asked to end, and how often it is asked again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request {
+    target: Id,
+    again: u8,
+}
+
+/// How often a request is repeated that the kernel says has found nothing, or something it could
+/// not stop, although its target goes on: both pass.
+const AGAIN_MAX: u8 = 3;
 
 /// A gathered send's header, and the slices that it points to.
 pub(super) struct Message {
@@ -93,13 +105,33 @@ impl InFlight {
 
     /// Asks an operation to end.
     pub(super) fn cancel(&mut self, ring: &mut Ring, target: Id) {
-        let key = self.table.insert(Flight { resource: Id::NONE, work: Work::Cancel });
-        ring.push_cancel(target, key);
+        self.request(ring, Request { target, again: AGAIN_MAX });
+    }
+
+    fn request(&mut self, ring: &mut Ring, request: Request) {
+        let work = Work::Cancel(request);
+        let key = self.table.insert(Flight { resource: Id::NONE, work });
+        ring.push_cancel(request.target, key);
+    }
+
+    /// A request was answered. Whatever it says, the last report of its target decides; but if that
+    /// is still to come, and this has not reached it, it is asked again.
+    pub(super) fn cancel_answered(
+        &mut self,
+        ring: &mut Ring,
+        Request { target, again }: Request,
+        answer: Result<u32, Errno>,
+    ) {
+        let missed = matches!(answer, Err(Errno::NOENT | Errno::ALREADY));
+        if missed && again > 0 && self.table.get(target).is_some() {
+            self.request(ring, Request { target, again: again - 1 });
+        }
     }
 
     /// Asks everything to end.
     pub(super) fn cancel_all(&mut self, ring: &mut Ring) {
-        let key = self.table.insert(Flight { resource: Id::NONE, work: Work::Cancel });
+        let work = Work::Cancel(Request { target: Id::NONE, again: 0 });
+        let key = self.table.insert(Flight { resource: Id::NONE, work });
         ring.push_cancel_all(key);
     }
 
@@ -191,7 +223,7 @@ impl Work {
             Self::PollIn => poll(fd, libc::POLLIN, false),
             Self::PollOut => poll(fd, libc::POLLOUT, false),
             Self::Wake => poll(fd, libc::POLLIN, true),
-            Self::Cancel => unreachable!("points to an operation and not to a descriptor"),
+            Self::Cancel(_) => unreachable!("points to an operation and not to a descriptor"),
         }
     }
 }

@@ -42,13 +42,17 @@ mod buffers;
 mod in_flight;
 mod ring;
 mod source;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use bell::Bell;
 
 /// Where something that has no position is read and written.
 const NO_POSITION: u64 = u64::MAX;
-/// How long a driver that goes waits for the kernel to let go of its memory.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How often a driver that goes asks the kernel to let go of its memory, and how long it waits for
+/// that each time.
+const REQUESTS: u32 = 10;
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// The driver. The ring goes before what it points to (D8).
 pub(crate) struct Uring {
@@ -198,12 +202,17 @@ impl Uring {
         result: Result<u32, Errno>,
         completions: &mut Vec<Completion>,
     ) {
+        let mut stopping = false;
         if let Some(source) = self.source(resource) {
             source.reception = None;
+            stopping = source.stopping;
         }
         match result {
-            Err(Errno::INTR | Errno::AGAIN) => self.arm_reception(resource),
             Ok(0) => self.end_receive(resource, Ended::EndOfStream, completions),
+            Err(_) if stopping => self.end_receive(resource, Ended::Stopped, completions),
+            Err(Errno::INTR | Errno::CANCELED) => self.arm_reception(resource),
+            // A device that was opened not to wait: waited for, or this would be a busy loop.
+            Err(Errno::AGAIN) => self.await_readable(resource),
             Ok(count) => {
                 let bytes = self.blocks.received(&mut block, count as usize);
                 completions.push(Completion { resource, event: Event::Received(bytes) });
@@ -278,12 +287,7 @@ impl Uring {
                 completions.push(Completion { resource, event: Event::Received(bytes) });
                 self.make_ready(resource);
             }
-            Received::Nothing => {
-                let key = self.begin(resource, Work::PollIn);
-                if let Some(source) = self.source(resource) {
-                    source.reception = key;
-                }
-            }
+            Received::Nothing => self.await_readable(resource),
             Received::End => self.end_receive(resource, Ended::EndOfStream, completions),
             Received::Failed(error) => {
                 self.end_receive(resource, Ended::Failed(error.into()), completions);
@@ -309,14 +313,21 @@ impl Uring {
         }
     }
 
-    /// A pipe or terminal may be read now.
+    fn await_readable(&mut self, resource: Id) {
+        let key = self.begin(resource, Work::PollIn);
+        if let Some(source) = self.source(resource) {
+            source.reception = key;
+        }
+    }
+
+    /// A pipe or terminal may be read now, or a device.
     fn polled_in(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let Some(source) = self.source(resource) else { return };
         source.reception = None;
         if source.stopping {
             return self.end_receive(resource, Ended::Stopped, completions);
         }
-        self.make_ready(resource);
+        self.arm_reception(resource);
     }
 
     /// A pipe or terminal may be written now, or its send was cancelled.
@@ -456,8 +467,9 @@ impl Uring {
             Work::PollIn => self.polled_in(resource, completions),
             Work::PollOut => self.polled_out(resource, completions),
             Work::Wake => self.await_wake(),
-            // Whatever it says, the last report of its target decides.
-            Work::Cancel => {}
+            Work::Cancel(request) => {
+                self.in_flight.cancel_answered(&mut self.ring, request, report.result);
+            }
         }
         if let Some(source) = self.source(resource)
             && source.flights == 0
@@ -511,10 +523,11 @@ impl Driver for Uring {
                 match self.source(resource) {
                     Some(source) if source.flights > 0 => {
                         source.closing = Some(closing);
-                        let held = [source.reception, source.sending, source.connecting];
+                        let held = [source.sending, source.connecting];
                         for key in held.into_iter().flatten() {
                             self.in_flight.cancel(&mut self.ring, key);
                         }
+                        self.stop_reception(resource);
                     }
                     _ => {
                         let mut done = std::mem::take(&mut self.done);
@@ -534,8 +547,7 @@ impl Driver for Uring {
     fn cancel(&mut self, resource: Id, role: Role) {
         let Some(source) = self.source(resource) else { return };
         match role {
-            // A file's single read ends by itself.
-            Role::Receive if source.reception.is_some() && source.is_read_once() => {}
+            Role::Receive if source.reception.is_some() && source.ends_by_itself() => {}
             Role::Receive | Role::Accept if source.reception.is_some() => {
                 self.stop_reception(resource);
             }
@@ -625,6 +637,9 @@ impl Driver for Uring {
     fn watch(&mut self) -> io::Result<()> {
         if self.bell.watch() {
             self.ring.register_eventfd(self.bell.reapable())?;
+            // The kernel tells only of what comes from now on. What is there already may be
+            // anything, so the first turn looks.
+            self.bell.ring_reapable();
         }
         Ok(())
     }
@@ -636,14 +651,34 @@ impl Driver for Uring {
 
 impl Drop for Uring {
     fn drop(&mut self) {
-        self.in_flight.cancel_all(&mut self.ring);
+        for _ in 0..REQUESTS {
+            if self.in_flight.len() == 0 {
+                return;
+            }
+            // Again and again: what was between two states may have been missed.
+            self.in_flight.cancel_all(&mut self.ring);
+            if self.drain().is_err() {
+                break;
+            }
+        }
+        if self.in_flight.len() > 0 {
+            self.in_flight.leak();
+            self.buffers.leak();
+        }
+    }
+}
+
+impl Uring {
+    /// Waits for everything in flight to end, but not for ever. What it brings is dropped: a
+    /// connection is closed by that.
+    fn drain(&mut self) -> io::Result<()> {
         let until = now() + PATIENCE;
         while self.in_flight.len() > 0 {
             let left = until.saturating_duration_since(now());
-            if left.is_zero() || self.ring.enter(Some(left)).is_err() {
-                self.in_flight.leak();
-                return self.buffers.leak();
+            if left.is_zero() {
+                break;
             }
+            self.ring.enter(Some(left))?;
             while let Some(report) = self.ring.pop() {
                 let is_accept = self
                     .in_flight
@@ -657,5 +692,6 @@ impl Drop for Uring {
                 }
             }
         }
+        Ok(())
     }
 }

@@ -23,6 +23,9 @@ use crate::{driver::uring::buffers::Buffers, table::Id};
 const SUBMISSIONS: u32 = 256;
 /// How many completions the kernel keeps before it sets them aside.
 const COMPLETIONS: u32 = 4096;
+/// How long one call waits at most: the kernel takes a number of seconds that has no sign for one
+/// that is negative, and such a wait for over.
+const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// The submission and the completion queue.
 pub(super) struct Ring {
@@ -175,7 +178,7 @@ impl Ring {
             if idle && !waits && !self.always_fetches {
                 return Ok(());
             }
-            let limit = timeout.unwrap_or_default();
+            let limit = timeout.unwrap_or_default().min(WAIT_MAX);
             let limit = Timespec::new().sec(limit.as_secs()).nsec(limit.subsec_nanos());
             let mut arguments = SubmitArgs::new();
             if timeout.is_some() && waits {
@@ -222,6 +225,8 @@ impl Ring {
             count @ 0.. => Ok(count.unsigned_abs()),
             error => Err(Errno::from_raw_os_error(-error)),
         };
+        // What the kernel was given must be there until it is done with it (D3).
+        debug_assert_ne!(result, Err(Errno::FAULT), "the kernel has the memory it was given");
         Some(Report {
             key: Id::from_bits(entry.user_data()),
             result,

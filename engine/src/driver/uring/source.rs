@@ -74,8 +74,8 @@ impl Source {
         matches!(self.medium, Medium::Pipe { .. } | Medium::Terminal { .. })
     }
 
-    /// Whether a reception is one read.
-    pub(super) const fn is_read_once(&self) -> bool {
-        matches!(self.medium, Medium::File { .. } | Medium::Device)
+    /// Whether a reception is one read that ends by itself, and soon.
+    pub(super) const fn ends_by_itself(&self) -> bool {
+        self.medium.is_file()
     }
 }
