@@ -23,11 +23,11 @@ use io_uring::types::BufRingEntry;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 /// How many buffers there are; a power of two.
-const COUNT: u16 = 512;
+const COUNT: u16 = 256;
 /// How much each holds. A multishot reception fills up to 33 of one stream in a turn.
-const LEN: usize = 4096;
+const LEN: usize = 16 << 10;
 /// What is received is lent from this size on. Less is copied, which costs less and pins less.
-const LENT_MIN: usize = 2048;
+const LENT_MIN: usize = 4096;
 
 /// The buffers and the ring in which the kernel finds them.
 pub(super) struct Buffers {
