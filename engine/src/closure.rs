@@ -1,12 +1,13 @@
 //! [`Once`]: a closure that is called once, of whatever type.
 
+use std::mem;
+
 use smallbox::{SmallBox, smallbox};
 
 use crate::handle::Local;
 
-/// How much a closure may capture without memory of its own: three words, say two streams and a
-/// function.
-type Place = [usize; 3];
+/// How much a closure may capture without memory of its own: two words, say a stream and a function.
+type Place = [usize; 2];
 
 /// What `Box<dyn FnOnce(&Local, A) + Send>` is, but a small closure is kept in place: most callbacks
 /// capture a stream and little else, and would spend more time in the allocator than in themselves.
@@ -33,6 +34,10 @@ impl<A: 'static> Once<A> {
     #[inline]
     pub(crate) fn call(mut self, local: &Local, argument: A) {
         self.0.call(local, argument);
+        // In place, nothing is left to be dropped; and to find that out takes as long as the rest.
+        if !self.0.is_heap() {
+            mem::forget(self.0);
+        }
     }
 }
 

@@ -302,12 +302,6 @@ impl Core {
         }
     }
 
-    /// Whether a callback that was queued in this round may not have run yet: it runs in the next.
-    #[inline]
-    pub(crate) const fn may_be_unheard(&self, queued: u64) -> bool {
-        queued + 1 >= self.round
-    }
-
     /// Takes the outcome of a claim whose callback is to run now.
     pub(crate) fn deliver_claim(&mut self, id: Id) -> Option<Outcome> {
         let Pending { kind: Kind::Claimed(outcome), resource, .. } = self.remove(id)? else {
@@ -668,6 +662,12 @@ impl Core {
             }
         }
     }
+}
+
+/// Whether a callback that was queued in one round may not have run in another: it runs in the next.
+#[inline]
+pub(crate) const fn may_be_unheard(queued: u64, round: u64) -> bool {
+    queued + 1 >= round
 }
 
 /// Whether the owner of a deadline still waits for it.

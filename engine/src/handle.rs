@@ -70,7 +70,7 @@ pub(crate) fn on_current<R>(
     stream: &Stream,
     f: impl FnOnce(&mut Core, Id) -> Option<R>,
 ) -> Option<R> {
-    let (engine, id) = (stream.handle().shared.id, stream.id()?);
+    let (engine, id) = (stream.engine(), stream.id()?);
     with_current(engine, |core| if core.ending { None } else { f(core, id) }).flatten()
 }
 
@@ -299,7 +299,7 @@ impl Handle {
         stream: &Stream,
         begin: impl FnOnce(&mut Core, Id) -> Option<K> + Send + 'static,
     ) -> Cancel {
-        let engine = stream.handle().shared.id;
+        let engine = stream.engine();
         match stream.id() {
             Some(id) if is_current(engine) => {
                 Cancel::new(engine, with_current(engine, |core| begin(core, id)).flatten())

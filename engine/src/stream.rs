@@ -54,6 +54,8 @@ pub struct Stream {
 }
 
 pub(crate) struct StreamInner {
+    /// Of the engine it belongs to, as in its handle.
+    engine: u32,
     handle: Handle,
     /// Gone only while this is being dropped, so that the engine may close the number at once.
     descriptor: Option<Arc<Descriptor>>,
@@ -88,7 +90,16 @@ pub struct Detached {
 impl Stream {
     pub(crate) fn new(handle: Handle, descriptor: Arc<Descriptor>, medium: Medium, id: Id) -> Self {
         let id = AtomicU64::new(if id == Id::NONE { 0 } else { id.to_bits() });
-        Self { inner: Arc::new(StreamInner { handle, descriptor: Some(descriptor), medium, id }) }
+        let engine = handle.id();
+        Self {
+            inner: Arc::new(StreamInner {
+                engine,
+                handle,
+                descriptor: Some(descriptor),
+                medium,
+                id,
+            }),
+        }
     }
 
     /// The address of the other end.
@@ -184,6 +195,12 @@ impl Stream {
         &self.inner.handle
     }
 
+    #[inline]
+    pub(crate) fn engine(&self) -> u32 {
+        self.inner.engine
+    }
+
+    #[inline]
     pub(crate) fn id(&self) -> Option<Id> {
         match self.inner.id.load(Relaxed) {
             0 => None,

@@ -163,7 +163,8 @@ fn promise_14_a_stream_nobody_reads_is_read_ahead_a_little_and_no_more() {
     engine.run().unwrap();
     let buffered: usize = buffered.value();
     assert!(buffered >= 64 << 10, "{buffered}");
-    assert!(buffered <= (64 << 10) + (128 << 10), "the limit and what one turn brings: {buffered}");
+    let turn = if driver::NAME == "io_uring" { 33 * (16 << 10) } else { 128 << 10 };
+    assert!(buffered <= (64 << 10) + turn, "the limit and what one turn brings: {buffered}");
     assert!(total < 2 << 20, "the peer could write {total}");
 
     // It goes on where it stopped, and nothing was lost.

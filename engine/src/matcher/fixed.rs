@@ -44,6 +44,7 @@ impl Chunk {
 impl Matcher for Chunk {
     type Output = Bytes;
 
+    #[inline]
     fn scan(&mut self, unread: &[u8], _ended: bool) -> Scan {
         match unread.len().min(self.size) {
             0 => Scan::NeedMore,
@@ -92,6 +93,7 @@ impl Exact {
 impl Matcher for Exact {
     type Output = Bytes;
 
+    #[inline]
     fn scan(&mut self, unread: &[u8], _ended: bool) -> Scan {
         if unread.len() < self.size { Scan::NeedMore } else { Scan::Found { end: self.size } }
     }
@@ -129,6 +131,7 @@ impl All {
 impl Matcher for All {
     type Output = Bytes;
 
+    #[inline]
     fn scan(&mut self, unread: &[u8], ended: bool) -> Scan {
         if ended { Scan::Found { end: unread.len() } } else { Scan::NeedMore }
     }

@@ -29,7 +29,8 @@ use crate::{
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Line {
-    lines: Lines,
+    /// It does not end within this many bytes.
+    scanned: usize,
 }
 
 impl Line {
@@ -43,15 +44,16 @@ impl Line {
 impl Matcher for Line {
     type Output = Bytes;
 
+    #[inline]
     fn scan(&mut self, unread: &[u8], _ended: bool) -> Scan {
-        match self.lines.next(unread) {
-            Some((_, end)) => Scan::Found { end },
+        match find_lf(unread, &mut self.scanned) {
+            Some(end) => Scan::Found { end },
             None => Scan::NeedMore,
         }
     }
 
     fn restart(&mut self) {
-        self.lines = Lines::default();
+        self.scanned = 0;
     }
 
     fn output(&mut self, mut taken: Bytes) -> Result<Bytes> {
@@ -187,17 +189,24 @@ pub(crate) struct Lines {
 impl Lines {
     /// The current line, if it is complete, without its line end; and where the next one begins.
     pub(crate) fn next(&mut self, unread: &[u8]) -> Option<(Range<usize>, usize)> {
-        let Some(length) = memchr(b'\n', &unread[self.scanned..]) else {
-            looked_at(unread.len() - self.scanned);
-            self.scanned = unread.len();
-            return None;
-        };
-        looked_at(length + 1);
-        let end = self.scanned + length + 1;
+        let end = find_lf(unread, &mut self.scanned)?;
         let start = std::mem::replace(&mut self.start, end);
         self.scanned = end;
         Some((start..start + without_line_end(&unread[start..end]).len(), end))
     }
+}
+
+/// Where the first line ends, of which the first `scanned` bytes are known to have no end.
+#[inline]
+fn find_lf(unread: &[u8], scanned: &mut usize) -> Option<usize> {
+    let fresh = &unread[*scanned..];
+    let Some(length) = memchr(b'\n', fresh) else {
+        looked_at(fresh.len());
+        *scanned = unread.len();
+        return None;
+    };
+    looked_at(length + 1);
+    Some(*scanned + length + 1)
 }
 
 /// A raw line without its LF or CRLF.

@@ -130,7 +130,6 @@ impl Outgoing {
     pub(crate) fn append_slices(&mut self, one: &[u8], two: &[u8], spare: &mut Vec<Vec<u8>>) {
         match &mut self.last {
             Segment::Copied { bytes, .. } => {
-                bytes.reserve(one.len() + two.len());
                 bytes.extend_from_slice(one);
                 bytes.extend_from_slice(two);
             }

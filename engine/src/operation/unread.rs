@@ -116,8 +116,9 @@ impl Unread {
             && *block <= SLICE_BLOCK_MAX
         {
             self.fresh += (count + skip) as u64;
-            let taken = bytes.split_to(count);
-            bytes.advance(skip);
+            let mut taken = bytes.clone();
+            taken.truncate(count);
+            bytes.advance(count + skip);
             return taken;
         }
         let mut taken = self.take(count + skip);

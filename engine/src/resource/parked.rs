@@ -6,6 +6,8 @@
 //! A parked read that gives a claim takes its bytes only when its callback runs. Until then it is a
 //! read that waits like any other, so a cancel needs to put nothing back.
 
+use std::mem;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::{
@@ -42,6 +44,13 @@ pub(crate) struct Parked {
     matched: Option<usize>,
 }
 
+/// What came of submitting a read.
+pub(crate) enum Parking {
+    /// It had its outcome at once.
+    Told,
+    Waits(Key),
+}
+
 impl Parked {
     /// What wants the bytes in front has to look at them anew.
     pub(crate) fn restart(&mut self) {
@@ -54,6 +63,12 @@ impl StreamState {
     /// Whether a read waits, for bytes or for its callback to be given them as a claim.
     pub(crate) const fn has_reads(&self) -> bool {
         self.parked.is_some() || !self.reads.is_empty() || self.claims > 0
+    }
+
+    /// Whether a read that comes now may take what is unread.
+    #[inline]
+    pub(crate) const fn is_readable_at_once(&self) -> bool {
+        !self.has_reads() && self.closing.is_none() && !self.medium.is_file()
     }
 
     /// Takes what a parked read has matched, for its claim.
@@ -90,49 +105,41 @@ fn with_ending(line: &Bytes, ending: &[u8]) -> Bytes {
 }
 
 impl Core {
-    /// Submits a read of the frequent kind, if nothing unusual stands in its way, and takes `cb` then.
-    /// Returns what it is cancelled by, unless it had its outcome at once.
+    /// Submits a read of the frequent kind, if nothing unusual stands in its way; then its callback's
+    /// slot has been taken out of `cb`.
     #[inline]
     pub(crate) fn park(
         &mut self,
         stream: Id,
         matcher: &mut Plain,
         bound: Bound,
-        cb: &mut Option<Callback<Bytes>>,
-    ) -> Option<Option<Key>> {
+        cb: &mut Callback<Bytes>,
+    ) -> Option<Parking> {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
-        let is_claim = match cb.as_ref()?.slot {
+        let is_claim = match cb.slot {
             Slot::Plain(_) => false,
             Slot::Claim(_) => true,
             Slot::Local(_) | Slot::Ignore => return None,
         };
-        if state.has_reads()
-            || state.end.is_some()
-            || state.closing.is_some()
-            || state.medium.is_file()
-            || state.attempt_of != Id::NONE
-        {
+        if !state.is_readable_at_once() || state.end.is_some() || state.attempt_of != Id::NONE {
             return None;
         }
         let limit = state.limits.of_read(bound);
-        let mut matched = None;
-        if !state.unread.is_empty() {
-            match matcher.scan(state.unread.as_slice(), false) {
-                Scan::Found { end } if end <= limit => matched = Some(end),
-                Scan::NeedMore if state.unread.len() < limit => {}
-                Scan::Found { .. } | Scan::NeedMore => return None,
-            }
-        }
-        let Callback { slot, timeout } = cb.take()?;
-        if let Some(end) = matched
-            && !is_claim
-            && let Slot::Plain(f) = slot
-        {
+        let matched = match matcher.scan(state.unread.as_slice(), false) {
+            Scan::Found { end } if end <= limit => Some(end),
+            Scan::NeedMore if state.unread.len() < limit => None,
+            Scan::Found { .. } | Scan::NeedMore => return None,
+        };
+        let slot = mem::replace(&mut cb.slot, Slot::Ignore);
+        if let (Some(end), Slot::Plain(_)) = (matched, &slot) {
             let output = matcher.take_output(&mut state.unread, end);
             state.read_told = self.round;
-            self.ready.push_back(Ready::Bytes(f, output));
-            return Some(None);
+            if let Slot::Plain(f) = slot {
+                self.ready.push_back(Ready::Bytes(f, output));
+            }
+            return Some(Parking::Told);
         }
+        debug_assert!(matched.is_none() || is_claim, "a plain success is told at once");
         // Nought is never given out.
         state.parkings = state.parkings.checked_add(1).unwrap_or(1);
         let number = state.parkings;
@@ -141,7 +148,7 @@ impl Core {
         state.parked = Some(parked);
         let idle = state.reception == Phase::Idle;
         self.parked += 1;
-        if let Some(timeout) = timeout {
+        if let Some(timeout) = cb.timeout {
             let timer = self.arm_target(timeout, Target::Parked(stream, number));
             if let Some(parked) = self.parked(stream, number) {
                 parked.timer = timer;
@@ -153,7 +160,7 @@ impl Core {
         if idle {
             self.steer_reception(stream);
         }
-        Some(Some(Key::Parked(stream, number)))
+        Some(Parking::Waits(Key::Parked(stream, number)))
     }
 
     /// The parked read with this number.

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use crate::{
     callback::{Deliver, Origin, Outcome, Slot, boxed, boxed_with},
     completion::ready::Ready,
-    core::{Core, Kind, Pending},
+    core::{Core, Kind, Pending, may_be_unheard},
     driver::{Driver, Ended, Operation, Role},
     error::{Error, Result},
-    matcher::{Chunk, Exact, Line, Matcher, Scan, line::without_line_end},
+    matcher::{Chunk, Exact, Line, Matcher, Scan},
     operation::unread::Unread,
     resource::{
         Phase,
@@ -97,7 +97,8 @@ impl Plain {
     pub(crate) fn take_output(&self, unread: &mut Unread, end: usize) -> Bytes {
         match self {
             Self::Line(_) => {
-                let line = without_line_end(&unread.as_slice()[..end]).len();
+                let crlf = end > 1 && unread.as_slice()[end - 2] == b'\r';
+                let line = end - 1 - usize::from(crlf);
                 unread.take_and_skip(line, end - line)
             }
             _ => self.take(unread, end),
@@ -315,7 +316,7 @@ fn origin(clones: &Weak<StreamInner>, place: u64, raw: &Bytes) -> Origin {
 }
 
 impl Core {
-    /// What a frequent read would succeed with at once, if it would.
+    /// Takes what a frequent read would succeed with at once, if it would.
     #[inline]
     pub(crate) fn read_now(
         &mut self,
@@ -323,27 +324,14 @@ impl Core {
         mut matcher: Plain,
         bound: Bound,
     ) -> Option<Bytes> {
-        // What an earlier callback has not heard comes first.
-        let told = self.stream(stream)?.read_told;
-        if self.may_be_unheard(told) {
-            return None;
-        }
-        self.take_now(stream, &mut matcher, bound)
-    }
-
-    /// Takes what a frequent read finds, if it is there and no read waits for it.
-    #[inline]
-    fn take_now(&mut self, stream: Id, matcher: &mut Plain, bound: Bound) -> Option<Bytes> {
-        let limit = self.limit(stream, bound);
+        let round = self.round;
         let state = self.stream(stream)?;
-        if state.has_reads() || state.unread.is_empty() || state.medium.is_file() {
-            return None;
-        }
-        if state.closing.is_some() {
+        // What an earlier callback has not heard comes first.
+        if may_be_unheard(state.read_told, round) || !state.is_readable_at_once() {
             return None;
         }
         match matcher.scan(state.unread.as_slice(), has_ended(state.end.as_ref())) {
-            Scan::Found { end } if end <= limit => {
+            Scan::Found { end } if end <= state.limits.of_read(bound) => {
                 Some(matcher.take_output(&mut state.unread, end))
             }
             _ => None,

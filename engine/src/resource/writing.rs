@@ -5,13 +5,14 @@
 //! the head of the queue can ever have been sent in part, and a write further back is cancelled by
 //! leaving the queue.
 
-use std::{collections::VecDeque, io, time::Duration};
+use std::{collections::VecDeque, io, mem, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 
 use crate::{
     callback::{Origin, Outcome, Slot, Value},
-    core::{Core, Kind, Pending},
+    completion::ready::Ready,
+    core::{Core, Kind, Pending, may_be_unheard},
     driver::{Driver, Operation, Role},
     error::Error,
     medium::Medium,
@@ -57,14 +58,14 @@ pub(crate) enum Data {
 
 impl Core {
     /// The frequent case of [`write`](Self::write): a small one that nothing stands before. Returns
-    /// its length, if that was so and it is written. With `told`, its callback is queued at once.
+    /// its length, if that was so and it is written; then the closure in `slot` is queued, too.
     #[inline]
     pub(crate) fn write_small(
         &mut self,
         stream: Id,
         bytes: &Bytes,
         is_line: bool,
-        told: bool,
+        slot: Option<&mut Slot<usize>>,
     ) -> Option<usize> {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
         let ending: &[u8] = match is_line && bytes.last() != Some(&b'\n') {
@@ -82,9 +83,6 @@ impl Core {
         {
             return None;
         }
-        if told {
-            state.write_told = self.round;
-        }
         state.outgoing.append_slices(bytes, ending, &mut self.spare);
         state.committed += len;
         if !state.dirty {
@@ -95,6 +93,12 @@ impl Core {
         if !state.unsettled && len > 0 {
             state.unsettled = true;
             self.unsettled += 1;
+        }
+        if let Some(slot) = slot
+            && let Slot::Plain(f) = mem::replace(slot, Slot::Ignore)
+        {
+            state.write_told = self.round;
+            self.ready.push_back(Ready::Count(f, len));
         }
         Some(len)
     }
@@ -120,12 +124,12 @@ impl Core {
     /// What a small write would succeed with at once, if it would; then it is written.
     #[inline]
     pub(crate) fn write_now(&mut self, stream: Id, bytes: &Bytes, is_line: bool) -> Option<usize> {
+        let round = self.round;
         // What an earlier callback has not heard comes first.
-        let told = self.stream(stream)?.write_told;
-        if self.may_be_unheard(told) {
+        if may_be_unheard(self.stream(stream)?.write_told, round) {
             return None;
         }
-        self.write_small(stream, bytes, is_line, false)
+        self.write_small(stream, bytes, is_line, None)
     }
 
     /// Submits a write.
@@ -388,7 +392,7 @@ impl Core {
 
     /// Sends what the turn has written: each stream once, all of it at once.
     pub(crate) fn send_dirty(&mut self) {
-        let mut dirty = std::mem::take(&mut self.dirty);
+        let mut dirty = mem::take(&mut self.dirty);
         for stream in dirty.drain(..) {
             let Some(state) = self.stream(stream) else { continue };
             state.dirty = false;
@@ -418,7 +422,7 @@ impl Core {
             if matches!(result, Ok(count) if count == bytes.len()) {
                 state.committed = 0;
                 state.outgoing.settle_whole(&mut self.spare, &mut self.trash);
-                if std::mem::take(&mut state.unsettled) {
+                if mem::take(&mut state.unsettled) {
                     self.unsettled -= 1;
                 }
                 return;
@@ -442,6 +446,13 @@ impl Core {
         state.outgoing.settle(gather, count, &mut self.spare, &mut self.trash);
         let committed = count.min(state.committed);
         state.committed -= committed;
+        // The frequent case: nobody waits for it.
+        if result.is_ok() && state.is_only_sending() {
+            return match state.outgoing.len() {
+                0 => self.settle(stream),
+                _ => self.send(stream),
+            };
+        }
         // What is appended goes to the end, wherever the cursor is.
         if matches!(state.medium, Medium::File { append: false }) {
             state.cursor += count as u64;
@@ -594,7 +605,7 @@ impl Core {
                 Some((Kind::Write(write), chain)) => {
                     let failure = write.error(error.clone());
                     if write.taken > 0 {
-                        let rest = std::mem::take(&mut fed_rest);
+                        let rest = mem::take(&mut fed_rest);
                         if let Some(state) = self.stream(stream) {
                             state.queued -= write.left;
                             state.cut = Some(Box::new(join(rest, write.rest)));

@@ -7,6 +7,8 @@
 //! take stays unread: after a cancel, a timeout, [`TooLong`](Error::TooLong), or the end of the
 //! stream before a match, every byte is there for the next read, in order.
 
+use std::mem;
+
 use bytes::Bytes;
 
 use crate::{
@@ -19,7 +21,10 @@ use crate::{
         All, Any, Chunk, Delimiter, Exact, ExpectLine, Line, LineGlobSearch, Matcher, RegexSearch,
     },
     pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
-    resource::reading::{Form, Plain, Read, other, user},
+    resource::{
+        parked::Parking,
+        reading::{Form, Plain, Read, other, user},
+    },
     stream::Stream,
     table::Id,
 };
@@ -62,8 +67,12 @@ impl Handle {
     /// ```
     #[doc(alias = "read")]
     #[doc(alias = "recv")]
+    #[inline]
     pub fn read_chunk(&self, s: &Stream, size: usize, cb: Callback<Bytes>) -> Cancel {
-        Self::submit_plain(s, Chunk::new(size).map(Plain::Chunk), Bound::None, cb)
+        match Chunk::new(size) {
+            Ok(chunk) => Self::submit_plain(s, Plain::Chunk(chunk), Bound::None, cb),
+            Err(error) => Self::submit_read(s, Err(error), Bound::None, cb, Form::Bytes),
+        }
     }
 
     /// Reads exactly `size` bytes.
@@ -92,8 +101,12 @@ impl Handle {
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
+    #[inline]
     pub fn read_exact(&self, s: &Stream, size: usize, cb: Callback<Bytes>) -> Cancel {
-        Self::submit_plain(s, Exact::new(size).map(Plain::Exact), Bound::All, cb)
+        match Exact::new(size) {
+            Ok(exact) => Self::submit_plain(s, Plain::Exact(exact), Bound::All, cb),
+            Err(error) => Self::submit_read(s, Err(error), Bound::All, cb, Form::Bytes),
+        }
     }
 
     /// Reads up to and with `delimiter`, any byte string.
@@ -156,8 +169,9 @@ impl Handle {
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
+    #[inline]
     pub fn read_line(&self, s: &Stream, cb: Callback<Bytes>) -> Cancel {
-        Self::submit_plain(s, Ok(Plain::Line(Line::new())), Bound::Line, cb)
+        Self::submit_plain(s, Plain::Line(Line::new()), Bound::Line, cb)
     }
 
     /// Reads the first line that `glob` matches as a whole, and what comes before it.
@@ -518,31 +532,35 @@ impl Handle {
     #[inline]
     fn submit_plain(
         s: &Stream,
-        matcher: Result<Plain>,
+        mut matcher: Plain,
         bound: Bound,
-        cb: Callback<Bytes>,
+        mut cb: Callback<Bytes>,
     ) -> Cancel {
-        let form = |matcher, slot| Form::Bytes(matcher, slot);
-        let mut matcher = match matcher {
-            Ok(matcher) => matcher,
-            Err(error) => return Self::submit_read(s, Err(error), bound, cb, form),
+        let key = match on_current(s, |core, id| core.park(id, &mut matcher, bound, &mut cb)) {
+            Some(Parking::Told) => None,
+            Some(Parking::Waits(key)) => Some(key),
+            None => return Self::submit_plain_otherwise(s, matcher, bound, cb),
         };
-        let mut cb = Some(cb);
-        let parked = on_current(s, |core, id| core.park(id, &mut matcher, bound, &mut cb));
-        match (parked, cb) {
-            (Some(key), _) => Cancel::new(s.handle().id(), key),
-            (None, Some(cb)) => Self::submit_on(s, move |core, id| {
-                let mut cb = Some(cb);
-                match (core.park(id, &mut matcher, bound, &mut cb), cb) {
-                    (Some(key), _) => key,
-                    (None, Some(cb)) => core
-                        .begin_read(id, Ok(matcher), bound, cb, form, Id::NONE)
-                        .map(Key::Operation),
-                    (None, None) => None,
-                }
-            }),
-            (None, None) => Cancel::over(s.handle().id()),
-        }
+        // Its closure was taken.
+        mem::forget(cb);
+        Cancel::new(s.engine(), key)
+    }
+
+    /// The same from outside a turn, or where others wait.
+    fn submit_plain_otherwise(
+        s: &Stream,
+        mut matcher: Plain,
+        bound: Bound,
+        mut cb: Callback<Bytes>,
+    ) -> Cancel {
+        Self::submit_on(s, move |core, id| match core.park(id, &mut matcher, bound, &mut cb) {
+            Some(Parking::Told) => None,
+            Some(Parking::Waits(key)) => Some(key),
+            None => {
+                let key = core.begin_read(id, Ok(matcher), bound, cb, Form::Bytes, Id::NONE);
+                key.map(Key::Operation)
+            }
+        })
     }
 
     fn submit_read<A: Send + 'static, T: Send + 'static>(

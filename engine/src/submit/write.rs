@@ -9,12 +9,13 @@
 //! error, some is [`PartialWrite`](crate::Error::PartialWrite), and then later writes fail until
 //! [`take_unsent`](Handle::take_unsent), so that a frame is never silently cut in half.
 
+use std::mem;
+
 use bytes::Bytes;
 
 use crate::{
     callback::{Callback, Slot},
     cancel::Cancel,
-    completion::ready::Ready,
     handle::{Handle, on_current},
     pattern::LinePattern,
     resource::writing::Data,
@@ -58,6 +59,7 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     #[doc(alias = "send")]
+    #[inline]
     pub fn write(&self, s: &Stream, buf: impl Into<Bytes>, cb: Callback<usize>) -> Cancel {
         Self::submit_one(s, buf.into(), false, cb)
     }
@@ -119,6 +121,7 @@ impl Handle {
     /// # assert_eq!(&received, b"hello\r\n");
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
+    #[inline]
     pub fn write_line(&self, s: &Stream, line: impl Into<Bytes>, cb: Callback<usize>) -> Cancel {
         Self::submit_one(s, line.into(), true, cb)
     }
@@ -160,26 +163,19 @@ impl Handle {
 
     /// Submits a write of one piece: first the frequent case, a small one that succeeds at once.
     #[inline]
-    fn submit_one(s: &Stream, bytes: Bytes, is_line: bool, cb: Callback<usize>) -> Cancel {
-        let Callback { slot, timeout } = cb;
-        let slot = match slot {
-            Slot::Plain(f) => {
-                let mut f = Some(f);
-                on_current(s, |core, id| {
-                    let len = core.write_small(id, &bytes, is_line, true)?;
-                    core.ready.push_back(Ready::Count(f.take()?, len));
-                    Some(())
-                });
-                match f {
-                    // `bytes` is dropped here, where nothing is borrowed: it is the user's.
-                    None => return Cancel::over(s.handle().id()),
-                    Some(f) => Slot::Plain(f),
-                }
+    fn submit_one(s: &Stream, bytes: Bytes, is_line: bool, mut cb: Callback<usize>) -> Cancel {
+        if let Slot::Plain(_) = cb.slot {
+            let slot = &mut cb.slot;
+            if on_current(s, |core, id| core.write_small(id, &bytes, is_line, Some(slot))).is_some()
+            {
+                // Its closure was taken.
+                mem::forget(cb);
+                // `bytes` is dropped here, where nothing is borrowed: it is the user's.
+                return Cancel::over(s.engine());
             }
-            slot => slot,
-        };
+        }
         let data = if is_line { Data::Line(bytes) } else { Data::One(bytes) };
-        Self::submit_write(s, data, Callback { slot, timeout })
+        Self::submit_write(s, data, cb)
     }
 
     fn submit_write(s: &Stream, data: Data, cb: Callback<usize>) -> Cancel {
