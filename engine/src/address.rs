@@ -403,6 +403,39 @@ impl Query {
         Ok(answers)
     }
 
+    #[cfg(feature = "sim")]
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The answer if the host has these addresses.
+    #[cfg(feature = "sim")]
+    pub(crate) fn answer_with(&self, addresses: &[IpAddr]) -> Result<Vec<AddrInfo>> {
+        let port = match &self.service.0 {
+            ServiceKind::Port(port) => *port,
+            ServiceKind::Name(name) => {
+                let known = KNOWN_SERVICES.iter().find(|(known, _)| known == name);
+                known.map(|(_, port)| *port).ok_or_else(|| {
+                    self.failed(io::ErrorKind::InvalidInput, format!("service {name:?} is unknown"))
+                })?
+            }
+        };
+        let literal = parse_address(&self.host, port);
+        let given = addresses.iter().map(|&ip| (ip, port).into());
+        let kinds = self.kinds();
+        let mut answers: Vec<_> = literal
+            .into_iter()
+            .chain(given.filter(|_| !self.hints.numeric_host))
+            .filter_map(|address| self.in_family(address))
+            .flat_map(|address| kinds.iter().map(move |&kind| answer(address, kind)))
+            .collect();
+        let first = answers
+            .first_mut()
+            .ok_or_else(|| self.failed(io::ErrorKind::NotFound, "no such host"))?;
+        first.canonical_name = self.hints.canonical_name.then(|| self.host.clone());
+        Ok(answers)
+    }
+
     /// The types of sockets with their protocols that an address literal is answered with.
     fn kinds(&self) -> Vec<(SocketType, i32)> {
         let asked = &self.hints;
@@ -472,7 +505,8 @@ impl Query {
         self.failed(kind, cause.to_string())
     }
 
-    fn failed(&self, kind: io::ErrorKind, text: impl Into<String>) -> Error {
+    /// What a lookup fails with.
+    pub(crate) fn failed(&self, kind: io::ErrorKind, text: impl Into<String>) -> Error {
         let cause = io::Error::new(kind, text.into());
         Error::Resolve { host: self.host.clone(), cause: Arc::new(cause) }
     }
@@ -555,6 +589,11 @@ fn family(address: SocketAddr) -> Family {
         SocketAddr::V6(_) => Family::V6,
     }
 }
+
+/// The names of services that a simulated host knows.
+#[cfg(feature = "sim")]
+const KNOWN_SERVICES: [(&str, u16); 6] =
+    [("ftp", 21), ("ssh", 22), ("smtp", 25), ("domain", 53), ("http", 80), ("https", 443)];
 
 /// The longest host name in text, without a dot at its end (RFC 1035, section 2.3.4).
 const MAX_NAME: usize = 253;

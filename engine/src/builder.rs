@@ -49,6 +49,8 @@ pub struct Builder {
     driver: DriverChoice,
     limits: Limits,
     workers: Option<usize>,
+    #[cfg(feature = "sim")]
+    host: Option<crate::sim::Host>,
 }
 
 /// How many threads look up names, and how many read and write files.
@@ -105,6 +107,25 @@ impl Builder {
         self
     }
 
+    /// Builds an engine that lives on a host of a simulated network, see [`sim`](crate::sim).
+    /// Neither [`driver`](Self::driver) nor `FACADE_DRIVER` changes that; its threads are simulated,
+    /// too.
+    ///
+    /// ```
+    /// use facade_engine::{Engine, sim::Network};
+    ///
+    /// let network = Network::new(1);
+    /// let engine = Engine::builder().simulated(&network.host("here")).build()?;
+    /// assert_eq!(engine.driver(), "sim");
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[cfg(feature = "sim")]
+    #[must_use]
+    pub fn simulated(mut self, host: &crate::sim::Host) -> Self {
+        self.host = Some(host.clone());
+        self
+    }
+
     /// Builds the engine, on this thread, where it will live.
     ///
     /// # Errors
@@ -114,6 +135,10 @@ impl Builder {
     ///
     /// See [`Builder`] for an example.
     pub fn build(self) -> Result<Engine> {
+        #[cfg(feature = "sim")]
+        if let Some(host) = &self.host {
+            return self.build_simulated(host);
+        }
         let asked = env::var("FACADE_DRIVER").ok().filter(|name| !name.is_empty());
         let choice = match asked.as_deref() {
             None => self.driver,
@@ -125,8 +150,6 @@ impl Builder {
             }
         };
         let failed = |cause| Error::io("start the engine", cause);
-        // Opened now, so that closing needs no descriptor when there are none left.
-        crate::descriptor::null().map_err(failed)?;
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let workers = self.workers.unwrap_or_else(|| processors.max(2));
         let pool = Pool::new(NAME_WORKERS, FILE_WORKERS, workers, self.limits.workers);
@@ -140,8 +163,22 @@ impl Builder {
                 AnyDriver::io_uring().or_else(|_| AnyDriver::mio(pool.clone())).map_err(failed)?
             }
         };
+        self.build_on(World::Real, driver, pool)
+    }
+
+    #[cfg(feature = "sim")]
+    fn build_simulated(&self, host: &crate::sim::Host) -> Result<Engine> {
+        let workers = [NAME_WORKERS, FILE_WORKERS, self.workers.unwrap_or(2)];
+        let (home, driver, pool) = crate::sim::Home::new(host, workers, self.limits.workers);
+        self.build_on(World::Simulated(home), driver, pool)
+    }
+
+    fn build_on(&self, world: World, driver: AnyDriver, pool: Pool) -> Result<Engine> {
+        let failed = |cause| Error::io("start the engine", cause);
+        // Opened now, so that closing needs no descriptor when there are none left.
+        crate::descriptor::null().map_err(failed)?;
         let pollable = driver.as_pollable().map_err(failed)?;
-        let shared = Shared::new(World::Real, driver.name(), driver.waker());
+        let shared = Shared::new(world, driver.name(), driver.waker());
         let core = Core::new(std::sync::Arc::clone(&shared), driver, self.limits, pool);
         Ok(Engine::from_parts(shared, core, pollable))
     }

@@ -27,22 +27,47 @@ use crate::{
 /// file at once and leaves the number on the null device.
 #[derive(Debug)]
 pub(crate) struct Descriptor {
-    fd: OwnedFd,
+    file: File,
+}
+
+#[derive(Debug)]
+enum File {
+    /// Of this machine.
+    System(OwnedFd),
+    /// Of a simulated network. What it lends is the null device.
+    #[cfg(feature = "sim")]
+    Simulated(crate::sim::Socket),
 }
 
 impl Descriptor {
     pub(crate) fn new(fd: OwnedFd) -> Arc<Self> {
-        Arc::new(Self { fd })
+        Arc::new(Self { file: File::System(fd) })
+    }
+
+    /// Stands for a socket of a simulated network.
+    #[cfg(feature = "sim")]
+    pub(crate) fn of_simulated(socket: crate::sim::Socket) -> Arc<Self> {
+        Arc::new(Self { file: File::Simulated(socket) })
+    }
+
+    /// The socket in its network, if it is simulated.
+    #[cfg(feature = "sim")]
+    pub(crate) const fn simulated(&self) -> Option<crate::table::Id> {
+        match &self.file {
+            File::System(_) => None,
+            File::Simulated(socket) => Some(socket.id()),
+        }
     }
 
     /// Closes the open file now, whoever still holds the number.
     pub(crate) fn release(self: Arc<Self>) {
         let Err(shared) = Arc::try_unwrap(self) else { return };
+        let Some(fd) = shared.system() else { return };
         let Ok(null) = null() else { return };
-        // SAFETY: the number is open: `shared.fd` owns it and lives through this function.
+        // SAFETY: the number is open: `shared` owns it and lives through this function.
         // `ManuallyDrop` keeps this second owner from ever closing it.
         #[expect(unsafe_code, reason = "dup3 wants an owner, and clones share this one")]
-        let number = unsafe { OwnedFd::from_raw_fd(shared.fd.as_raw_fd()) };
+        let number = unsafe { OwnedFd::from_raw_fd(fd.as_raw_fd()) };
         let mut number = ManuallyDrop::new(number);
         // Cannot fail on two open descriptors but by a race with `open` (EBUSY), which is to be
         // tried again.
@@ -51,24 +76,45 @@ impl Descriptor {
 
     /// The address of this end, of a socket.
     pub(crate) fn local_address(&self) -> Result<Address> {
-        to_address(SockRef::from(&self.fd).local_addr(), "getsockname")
+        match &self.file {
+            File::System(fd) => to_address(SockRef::from(fd).local_addr(), "getsockname"),
+            #[cfg(feature = "sim")]
+            File::Simulated(socket) => socket.local_address(),
+        }
     }
 
     /// The address of the other end, of a socket.
     pub(crate) fn peer_address(&self) -> Result<Address> {
-        to_address(SockRef::from(&self.fd).peer_addr(), "getpeername")
+        match &self.file {
+            File::System(fd) => to_address(SockRef::from(fd).peer_addr(), "getpeername"),
+            #[cfg(feature = "sim")]
+            File::Simulated(socket) => socket.peer_address(),
+        }
     }
 
     /// Parts the open file from the engine: the number itself if nobody else has it, else another
     /// number of the same file, and this one is released.
     pub(crate) fn into_owned(self: Arc<Self>) -> io::Result<OwnedFd> {
         match Arc::try_unwrap(self) {
-            Ok(sole) => Ok(sole.fd),
+            Ok(sole) => match sole.file {
+                File::System(fd) => Ok(fd),
+                #[cfg(feature = "sim")]
+                File::Simulated(_) => Err(io::ErrorKind::Unsupported.into()),
+            },
             Err(shared) => {
-                let fd = fcntl_dupfd_cloexec(&shared.fd, 0)?;
+                let fd = shared.system().ok_or(io::ErrorKind::Unsupported)?;
+                let fd = fcntl_dupfd_cloexec(fd, 0)?;
                 shared.release();
                 Ok(fd)
             }
+        }
+    }
+
+    const fn system(&self) -> Option<&OwnedFd> {
+        match &self.file {
+            File::System(fd) => Some(fd),
+            #[cfg(feature = "sim")]
+            File::Simulated(_) => None,
         }
     }
 }
@@ -81,7 +127,11 @@ fn to_address(answer: io::Result<SockAddr>, operation: &'static str) -> Result<A
 
 impl AsFd for Descriptor {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        match &self.file {
+            File::System(fd) => fd.as_fd(),
+            #[cfg(feature = "sim")]
+            File::Simulated(_) => null().expect("opened when the engine was built"),
+        }
     }
 }
 

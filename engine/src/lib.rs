@@ -49,6 +49,8 @@
 //! holds after a cancel. The crate `facade-futures` makes a future of each.
 
 pub mod matcher;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 mod address;
 mod builder;

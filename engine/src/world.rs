@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "sim")]
+use crate::sim;
 use crate::{
     address::{AddrInfo, Address, Query},
     core,
@@ -24,14 +26,28 @@ pub(crate) enum World {
     /// On this machine.
     #[default]
     Real,
+    /// In a simulated network.
+    #[cfg(feature = "sim")]
+    Simulated(sim::Home),
 }
 
 impl World {
+    /// Where in a network it lives, if it is simulated.
+    #[cfg(feature = "sim")]
+    pub(crate) const fn home(&self) -> Option<&sim::Home> {
+        match self {
+            Self::Real => None,
+            Self::Simulated(home) => Some(home),
+        }
+    }
+
     /// The clock, read afresh: a deadline counts from the submission, not from the turn's start.
     #[inline]
     pub(crate) fn now(&self) -> Instant {
         match self {
             Self::Real => core::now(),
+            #[cfg(feature = "sim")]
+            Self::Simulated(home) => home.now(),
         }
     }
 
@@ -39,6 +55,8 @@ impl World {
     pub(crate) fn wait_for(&self, left: Duration) -> Duration {
         match self {
             Self::Real => round_up(left),
+            #[cfg(feature = "sim")]
+            Self::Simulated(_) => sim::Home::wait_for(left),
         }
     }
 
@@ -46,6 +64,8 @@ impl World {
     pub(crate) fn socket(&self, address: &Address) -> io::Result<Arc<Descriptor>> {
         match self {
             Self::Real => socket::for_connecting(address).map(Descriptor::new),
+            #[cfg(feature = "sim")]
+            Self::Simulated(home) => home.socket(address),
         }
     }
 
@@ -57,6 +77,8 @@ impl World {
     ) -> Result<Arc<Descriptor>> {
         match self {
             Self::Real => socket::listen_tcp(address, reuse_port).map(Descriptor::new),
+            #[cfg(feature = "sim")]
+            Self::Simulated(home) => home.listen_tcp(address, reuse_port),
         }
     }
 
@@ -64,6 +86,8 @@ impl World {
     pub(crate) fn listen_unix(&self, path: &Path) -> Result<Arc<Descriptor>> {
         match self {
             Self::Real => socket::listen_unix(path).map(Descriptor::new),
+            #[cfg(feature = "sim")]
+            Self::Simulated(home) => home.listen_unix(path),
         }
     }
 
@@ -71,6 +95,8 @@ impl World {
     pub(crate) fn examine(&self, fd: OwnedFd) -> Result<Examined> {
         match self {
             Self::Real => medium::examine(fd),
+            #[cfg(feature = "sim")]
+            Self::Simulated(_) => sim::Home::examine(fd),
         }
     }
 
@@ -78,6 +104,8 @@ impl World {
     pub(crate) fn examine_listener(&self, fd: &OwnedFd) -> Result<bool> {
         match self {
             Self::Real => medium::examine_listener(fd.as_fd()),
+            #[cfg(feature = "sim")]
+            Self::Simulated(_) => sim::Home::examine_listener(),
         }
     }
 
@@ -85,6 +113,8 @@ impl World {
     pub(crate) fn lookup(&self, query: &Query) -> Result<Vec<AddrInfo>> {
         match self {
             Self::Real => query.lookup(),
+            #[cfg(feature = "sim")]
+            Self::Simulated(home) => home.lookup(query),
         }
     }
 }

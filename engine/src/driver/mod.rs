@@ -37,6 +37,8 @@ use crate::{
 mod blocks;
 mod mio;
 mod perform;
+#[cfg(feature = "sim")]
+mod sim;
 #[cfg(all(target_os = "linux", feature = "io-uring"))]
 mod uring;
 
@@ -151,6 +153,8 @@ pub(crate) enum Waker {
     Mio(Arc<::mio::Waker>),
     #[cfg(all(target_os = "linux", feature = "io-uring"))]
     Uring(Arc<uring::Bell>),
+    #[cfg(feature = "sim")]
+    Sim(Arc<crate::sim::bell::Bell>),
 }
 
 impl Waker {
@@ -160,6 +164,8 @@ impl Waker {
             Self::Mio(waker) => drop(waker.wake()),
             #[cfg(all(target_os = "linux", feature = "io-uring"))]
             Self::Uring(bell) => bell.ring(),
+            #[cfg(feature = "sim")]
+            Self::Sim(bell) => bell.ring(),
         }
     }
 }
@@ -179,6 +185,8 @@ pub(crate) enum AnyDriver {
     Mio(mio::Mio),
     #[cfg(all(target_os = "linux", feature = "io-uring"))]
     Uring(uring::Uring),
+    #[cfg(feature = "sim")]
+    Sim(sim::Sim),
 }
 
 /// Calls a method of the driver in use.
@@ -188,6 +196,8 @@ macro_rules! in_use {
             Self::Mio($driver) => $call,
             #[cfg(all(target_os = "linux", feature = "io-uring"))]
             Self::Uring($driver) => $call,
+            #[cfg(feature = "sim")]
+            Self::Sim($driver) => $call,
         }
     };
 }
@@ -196,6 +206,18 @@ impl AnyDriver {
     /// The readiness driver.
     pub(crate) fn mio(pool: Pool) -> io::Result<Self> {
         mio::Mio::new(pool).map(Self::Mio)
+    }
+
+    /// The driver of an engine that lives on a host of this network.
+    #[cfg(feature = "sim")]
+    pub(crate) fn sim(
+        network: crate::sim::Network,
+        host: usize,
+        engine: usize,
+        bell: Arc<crate::sim::bell::Bell>,
+        workers: crate::sim::workers::Workers,
+    ) -> Self {
+        Self::Sim(sim::Sim::new(network, host, engine, bell, workers))
     }
 
     /// The completion driver of Linux, where it can be had.

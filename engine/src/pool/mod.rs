@@ -60,8 +60,11 @@ pub(crate) struct Ticket {
 
 /// Lanes of threads; clones are the same pool.
 #[derive(Clone)]
-pub(crate) struct Pool {
-    lanes: Arc<[Arc<Crew>; 3]>,
+pub(crate) enum Pool {
+    Threads(Arc<[Arc<Crew>; 3]>),
+    /// No threads: what a simulated engine has in their place.
+    #[cfg(feature = "sim")]
+    Simulated(crate::sim::workers::Workers),
 }
 
 impl Pool {
@@ -69,19 +72,22 @@ impl Pool {
     /// may wait in each.
     pub(crate) fn new(names: usize, files: usize, work: usize, queue: usize) -> Self {
         let crew = |name, threads| Arc::new(Crew::new(name, threads, queue, IDLE, start_thread));
-        Self {
-            lanes: Arc::new([
-                crew("facade-names", names),
-                crew("facade-files", files),
-                crew("facade-work", work),
-            ]),
-        }
+        Self::Threads(Arc::new([
+            crew("facade-names", names),
+            crew("facade-files", files),
+            crew("facade-work", work),
+        ]))
     }
 
     /// Queues a job. It runs once, on a thread of its lane, unless it is abandoned or the pool shut
     /// down before it began.
     pub(crate) fn submit(&self, lane: Lane, job: Job) -> Result<Ticket, Refused> {
-        self.crew(lane).submit(job).map(|id| Ticket { lane, id })
+        let id = match self {
+            Self::Threads(lanes) => lanes[lane as usize].submit(job),
+            #[cfg(feature = "sim")]
+            Self::Simulated(workers) => workers.submit(lane, job),
+        };
+        id.map(|id| Ticket { lane, id })
     }
 
     /// Tells that a job's result is not wanted any more. A job that has not begun is given back, to
@@ -90,17 +96,21 @@ impl Pool {
     ///
     /// Not for jobs whose successors must wait for them.
     pub(crate) fn abandon(&self, ticket: Ticket) -> Option<Job> {
-        self.crew(ticket.lane).abandon(ticket.id)
+        match self {
+            Self::Threads(lanes) => lanes[ticket.lane as usize].abandon(ticket.id),
+            #[cfg(feature = "sim")]
+            Self::Simulated(workers) => workers.abandon(ticket.lane, ticket.id),
+        }
     }
 
     /// Takes no further jobs and gives back those that have not begun. Idle threads end at once and
     /// busy ones after their job; nobody waits for them.
     pub(crate) fn shutdown(&self) -> Vec<Job> {
-        self.lanes.iter().flat_map(|crew| crew.shutdown()).collect()
-    }
-
-    fn crew(&self, lane: Lane) -> &Arc<Crew> {
-        &self.lanes[lane as usize]
+        match self {
+            Self::Threads(lanes) => lanes.iter().flat_map(|crew| crew.shutdown()).collect(),
+            #[cfg(feature = "sim")]
+            Self::Simulated(workers) => workers.shutdown(),
+        }
     }
 }
 
@@ -121,7 +131,7 @@ impl fmt::Debug for Refused {
 }
 
 /// The threads of one lane and what they share.
-struct Crew {
+pub(crate) struct Crew {
     state: Mutex<State>,
     /// A waiting thread was given a wake-up, or the pool was shut down.
     wake: Condvar,

@@ -12,6 +12,15 @@ use std::{
 
 use super::*;
 
+/// One lane.
+fn crew_of(pool: &Pool, lane: Lane) -> &Crew {
+    match pool {
+        Pool::Threads(lanes) => &lanes[lane as usize],
+        #[cfg(feature = "sim")]
+        Pool::Simulated(_) => unreachable!("these tests are about threads"),
+    }
+}
+
 #[test]
 fn every_job_runs_once() {
     let pool = Pool::new(1, 1, 3, 10_000);
@@ -48,7 +57,7 @@ fn threads_that_wait_are_all_used_again() {
         }
         barrier.wait();
     }
-    assert!(pool.crew(Lane::Work).lock().threads <= 4);
+    assert!(crew_of(&pool, Lane::Work).lock().threads <= 4);
 }
 
 #[test]
@@ -100,7 +109,7 @@ fn threads_survive_panics_even_while_dropping() {
     pool.submit(Lane::Work, Box::new(|| panic_any(PanicsWhenDropped))).unwrap();
     pool.submit(Lane::Work, Box::new(|| panic_any(PanicsWithThat))).unwrap();
     answer(&pool, Lane::Work);
-    let state = pool.crew(Lane::Work).lock();
+    let state = crew_of(&pool, Lane::Work).lock();
     assert_eq!((state.threads, state.stuck), (1, 0));
 }
 
@@ -180,7 +189,7 @@ fn an_abandoned_job_that_waits_never_runs() {
 fn abandoned_jobs_that_run_are_replaced_up_to_a_cap() {
     // Threads that wait stay, so that only the excess ones end.
     let crew = |name| Arc::new(Crew::new(name, 2, 8, Duration::from_secs(3600), start_thread));
-    let pool = Pool { lanes: Arc::new([crew("names"), crew("files"), crew("work")]) };
+    let pool = Pool::Threads(Arc::new([crew("names"), crew("files"), crew("work")]));
     let mut held = Vec::new();
     for _ in 0..2 + REPLACEMENTS {
         answer(&pool, Lane::Names);
@@ -194,17 +203,17 @@ fn abandoned_jobs_that_run_are_replaced_up_to_a_cap() {
     answer(&pool, Lane::Files);
     // One comes back: the lane serves again.
     held.pop();
-    while pool.crew(Lane::Names).lock().stuck == 2 + REPLACEMENTS {
+    while crew_of(&pool, Lane::Names).lock().stuck == 2 + REPLACEMENTS {
         thread::yield_now();
     }
     answer(&pool, Lane::Names);
     // All come back: those that were only replacements end.
     held.clear();
-    while pool.crew(Lane::Names).lock().threads > 2 {
+    while crew_of(&pool, Lane::Names).lock().threads > 2 {
         thread::yield_now();
     }
     answer(&pool, Lane::Names);
-    assert_eq!(pool.crew(Lane::Names).lock().stuck, 0);
+    assert_eq!(crew_of(&pool, Lane::Names).lock().stuck, 0);
     pool.shutdown();
 }
 

@@ -9,6 +9,7 @@ use crate::{
     handle::Handle,
     limits::Limits,
     listener::Listener,
+    medium::{Examined, Medium},
     stream::{LineEnd, Stream},
     table::Id,
 };
@@ -23,9 +24,9 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidInput`] for a directory or a listening socket, [`Error::Unsupported`] for a
-    /// socket that is not a stream, [`Error::Io`] if the system refuses. The descriptor is closed
-    /// then.
+    /// [`InvalidInput`](crate::Error::InvalidInput) for a directory or a listening socket,
+    /// [`Unsupported`](crate::Error::Unsupported) for a socket that is not a stream,
+    /// [`Io`](crate::Error::Io) if the system refuses. The descriptor is closed then.
     ///
     /// ```
     /// use facade_engine::{Callback, Engine};
@@ -44,11 +45,8 @@ impl Handle {
     /// ```
     pub fn attach(&self, fd: impl Into<OwnedFd>) -> Result<Stream> {
         let examined = self.shared().world.examine(fd.into())?;
-        let descriptor = Descriptor::new(examined.fd);
-        let stream = Stream::new(self.clone(), descriptor, examined.medium, Id::NONE);
-        let (adopted, cursor) = (stream.clone(), examined.cursor);
-        self.apply(move |core| core.adopt(&adopted, cursor));
-        Ok(stream)
+        let Examined { fd, medium, cursor } = examined;
+        Ok(self.adopt_stream(Descriptor::new(fd), medium, cursor))
     }
 
     /// Makes a listener of a socket that listens already, e.g. one inherited from a service
@@ -56,9 +54,9 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidInput`] if it is no socket or does not listen, [`Error::Unsupported`] if its
-    /// connections are not streams, [`Error::Io`] if the system refuses. The descriptor is closed
-    /// then.
+    /// [`InvalidInput`](crate::Error::InvalidInput) if it is no socket or does not listen,
+    /// [`Unsupported`](crate::Error::Unsupported) if its connections are not streams,
+    /// [`Io`](crate::Error::Io) if the system refuses. The descriptor is closed then.
     ///
     /// ```
     /// use facade_engine::{Callback, Engine};
@@ -86,7 +84,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the address is in use or not this machine's.
+    /// [`Io`](crate::Error::Io) if the address is in use or not this machine's.
     ///
     /// ```
     /// use facade_engine::Engine;
@@ -128,8 +126,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the path exists or cannot be made; [`Error::InvalidInput`] if it is empty,
-    /// too long or has a NUL.
+    /// [`Io`](crate::Error::Io) if the path exists or cannot be made;
+    /// [`InvalidInput`](crate::Error::InvalidInput) if it is empty, too long or has a NUL.
     ///
     /// ```
     /// use facade_engine::{Callback, Engine};
@@ -202,6 +200,19 @@ impl Handle {
             }
             None::<Id>
         });
+    }
+
+    /// Makes a stream of a descriptor that has been examined.
+    pub(crate) fn adopt_stream(
+        &self,
+        descriptor: Arc<Descriptor>,
+        medium: Medium,
+        cursor: u64,
+    ) -> Stream {
+        let stream = Stream::new(self.clone(), descriptor, medium, Id::NONE);
+        let adopted = stream.clone();
+        self.apply(move |core| core.adopt(&adopted, cursor));
+        stream
     }
 
     fn make_listener(&self, descriptor: Arc<Descriptor>, tcp: bool) -> Listener {

@@ -1,0 +1,381 @@
+//! [`Peer`] and [`PeerListener`]: the other ends, in the hands of a test.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, SocketAddr},
+    sync::Arc,
+};
+
+use rustix::io::Errno;
+
+use crate::{
+    address::Address,
+    error::{Error, Result},
+    handle::Handle,
+    medium::Medium,
+    sim::{
+        Host, Network,
+        home::Socket,
+        state::{Attempt, Owner, Received, State},
+    },
+    stream::Stream,
+    table::Id,
+};
+
+/// The other end of a connection, in the hands of a test: a script reads and writes it as it would a
+/// blocking [`TcpStream`](std::net::TcpStream).
+///
+/// A read that finds nothing lets the network's time pass until something arrives. If nothing is on
+/// its way it fails with [`Deadlock`](io::ErrorKind::Deadlock), where a real socket would wait for
+/// ever: engines run only when they are told to. The same holds for a write that finds no room.
+///
+/// Clones made by [`try_clone`](Self::try_clone) are the same end, which closes with the last one:
+/// by an end of stream, or by a reset if something is unread, as with TCP.
+///
+/// ```
+/// use facade_engine::{Callback, Engine, sim::{Network, Peer}};
+/// use std::io::{Read, Write};
+///
+/// let network = Network::new(1);
+/// let engine = Engine::builder().simulated(&network.host("here")).build()?;
+/// let (mut peer, stream) = Peer::pair(&engine)?;
+/// peer.write_all(b"hello\n").unwrap();
+/// engine.read_line(&stream, Callback::new(
+///     |_, line| assert_eq!(line, "hello"),
+///     |_, error| panic!("{error}"),
+/// ));
+/// engine.write(&stream, "welcome", Callback::ignore());
+/// engine.run()?;
+/// let mut answer = [0; 7];
+/// peer.read_exact(&mut answer).unwrap();
+/// assert_eq!(&answer, b"welcome");
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Peer {
+    end: Arc<End>,
+    nonblocking: bool,
+}
+
+#[derive(Debug)]
+struct End {
+    network: Network,
+    socket: Socket,
+}
+
+impl Peer {
+    fn new(network: Network, id: Id) -> Self {
+        let socket = Socket::new(network.clone(), id);
+        Self { end: Arc::new(End { network, socket }), nonblocking: false }
+    }
+
+    /// A connection as of a Unix socket pair: the peer, and the simulated engine's stream. The
+    /// engine's host's link to itself lies between them, which is perfect unless it was set.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] if the engine is not simulated, [`Error::Io`] if its host has no
+    /// descriptors left.
+    ///
+    /// See [`Peer`] for an example.
+    pub fn pair(engine: &Handle) -> Result<(Self, Stream)> {
+        Self::make_pair(engine, false)
+    }
+
+    /// The same as a TCP connection, which is reset by [`abort`](Handle::abort) and
+    /// [`reset`](Self::reset).
+    ///
+    /// # Errors
+    ///
+    /// As [`pair`](Self::pair).
+    pub fn tcp_pair(engine: &Handle) -> Result<(Self, Stream)> {
+        Self::make_pair(engine, true)
+    }
+
+    fn make_pair(engine: &Handle, tcp: bool) -> Result<(Self, Stream)> {
+        let Some(home) = engine.shared().world.home() else {
+            return Err(Error::unsupported("only a simulated engine has simulated peers"));
+        };
+        let Host { network, number } = home.host().clone();
+        let id = network.lock().open(number, Owner::Peer, tcp);
+        let peer = Self::new(network, id.map_err(|cause| Error::io("connect", cause))?);
+        let descriptor = home.join(peer.id(), tcp)?;
+        Ok((peer, engine.adopt_stream(descriptor, Medium::Socket { tcp }, 0)))
+    }
+
+    fn id(&self) -> Id {
+        self.end.socket.id()
+    }
+
+    /// One more hold of the same end.
+    ///
+    /// # Errors
+    ///
+    /// None; a `Result` as std's sockets have it.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { end: Arc::clone(&self.end), nonblocking: self.nonblocking })
+    }
+
+    /// Whether a read or write that would wait fails with [`WouldBlock`](io::ErrorKind::WouldBlock)
+    /// instead, at once and without time passing.
+    ///
+    /// # Errors
+    ///
+    /// None; a `Result` as std's sockets have it.
+    pub fn set_nonblocking(&mut self, nonblocking: bool) -> io::Result<()> {
+        self.nonblocking = nonblocking;
+        Ok(())
+    }
+
+    /// Ends the direction to the engine; the other one goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](io::ErrorKind::Unsupported) for [`Shutdown::Read`] alone, which no network
+    /// carries.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        if how == Shutdown::Read {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        Ok(self.with(|state, id| state.shut(id))?)
+    }
+
+    /// Ends the connection by a reset instead of an end of stream.
+    pub fn reset(self) {
+        self.with(|state, id| state.close(id, true, false));
+    }
+
+    /// How many bytes have arrived by now and were not read.
+    pub fn arrived(&self) -> usize {
+        self.with(|state, id| {
+            state.advance(state.now);
+            state.arrived_len(id)
+        })
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](io::ErrorKind::Unsupported) for a Unix socket.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        inet(self.with(|state, id| state.local_address(id)))
+    }
+
+    /// The address of the engine's end.
+    ///
+    /// # Errors
+    ///
+    /// As [`local_addr`](Self::local_addr), and if the connection was reset.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        inet(self.with(|state, id| state.remote_address(id)))
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut State, Id) -> R) -> R {
+        let mut state = self.end.network.lock();
+        let result = f(&mut state, self.id());
+        if state.threads {
+            state.ring();
+        }
+        result
+    }
+
+    /// Tries until it is done, and lets time pass meanwhile.
+    fn wait_for<R>(&self, attempt: impl FnMut(&mut State, Id) -> Attempt<R>) -> io::Result<R> {
+        wait_for(&self.end.network, self.id(), self.nonblocking, attempt)
+    }
+}
+
+fn wait_for<R>(
+    network: &Network,
+    id: Id,
+    nonblocking: bool,
+    mut attempt: impl FnMut(&mut State, Id) -> Attempt<R>,
+) -> io::Result<R> {
+    let mut state = network.lock();
+    loop {
+        let now = state.now;
+        state.advance(now);
+        match attempt(&mut state, id) {
+            Attempt::Done(result) => {
+                if state.threads {
+                    state.ring();
+                }
+                return Ok(result);
+            }
+            Attempt::WouldBlock { .. } if nonblocking => {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Attempt::WouldBlock { coming } => match state.next_event().filter(|_| coming) {
+                Some(next) => state.advance(next),
+                None => return Err(io::Error::new(io::ErrorKind::Deadlock, NOTHING_TO_COME)),
+            },
+        }
+    }
+}
+
+const NOTHING_TO_COME: &str = "nothing is on its way in the simulated network that this peer could \
+    wait for: run the engine first";
+
+impl Read for &Peer {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        match self.wait_for(|state, id| state.receive(id, buffer.len()))? {
+            Received::Bytes(bytes) => {
+                buffer[..bytes.len()].copy_from_slice(&bytes);
+                Ok(bytes.len())
+            }
+            Received::End => Ok(0),
+            Received::Failed(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Write for &Peer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = self.wait_for(|state, id| match state.room(id) {
+            Attempt::Done(Ok(room)) => {
+                let count = room.min(bytes.len());
+                state.send(id, &bytes[..count]);
+                Attempt::Done(Ok(count))
+            }
+            other => other,
+        })?;
+        Ok(room?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for Peer {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buffer)
+    }
+}
+
+impl Write for Peer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A listener in the hands of a test. From [`Host::listen`].
+///
+/// ```
+/// use facade_engine::{Callback, Engine, sim::Network};
+/// use std::io::Read;
+///
+/// let network = Network::new(1);
+/// let (here, there) = (network.host("here"), network.host("there"));
+/// let listener = there.listen(25).unwrap();
+/// let engine = Engine::builder().simulated(&here).build()?;
+/// engine.chain()
+///     .connect(listener.local_addr(), Callback::ignore())
+///     .write_line("EHLO", Callback::ignore())
+///     .submit();
+/// engine.run()?;
+/// let mut peer = listener.accept().unwrap();
+/// let mut line = [0; 6];
+/// peer.read_exact(&mut line).unwrap();
+/// assert_eq!(&line, b"EHLO\r\n");
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct PeerListener {
+    network: Network,
+    socket: Socket,
+    address: SocketAddr,
+}
+
+impl PeerListener {
+    /// Takes the next connection. Time passes until there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Deadlock`](io::ErrorKind::Deadlock) if none is on its way.
+    pub fn accept(&self) -> io::Result<Peer> {
+        let id = wait_for(&self.network, self.socket.id(), false, State::accept)??;
+        Ok(Peer::new(self.network.clone(), id))
+    }
+
+    /// The address that it listens at.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Host {
+    /// Listens on this host for a test; port 0 stands for one that is free.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse).
+    ///
+    /// See [`PeerListener`] for an example.
+    pub fn listen(&self, port: u16) -> io::Result<PeerListener> {
+        self.listen_at(self.at(port))
+    }
+
+    /// Listens at an address of this host, such as that of its loopback.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen), and if there is no such address.
+    pub fn listen_at(&self, address: SocketAddr) -> io::Result<PeerListener> {
+        let network = self.network.clone();
+        let id = network.lock().open(self.number, Owner::Peer, true)?;
+        let socket = Socket::new(network.clone(), id);
+        network.lock().listen(id, address, false)?;
+        let address = inet(network.lock().local_address(id))?;
+        Ok(PeerListener { network, socket, address })
+    }
+
+    /// Connects from this host to an address of the network, for a test. Time passes until the
+    /// connection is there; whoever listens need not have accepted it.
+    ///
+    /// # Errors
+    ///
+    /// What the network says: refused, unreachable, timed out.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine, sim::Network};
+    /// use std::io::Write;
+    ///
+    /// let network = Network::new(1);
+    /// let (here, there) = (network.host("here"), network.host("there"));
+    /// let engine = Engine::builder().simulated(&here).build()?;
+    /// let listener = engine.listen(here.at(7))?;
+    /// let mut peer = there.connect(here.at(7)).unwrap();
+    /// peer.write_all(b"hello\n").unwrap();
+    /// engine.chain()
+    ///     .accept(&listener, Callback::ignore())
+    ///     .expect_line("hello", Callback::new(|_, _| (), |_, error| panic!("{error}")))
+    ///     .submit();
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn connect(&self, address: impl Into<Address>) -> io::Result<Peer> {
+        let (network, address) = (self.network.clone(), address.into());
+        let tcp = matches!(address, Address::Inet(_));
+        let id = network.lock().open(self.number, Owner::Peer, tcp)?;
+        let peer = Peer::new(network.clone(), id);
+        network.lock().connect(id, &address)?;
+        wait_for(&network, id, false, |state, id| state.connected(id))??;
+        Ok(peer)
+    }
+}
+
+fn inet(address: Option<Address>) -> io::Result<SocketAddr> {
+    match address {
+        Some(address) => address.as_inet().ok_or_else(|| io::ErrorKind::Unsupported.into()),
+        None => Err(Errno::NOTCONN.into()),
+    }
+}
