@@ -22,6 +22,8 @@
 //!   back is leaked.
 //! - **D9** [`Driver::send_now`] is the one call that may have its outcome inside: what a socket takes
 //!   at once needs no memory handed over and back. It is only asked while no send is submitted.
+//! - **D10** A system tells a failure once. If a send is told it, its completion comes up before the
+//!   end that the reception finds instead.
 //!
 //! Time is not the driver's: `wait` takes a timeout, deadlines live above.
 

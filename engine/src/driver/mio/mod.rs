@@ -357,6 +357,8 @@ impl Mio {
         }
         if source.sending.is_some() && source.writable {
             self.try_send(resource);
+            // Before what is received, see D10.
+            completions.append(&mut self.done);
         }
         let Some(source) = self.source(resource) else { return 0 };
         if source.accepting && source.readable {
