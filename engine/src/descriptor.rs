@@ -61,6 +61,10 @@ impl Descriptor {
 
     /// Closes the open file now, whoever still holds the number.
     pub(crate) fn release(self: Arc<Self>) {
+        #[cfg(feature = "sim")]
+        if let File::Simulated(socket) = &self.file {
+            return socket.close();
+        }
         let Err(shared) = Arc::try_unwrap(self) else { return };
         let Some(fd) = shared.system() else { return };
         let Ok(null) = null() else { return };

@@ -1,19 +1,14 @@
 //! Arguments that make no sense: a typed error that names what was wrong, and nothing lost.
 
-use std::{
-    fs::File,
-    io::Write,
-    net::{TcpListener, UdpSocket},
-    os::unix::net::UnixDatagram,
-};
+use std::{fs::File, io::Write};
 
 use facade_engine::{
     Bytes, Callback, Error, Hints, LineGlob, Pattern, Regex, Result,
     matcher::{Matcher, Scan},
 };
-use facade_tests::{outcome::Outcome, sockets::pair, told::Told, turns::turn_until};
+use facade_tests::{outcome::Outcome, told::Told, turns::turn_until};
 
-use super::driver;
+use super::driver::{self, pair};
 
 /// The words of an [`Error::InvalidInput`].
 #[track_caller]
@@ -189,25 +184,6 @@ fn paths_that_can_be_no_socket_are_refused() {
 }
 
 // Descriptors
-
-#[test]
-fn what_is_no_stream_is_not_attached() {
-    let engine = driver::engine();
-    assert_names(engine.attach(File::open("/").unwrap()).unwrap_err(), "directory");
-    let listening = TcpListener::bind("127.0.0.1:0").unwrap();
-    assert_names(engine.attach(listening).unwrap_err(), "attach_listener");
-    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
-    assert!(matches!(engine.attach(datagrams), Err(Error::Unsupported { .. })));
-    let (one, _other) = UnixDatagram::pair().unwrap();
-    assert!(matches!(engine.attach(one), Err(Error::Unsupported { .. })));
-    let unbound = rustix::net::socket(
-        rustix::net::AddressFamily::INET,
-        rustix::net::SocketType::STREAM,
-        None,
-    );
-    assert_names(engine.attach_listener(unbound.unwrap()).unwrap_err(), "listen");
-    assert_names(engine.attach_listener(File::open("/dev/null").unwrap()).unwrap_err(), "listener");
-}
 
 #[test]
 fn an_address_in_use_is_the_systems_error() {

@@ -13,12 +13,11 @@ use facade_engine::{
 };
 use facade_tests::{
     reads::{Read, START, TEXT, UpTo, eager_reads, read_all, reads},
-    sockets::{pair, tcp_pair},
     told::{Basket, Told},
-    turns::{pass, turn_until, turns},
+    turns::{turn_until, turns},
 };
 
-use super::driver;
+use super::driver::{self, pair, pass, tcp_pair};
 
 #[test]
 fn promise_08_a_cancelled_read_leaves_every_byte() {

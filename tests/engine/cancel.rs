@@ -2,25 +2,20 @@
 
 use std::{
     io::Write,
-    net::TcpStream,
-    sync::{
-        Arc, Barrier, Mutex,
-        atomic::{AtomicBool, Ordering::SeqCst},
-        mpsc,
-    },
+    sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
 
 use facade_engine::{Callback, Cancel, Hints, Local};
 use facade_tests::{
+    peers::reset,
     reads::{TEXT, eager_reads, read_all, reads},
-    sockets::{pair, tcp_pair},
     told::{Basket, Told},
-    turns::{pass, turn_until, turns},
+    turns::turns,
 };
 
-use super::driver;
+use super::driver::{self, pair, pass, tcp_pair};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -53,7 +48,7 @@ fn promise_04_a_connection_that_has_come_comes_before_a_cancel_in_the_same_turn(
     let told = Told::new();
     let cancel = engine.accept(&listener, told.callback("accept"));
     turns(&engine, 2);
-    let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let _client = driver::connect(listener.local_addr().unwrap()).unwrap();
     cancel.cancel();
     turns(&engine, 1);
     assert_eq!(told.take(), ["accept Ok"]);
@@ -79,9 +74,7 @@ fn promise_04_the_systems_own_failure_comes_before_a_cancel_in_the_same_turn() {
     let told = Told::new();
     let cancel = engine.read_line(&stream, told.callback("read"));
     turns(&engine, 2);
-    let linger = rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO));
-    linger.unwrap();
-    drop(peer);
+    reset(peer);
     cancel.cancel();
     turns(&engine, 1);
     assert_eq!(told.take(), ["read Io(read, ConnectionReset)"]);
@@ -161,27 +154,6 @@ fn promise_06_a_cancel_from_another_operations_callback_ends_it_in_that_turn() {
 }
 
 #[test]
-fn promise_06_a_cancel_from_another_thread_wakes_the_engine() {
-    let engine = driver::engine();
-    let (_peer, stream) = pair(&engine);
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
-    let told = Told::new();
-    let cancels = [
-        engine.read_line(&stream, told.callback("read")),
-        engine.accept(&listener, told.callback("accept")),
-        engine.sleep(HOUR, told.callback("sleep")),
-        engine.sleep(Duration::MAX, told.callback("sleep")),
-    ];
-    let cancel = thread::spawn(move || assert!(cancels.iter().all(Cancel::cancel)));
-    engine.run().unwrap();
-    cancel.join().unwrap();
-    let mut notes = told.take();
-    notes.sort();
-    let expected = ["accept Cancelled", "read Cancelled", "sleep Cancelled", "sleep Cancelled"];
-    assert_eq!(notes, expected);
-}
-
-#[test]
 fn promise_06_a_cancel_after_the_end_does_not_hit_what_came_later() {
     let engine = driver::engine();
     let told = Told::new();
@@ -239,7 +211,7 @@ fn promise_06_a_cancelled_read_or_accept_ends_and_what_comes_later_is_there() {
     turns(&engine, 1);
     assert_eq!(told.take(), ["read Cancelled", "accept Cancelled"]);
     peer.write_all(TEXT).unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let client = driver::connect(listener.local_addr().unwrap()).unwrap();
     engine.sleep(Duration::ZERO, Callback::ignore());
     turns(&engine, 3);
     engine.read_line(&stream, told.value("read"));
@@ -265,61 +237,6 @@ fn promise_06_one_of_many_in_a_queue_leaves_it_and_the_rest_go_on() {
     peer.write_all(TEXT).unwrap();
     engine.run().unwrap();
     assert_eq!(told.take(), [r#"1 b"one""#, r#"2 b"two""#, r#"4 b"END""#]);
-}
-
-#[test]
-fn promise_06_work_that_a_thread_holds_is_reported_at_once_and_its_late_result_dropped() {
-    let engine = driver::engine();
-    let told = Told::new();
-    let (release, blocked) = mpsc::channel::<()>();
-    let began = Arc::new(Barrier::new(2));
-    let (begun, dropped) = (Arc::clone(&began), Arc::new(AtomicBool::new(false)));
-    let result = NotesDrop(Arc::clone(&dropped));
-    let cancel = engine.submit_work(
-        move || {
-            begun.wait();
-            blocked.recv().unwrap();
-            result
-        },
-        told.callback("work"),
-    );
-    turns(&engine, 1);
-    began.wait();
-    cancel.cancel();
-    engine.run().unwrap();
-    assert_eq!(told.take(), ["work Cancelled"]);
-    assert!(!dropped.load(SeqCst), "the thread is still at it");
-    release.send(()).unwrap();
-    engine.sleep(HOUR, Callback::ignore());
-    turn_until(&engine, || dropped.load(SeqCst));
-    assert!(told.is_empty());
-}
-
-#[test]
-fn promise_06_work_that_expires_is_reported_at_once() {
-    let engine = driver::engine();
-    let told = Told::new();
-    let (_release, blocked) = mpsc::channel::<()>();
-    let callback = told.timeout(Duration::from_millis(1)).callback("work");
-    engine.submit_work(move || blocked.recv().is_ok(), callback);
-    engine.run().unwrap();
-    assert_eq!(told.take(), ["work TimedOut"]);
-}
-
-#[test]
-fn promise_06_work_that_has_not_begun_is_dropped_unrun() {
-    let engine = driver::builder().workers(1).build().unwrap();
-    let told = Told::new();
-    let (release, blocked) = mpsc::channel::<()>();
-    engine.submit_work(move || blocked.recv().unwrap(), told.callback("first"));
-    let cancel = engine.submit_work(|| panic!("ran"), told.callback::<()>("second"));
-    turns(&engine, 1);
-    cancel.cancel();
-    turns(&engine, 1);
-    assert_eq!(told.take(), ["second Cancelled"]);
-    release.send(()).unwrap();
-    engine.run().unwrap();
-    assert_eq!(told.take(), ["first Ok"]);
 }
 
 #[test]
@@ -413,13 +330,4 @@ fn promise_06_cancelling_one_connect_leaves_the_others() {
     cancel.cancel();
     engine.run().unwrap();
     assert_eq!(told.take(), ["first Cancelled", "second Ok"]);
-}
-
-/// Notes that it was dropped.
-struct NotesDrop(Arc<AtomicBool>);
-
-impl Drop for NotesDrop {
-    fn drop(&mut self) {
-        self.0.store(true, SeqCst);
-    }
 }

@@ -6,12 +6,11 @@ use std::{io::Write, net::Shutdown};
 use facade_engine::{Engine, Handle, Limits, LineGlob, Pattern, Regex, Stream};
 use facade_tests::{
     reads::UpTo,
-    sockets::pair,
     told::Told,
     turns::{turn_until, turns},
 };
 
-use super::driver;
+use super::driver::{self, pair};
 
 #[test]
 fn promise_11_every_split_of_small_inputs_gives_every_read_the_same_outcomes() {
@@ -232,7 +231,7 @@ fn submit_all(engine: &Engine, read: &Kind, stream: &Stream, told: &Told) -> usi
 }
 
 /// Sends each piece in a turn of its own.
-fn send(engine: &Engine, peer: &mut std::os::unix::net::UnixStream, pieces: &[&[u8]]) {
+fn send(engine: &Engine, peer: &mut driver::Peer, pieces: &[&[u8]]) {
     // The first turn takes the reads in, so that each piece finds them waiting.
     turns(engine, 1);
     for piece in pieces {

@@ -2,26 +2,19 @@
 
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::{UnixListener, UnixStream},
-    },
     time::Duration,
 };
 
-use facade_engine::{Callback, Detached, Engine, Error, Stream};
+use facade_engine::{Callback, Engine, Stream};
 use facade_tests::{
-    alone::{alone, descriptors},
+    alone::alone,
     outcome::Outcome,
-    peers::{arrived, full_pair, numbered, unstuff},
-    sockets::{pair, tcp_pair},
+    peers::{arrived, numbered, unstuff},
     told::Told,
     turns::{turn_until, turns},
 };
-use rustix::fs::{OFlags, fcntl_getfl};
 
-use super::driver;
+use super::driver::{self, descriptors, full_pair, pair, tcp_pair};
 
 // Close
 
@@ -169,16 +162,6 @@ fn a_stream_closes_when_its_last_clone_is_gone_and_nothing_is_pending_on_it() {
     assert_eq!(peer.read(&mut [0]).unwrap(), 0, "it ended with the read");
 }
 
-#[test]
-fn the_number_of_a_closed_stream_leads_nowhere_while_a_clone_lives() {
-    let engine = driver::engine();
-    let (mut peer, stream) = pair(&engine);
-    engine.close(&stream, Callback::ignore());
-    engine.run().unwrap();
-    assert_eq!(peer.read(&mut [0]).unwrap(), 0, "closed, though a clone lives");
-    rustix::io::write(&stream, b"nowhere").unwrap();
-}
-
 // Abort
 
 #[test]
@@ -228,59 +211,6 @@ fn abort_of_a_closing_stream_ends_the_close() {
 // Detach
 
 #[test]
-fn detach_gives_back_the_descriptor_and_what_nobody_has_read() {
-    let engine = driver::engine();
-    let (mut peer, stream) = pair(&engine);
-    let told = Told::new();
-    peer.write_all(b"one\ntwo\nthr").unwrap();
-    engine.read_line(&stream, told.value("line"));
-    engine.run().unwrap();
-    engine.read_until(&stream, "never", told.callback("pending"));
-    engine.write(&stream, "goes out first", told.callback("write"));
-    let detached: Outcome<Detached> = Outcome::new();
-    engine.detach(&stream, detached.callback());
-    engine.read_line(&stream, told.callback("late"));
-    engine.run().unwrap();
-    let mut notes = told.take();
-    notes.sort();
-    assert_eq!(notes, ["late Closed", "line b\"one\"", "pending Closed", "write Ok"]);
-    let Detached { fd, unread } = detached.value();
-    assert_eq!(unread, "two\nthr");
-    assert_eq!(arrived(&peer), b"goes out first");
-    // The rest comes by the descriptor, and the engine is out of it, clone or not.
-    peer.write_all(b"ee\n").unwrap();
-    let mut rest = [0; 3];
-    UnixStream::from(fd.try_clone().unwrap()).read_exact(&mut rest).unwrap();
-    assert_eq!(&rest, b"ee\n");
-    drop(fd);
-    assert_eq!(peer.read(&mut [0]).unwrap(), 0);
-    drop(stream);
-}
-
-#[test]
-fn what_was_detached_can_be_attached_again() {
-    let engine = driver::engine();
-    let (mut peer, stream) = pair(&engine);
-    let told = Told::new();
-    engine.read_line(&stream, told.callback("keeps it registered"));
-    turns(&engine, 2);
-    let detached: Outcome<Detached> = Outcome::new();
-    engine.detach(&stream, detached.callback());
-    engine.run().unwrap();
-    told.take();
-    let other = driver::engine();
-    for engine in [&engine, &other] {
-        let again = engine.attach(detached.value().fd).unwrap();
-        engine.read_line(&again, told.value("line"));
-        peer.write_all(b"line\n").unwrap();
-        engine.run().unwrap();
-        assert_eq!(told.take(), ["line b\"line\""]);
-        engine.detach(&again, detached.callback());
-        engine.run().unwrap();
-    }
-}
-
-#[test]
 fn a_detach_that_times_out_closes() {
     let engine = driver::engine();
     let (peer, stream, stuffed) = full_pair(&engine);
@@ -303,7 +233,7 @@ fn closing_a_listener_tells_its_accepts_and_closes_what_nobody_took() {
     let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let told = Told::new();
-    let mut clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let mut clients: Vec<_> = (0..3).map(|_| driver::connect(address).unwrap()).collect();
     let first: Outcome<Stream> = Outcome::new();
     engine.accept(&listener, first.callback());
     turn_until(&engine, || first.is_there());
@@ -320,7 +250,7 @@ fn closing_a_listener_tells_its_accepts_and_closes_what_nobody_took() {
         assert!(!matches!(client.read(&mut [0]), Ok(1..)));
     }
     // A child that another test is about to start may hold the socket for a moment longer.
-    turn_until(&engine, || TcpStream::connect(address).is_err());
+    turn_until(&engine, || driver::connect(address).is_err());
     let told = Told::new();
     clients[0].write_all(b"still there\n").unwrap();
     engine.read_line(&first, told.value("line"));
@@ -339,69 +269,6 @@ fn pending_accepts_hear_closed_before_the_close() {
     engine.close(&listener, told.callback("close"));
     engine.run().unwrap();
     assert_eq!(told.take(), ["first Closed", "second Closed", "close Ok"]);
-}
-
-#[test]
-fn a_listener_of_std_is_attached_with_its_backlog() {
-    let engine = driver::engine();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let listener = engine.attach_listener(listener).unwrap();
-    assert_eq!(listener.local_addr().unwrap(), client.peer_addr().unwrap());
-    let told = Told::new();
-    let notes = told.clone();
-    engine.accept(
-        &listener,
-        Callback::from_fn(move |engine, stream: facade_engine::Result<Stream>| {
-            let stream = stream.unwrap();
-            assert!(rustix::net::sockopt::tcp_nodelay(&stream).unwrap());
-            engine.read_line(&stream, notes.value("line"));
-        }),
-    );
-    client.write_all(b"hello\n").unwrap();
-    engine.run().unwrap();
-    assert_eq!(told.take(), ["line b\"hello\""]);
-}
-
-#[test]
-fn listen_unix_never_unlinks() {
-    let engine = driver::engine();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("socket");
-    let listener = engine.listen_unix(&path).unwrap();
-    let told = Told::new();
-    engine.accept(&listener, told.callback("accept"));
-    let client = UnixStream::connect(&path).unwrap();
-    engine.run().unwrap();
-    assert_eq!(told.take(), ["accept Ok"]);
-    engine.close(&listener, told.callback("close"));
-    engine.run().unwrap();
-    drop((listener, client));
-    assert!(path.exists(), "what is left behind is for the program to remove");
-    let error = engine.listen_unix(&path).unwrap_err();
-    let Error::Io { operation, cause } = error else { panic!("{error:?}") };
-    assert_eq!((operation, cause.kind()), ("listen", std::io::ErrorKind::AddrInUse));
-    assert!(path.exists());
-}
-
-#[test]
-fn a_unix_listener_of_std_and_the_engines_connect_meet() {
-    let engine = driver::engine();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("socket");
-    let listener = engine.attach_listener(UnixListener::bind(&path).unwrap()).unwrap();
-    let told = Told::new();
-    engine.accept_then_write(
-        &listener,
-        "hello\n",
-        (told.callback("accept"), told.callback("write")),
-    );
-    let greeting = (told.callback("connect"), told.value("line"));
-    engine.connect_then_expect_line(path.as_path(), "hello", greeting);
-    engine.run().unwrap();
-    let mut notes = told.take();
-    notes.sort();
-    assert_eq!(notes, ["accept Ok", "connect Ok", "line b\"hello\"", "write Ok"]);
 }
 
 // Descriptors
@@ -437,18 +304,4 @@ fn end_somehow(engine: &Engine, stream: &Stream, way: usize) {
             engine.abort(stream);
         }
     }
-}
-
-#[test]
-fn attach_makes_a_socket_non_blocking_and_detach_leaves_it_so() {
-    let engine = driver::engine();
-    let (_peer, ours) = UnixStream::pair().unwrap();
-    let spy: OwnedFd = ours.as_fd().try_clone_to_owned().unwrap();
-    assert!(!fcntl_getfl(&spy).unwrap().contains(OFlags::NONBLOCK));
-    let stream = engine.attach(ours).unwrap();
-    assert!(fcntl_getfl(&spy).unwrap().contains(OFlags::NONBLOCK));
-    let detached: Outcome<Detached> = Outcome::new();
-    engine.detach(&stream, detached.callback());
-    engine.run().unwrap();
-    assert!(fcntl_getfl(detached.value().fd).unwrap().contains(OFlags::NONBLOCK));
 }

@@ -3,8 +3,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
-    os::unix::net::UnixStream,
+    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex,
@@ -20,12 +19,11 @@ use facade_engine::{
 };
 use facade_tests::{
     reads::UpTo,
-    sockets::pair,
     told::{Basket, Told},
     turns::turns,
 };
 
-use super::driver;
+use super::driver::{self, pair};
 
 #[test]
 fn promise_01_every_operation_that_is_let_go_on_is_told_once() {
@@ -593,7 +591,7 @@ fn ping(engine: &Handle, stream: &Stream, echoes: Arc<AtomicUsize>, done: Arc<At
 struct World {
     engine: Engine,
     things: Things,
-    peer: Mutex<Option<UnixStream>>,
+    peer: Mutex<Option<driver::Peer>>,
     /// Where the listener listens.
     home: SocketAddr,
     told: Told,
@@ -605,7 +603,7 @@ struct Things {
     listener: Listener,
     /// The kernel accepts here by itself.
     address: SocketAddr,
-    _kernel: Arc<std::net::TcpListener>,
+    _kernel: Arc<driver::PeerListener>,
 }
 
 impl World {
@@ -614,7 +612,7 @@ impl World {
         let (peer, stream) = pair(&engine);
         let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let home = listener.local_addr().unwrap();
-        let kernel = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let kernel = driver::bind();
         let address = kernel.local_addr().unwrap();
         let things = Things { stream, listener, address, _kernel: Arc::new(kernel) };
         Self { engine, things, peer: Mutex::new(Some(peer)), home, told: Told::new() }
@@ -625,7 +623,7 @@ impl World {
         let Some(mut peer) = self.peer.lock().unwrap().take() else { return };
         // The stream and the listener may be closed by the operation.
         drop(peer.write_all(b"line\nline\nEND\n"));
-        if let Ok(mut client) = TcpStream::connect(self.home) {
+        if let Ok(mut client) = driver::connect(self.home) {
             drop(client.write_all(b"line\nEND\n"));
         }
     }

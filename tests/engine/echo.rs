@@ -2,8 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{Shutdown, TcpStream},
-    thread,
+    net::Shutdown,
 };
 
 use facade_engine::{Callback, Error, Handle, Stream};
@@ -37,17 +36,14 @@ fn lines_come_back_in_order_and_the_run_ends_with_the_connection() {
         &listener,
         Callback::new(|engine, stream| serve(engine, stream), |_, error| panic!("{error}")),
     );
-    let client = thread::spawn(move || {
-        let mut stream = TcpStream::connect(address).unwrap();
-        for number in 0..100 {
-            stream.write_all(format!("line {number}\nagain\n").as_bytes()).unwrap();
-        }
-        stream.shutdown(Shutdown::Write).unwrap();
-        let mut answers = String::new();
-        stream.read_to_string(&mut answers).unwrap();
-        answers
-    });
+    let mut client = driver::connect(address).unwrap();
+    for number in 0..100 {
+        client.write_all(format!("line {number}\nagain\n").as_bytes()).unwrap();
+    }
+    client.shutdown(Shutdown::Write).unwrap();
     engine.run().unwrap();
+    let mut answers = String::new();
+    client.read_to_string(&mut answers).unwrap();
     let expected: String = (0..100).map(|number| format!("line {number}\r\nagain\r\n")).collect();
-    assert_eq!(client.join().unwrap(), expected);
+    assert_eq!(answers, expected);
 }

@@ -8,7 +8,6 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
-        mpsc,
     },
     thread,
     time::Duration,
@@ -19,22 +18,20 @@ use facade_engine::{
     matcher::{Matcher, Scan},
 };
 use facade_tests::{
-    alone::{alone, descriptors},
-    peers::{arrived, full_pair},
+    alone::alone,
+    peers::arrived,
     reads,
-    sockets::{pair, tcp_pair},
     told::Told,
-    turns::{now, turn_until, turns},
+    turns::{turn_until, turns},
 };
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
-use super::driver;
+use super::driver::{
+    self, bind_full_unix, descriptors, full_pair, now, pair, stuck_work, tcp_pair,
+};
 
 /// Everything that keeps the operations of [`submit_everything`] pending.
 struct Pending {
     _kept: Vec<Box<dyn std::any::Any>>,
-    /// Lets the stuck worker go.
-    _release: mpsc::Sender<()>,
     count: usize,
 }
 
@@ -71,40 +68,16 @@ fn submit_everything(engine: &Engine, told: &Told) -> Pending {
         .read_line(told.callback("stage 2"))
         .submit();
     kept.push(Box::new(listener));
-    let path = std::env::temp_dir().join(format!("facade-full-{}-{count}", std::process::id()));
-    kept.push(Box::new(full_backlog(&path)));
-    engine.connect(path.as_path(), told.callback("connect"));
+    let (full, path) = bind_full_unix();
+    engine.connect(path, told.callback("connect"));
+    kept.push(Box::new(full));
     turns(engine, 1);
-    std::fs::remove_file(&path).unwrap();
 
     engine.sleep(Duration::MAX, told.callback("sleep"));
-    let (release, released) = mpsc::channel::<()>();
-    engine.submit_work(move || _ = released.recv(), told.callback("submit_work"));
+    kept.push(Box::new(stuck_work(engine, told.callback("submit_work"))));
     turns(engine, 3);
     count += 12;
-    Pending { _kept: kept, _release: release, count }
-}
-
-/// A Unix listener that nobody can connect to at the moment, and what fills it.
-fn full_backlog(path: &std::path::Path) -> Vec<std::os::fd::OwnedFd> {
-    let address = SocketAddrUnix::new(path).unwrap();
-    let socket = || {
-        let fd = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
-        rustix::io::ioctl_fionbio(&fd, true).unwrap();
-        fd
-    };
-    let listener = socket();
-    rustix::net::bind(&listener, &address).unwrap();
-    rustix::net::listen(&listener, 0).unwrap();
-    let mut all = vec![listener];
-    loop {
-        let client = socket();
-        let connected = rustix::net::connect(&client, &address);
-        all.push(client);
-        if connected.is_err() {
-            return all;
-        }
-    }
+    Pending { _kept: kept, count }
 }
 
 // The end of the engine
@@ -152,26 +125,6 @@ fn promise_16_outcomes_that_were_there_are_delivered_and_posts_run() {
     notes.sort();
     let expected = ["first b\"line\"", "posted", "second EngineClosed", "sleep EngineClosed"];
     assert_eq!(notes, expected);
-}
-
-#[test]
-fn promise_16_a_stuck_worker_is_not_waited_for() {
-    let engine = driver::engine();
-    let told = Told::new();
-    let (release, released) = mpsc::channel::<()>();
-    let (begun, has_begun) = mpsc::channel();
-    let work = move || {
-        begun.send(()).unwrap();
-        released.recv().unwrap_err()
-    };
-    engine.submit_work(work, told.callback("work"));
-    turns(&engine, 1);
-    has_begun.recv().unwrap();
-    let start = now();
-    drop(engine);
-    assert!(now() - start < Duration::from_secs(10));
-    assert_eq!(told.take(), ["work EngineClosed"]);
-    drop(release);
 }
 
 #[test]
@@ -480,15 +433,12 @@ fn promise_17_work_that_panics_is_told_and_its_worker_lives_on() {
 #[test]
 fn a_stream_kept_beyond_its_engine_keeps_its_address_and_closes_at_its_drop() {
     let engine = driver::engine();
-    let (peer, stream): (_, Stream) = tcp_pair(&engine);
+    let (mut peer, stream): (_, Stream) = tcp_pair(&engine);
     let address = peer.local_addr().unwrap();
     turns(&engine, 1);
     drop(engine);
     assert_eq!(stream.peer_addr().unwrap(), address);
     drop(stream);
     assert_eq!(arrived(&peer), b"");
-    assert_eq!(
-        rustix::net::recv(&peer, &mut [0; 1], rustix::net::RecvFlags::empty()).unwrap().0,
-        0
-    );
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0);
 }

@@ -2,12 +2,9 @@
 
 use std::{
     io::Write,
-    net::{TcpListener, TcpStream},
-    os::unix::net::UnixStream,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-        mpsc,
     },
     thread,
     time::Duration,
@@ -17,15 +14,14 @@ use facade_engine::{
     Bytes, Callback, Engine, Handle, Limits, LineGlob, Local, Pattern, Regex, Stream,
 };
 use facade_tests::{
-    alone::{alone, descriptors},
+    alone::alone,
     outcome::Outcome,
-    peers::{arrived, full_pair, numbered, unstuff},
-    sockets::pair,
+    peers::{arrived, numbered, unstuff},
     told::Told,
-    turns::{pass, turn_until, turns},
+    turns::{turn_until, turns},
 };
 
-use super::driver;
+use super::driver::{self, descriptors, full_pair, pair, pass};
 
 fn engine_with(limits: Limits) -> Engine {
     driver::builder().limits(limits).build().unwrap()
@@ -131,7 +127,7 @@ fn promise_14_limits_set_on_a_stream_hold_for_it_alone_and_from_then_on() {
 }
 
 /// Writes as much as goes in while the engine turns. Returns how much that was.
-fn flood(engine: &Engine, peer: &UnixStream) -> usize {
+fn flood(engine: &Engine, peer: &driver::Peer) -> usize {
     peer.set_nonblocking(true).unwrap();
     // Or a turn would not look at the system, with nothing pending.
     let _guard = engine.keep_alive();
@@ -197,8 +193,7 @@ fn promise_14_a_listener_takes_64_connections_ahead_and_leaves_the_others_in_its
                 let engine = engine_with(Limits { accepted: limit, ..Limits::default() });
                 let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
                 let address = listener.local_addr().unwrap();
-                let clients: Vec<_> =
-                    (0..300).map(|_| TcpStream::connect(address).unwrap()).collect();
+                let clients: Vec<_> = (0..300).map(|_| driver::connect(address).unwrap()).collect();
                 let before = descriptors();
                 let _guard = engine.keep_alive();
                 let taken: Outcome<Stream> = Outcome::new();
@@ -246,33 +241,6 @@ fn promise_14_a_write_behind_too_much_unsent_is_overloaded() {
 }
 
 // Work
-
-#[test]
-fn promise_14_work_behind_a_full_queue_is_overloaded_and_its_closure_never_runs() {
-    let limits = Limits { workers: 2, ..Limits::default() };
-    let engine = driver::builder().limits(limits).workers(1).build().unwrap();
-    let (begun, has_begun) = mpsc::channel();
-    let (release, released) = mpsc::channel::<()>();
-    let told = Told::new();
-    let stuck = move || {
-        begun.send(()).unwrap();
-        _ = released.recv();
-    };
-    engine.submit_work(stuck, told.callback("stuck"));
-    turns(&engine, 1);
-    has_begun.recv().unwrap();
-    let runs = Arc::new(AtomicUsize::new(0));
-    for name in ["first", "second", "third", "fourth"] {
-        let runs = Arc::clone(&runs);
-        engine.submit_work(move || runs.fetch_add(1, SeqCst), told.callback(name));
-    }
-    turns(&engine, 2);
-    assert_eq!(told.take(), ["third Overloaded", "fourth Overloaded"]);
-    drop(release);
-    engine.run().unwrap();
-    assert_eq!(told.take(), ["stuck Ok", "first Ok", "second Ok"]);
-    assert_eq!(runs.load(SeqCst), 2);
-}
 
 // Fairness
 
@@ -363,10 +331,10 @@ fn for_ever(local: &Local) {
 #[test]
 fn promise_15_a_listener_that_floods_does_not_starve_a_stream() {
     let engine = driver::engine();
-    let listener = engine.attach_listener(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     accept_all(&engine, listener.clone());
-    let _clients: Vec<_> = (0..120).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let _clients: Vec<_> = (0..120).map(|_| driver::connect(address).unwrap()).collect();
     let (mut peer, stream) = pair(&engine);
     let told = Told::new();
     peer.write_all(b"line\n").unwrap();

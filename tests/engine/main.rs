@@ -4,6 +4,8 @@
 #[path = "."]
 mod mio {
     use facade_tests::drivers::mio as driver;
+    #[path = "real.rs"]
+    mod real;
     #[path = "suite.rs"]
     mod suite;
 }
@@ -11,6 +13,15 @@ mod mio {
 #[path = "."]
 mod io_uring {
     use facade_tests::drivers::io_uring as driver;
+    #[path = "real.rs"]
+    mod real;
+    #[path = "suite.rs"]
+    mod suite;
+}
+
+#[path = "."]
+mod sim {
+    use facade_tests::drivers::sim as driver;
     #[path = "suite.rs"]
     mod suite;
 }

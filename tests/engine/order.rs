@@ -4,13 +4,12 @@ use std::io::Write;
 
 use facade_engine::{Callback, Engine, Handle, Stream};
 use facade_tests::{
-    peers::{arrived, full_pair, numbered, unstuff},
-    sockets::pair,
+    peers::{arrived, numbered, unstuff},
     told::Told,
     turns::{turn_until, turns},
 };
 
-use super::driver;
+use super::driver::{self, full_pair, pair};
 
 /// Submits one read of each kind that takes a line's worth, in this order.
 fn submit_reads(engine: &Handle, stream: &Stream, told: &Told) {
@@ -166,9 +165,9 @@ fn accepts_take_connections_in_the_order_submitted() {
             }),
         );
     }
-    let clients: Vec<_> = (0..5).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    let clients: Vec<_> = (0..5).map(|_| driver::connect(address).unwrap()).collect();
     engine.run().unwrap();
-    let port = |client: &std::net::TcpStream| client.local_addr().unwrap().port();
+    let port = |client: &driver::TcpPeer| client.local_addr().unwrap().port();
     let expected: Vec<_> =
         clients.iter().enumerate().map(|(n, client)| format!("{n} {}", port(client))).collect();
     assert_eq!(told.take(), expected);

@@ -38,14 +38,11 @@ mod limits;
 #[path = "lifecycle.rs"]
 mod lifecycle;
 
-#[path = "loops.rs"]
-mod loops;
-
 #[path = "closing.rs"]
 mod closing;
 
 #[path = "bad_input.rs"]
 mod bad_input;
 
-#[path = "files.rs"]
-mod files;
+#[path = "loops.rs"]
+mod loops;

@@ -98,8 +98,10 @@ fn under_the_executor_of_futures() {
     }
     // A future may begin under one executor and end under another.
     let mut sleep = io.sleep(std::time::Duration::from_millis(1));
-    assert!(facade_tests::polls::poll_once(&mut sleep).is_pending());
-    smol::block_on(sleep).unwrap();
+    // In simulated time it may be over by then.
+    if facade_tests::polls::poll_once(&mut sleep).is_pending() {
+        smol::block_on(sleep).unwrap();
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     io::{Read as _, Write as _},
-    net::{Shutdown, TcpListener, TcpStream},
+    net::Shutdown,
     sync::{Arc, Mutex, mpsc},
     task::Poll,
     thread,
@@ -16,17 +16,16 @@ use facade_engine::{
 };
 use facade_futures::{Background, Listener, Result, Runtime, Stream, op};
 use facade_tests::{
-    alone::{alone, descriptors},
+    alone::alone,
     outcome::Outcome,
-    peers::{arrived, full_pair, numbered, unstuff},
+    peers::{arrived, numbered, unstuff},
     polls::{Bell, poll_here, poll_once},
     reads::UpTo,
-    sockets::{pair, tcp_pair},
     turns::{turn_until, turns},
 };
 use futures::future::BoxFuture;
 
-use super::driver;
+use super::driver::{self, descriptors, full_pair, pair, tcp_pair};
 
 /// What each of [`reads`] finds its match in; the stream ends behind it.
 const TEXT: &[u8] = b"one\r\ntwo\nEND\n";
@@ -385,9 +384,9 @@ enum Stage {
 const STAGES: [Stage; 4] = [Stage::Unpolled, Stage::Pending, Stage::Withdrawn, Stage::Heard];
 
 /// Accepts and drops at this stage, while clients connect. Returns the clients in order.
-fn drop_accept(engine: &Engine, listener: &mut Listener, stage: Stage) -> Vec<TcpStream> {
+fn drop_accept(engine: &Engine, listener: &mut Listener, stage: Stage) -> Vec<driver::TcpPeer> {
     let address = listener.local_addr().unwrap();
-    let client = || TcpStream::connect(address).unwrap();
+    let client = || driver::connect(address).unwrap();
     let bell = Bell::new();
     let owned = listener.engine_listener().clone();
     let mut accept = op(move |callback| owned.handle().accept(&owned, callback));
@@ -455,7 +454,7 @@ fn promise_09_incoming_dropped_between_two_loses_no_connection() {
     let runtime = Runtime::from(driver::engine());
     let mut listener = runtime.io().listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
-    let clients: Vec<_> = (0..10).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let clients: Vec<_> = (0..10).map(|_| driver::connect(address).unwrap()).collect();
     runtime.block_on(async {
         let mut served = HashSet::new();
         for _ in 0..5 {
@@ -502,7 +501,7 @@ fn promise_09_a_connect_dropped_at_any_stage_closes_its_connection() {
         "promise_09_a_connect_dropped_at_any_stage_closes_its_connection",
         || {
             let engine = driver::engine();
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let listener = driver::bind();
             let address = listener.local_addr().unwrap();
             let io = facade_futures::Io::new(engine.handle().clone());
             drop(io.connect(address));
@@ -534,7 +533,7 @@ fn promise_09_chains_dropped_at_any_stage_close_their_connections() {
     alone(module_path!(), "promise_09_chains_dropped_at_any_stage_close_their_connections", || {
         let runtime = Runtime::from(driver::engine());
         let (engine, io) = (runtime.engine(), runtime.io());
-        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = driver::bind();
         let address = server.local_addr().unwrap();
         let mut listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let listening = listener.local_addr().unwrap();
@@ -570,7 +569,7 @@ fn promise_09_chains_dropped_at_any_stage_close_their_connections() {
             let bell = Bell::new();
             let mut greet: BoxFuture<'_, _> = Box::pin(listener.accept_then_expect_line("hello"));
             assert!(bell.poll(&mut greet).is_pending());
-            let mut client = TcpStream::connect(listening).unwrap();
+            let mut client = driver::connect(listening).unwrap();
             turns(engine, stage);
             if stage > 1 {
                 client.write_all(b"hello\n").unwrap();

@@ -2,21 +2,15 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::TcpStream,
     time::Duration,
 };
 
-use facade_engine::{Detached, Error, Hints, Limits, LineEnd, LineGlob, Pattern, Regex, Service};
+use facade_engine::{Error, Hints, Limits, LineEnd, LineGlob, Pattern, Regex, Service};
 use facade_futures::{Result, Runtime, Stream, op};
-use facade_tests::{
-    peers::{arrived, full_pair},
-    polls::in_time,
-    reads::UpTo,
-    sockets::{pair, tcp_pair},
-};
+use facade_tests::{peers::arrived, polls::in_time, reads::UpTo};
 use futures::{StreamExt as _, join};
 
-use super::driver;
+use super::driver::{self, full_pair, pair, tcp_pair};
 
 /// Runs a test's future on a new runtime.
 fn run<T>(test: impl AsyncFnOnce(&Runtime) -> T) -> T {
@@ -110,7 +104,7 @@ fn every_write_of_a_stream_and_of_its_half() {
 }
 
 #[test]
-fn streams_end_by_close_abort_and_detach() {
+fn streams_end_by_close_and_abort() {
     run(async |runtime| {
         let (mut peer, stream) = tcp_pair(runtime.engine());
         let mut stream = Stream::from(stream);
@@ -128,11 +122,6 @@ fn streams_end_by_close_abort_and_detach() {
         Stream::from(stream).abort();
         runtime.io().sleep(Duration::ZERO).await.unwrap();
         assert!(peer.read(&mut [0]).is_err(), "reset");
-
-        let mut stream = holding(runtime, b"read\nunread");
-        assert_eq!(stream.read_line().await.unwrap(), "read");
-        let Detached { unread, .. } = stream.detach().await.unwrap();
-        assert_eq!(unread, "unread");
     });
 }
 
@@ -192,7 +181,7 @@ fn every_operation_of_io() {
 }
 
 #[test]
-fn what_is_listened_at_and_what_is_attached() {
+fn what_is_listened_at() {
     run(async |runtime| {
         let io = runtime.io();
         let folder = tempfile::tempdir().unwrap();
@@ -207,14 +196,6 @@ fn what_is_listened_at_and_what_is_attached() {
 
         let shared = io.listen_shared("127.0.0.1:0".parse().unwrap()).unwrap();
         io.listen_shared(shared.local_addr().unwrap()).unwrap();
-
-        let std = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut listener = io.attach_listener(std).unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let mut client = io.attach(client).unwrap();
-        let mut server = listener.accept().await.unwrap();
-        server.write_line("attached").await.unwrap();
-        assert_eq!(client.read_line().await.unwrap(), "attached");
     });
 }
 

@@ -3,7 +3,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     thread,
     time::Duration,
 };
@@ -11,14 +11,12 @@ use std::{
 use facade_engine::{Bytes, Error};
 use facade_futures::{Background, Io, Listener, Runtime, Stream};
 use facade_tests::{
-    alone::{alone, descriptors},
+    alone::alone,
     polls::{Bell, give_way, in_time},
-    sockets::{pair, tcp_pair},
-    turns::now,
 };
-use futures::{FutureExt as _, future::join_all};
+use futures::FutureExt as _;
 
-use super::driver;
+use super::driver::{self, descriptors, now, pair, tcp_pair};
 
 /// Small pseudo-random numbers, the same in each run: an xorshift.
 struct Dice(u32);
@@ -49,7 +47,7 @@ async fn noise(io: &Io, dice: &mut Dice) {
 const LINES: usize = 3000;
 
 /// Writes numbered lines, cut anywhere, at random moments.
-fn write_lines(mut peer: TcpStream) {
+fn write_lines(mut peer: driver::TcpPeer) {
     let text: String = (0..LINES).map(|number| format!("line {number}\n")).collect();
     let (mut dice, mut rest) = (Dice(0x1234_5678), text.as_bytes());
     while !rest.is_empty() {
@@ -155,11 +153,11 @@ async fn accept_all(io: &Io, mut listener: Listener) -> Vec<SocketAddr> {
 }
 
 /// Connects one after the other, and returns who that was.
-fn connect_all(address: SocketAddr) -> Vec<TcpStream> {
-    (0..CLIENTS).map(|_| TcpStream::connect(address).unwrap()).collect()
+fn connect_all(address: SocketAddr) -> Vec<driver::TcpPeer> {
+    (0..CLIENTS).map(|_| driver::connect(address).unwrap()).collect()
 }
 
-fn assert_same(accepted: &[SocketAddr], clients: Vec<TcpStream>) {
+fn assert_same(accepted: &[SocketAddr], clients: Vec<driver::TcpPeer>) {
     let expected: Vec<_> = clients.iter().map(|client| client.local_addr().unwrap()).collect();
     assert_eq!(accepted, expected);
     for mut client in clients {
@@ -277,35 +275,4 @@ fn an_outcome_that_comes_during_a_poll_is_not_lost() {
             assert!(!polls.is_multiple_of(4096) || now() < hopeless, "round {round}");
         }
     }
-}
-
-/// Ten thousand operations from tokio's threads: none is forgotten.
-#[test]
-fn no_wake_up_is_lost_between_threads() {
-    const TASKS: usize = 8;
-    const ROUNDS: usize = 250;
-    let background = Background::new(driver::builder()).unwrap();
-    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(3).build().unwrap();
-    let tasks: Vec<_> = (0..TASKS)
-        .map(|task| {
-            let io = Io::clone(&background);
-            tokio.spawn(async move {
-                let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
-                let (mut one, mut other) = (io.attach(one).unwrap(), io.attach(other).unwrap());
-                for round in 0..ROUNDS {
-                    let line = format!("{task} {round}");
-                    one.write_line(line.clone()).await.unwrap();
-                    assert_eq!(other.read_line().await.unwrap(), line);
-                    other.write(line.clone()).await.unwrap();
-                    assert_eq!(one.read_exact(line.len()).await.unwrap(), line);
-                    io.sleep(Duration::ZERO).await.unwrap();
-                }
-            })
-        })
-        .collect();
-    tokio.block_on(in_time(&background, async {
-        for outcome in join_all(tasks).await {
-            outcome.unwrap();
-        }
-    }));
 }

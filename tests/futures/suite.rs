@@ -17,8 +17,5 @@ mod tasks;
 #[path = "traits.rs"]
 mod traits;
 
-#[path = "races.rs"]
-mod races;
-
 #[path = "types.rs"]
 mod types;

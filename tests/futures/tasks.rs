@@ -20,12 +20,11 @@ use facade_tests::{
     drops::Drops,
     outcome::Outcome,
     polls::{Bell, give_way, in_time, poll_here, poll_once},
-    sockets::pair,
     turns::turns,
 };
 use futures::{channel::oneshot, future::join_all};
 
-use super::driver;
+use super::driver::{self, pair};
 
 /// What a panic said.
 fn said(panic: Box<dyn std::any::Any + Send>) -> String {

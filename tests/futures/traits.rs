@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
-    net::{Shutdown, TcpStream},
+    net::Shutdown,
     pin::Pin,
     thread,
     time::Duration,
@@ -11,16 +11,15 @@ use std::{
 use facade_engine::{Bytes, Callback, Error, Limits};
 use facade_futures::{Runtime, Stream, op};
 use facade_tests::{
-    peers::{arrived, full_pair, numbered, unstuff},
+    peers::{arrived, numbered, unstuff},
     polls::{Bell, in_time, poll_here},
-    sockets::{pair, tcp_pair},
 };
 use futures::{
     AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, SinkExt, StreamExt as _,
     TryStreamExt as _, future::join, stream,
 };
 
-use super::driver;
+use super::driver::{self, full_pair, pair, tcp_pair};
 
 /// Runs a test's future on a new runtime.
 fn run<T>(test: impl AsyncFnOnce(&Runtime) -> T) -> T {
@@ -372,7 +371,7 @@ fn incoming_yields_connections_in_order() {
     run(async |runtime| {
         let mut listener = runtime.io().listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
-        let clients: Vec<_> = (0..10).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let clients: Vec<_> = (0..10).map(|_| driver::connect(address).unwrap()).collect();
         let mut incoming = listener.incoming();
         for client in &clients {
             let stream = incoming.next().await.unwrap().unwrap();

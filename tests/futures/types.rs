@@ -7,9 +7,8 @@ use facade_engine::{
 use facade_futures::{
     Background, Incoming, Io, Lines, Listener, ReadHalf, Runtime, Stream, Task, WriteHalf, op,
 };
-use facade_tests::sockets::pair;
 
-use super::driver;
+use super::driver::{self, pair};
 
 const fn send_and_sync<T: Send + Sync>() {}
 const fn send<T: Send>() {}

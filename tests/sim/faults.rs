@@ -86,7 +86,7 @@ fn a_reset_under_way_is_heard_by_both_ends_behind_the_bytes_that_arrived() {
     let (stream, told) = (Outcome::new(), Told::new());
     engine.connect(there.at(7), stream.callback());
     engine.run().unwrap();
-    let (stream, mut peer): (Stream, _) = (stream.value(), server.accept().unwrap());
+    let (stream, mut peer): (Stream, _) = (stream.value(), server.accept().unwrap().0);
     let sent = numbered(100);
     engine.write(&stream, sent.clone(), told.callback("write"));
     engine.read_line(&stream, told.callback("read"));
@@ -105,7 +105,7 @@ fn a_direction_that_ends_early_is_an_end_there_and_a_reset_here() {
     let (stream, told) = (Outcome::new(), Told::new());
     engine.connect(there.at(7), stream.callback());
     engine.run().unwrap();
-    let (stream, mut peer): (Stream, _) = (stream.value(), server.accept().unwrap());
+    let (stream, mut peer): (Stream, _) = (stream.value(), server.accept().unwrap().0);
     let sent = numbered(100);
     engine.write(&stream, sent.clone(), Callback::ignore());
     engine.run().unwrap();

@@ -1,4 +1,5 @@
-//! The drivers that every test of the suite runs on, a module each with the same items.
+//! The drivers that every test of the suite runs on, a module each with the same items: engines, and
+//! what is at the other ends.
 
 /// The completion driver of Linux.
 ///
@@ -12,6 +13,11 @@ pub mod io_uring {
     };
 
     use facade_engine::{Builder, DriverChoice, Engine};
+
+    pub use crate::{
+        sockets::*,
+        turns::{now, pass},
+    };
 
     /// What it is called.
     pub const NAME: &str = "io_uring";
@@ -39,6 +45,11 @@ pub mod io_uring {
 pub mod mio {
     use facade_engine::{Builder, DriverChoice, Engine};
 
+    pub use crate::{
+        sockets::*,
+        turns::{now, pass},
+    };
+
     /// What it is called.
     pub const NAME: &str = "mio";
 
@@ -50,5 +61,140 @@ pub mod mio {
     /// A builder of engines on this driver.
     pub fn builder() -> Builder {
         Engine::builder().driver(DriverChoice::Mio)
+    }
+}
+
+/// The simulated driver, on a perfect network: each test's thread has one, with a host for all its
+/// engines and peers. Other threads are waited for, and time is the network's.
+pub mod sim {
+    use std::{
+        any::Any,
+        io,
+        net::SocketAddr,
+        path::PathBuf,
+        time::{Duration, Instant},
+    };
+
+    use facade_engine::{
+        Builder, Callback, Engine, Handle, Stream,
+        sim::{Host, Link, Machine, Network, Peer as SimPeer, PeerListener as SimListener},
+    };
+    use rustix::event::PollFlags;
+
+    /// What it is called.
+    pub const NAME: &str = "sim";
+
+    /// The other end of a pair.
+    pub type Peer = SimPeer;
+    /// The other end of a TCP connection.
+    pub type TcpPeer = SimPeer;
+    /// Whoever listens for the engine's connects.
+    pub type PeerListener = SimListener;
+
+    thread_local! {
+        static HOST: Host = {
+            let network = Network::new(1);
+            network.set_threads(true);
+            network.host("here")
+        };
+    }
+
+    /// The host of this thread's engines and peers.
+    pub fn host() -> Host {
+        HOST.with(Host::clone)
+    }
+
+    /// An engine on this driver with default limits.
+    pub fn engine() -> Engine {
+        builder().build().expect("the simulated driver is always there")
+    }
+
+    /// A builder of engines on this driver.
+    pub fn builder() -> Builder {
+        Engine::builder().simulated(&host())
+    }
+
+    /// As of a Unix socket pair: the peer's end, and the engine's.
+    pub fn pair(engine: &Handle) -> (Peer, Stream) {
+        SimPeer::pair(engine).unwrap()
+    }
+
+    /// A pair that takes much at once, in both directions.
+    pub fn wide_pair(engine: &Handle) -> (Peer, Stream) {
+        let host = host();
+        host.network().set_link(&host, &host, Link { buffer: 1 << 20, ..Link::default() });
+        let pair = pair(engine);
+        host.network().set_link(&host, &host, Link::default());
+        pair
+    }
+
+    /// As of a TCP connection: the peer's end, and the engine's.
+    pub fn tcp_pair(engine: &Handle) -> (TcpPeer, Stream) {
+        SimPeer::tcp_pair(engine).unwrap()
+    }
+
+    /// A pair whose way to the peer is full, and how many bytes fill it.
+    pub fn full_pair(engine: &Handle) -> (Peer, Stream, usize) {
+        let (peer, stream) = pair(engine);
+        let stuffed = peer.fill();
+        (peer, stream, stuffed)
+    }
+
+    /// Fills the way to the peer, so that the engine's next write finds no room.
+    pub fn fill(peer: &TcpPeer, _: &Stream) {
+        peer.fill();
+    }
+
+    /// Listens at a path for an engine's connects. The listener goes with what is returned first;
+    /// nobody accepts.
+    pub fn bind_unix() -> (impl Any, PathBuf) {
+        let path = PathBuf::from("/run/socket");
+        host().unlink(&path);
+        (host().listen_unix(&path).unwrap(), path)
+    }
+
+    /// The same, but nobody can connect: the backlog is full.
+    pub fn bind_full_unix() -> (impl Any, PathBuf) {
+        host().set_machine(Machine { backlog: 0, ..Machine::default() });
+        bind_unix()
+    }
+
+    /// Submits work that does not end before the engine does.
+    pub fn stuck_work(engine: &Handle, cb: Callback<()>) -> impl Any {
+        let hour = Duration::from_secs(3600);
+        host().set_machine(Machine { work: hour..hour, ..Machine::default() });
+        engine.submit_work(|| (), cb);
+    }
+
+    /// How many sockets of engines are open.
+    pub fn descriptors() -> usize {
+        host().descriptors()
+    }
+
+    /// Connects to an engine.
+    ///
+    /// # Errors
+    ///
+    /// If nobody listens.
+    pub fn connect(address: SocketAddr) -> io::Result<TcpPeer> {
+        host().connect(address)
+    }
+
+    /// Listens for an engine's connects.
+    pub fn bind() -> PeerListener {
+        host().listen_at("127.0.0.1:0".parse().unwrap()).unwrap()
+    }
+
+    /// Waits until what the peer did last has reached this end: there is no way between them.
+    pub const fn wait_for(_: &Stream, _: PollFlags) {}
+
+    /// The clock of the engines.
+    pub fn now() -> Instant {
+        host().network().instant()
+    }
+
+    /// Lets the clock go on until this long from now has passed.
+    pub fn pass(time: Duration) {
+        host().network().pass(time + Duration::from_nanos(1));
     }
 }

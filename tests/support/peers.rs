@@ -2,15 +2,16 @@
 //! when one of them is missing or comes twice.
 
 use std::{
+    io::{ErrorKind, Read},
     net::TcpStream,
     os::{fd::AsFd, unix::net::UnixStream},
     time::Duration,
 };
 
-use facade_engine::{Handle, Stream};
+use facade_engine::sim;
 use rustix::{
     io::Errno,
-    net::{RecvFlags, SendFlags, recv, send, sockopt},
+    net::{RecvFlags, recv, sockopt},
 };
 
 /// `len` bytes that count: cut, repeated or swapped ones are not equal to them.
@@ -26,8 +27,51 @@ pub fn numbered(len: usize) -> Vec<u8> {
     all
 }
 
-/// Everything that has arrived at a socket, without waiting.
-pub fn arrived(peer: impl AsFd) -> Vec<u8> {
+/// The other end of a connection, on whichever driver.
+pub trait Peer {
+    /// Everything that has arrived, without waiting.
+    fn arrived(&self) -> Vec<u8>;
+
+    /// Ends a connection by a reset instead of an end of stream.
+    fn reset(self);
+}
+
+impl Peer for UnixStream {
+    fn arrived(&self) -> Vec<u8> {
+        received_by(self)
+    }
+
+    fn reset(self) {}
+}
+
+impl Peer for TcpStream {
+    fn arrived(&self) -> Vec<u8> {
+        received_by(self)
+    }
+
+    fn reset(self) {
+        sockopt::set_socket_linger(&self, Some(Duration::ZERO)).unwrap();
+    }
+}
+
+impl Peer for sim::Peer {
+    fn arrived(&self) -> Vec<u8> {
+        let (mut peer, mut all) = (self, Vec::new());
+        self.set_nonblocking(true).unwrap();
+        let end = peer.read_to_end(&mut all);
+        self.set_nonblocking(false).unwrap();
+        if let Err(error) = end {
+            assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+        }
+        all
+    }
+
+    fn reset(self) {
+        Self::reset(self);
+    }
+}
+
+fn received_by(peer: impl AsFd) -> Vec<u8> {
     let (mut all, mut block) = (Vec::new(), vec![0; 64 << 10]);
     loop {
         match recv(&peer, &mut *block, RecvFlags::DONTWAIT) {
@@ -38,28 +82,19 @@ pub fn arrived(peer: impl AsFd) -> Vec<u8> {
     }
 }
 
-/// A Unix socket pair whose way to the peer is full, and how many bytes fill it: the system takes
-/// nothing until the peer has read them.
-pub fn full_pair(engine: &Handle) -> (UnixStream, Stream, usize) {
-    let (peer, ours) = UnixStream::pair().unwrap();
-    let (mut stuffed, block) = (0, [0; 4096]);
-    // To the last byte: a large block may not fit where a small one does.
-    for len in [block.len(), 1] {
-        while let Ok(count) = send(&ours, &block[..len], SendFlags::DONTWAIT) {
-            stuffed += count;
-        }
-    }
-    (peer, engine.attach(ours).unwrap(), stuffed)
+/// Everything that has arrived at a peer, without waiting.
+pub fn arrived(peer: &impl Peer) -> Vec<u8> {
+    peer.arrived()
 }
 
-/// Takes what stuffs a [`full_pair`], and whatever came behind it, which is returned.
-pub fn unstuff(peer: &UnixStream, stuffed: usize) -> Vec<u8> {
+/// Takes what stuffs a full pair, and whatever came behind it, which is returned.
+pub fn unstuff(peer: &impl Peer, stuffed: usize) -> Vec<u8> {
     let mut all = arrived(peer);
     all.drain(..stuffed);
     all
 }
 
 /// Ends a connection by a reset instead of an end of stream.
-pub fn reset(peer: TcpStream) {
-    sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
+pub fn reset(peer: impl Peer) {
+    peer.reset();
 }

@@ -38,6 +38,8 @@ use crate::{
 const BATCH: usize = 128 << 10;
 /// After how many turns without a wait the next ones take time.
 const BUSY_MIN: u32 = 16;
+/// A wait of a thousand years or more has no end.
+const FOR_EVER: Duration = Duration::from_secs(1000 * 365 * 24 * 3600);
 
 /// The driver.
 pub(crate) struct Sim {
@@ -47,6 +49,8 @@ pub(crate) struct Sim {
     bell: Arc<Bell>,
     workers: Workers,
     sources: Vec<Option<Source>>,
+    /// Sources to be looked at in the next wait before all others.
+    probes: Vec<Id>,
     /// What ended at once, for the next wait.
     done: Vec<Completion>,
     /// How many turns it has not had to wait since it last did.
@@ -70,6 +74,12 @@ struct Source {
     sending: Option<Box<Gather>>,
     /// Counts receptions and acceptings, so that a late cancel of one does not end the next.
     begun: u64,
+}
+
+impl Source {
+    const fn is_asked(&self) -> bool {
+        self.receiving || self.accepting || self.connecting || self.sending.is_some()
+    }
 }
 
 enum Late {
@@ -96,6 +106,7 @@ impl Sim {
             bell,
             workers,
             sources: Vec::new(),
+            probes: Vec::new(),
             done: Vec::new(),
             busy: 0,
             late: Vec::new(),
@@ -201,6 +212,10 @@ impl Sim {
                     source.sending = Some(gather);
                 }
             }
+            // Before the end that comes with it, see D10.
+            Some(Err(error)) => {
+                self.complete(resource, Event::Sent { gather: *gather, result: Err(error) });
+            }
             Some(result) => self.tell(resource, Event::Sent { gather: *gather, result }),
         }
     }
@@ -246,12 +261,17 @@ impl Sim {
 
     // Waiting
 
-    /// Visits those that have something to tell, each once. Returns whether anything came of it.
+    /// Visits those that have something to tell, each once.
     fn visit_ready(&mut self, completions: &mut Vec<Completion>) {
         let (count, reorder) = {
             let state = self.network.lock();
             (state.ready_len(self.engine), state.hosts[self.host].machine.reorder)
         };
+        for resource in std::mem::take(&mut self.probes) {
+            if let Some(socket) = self.source(resource).and_then(|source| source.socket) {
+                self.attend(resource, socket, completions);
+            }
+        }
         let mut received = 0;
         for _ in 0..count {
             if received >= BATCH {
@@ -281,6 +301,8 @@ impl Sim {
         }
         if source.sending.is_some() {
             self.try_send(resource, socket);
+            // Before what is received, see D10.
+            completions.append(&mut self.done);
         }
         let Some(source) = self.source(resource) else { return 0 };
         if source.accepting {
@@ -299,7 +321,7 @@ impl Sim {
             let most = if short { state.rng.part_of(there) } else { BLOCK_LEN };
             let received = state.receive(socket, most);
             // Whatever is left, or comes after the bytes, is looked at in the next wait.
-            if matches!(received, Attempt::Done(Received::Bytes(_))) {
+            if state.is_readable(socket) {
                 state.touch(socket);
             }
             received
@@ -447,7 +469,7 @@ impl Driver for Sim {
                 self.touch(resource);
             }
             Operation::Connect { address } => self.begin_connect(resource, &address),
-            Operation::Probe => self.touch(resource),
+            Operation::Probe => self.probes.push(resource),
             Operation::ShutdownWrite => {
                 let Some(socket) = self.source(resource).and_then(|source| source.socket) else {
                     return;
@@ -531,7 +553,7 @@ impl Driver for Sim {
                 now += state.hosts[self.host].machine.turn;
             }
             state.advance(now);
-            timeout.map(|timeout| now.saturating_add(timeout))
+            timeout.filter(|&timeout| timeout < FOR_EVER).map(|timeout| now + timeout)
         };
         loop {
             completions.append(&mut self.done);
@@ -566,7 +588,7 @@ impl Driver for Sim {
     }
 
     fn has_work(&mut self) -> bool {
-        !self.done.is_empty() || self.has_ready()
+        !self.done.is_empty() || !self.probes.is_empty() || self.has_ready()
     }
 
     fn is_at_work(&self) -> bool {
@@ -594,8 +616,13 @@ const NOTHING_TO_COME: &str = "nothing is to happen in the simulated network and
     armed, so this would wait for ever";
 
 impl Sim {
+    /// Whether a socket that has something to tell is asked for it.
     fn has_ready(&self) -> bool {
-        self.network.lock().ready_len(self.engine) > 0
+        let state = self.network.lock();
+        state.ready(self.engine).any(|resource| {
+            let source = self.sources.get(resource.index()).and_then(Option::as_ref);
+            source.is_some_and(|source| source.id == resource && source.is_asked())
+        })
     }
 }
 

@@ -25,7 +25,7 @@ const LINES_MAX: usize = 60;
 ///     let (here, there) = (network.host("here"), network.host("there"));
 ///     let server = there.listen(7).unwrap();
 ///     let engine = Engine::builder().simulated(&here).build().unwrap();
-///     engine.connect(server.local_addr(), Callback::from_fn(|_, outcome| drop(outcome)));
+///     engine.connect(server.local_addr().unwrap(), Callback::from_fn(|_, outcome| drop(outcome)));
 ///     engine.run().unwrap();
 /// });
 /// ```

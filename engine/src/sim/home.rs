@@ -149,10 +149,19 @@ impl Socket {
         let address = self.network.lock().remote_address(self.id);
         address.ok_or_else(|| Error::io("getpeername", Errno::NOTCONN))
     }
+
+    /// Closes it, whoever still holds it.
+    pub(crate) fn close(&self) {
+        let mut state = self.network.lock();
+        state.close(self.id, false, false);
+        if state.threads {
+            state.ring();
+        }
+    }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.network.lock().close(self.id, false, false);
+        self.close();
     }
 }

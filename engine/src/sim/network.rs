@@ -3,9 +3,10 @@
 use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::{Deref, DerefMut},
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -32,13 +33,22 @@ pub struct Network {
 struct Inner {
     seed: u64,
     state: Mutex<State>,
+    /// Somebody has done something, for peers that wait on other threads.
+    changed: Condvar,
+}
+
+/// The network's state, locked.
+pub(crate) struct Locked<'a> {
+    network: &'a Network,
+    /// Gone only while it waits.
+    state: Option<MutexGuard<'a, State>>,
 }
 
 impl Network {
     /// A network without hosts. The same seed always does the same.
     pub fn new(seed: u64) -> Self {
         let state = Mutex::new(State::new(seed, core::now()));
-        Self { inner: Arc::new(Inner { seed, state }) }
+        Self { inner: Arc::new(Inner { seed, state, changed: Condvar::new() }) }
     }
 
     /// The seed that it was made with.
@@ -61,6 +71,13 @@ impl Network {
     /// ```
     pub fn now(&self) -> Duration {
         self.lock().now
+    }
+
+    /// What the clocks of its engines show now, to be compared with
+    /// [`Engine::next_deadline`](crate::Engine::next_deadline).
+    pub fn instant(&self) -> Instant {
+        let state = self.lock();
+        state.start + state.now
     }
 
     /// Lets time pass while no engine runs, and what is under way arrive.
@@ -150,8 +167,7 @@ impl Network {
                 if turn.pending > 0
                     && let Some(deadline) = engine.next_deadline()
                 {
-                    next =
-                        Some(next.map_or(deadline, |next: std::time::Instant| next.min(deadline)));
+                    next = Some(next.map_or(deadline, |next: Instant| next.min(deadline)));
                 }
             }
             if pending == 0 {
@@ -187,22 +203,55 @@ impl Network {
         self.lock().trace.take_words()
     }
 
-    /// Whether an engine for which nothing is to happen waits for other threads, in real time. By
-    /// default it does not, and its run fails with [`Deadlock`](io::ErrorKind::Deadlock): a test
-    /// that would hang says so at once.
+    /// Whether engines and peers for which nothing is to happen wait for other threads, in real
+    /// time. By default they do not, and fail with [`Deadlock`](io::ErrorKind::Deadlock): a test that
+    /// would hang says so at once.
     ///
     /// What depends on threads cannot be repeated from a seed.
     pub fn set_threads(&self, threads: bool) {
         self.lock().threads = threads;
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        let state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Locked { network: self, state: Some(state) }
     }
 
     /// The descriptor that stands for a socket.
     pub(crate) fn descriptor(&self, id: Id) -> Arc<Descriptor> {
         Descriptor::of_simulated(Socket::new(self.clone(), id))
+    }
+}
+
+impl Locked<'_> {
+    /// Waits, in real time, until another thread has done something.
+    pub(crate) fn wait(&mut self) {
+        if let Some(state) = self.state.take() {
+            let changed = self.network.inner.changed.wait(state);
+            self.state = Some(changed.unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        self.state.as_ref().expect("given back by the wait")
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        self.state.as_mut().expect("given back by the wait")
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        if self.state.as_ref().is_some_and(|state| state.threads) {
+            self.network.inner.changed.notify_all();
+        }
     }
 }
 

@@ -2,8 +2,12 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{Shutdown, SocketAddr},
-    sync::Arc,
+    net::{Ipv4Addr, Shutdown, SocketAddr},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use rustix::io::Errno;
@@ -54,19 +58,20 @@ use crate::{
 #[derive(Debug)]
 pub struct Peer {
     end: Arc<End>,
-    nonblocking: bool,
 }
 
 #[derive(Debug)]
 struct End {
     network: Network,
     socket: Socket,
+    nonblocking: AtomicBool,
 }
 
 impl Peer {
     fn new(network: Network, id: Id) -> Self {
         let socket = Socket::new(network.clone(), id);
-        Self { end: Arc::new(End { network, socket }), nonblocking: false }
+        let nonblocking = AtomicBool::new(false);
+        Self { end: Arc::new(End { network, socket, nonblocking }) }
     }
 
     /// A connection as of a Unix socket pair: the peer, and the simulated engine's stream. The
@@ -113,7 +118,7 @@ impl Peer {
     ///
     /// None; a `Result` as std's sockets have it.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { end: Arc::clone(&self.end), nonblocking: self.nonblocking })
+        Ok(Self { end: Arc::clone(&self.end) })
     }
 
     /// Whether a read or write that would wait fails with [`WouldBlock`](io::ErrorKind::WouldBlock)
@@ -122,8 +127,8 @@ impl Peer {
     /// # Errors
     ///
     /// None; a `Result` as std's sockets have it.
-    pub fn set_nonblocking(&mut self, nonblocking: bool) -> io::Result<()> {
-        self.nonblocking = nonblocking;
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.end.nonblocking.store(nonblocking, Relaxed);
         Ok(())
     }
 
@@ -143,6 +148,29 @@ impl Peer {
     /// Ends the connection by a reset instead of an end of stream.
     pub fn reset(self) {
         self.with(|state, id| state.close(id, true, false));
+    }
+
+    /// Fills the way to this peer, so that the engine's writes find no room until it reads. Returns
+    /// how many bytes, nought each, come before what they write.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine, Error, sim::{Network, Peer}};
+    /// use std::time::Duration;
+    ///
+    /// let network = Network::new(1);
+    /// let engine = Engine::builder().simulated(&network.host("here")).build()?;
+    /// let (peer, stream) = Peer::pair(&engine)?;
+    /// peer.fill();
+    /// engine.write(&stream, "never", Callback::ignore());
+    /// engine.flush(&stream, Callback::from_fn(|_, outcome| {
+    ///     assert!(matches!(outcome, Err(Error::TimedOut)));
+    /// }).timeout(Duration::from_secs(60)));
+    /// engine.abort(&stream);
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn fill(&self) -> usize {
+        self.with(State::fill)
     }
 
     /// How many bytes have arrived by now and were not read.
@@ -182,7 +210,7 @@ impl Peer {
 
     /// Tries until it is done, and lets time pass meanwhile.
     fn wait_for<R>(&self, attempt: impl FnMut(&mut State, Id) -> Attempt<R>) -> io::Result<R> {
-        wait_for(&self.end.network, self.id(), self.nonblocking, attempt)
+        wait_for(&self.end.network, self.id(), self.end.nonblocking.load(Relaxed), attempt)
     }
 }
 
@@ -208,6 +236,7 @@ fn wait_for<R>(
             }
             Attempt::WouldBlock { coming } => match state.next_event().filter(|_| coming) {
                 Some(next) => state.advance(next),
+                None if state.threads => state.wait(),
                 None => return Err(io::Error::new(io::ErrorKind::Deadlock, NOTHING_TO_COME)),
             },
         }
@@ -278,11 +307,11 @@ impl Write for Peer {
 /// let listener = there.listen(25).unwrap();
 /// let engine = Engine::builder().simulated(&here).build()?;
 /// engine.chain()
-///     .connect(listener.local_addr(), Callback::ignore())
+///     .connect(listener.local_addr().unwrap(), Callback::ignore())
 ///     .write_line("EHLO", Callback::ignore())
 ///     .submit();
 /// engine.run()?;
-/// let mut peer = listener.accept().unwrap();
+/// let (mut peer, _) = listener.accept().unwrap();
 /// let mut line = [0; 6];
 /// peer.read_exact(&mut line).unwrap();
 /// assert_eq!(&line, b"EHLO\r\n");
@@ -292,23 +321,28 @@ impl Write for Peer {
 pub struct PeerListener {
     network: Network,
     socket: Socket,
-    address: SocketAddr,
 }
 
 impl PeerListener {
-    /// Takes the next connection. Time passes until there is one.
+    /// Takes the next connection, and says where it comes from. Time passes until there is one.
     ///
     /// # Errors
     ///
     /// [`Deadlock`](io::ErrorKind::Deadlock) if none is on its way.
-    pub fn accept(&self) -> io::Result<Peer> {
+    pub fn accept(&self) -> io::Result<(Peer, SocketAddr)> {
         let id = wait_for(&self.network, self.socket.id(), false, State::accept)??;
-        Ok(Peer::new(self.network.clone(), id))
+        let from = inet(self.network.lock().remote_address(id));
+        let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        Ok((Peer::new(self.network.clone(), id), from.unwrap_or(nobody)))
     }
 
     /// The address that it listens at.
-    pub const fn local_addr(&self) -> SocketAddr {
-        self.address
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](io::ErrorKind::Unsupported) for a Unix socket.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        inet(self.network.lock().local_address(self.socket.id()))
     }
 }
 
@@ -334,8 +368,21 @@ impl Host {
         let id = network.lock().open(self.number, Owner::Peer, true)?;
         let socket = Socket::new(network.clone(), id);
         network.lock().listen(id, address, false)?;
-        let address = inet(network.lock().local_address(id))?;
-        Ok(PeerListener { network, socket, address })
+        Ok(PeerListener { network, socket })
+    }
+
+    /// Listens on this host for connects to a Unix socket, for a test.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse) if the path was used before and not
+    /// [unlinked](Self::unlink).
+    pub fn listen_unix(&self, path: impl AsRef<Path>) -> io::Result<PeerListener> {
+        let network = self.network.clone();
+        let id = network.lock().open(self.number, Owner::Peer, false)?;
+        let socket = Socket::new(network.clone(), id);
+        network.lock().listen_unix(id, path.as_ref())?;
+        Ok(PeerListener { network, socket })
     }
 
     /// Connects from this host to an address of the network, for a test. Time passes until the

@@ -402,6 +402,15 @@ impl State {
         self.engines[engine].ready.len()
     }
 
+    /// The resources of those.
+    pub(crate) fn ready(&self, engine: usize) -> impl Iterator<Item = Id> {
+        let ready = self.engines[engine].ready.iter();
+        ready.filter_map(|id| match self.sockets.get(*id)?.owner {
+            Owner::Engine { resource, .. } => Some(resource),
+            Owner::Peer => None,
+        })
+    }
+
     /// Takes one of them, and its resource.
     #[expect(clippy::cast_possible_truncation, reason = "below a length")]
     pub(crate) fn pop_ready(&mut self, engine: usize, reorder: f64) -> Option<(Id, Id)> {
@@ -830,12 +839,32 @@ impl State {
         Attempt::Done(received)
     }
 
+    /// Whether a read would not have to wait.
+    pub(crate) fn is_readable(&self, id: Id) -> bool {
+        match self.sockets.get(id).map(|socket| &socket.role) {
+            Some(Role::Connected(connection)) => {
+                !connection.arrived.is_empty() || connection.ended || connection.broken
+            }
+            _ => false,
+        }
+    }
+
     /// How many bytes have arrived.
     pub(crate) fn arrived_len(&self, id: Id) -> usize {
         match self.sockets.get(id).map(|socket| &socket.role) {
             Some(Role::Connected(connection)) => connection.arrived.len(),
             _ => 0,
         }
+    }
+
+    /// Fills the way to an end, as if its other end had sent so much. Returns how much that was.
+    pub(crate) fn fill(&mut self, id: Id) -> usize {
+        let Some(other) = self.connection(id).map(|connection| connection.other) else { return 0 };
+        let Attempt::Done(Ok(room)) = self.room(other) else { return 0 };
+        if let Some(connection) = self.connection(id) {
+            connection.arrived.resize(connection.arrived.len() + room, 0);
+        }
+        room
     }
 
     /// How many bytes a send would take, or how it would fail. The system tells an error once.
@@ -964,6 +993,8 @@ impl State {
         match &socket.role {
             Role::Connected(connection) => {
                 let unread = !connection.arrived.is_empty() && !drain;
+                // A Unix socket cannot be reset.
+                let reset = reset && socket.tcp;
                 let (ended, other) = (connection.shut || connection.severed, connection.other);
                 let (broken, at) = (connection.broken, connection.clear_at);
                 self.note(id, 9, u64::from(reset), |name| match reset || unread {

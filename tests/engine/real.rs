@@ -1,0 +1,16 @@
+//! The modules of the suite that need a real system: its files, pipes and terminals, its descriptors,
+//! its threads, and what surrounds an engine. The simulated driver has none of these.
+
+use super::driver;
+
+#[path = "files.rs"]
+mod files;
+
+#[path = "environment.rs"]
+mod environment;
+
+#[path = "system.rs"]
+mod system;
+
+#[path = "threads.rs"]
+mod threads;

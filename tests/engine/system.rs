@@ -1,0 +1,587 @@
+//! What only a real system has: descriptors of the process that run out or are counted, and sockets,
+//! pipes and files of std.
+
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom, Write},
+    net::UdpSocket,
+    os::{
+        fd::{AsFd, OwnedFd},
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream},
+    },
+    sync::{Arc, Mutex, mpsc},
+    thread,
+    time::Duration,
+};
+
+use facade_engine::{
+    Address, Callback, Cancel, Detached, Engine, Error, Handle, Limits, Listener, Stream,
+};
+use facade_tests::{
+    alone::{alone, descriptors},
+    outcome::Outcome,
+    peers::arrived,
+    told::{Basket, Told},
+    turns::{turn_until, turns},
+};
+use rustix::{
+    fs::{OFlags, fcntl_getfl},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
+
+use super::driver::{self, pair, pass};
+
+#[test]
+fn the_number_of_a_closed_stream_leads_nowhere_while_a_clone_lives() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    engine.close(&stream, Callback::ignore());
+    engine.run().unwrap();
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0, "closed, though a clone lives");
+    rustix::io::write(&stream, b"nowhere").unwrap();
+}
+
+#[test]
+fn detach_gives_back_the_descriptor_and_what_nobody_has_read() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    peer.write_all(b"one\ntwo\nthr").unwrap();
+    engine.read_line(&stream, told.value("line"));
+    engine.run().unwrap();
+    engine.read_until(&stream, "never", told.callback("pending"));
+    engine.write(&stream, "goes out first", told.callback("write"));
+    let detached: Outcome<Detached> = Outcome::new();
+    engine.detach(&stream, detached.callback());
+    engine.read_line(&stream, told.callback("late"));
+    engine.run().unwrap();
+    let mut notes = told.take();
+    notes.sort();
+    assert_eq!(notes, ["late Closed", "line b\"one\"", "pending Closed", "write Ok"]);
+    let Detached { fd, unread } = detached.value();
+    assert_eq!(unread, "two\nthr");
+    assert_eq!(arrived(&peer), b"goes out first");
+    // The rest comes by the descriptor, and the engine is out of it, clone or not.
+    peer.write_all(b"ee\n").unwrap();
+    let mut rest = [0; 3];
+    UnixStream::from(fd.try_clone().unwrap()).read_exact(&mut rest).unwrap();
+    assert_eq!(&rest, b"ee\n");
+    drop(fd);
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+    drop(stream);
+}
+
+#[test]
+fn what_was_detached_can_be_attached_again() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    engine.read_line(&stream, told.callback("keeps it registered"));
+    turns(&engine, 2);
+    let detached: Outcome<Detached> = Outcome::new();
+    engine.detach(&stream, detached.callback());
+    engine.run().unwrap();
+    told.take();
+    let other = driver::engine();
+    for engine in [&engine, &other] {
+        let again = engine.attach(detached.value().fd).unwrap();
+        engine.read_line(&again, told.value("line"));
+        peer.write_all(b"line\n").unwrap();
+        engine.run().unwrap();
+        assert_eq!(told.take(), ["line b\"line\""]);
+        engine.detach(&again, detached.callback());
+        engine.run().unwrap();
+    }
+}
+
+#[test]
+fn a_listener_of_std_is_attached_with_its_backlog() {
+    let engine = driver::engine();
+    let listener = driver::bind();
+    let mut client = driver::connect(listener.local_addr().unwrap()).unwrap();
+    let listener = engine.attach_listener(listener).unwrap();
+    assert_eq!(listener.local_addr().unwrap(), client.peer_addr().unwrap());
+    let told = Told::new();
+    let notes = told.clone();
+    engine.accept(
+        &listener,
+        Callback::from_fn(move |engine, stream: facade_engine::Result<Stream>| {
+            let stream = stream.unwrap();
+            assert!(rustix::net::sockopt::tcp_nodelay(&stream).unwrap());
+            engine.read_line(&stream, notes.value("line"));
+        }),
+    );
+    client.write_all(b"hello\n").unwrap();
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["line b\"hello\""]);
+}
+
+#[test]
+fn listen_unix_never_unlinks() {
+    let engine = driver::engine();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = engine.listen_unix(&path).unwrap();
+    let told = Told::new();
+    engine.accept(&listener, told.callback("accept"));
+    let client = UnixStream::connect(&path).unwrap();
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["accept Ok"]);
+    engine.close(&listener, told.callback("close"));
+    engine.run().unwrap();
+    drop((listener, client));
+    assert!(path.exists(), "what is left behind is for the program to remove");
+    let error = engine.listen_unix(&path).unwrap_err();
+    let Error::Io { operation, cause } = error else { panic!("{error:?}") };
+    assert_eq!((operation, cause.kind()), ("listen", std::io::ErrorKind::AddrInUse));
+    assert!(path.exists());
+}
+
+#[test]
+fn a_unix_listener_of_std_and_the_engines_connect_meet() {
+    let engine = driver::engine();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = engine.attach_listener(UnixListener::bind(&path).unwrap()).unwrap();
+    let told = Told::new();
+    engine.accept_then_write(
+        &listener,
+        "hello\n",
+        (told.callback("accept"), told.callback("write")),
+    );
+    let greeting = (told.callback("connect"), told.value("line"));
+    engine.connect_then_expect_line(path.as_path(), "hello", greeting);
+    engine.run().unwrap();
+    let mut notes = told.take();
+    notes.sort();
+    assert_eq!(notes, ["accept Ok", "connect Ok", "line b\"hello\"", "write Ok"]);
+}
+
+#[test]
+fn attach_makes_a_socket_non_blocking_and_detach_leaves_it_so() {
+    let engine = driver::engine();
+    let (_peer, ours) = UnixStream::pair().unwrap();
+    let spy: OwnedFd = ours.as_fd().try_clone_to_owned().unwrap();
+    assert!(!fcntl_getfl(&spy).unwrap().contains(OFlags::NONBLOCK));
+    let stream = engine.attach(ours).unwrap();
+    assert!(fcntl_getfl(&spy).unwrap().contains(OFlags::NONBLOCK));
+    let detached: Outcome<Detached> = Outcome::new();
+    engine.detach(&stream, detached.callback());
+    engine.run().unwrap();
+    assert!(fcntl_getfl(detached.value().fd).unwrap().contains(OFlags::NONBLOCK));
+}
+
+/// Linux has Unix sockets whose names are no files.
+#[test]
+fn a_connect_to_an_abstract_name() {
+    let name = format!("facade-tests-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(name).unwrap();
+    let listener = UnixListener::bind_addr(&address).unwrap();
+    let engine = driver::engine();
+    let connected = Basket::new();
+    engine.connect(address, connected.callback());
+    engine.run().unwrap();
+    let (accepted, _) = listener.accept().unwrap();
+    let streams = connected.take();
+    assert!(matches!(streams[0].peer_address().unwrap(), Address::UnixAbstract(_)));
+    drop(accepted);
+}
+
+#[test]
+fn promise_09_ten_thousand_races_of_accept_and_cancel_lose_no_connection_and_no_descriptor() {
+    let name =
+        "promise_09_ten_thousand_races_of_accept_and_cancel_lose_no_connection_and_no_descriptor";
+    alone(module_path!(), name, || {
+        const CONNECTIONS: u32 = 10_000;
+        let engine = driver::engine();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        turns(&engine, 1);
+        let before = descriptors();
+
+        let listener = engine.listen_unix(&path).unwrap();
+        // Each connection says which one it is, and is closed by its peer at once.
+        let (allow, allowed) = mpsc::channel::<()>();
+        let connecting = thread::spawn(move || {
+            for number in 0..CONNECTIONS {
+                allowed.recv().unwrap();
+                let mut stream = UnixStream::connect(&path).unwrap();
+                stream.write_all(&number.to_be_bytes()).unwrap();
+            }
+        });
+        let numbers = Arc::new(Mutex::new(Vec::new()));
+        let mut random = 0x2545_f491_u32;
+        let mut allowances = CONNECTIONS;
+        let told = Told::new();
+        while allowances > 0 {
+            let cancel = accept_and_read(&engine, &listener, &numbers, &told);
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if random >> 31 == 0 {
+                allow.send(()).unwrap();
+                allowances -= 1;
+            }
+            // Sometimes before the engine has seen it, sometimes later, sometimes never.
+            match (random >> 16) % 4 {
+                0 => assert!(cancel.cancel()),
+                1 => {
+                    turns(&engine, 1);
+                    cancel.cancel();
+                }
+                2 => engine.post(move |_| {
+                    cancel.cancel();
+                }),
+                _ => {}
+            }
+            turns(&engine, 1);
+        }
+        connecting.join().unwrap();
+        while numbers.lock().unwrap().len() < CONNECTIONS as usize {
+            accept_and_read(&engine, &listener, &numbers, &told);
+            turns(&engine, 1);
+        }
+        let cancelled = told.len();
+        assert!(cancelled > 1000, "only {cancelled} accepts were cancelled");
+        engine.close(&listener, Callback::ignore());
+        drop(listener);
+        engine.run().unwrap();
+        let numbers = std::mem::take(&mut *numbers.lock().unwrap());
+        assert!(numbers.iter().copied().eq(0..CONNECTIONS), "lost, twice, or out of order");
+        assert_eq!(descriptors(), before);
+    });
+}
+
+/// Accepts once, and reads which connection it was.
+fn accept_and_read(
+    engine: &Engine,
+    listener: &Listener,
+    numbers: &Arc<Mutex<Vec<u32>>>,
+    told: &Told,
+) -> Cancel {
+    let (numbers, told) = (Arc::clone(numbers), told.clone());
+    engine.accept(
+        listener,
+        Callback::from_fn(move |engine: &facade_engine::Local, outcome| match outcome {
+            Ok(stream) => read_number(engine, &stream, numbers),
+            Err(Error::Cancelled) => told.note("accept Cancelled"),
+            // One of those that wait for a connection that never comes.
+            Err(Error::Closed) => {}
+            Err(error) => panic!("{error}"),
+        }),
+    )
+}
+
+/// Connections come in order, and each one's bytes are there before the next connects.
+fn read_number(engine: &Handle, stream: &Stream, numbers: Arc<Mutex<Vec<u32>>>) {
+    let place = {
+        let mut numbers = numbers.lock().unwrap();
+        numbers.push(u32::MAX);
+        numbers.len() - 1
+    };
+    engine.read_exact(
+        stream,
+        4,
+        Callback::new(
+            move |_, bytes: facade_engine::Bytes| {
+                let number = u32::from_be_bytes(bytes[..].try_into().unwrap());
+                numbers.lock().unwrap()[place] = number;
+            },
+            |_, error| panic!("{error}"),
+        ),
+    );
+}
+
+#[test]
+fn promise_09_a_cancelled_connect_leaks_no_descriptor_and_its_connection_is_closed() {
+    let name = "promise_09_a_cancelled_connect_leaks_no_descriptor_and_its_connection_is_closed";
+    alone(module_path!(), name, || {
+        let kernel = driver::bind();
+        let address = kernel.local_addr().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let unix = UnixListener::bind(&path).unwrap();
+        let engine = driver::engine();
+        let told = Told::new();
+        let before = descriptors();
+        for turns_before in 0..4 {
+            for to in [Address::from(address), Address::from(path.as_path())] {
+                let cancel = engine.connect(to.clone(), told.callback("connect"));
+                turns(&engine, turns_before);
+                cancel.cancel();
+                engine.run().unwrap();
+                told.take();
+                engine.connect(to, told.timeout(Duration::ZERO).callback("connect"));
+                engine.run().unwrap();
+                told.take();
+            }
+            engine.connect_then_expect_line(
+                address,
+                "never",
+                (Callback::ignore(), told.timeout(Duration::ZERO).callback("line")),
+            );
+            engine.run().unwrap();
+            assert_eq!(told.take(), ["line TimedOut"]);
+            engine
+                .getaddrinfo_then_connect(
+                    "localhost",
+                    address.port(),
+                    (Callback::ignore(), told.callback("connect")),
+                )
+                .cancel();
+            engine.run().unwrap();
+            told.take();
+        }
+        // A cancelled lookup's thread may still have the resolver's files open.
+        turn_until(&engine, || descriptors() == before);
+        // Every one of them that the system had made is seen to be closed.
+        kernel.set_nonblocking(true).unwrap();
+        unix.set_nonblocking(true).unwrap();
+        let mut made = 0;
+        while let Ok((mut connection, _)) = kernel.accept() {
+            connection.set_nonblocking(false).unwrap();
+            assert_eq!(connection.read(&mut [0]).unwrap_or(0), 0);
+            made += 1;
+        }
+        while let Ok((mut connection, _)) = unix.accept() {
+            connection.set_nonblocking(false).unwrap();
+            assert_eq!(connection.read(&mut [0]).unwrap_or(0), 0);
+            made += 1;
+        }
+        assert!(made > 0);
+    });
+}
+
+#[test]
+fn promise_09_out_of_descriptors_an_accept_stays_pending_until_one_is_free() {
+    let name = "promise_09_out_of_descriptors_an_accept_stays_pending_until_one_is_free";
+    alone(module_path!(), name, || {
+        let engine = driver::engine();
+        let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let clients: Vec<driver::TcpPeer> =
+            (0..3).map(|_| driver::connect(address).unwrap()).collect();
+        let mut hoard = use_up_descriptors();
+        let told = Told::new();
+        let accepted = Basket::new();
+        engine.accept(&listener, accepted.callback());
+        let cancelled = engine.accept(&listener, told.callback("cancelled"));
+        engine.accept(&listener, told.timeout(Duration::from_millis(30)).callback("expired"));
+        turn_until(&engine, || !told.is_empty());
+        assert_eq!(told.take(), ["expired TimedOut"]);
+        cancelled.cancel();
+        turns(&engine, 1);
+        assert_eq!(told.take(), ["cancelled Cancelled"]);
+        assert!(accepted.is_empty());
+        let idle = engine.run_once(Some(Duration::from_millis(1))).unwrap();
+        assert_eq!((idle.callbacks, idle.pending), (0, 1), "it waits and does not fail");
+
+        // Freed where the engine does not see it: it looks again by itself.
+        hoard.pop();
+        turn_until(&engine, || accepted.len() == 1);
+        // Freed by the engine: the next accept gets it at once.
+        let first: Stream = accepted.only();
+        assert_eq!(first.peer_addr().unwrap(), clients[0].local_addr().unwrap());
+        engine.accept(&listener, accepted.callback());
+        turns(&engine, 3);
+        assert!(accepted.is_empty());
+        drop(first);
+        turn_until(&engine, || accepted.len() == 1);
+        let second: Stream = accepted.only();
+        assert_eq!(second.peer_addr().unwrap(), clients[1].local_addr().unwrap());
+        // Closing needs no descriptor either.
+        engine.close(&second, told.callback("close"));
+        engine.close(&listener, told.callback("close"));
+        drop((second, listener));
+        engine.run().unwrap();
+        assert_eq!(told.take(), ["close Ok", "close Ok"]);
+    });
+}
+
+#[test]
+fn promise_09_out_of_descriptors_an_accept_is_not_a_busy_loop() {
+    let name = "promise_09_out_of_descriptors_an_accept_is_not_a_busy_loop";
+    alone(module_path!(), name, || {
+        let engine = driver::engine();
+        let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let _client = driver::connect(listener.local_addr().unwrap()).unwrap();
+        let _hoard = use_up_descriptors();
+        let told = Told::new();
+        engine.accept(&listener, told.callback("accept"));
+        engine.sleep(Duration::from_millis(200), told.callback("sleep"));
+        let mut turns = 0;
+        while told.is_empty() {
+            engine.run_once(None).unwrap();
+            turns += 1;
+        }
+        assert_eq!(told.take(), ["sleep Ok"]);
+        assert!(turns < 50, "{turns} turns in 200 ms");
+    });
+}
+
+#[test]
+fn promise_09_out_of_descriptors_a_connect_fails_with_what_the_system_says() {
+    let name = "promise_09_out_of_descriptors_a_connect_fails_with_what_the_system_says";
+    alone(module_path!(), name, || {
+        let kernel = driver::bind();
+        let engine = driver::engine();
+        let hoard = use_up_descriptors();
+        let failure = Arc::new(Mutex::new(None));
+        let heard = Arc::clone(&failure);
+        engine.connect(
+            kernel.local_addr().unwrap(),
+            Callback::from_fn(move |_, outcome| *heard.lock().unwrap() = outcome.err()),
+        );
+        engine.run().unwrap();
+        let failure = failure.lock().unwrap().take().unwrap();
+        let Error::Io { operation: "connect", cause } = failure else { panic!("{failure}") };
+        assert_eq!(cause.raw_os_error(), Some(rustix::io::Errno::MFILE.raw_os_error()));
+        drop(hoard);
+        let told = Told::new();
+        engine.connect(kernel.local_addr().unwrap(), told.callback("connect"));
+        engine.run().unwrap();
+        assert_eq!(told.take(), ["connect Ok"]);
+    });
+}
+
+#[test]
+fn promise_09_a_unix_socket_with_a_full_backlog_is_tried_again_and_can_be_given_up() {
+    let engine = driver::engine();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let kernel = {
+        use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+        let fd = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        bind(&fd, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        listen(&fd, 0).unwrap();
+        UnixListener::from(fd)
+    };
+    let _first = UnixStream::connect(&path).unwrap();
+    let told = Told::new();
+    let cancel = engine.connect(path.clone(), told.callback("cancelled"));
+    let time = Duration::from_millis(25);
+    engine.connect(path.clone(), told.timeout(time).callback("expired"));
+    engine.connect(path.clone(), told.callback("patient"));
+    turns(&engine, 3);
+    cancel.cancel();
+    pass(time);
+    turns(&engine, 2);
+    assert_eq!(told.take(), ["cancelled Cancelled", "expired TimedOut"]);
+    kernel.accept().unwrap();
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["patient Ok"]);
+}
+
+/// Opens files until the process can have no more, of few.
+fn use_up_descriptors() -> Vec<File> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(64), ..limit }).unwrap();
+    let mut hoard = Vec::new();
+    while let Ok(file) = File::open("/dev/null") {
+        hoard.push(file);
+    }
+    hoard
+}
+
+#[test]
+fn a_pipe_ends_when_its_last_writer_is_gone() {
+    let engine = driver::engine();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let stream = engine.attach(reader).unwrap();
+    let told = Told::new();
+    engine.read_all(&stream, told.value("all"));
+    turns(&engine, 2);
+    writer.write_all(b"piped").unwrap();
+    turns(&engine, 2);
+    assert!(told.is_empty());
+    drop(writer);
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["all b\"piped\""]);
+}
+
+#[test]
+fn writing_to_a_pipe_nobody_reads_is_broken_and_kills_nobody() {
+    let engine = driver::engine();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let stream = engine.attach(writer).unwrap();
+    drop(reader);
+    let told = Told::new();
+    engine.write(&stream, "x", told.callback("write"));
+    engine.flush(&stream, told.callback("flush"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["write Ok", "flush Io(write, BrokenPipe)"]);
+}
+
+/// That an error is about an argument, and says which.
+#[track_caller]
+fn assert_names(error: &Error, name: &str) {
+    let Error::InvalidInput { what } = error else { panic!("{error:?}") };
+    assert!(what.contains(name), "{what}");
+}
+
+#[test]
+fn what_is_no_stream_is_not_attached() {
+    let engine = driver::engine();
+    assert_names(&engine.attach(File::open("/").unwrap()).unwrap_err(), "directory");
+    let listening = driver::bind();
+    assert_names(&engine.attach(listening).unwrap_err(), "attach_listener");
+    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+    assert!(matches!(engine.attach(datagrams), Err(Error::Unsupported { .. })));
+    let (one, _other) = UnixDatagram::pair().unwrap();
+    assert!(matches!(engine.attach(one), Err(Error::Unsupported { .. })));
+    let unbound = rustix::net::socket(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::STREAM,
+        None,
+    );
+    assert_names(&engine.attach_listener(unbound.unwrap()).unwrap_err(), "listen");
+    assert_names(
+        &engine.attach_listener(File::open("/dev/null").unwrap()).unwrap_err(),
+        "listener",
+    );
+}
+
+/// The system may have the bytes of a file's write in hand when the cancel is registered, and write
+/// all of them: that is a success, and nothing is cut. Otherwise it has written none.
+#[test]
+fn promise_10_a_write_that_the_system_takes_whole_although_it_was_cancelled_succeeds() {
+    const LEN: usize = 256 << 10;
+    let limits = Limits { unsent: 0, ..Limits::default() };
+    let engine = driver::builder().limits(limits).build().unwrap();
+    let mut file = tempfile::tempfile().unwrap();
+    let stream = engine.attach(file.try_clone().unwrap()).unwrap();
+    let mut expected = Vec::new();
+    for _ in 0..50 {
+        let told = Told::new();
+        let cancel = engine.write(&stream, vec![7; LEN], told.callback("write"));
+        // Hands it over; to a thread, on some drivers, which takes longer than the next line.
+        turns(&engine, 1);
+        cancel.cancel();
+        engine.write(&stream, "behind", told.callback("behind"));
+        engine.run().unwrap();
+        let [write, behind] = &told.take()[..] else { panic!("two writes, two callbacks") };
+        match write.as_str() {
+            "write Ok" => expected.extend([7; LEN]),
+            other => assert_eq!(other, "write Cancelled"),
+        }
+        assert_eq!(behind, "behind Ok");
+        expected.extend(b"behind");
+    }
+    let mut written = Vec::new();
+    file.seek(SeekFrom::Start(0)).unwrap();
+    file.read_to_end(&mut written).unwrap();
+    assert!(written == expected, "{} bytes of {}", written.len(), expected.len());
+}
+
+#[test]
+fn a_line_ends_with_a_line_feed_on_a_pipe() {
+    let engine = driver::engine();
+    let (mut pipe, output) = std::io::pipe().unwrap();
+    let output = engine.attach(output).unwrap();
+    let told = Told::new();
+    engine.write_line(&output, "lf", told.value("pipe"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["pipe 3"]);
+    let mut line = [0; 16];
+    assert_eq!(pipe.read(&mut line).unwrap(), 3);
+    assert_eq!(&line[..3], b"lf\n");
+}

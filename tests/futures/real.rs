@@ -1,0 +1,10 @@
+//! The modules of the suite that need a real system: sockets of std, and races between threads, which
+//! are no race where time is simulated.
+
+use super::driver;
+
+#[path = "races.rs"]
+mod races;
+
+#[path = "system.rs"]
+mod system;
