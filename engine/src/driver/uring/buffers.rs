@@ -8,7 +8,6 @@
 #![expect(unsafe_code, reason = "the kernel writes to this memory, and users read it")]
 
 use std::{
-    ffi::c_void,
     io, mem,
     ptr::{self, NonNull},
     slice,
@@ -20,12 +19,14 @@ use std::{
 
 use bytes::Bytes;
 use io_uring::types::BufRingEntry;
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+
+use crate::driver::uring::exposed::{set_lent, unmap};
 
 /// How many buffers there are; a power of two.
 const COUNT: u16 = 256;
 /// How much each holds. A multishot reception fills up to 33 of one stream in a turn.
-const LEN: usize = 16 << 10;
+pub(super) const LEN: usize = 16 << 10;
 /// What is received is lent from this size on. Less is copied, which costs less and pins less.
 const LENT_MIN: usize = 4096;
 
@@ -96,6 +97,7 @@ impl Buffers {
         assert!(buffer < self.count && len <= LEN, "the kernel reports what it was given");
         if len >= LENT_MIN && self.lent < self.count / 2 {
             self.lent += 1;
+            set_lent(self.memory.start(buffer), LEN, true);
             return Bytes::from_owner(Lent { memory: Arc::clone(&self.memory), buffer, len });
         }
         // SAFETY: the kernel is done with it, and nobody else has it; it is put back below.
@@ -106,6 +108,7 @@ impl Buffers {
 
     /// Puts a buffer that holds nothing back.
     pub(super) fn put(&mut self, buffer: u16) {
+        set_lent(self.memory.start(buffer), LEN, false);
         let index = usize::from(self.tail & (self.count - 1));
         // SAFETY: within the ring.
         let mut entry = unsafe { self.memory.base.cast::<BufRingEntry>().add(index) };
@@ -180,6 +183,6 @@ impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: the mapping made in `with_count`. The kernel's ring is closed by now: `Uring`
         // holds a reference until then (D8); and no user has a buffer, or would hold one, too.
-        let _ = unsafe { munmap(self.base.as_ptr().cast::<c_void>(), self.len) };
+        unsafe { unmap(self.base, self.len) };
     }
 }

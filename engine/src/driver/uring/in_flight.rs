@@ -19,6 +19,7 @@ use std::{
     io::IoSlice,
     mem,
     os::fd::{AsRawFd, BorrowedFd},
+    ptr,
 };
 
 use io_uring::{opcode, squeue, types::Fd};
@@ -26,7 +27,7 @@ use rustix::io::Errno;
 use socket2::SockAddr;
 
 use crate::{
-    driver::uring::ring::Ring,
+    driver::uring::{buffers::LEN as BUFFER_LEN, exposed::Exposed, ring::Ring},
     operation::outgoing::Gather,
     table::{Id, Table},
 };
@@ -40,12 +41,15 @@ pub(super) struct InFlight {
 pub(super) struct Flight {
     pub(super) resource: Id,
     pub(super) work: Work,
+    exposed: Exposed,
 }
 
 /// What is done, with the memory that it is done to.
 pub(super) enum Work {
     /// Receives into provided buffers until it fails, ends or is cancelled.
     Receive,
+    /// Receives into one provided buffer.
+    ReceiveOnce,
     /// Accepts until it fails or is cancelled.
     Accept,
     Connect(Box<SockAddr>),
@@ -58,6 +62,8 @@ pub(super) enum Work {
     PollIn,
     /// ...or written.
     PollOut,
+    /// Waits for the peer's end of a socket, see [`Source::hangup`](super::source::Source::hangup).
+    Hangup,
     /// Waits for other threads.
     Wake,
     /// Asks another operation to end, or all.
@@ -77,8 +83,8 @@ const AGAIN_MAX: u8 = 3;
 
 /// A gathered send's header, and the slices that it points to.
 pub(super) struct Message {
-    header: libc::msghdr,
-    slices: Vec<libc::iovec>,
+    pub(super) header: libc::msghdr,
+    pub(super) slices: Vec<libc::iovec>,
 }
 
 impl InFlight {
@@ -94,9 +100,9 @@ impl InFlight {
         fd: BorrowedFd<'_>,
         work: Work,
     ) -> Id {
-        let key = self.table.insert(Flight { resource, work });
-        let work = &mut self.table.get_mut(key).expect("just inserted").work;
-        let entry = work.entry(Fd(fd.as_raw_fd()));
+        let key = self.table.insert(Flight::new(resource, work));
+        let flight = self.table.get_mut(key).expect("just inserted");
+        let entry = flight.work.entry(Fd(fd.as_raw_fd()), &mut flight.exposed);
         // SAFETY: what the entry points to is on the heap and owned by the table, which lets it go
         // only by `end`, with the last report, or never (D3).
         unsafe { ring.push(entry, key) };
@@ -110,7 +116,7 @@ impl InFlight {
 
     fn request(&mut self, ring: &mut Ring, request: Request) {
         let work = Work::Cancel(request);
-        let key = self.table.insert(Flight { resource: Id::NONE, work });
+        let key = self.table.insert(Flight::new(Id::NONE, work));
         ring.push_cancel(request.target, key);
     }
 
@@ -131,7 +137,7 @@ impl InFlight {
     /// Asks everything to end.
     pub(super) fn cancel_all(&mut self, ring: &mut Ring) {
         let work = Work::Cancel(Request { target: Id::NONE, again: 0 });
-        let key = self.table.insert(Flight { resource: Id::NONE, work });
+        let key = self.table.insert(Flight::new(Id::NONE, work));
         ring.push_cancel_all(key);
     }
 
@@ -141,7 +147,11 @@ impl InFlight {
 
     /// Ends an operation, of which this was the last report.
     pub(super) fn end(&mut self, key: Id) -> Option<Flight> {
-        self.table.remove(key)
+        let mut flight = self.table.remove(key)?;
+        if let Work::Read(block, _) = &mut flight.work {
+            flight.exposed.end(block);
+        }
+        Some(flight)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -151,6 +161,12 @@ impl InFlight {
     /// Leaves everything to the kernel for ever.
     pub(super) fn leak(&mut self) {
         mem::forget(mem::replace(&mut self.table, Table::new()));
+    }
+}
+
+impl Flight {
+    fn new(resource: Id, work: Work) -> Self {
+        Self { resource, work, exposed: Exposed::default() }
     }
 }
 
@@ -187,41 +203,44 @@ impl Work {
         Self::Write(gather, slices, offset)
     }
 
-    /// The entry for this, which points into it.
-    fn entry(&mut self, fd: Fd) -> squeue::Entry {
+    /// The entry for this, which points into what it exposes.
+    fn entry(&mut self, fd: Fd, exposed: &mut Exposed) -> squeue::Entry {
         // A peer that is gone is told by an error and not by a signal that ends the process.
         const FLAGS: i32 = libc::MSG_NOSIGNAL;
         match self {
             Self::Receive => opcode::RecvMulti::new(fd, 0).build(),
+            Self::ReceiveOnce => opcode::Recv::new(fd, ptr::null_mut(), clamp(BUFFER_LEN))
+                .build()
+                .flags(squeue::Flags::BUFFER_SELECT),
             Self::Accept => {
                 let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
                 opcode::AcceptMulti::new(fd).flags(flags).build()
             }
             Self::Connect(address) => {
-                opcode::Connect::new(fd, address.as_ptr().cast(), address.len()).build()
+                opcode::Connect::new(fd, exposed.address(address).cast(), address.len()).build()
             }
             Self::Send(_, Some(message)) => {
                 debug_assert_eq!(message.header.msg_iovlen, message.slices.len());
-                opcode::SendMsg::new(fd, &raw const message.header)
+                opcode::SendMsg::new(fd, exposed.message(message))
                     .flags(FLAGS.unsigned_abs())
                     .build()
             }
             Self::Send(gather, None) => {
                 let bytes = gather.single().expect("in one piece");
-                opcode::Send::new(fd, bytes.as_ptr(), clamp(bytes.len())).flags(FLAGS).build()
+                let (start, len) = (exposed.bytes(bytes), clamp(bytes.len()));
+                opcode::Send::new(fd, start, len).flags(FLAGS).build()
             }
             Self::Read(block, offset) => {
-                opcode::Read::new(fd, block.as_mut_ptr(), clamp(block.len()))
-                    .offset(*offset)
-                    .build()
+                let len = clamp(block.len());
+                opcode::Read::new(fd, exposed.block(block), len).offset(*offset).build()
             }
             Self::Write(_, slices, offset) => {
-                opcode::Writev::new(fd, slices.as_ptr(), clamp(slices.len()))
-                    .offset(*offset)
-                    .build()
+                let count = clamp(slices.len());
+                opcode::Writev::new(fd, exposed.slices(slices), count).offset(*offset).build()
             }
             Self::PollIn => poll(fd, libc::POLLIN, false),
             Self::PollOut => poll(fd, libc::POLLOUT, false),
+            Self::Hangup => poll(fd, libc::POLLRDHUP, false),
             Self::Wake => poll(fd, libc::POLLIN, true),
             Self::Cancel(_) => unreachable!("points to an operation and not to a descriptor"),
         }

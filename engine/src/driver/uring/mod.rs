@@ -39,6 +39,8 @@ use crate::{
 
 mod bell;
 mod buffers;
+#[cfg_attr(feature = "quarantine", path = "quarantine.rs")]
+mod exposed;
 mod in_flight;
 mod ring;
 mod source;
@@ -64,6 +66,8 @@ pub(crate) struct Uring {
     ready: Vec<Id>,
     /// Receptions that found no buffer.
     starved: Vec<Id>,
+    /// Sockets whose peer has just ended.
+    hung_up: Vec<Id>,
     /// What ended at once, for the next wait.
     done: Vec<Completion>,
     bell: Arc<Bell>,
@@ -90,6 +94,7 @@ impl Uring {
             sources: Vec::new(),
             ready: Vec::new(),
             starved: Vec::new(),
+            hung_up: Vec::new(),
             done: Vec::new(),
             bell: Arc::new(Bell::new()?),
             block: blocks.get(),
@@ -147,14 +152,31 @@ impl Uring {
         let (medium, offset) = (source.medium, source.offset);
         let work = match medium {
             Medium::Pipe { .. } | Medium::Terminal { .. } => return self.make_ready(resource),
+            Medium::Socket { .. } if source.hung_up => Work::ReceiveOnce,
             Medium::Socket { .. } | Medium::Listener => Work::Receive,
             Medium::File { .. } => Work::Read(self.blocks.get(), offset),
             Medium::Device => Work::Read(self.blocks.get(), NO_POSITION),
         };
         self.at_work += usize::from(matches!(work, Work::Read(..)));
         let key = self.begin(resource, work);
-        if let Some(source) = self.source(resource) {
-            source.reception = key;
+        let Some(source) = self.source(resource) else { return };
+        source.reception = key;
+        if source.medium.is_socket() && source.hangup.is_none() && !source.hung_up {
+            let key = self.begin(resource, Work::Hangup);
+            if let Some(source) = self.source(resource) {
+                source.hangup = key;
+            }
+        }
+    }
+
+    /// A socket's peer has ended. A reception that has not said so by the end of this wait may have
+    /// missed it: armed anew, it looks, and does not stay armed.
+    fn look_for_end(&mut self, resource: Id) {
+        if let Some(source) = self.source(resource)
+            && let Some(key) = source.reception
+            && !source.stopping
+        {
+            self.in_flight.cancel(&mut self.ring, key);
         }
     }
 
@@ -432,7 +454,9 @@ impl Uring {
     /// Deals with what the kernel says.
     fn dispatch(&mut self, report: Report, completions: &mut Vec<Completion>) {
         if report.more {
-            let Some(Flight { resource, work }) = self.in_flight.get(report.key) else { return };
+            let Some(Flight { resource, work, .. }) = self.in_flight.get(report.key) else {
+                return;
+            };
             let resource = *resource;
             match work {
                 Work::Receive => self.received(resource, &report, completions),
@@ -441,12 +465,12 @@ impl Uring {
             }
             return;
         }
-        let Some(Flight { resource, work }) = self.in_flight.end(report.key) else { return };
+        let Some(Flight { resource, work, .. }) = self.in_flight.end(report.key) else { return };
         if let Some(source) = self.source(resource) {
             source.flights -= 1;
         }
         match work {
-            Work::Receive => self.received(resource, &report, completions),
+            Work::Receive | Work::ReceiveOnce => self.received(resource, &report, completions),
             Work::Accept => self.accepted(resource, &report, completions),
             Work::Connect(_) => {
                 if let Some(source) = self.source(resource) {
@@ -466,6 +490,13 @@ impl Uring {
             }
             Work::PollIn => self.polled_in(resource, completions),
             Work::PollOut => self.polled_out(resource, completions),
+            Work::Hangup => {
+                if let Some(source) = self.source(resource) {
+                    source.hangup = None;
+                    source.hung_up = report.result.is_ok();
+                    self.hung_up.push(resource);
+                }
+            }
             Work::Wake => self.await_wake(),
             Work::Cancel(request) => {
                 self.in_flight.cancel_answered(&mut self.ring, request, report.result);
@@ -491,8 +522,16 @@ impl Driver for Uring {
 
     fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>> {
         let source = self.source(resource)?;
+        let hangup = source.hangup.take();
         // Else the number could be another file's before the kernel looks at it.
-        assert_eq!(source.flights, 0, "the kernel has nothing of it in hand");
+        let others = source.flights - u32::from(hangup.is_some());
+        assert_eq!(others, 0, "the kernel has nothing of it in hand");
+        if let Some(key) = hangup {
+            // It only looks, but keeps the file open until it ends: now, since what is given back may
+            // be closed at once, and the peer is to see that.
+            self.in_flight.cancel(&mut self.ring, key);
+            self.flush();
+        }
         self.sources[resource.index()].take().map(|source| source.descriptor)
     }
 
@@ -523,7 +562,7 @@ impl Driver for Uring {
                 match self.source(resource) {
                     Some(source) if source.flights > 0 => {
                         source.closing = Some(closing);
-                        let held = [source.sending, source.connecting];
+                        let held = [source.sending, source.connecting, source.hangup];
                         for key in held.into_iter().flatten() {
                             self.in_flight.cancel(&mut self.ring, key);
                         }
@@ -598,6 +637,9 @@ impl Driver for Uring {
         let entered = self.ring.enter(if nothing_yet { timeout } else { Some(Duration::ZERO) });
         while let Some(report) = self.ring.pop() {
             self.dispatch(report, completions);
+        }
+        for resource in std::mem::take(&mut self.hung_up) {
+            self.look_for_end(resource);
         }
         self.buffers.publish();
         completions.append(&mut self.done);

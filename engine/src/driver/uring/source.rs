@@ -25,6 +25,16 @@ pub(super) struct Source {
     pub(super) reception: Option<Id>,
     /// It was asked to end.
     pub(super) stopping: bool,
+    /// The operation in flight that waits for the peer's end.
+    ///
+    /// A reception that stays armed can miss it. If more data than it takes in one go and their end
+    /// come before the kernel looks, it reads the data, sees by their count that no more are left,
+    /// and goes back to sleep, having taken all wake-ups for one (seen on Linux 6.18). Nothing would
+    /// ever wake it again. So another operation is told of the end, and what is left from then on is
+    /// received by operations that do not stay armed.
+    pub(super) hangup: Option<Id>,
+    /// That has come.
+    pub(super) hung_up: bool,
     /// Where a file is read.
     pub(super) offset: u64,
 
@@ -60,6 +70,8 @@ impl Source {
             accept_most: 0,
             reception: None,
             stopping: false,
+            hangup: None,
+            hung_up: false,
             offset: 0,
             sending: None,
             unsent: None,

@@ -6,10 +6,11 @@ use std::{
     io::{ErrorKind, Read, Seek, SeekFrom, Write, stderr},
     net::{TcpListener, TcpStream},
     os::{fd::OwnedFd, unix::net::UnixStream},
+    thread,
 };
 
 use super::*;
-use crate::{operation::outgoing::Outgoing, table::Table};
+use crate::{driver::uring::buffers::LEN, operation::outgoing::Outgoing, table::Table};
 
 /// As small as a ring can be: two entries to submit, four reports kept.
 const TINY: Size = Size { submissions: 2, completions: 4 };
@@ -17,6 +18,8 @@ const TINY: Size = Size { submissions: 2, completions: 4 };
 const STREAMS: usize = 32;
 /// More turns than any of these tests needs.
 const HOPELESS: usize = 100_000;
+/// Longer than anything takes that comes at all.
+const AGES: Duration = Duration::from_secs(10);
 
 /// A driver, and everything that it has brought.
 struct Rig {
@@ -71,7 +74,24 @@ impl Rig {
                 return all;
             }
         }
-        panic!("waited in vain: {all:?}");
+        panic!("waited in vain: {} came", all.len());
+    }
+
+    /// Waits for the end of a stream; all that came before it.
+    fn everything(&mut self, id: Id) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            self.driver.wait(Some(AGES), &mut self.brought).unwrap();
+            assert!(!self.brought.is_empty() || self.driver.has_work(), "waited in vain");
+            for Completion { resource, event } in self.brought.drain(..) {
+                assert_eq!(resource, id);
+                match event {
+                    Event::Received(bytes) => all.extend_from_slice(&bytes),
+                    Event::ReceiveEnded(Ended::EndOfStream) => return all,
+                    event => panic!("{event:?}"),
+                }
+            }
+        }
     }
 }
 
@@ -182,18 +202,18 @@ fn what_users_keep_starves_nobody() {
     // Each of these pins a buffer, as far as that is allowed.
     for round in 0..20 {
         let (mut peer, id) = rig.pair();
-        peer.write_all(&numbered(round, 4096)).unwrap();
+        peer.write_all(&numbered(round, LEN)).unwrap();
         peers.push(peer);
         rig.receive(id);
         let all = rig.turns_until(1, |event| matches!(event, Event::Received(_)));
         for Completion { event, .. } in all {
             let Event::Received(bytes) = event else { panic!("{event:?}") };
-            assert_eq!(*bytes, numbered(round, 4096));
+            assert_eq!(*bytes, numbered(round, LEN));
             kept.push(bytes);
         }
     }
     for (round, bytes) in kept.iter().enumerate() {
-        assert_eq!(*bytes, numbered(round, 4096), "what is lent is written to by nobody");
+        assert_eq!(*bytes, numbered(round, LEN), "what is lent is written to by nobody");
     }
 }
 
@@ -320,6 +340,70 @@ fn dropping_the_driver_ends_everything_in_flight() {
         for mut peer in peers {
             // Accepted and closed, or never accepted: reset or ended, but nobody waits.
             assert!(matches!(peer.read(&mut [0]), Ok(0) | Err(_)));
+        }
+    }
+}
+
+/// Data and its end that come together are several wake-ups, which the kernel may take for one.
+#[test]
+fn an_end_that_comes_with_data_is_seen() {
+    for buffers in [0, 1, 32, 33, 34, 50, 64, 100] {
+        for armed_first in [true, false] {
+            let mut rig = Rig::new(Size::default(), 512);
+            let (mut peer, id) = rig.pair();
+            rustix::net::sockopt::set_socket_send_buffer_size(&peer, 8 << 20).unwrap();
+            if armed_first {
+                rig.receive(id);
+                assert!(rig.turn().is_empty(), "the reception waits");
+            }
+            let data = numbered(0, buffers * LEN);
+            peer.write_all(&data).unwrap();
+            drop(peer);
+            if !armed_first {
+                rig.receive(id);
+            }
+            assert_eq!(rig.everything(id), data);
+        }
+    }
+}
+
+/// The same with a writer that is not done when the engine begins to look.
+#[test]
+fn an_end_that_comes_while_data_is_received_is_seen() {
+    let data = numbered(0, 50 * LEN);
+    for _ in 0..500 {
+        let mut rig = Rig::new(Size::default(), 512);
+        let (mut peer, id) = rig.pair();
+        peer.set_nonblocking(false).unwrap();
+        let all = data.clone();
+        let writer = thread::spawn(move || peer.write_all(&all).unwrap());
+        rig.receive(id);
+        assert_eq!(rig.everything(id), data);
+        writer.join().unwrap();
+    }
+}
+
+/// The same over TCP, where the peer may also reset the connection.
+#[test]
+fn an_end_or_reset_that_comes_with_data_is_seen_over_tcp() {
+    for reset in [false, true] {
+        let mut rig = Rig::new(Size::default(), 512);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        let id = rig.attach(ours, Medium::Socket { tcp: true });
+        rig.receive(id);
+        assert!(rig.turn().is_empty(), "the reception waits");
+        peer.write_all(b"data").unwrap();
+        if reset {
+            rustix::net::sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
+        }
+        drop(peer);
+        let all = rig.turns_until(1, is_end);
+        match all.last().map(|completion| &completion.event) {
+            Some(Event::ReceiveEnded(Ended::EndOfStream)) if !reset => {}
+            Some(Event::ReceiveEnded(Ended::Failed(_))) if reset => {}
+            _ => panic!("{all:?}"),
         }
     }
 }
