@@ -162,10 +162,11 @@ impl Peer {
     /// let (peer, stream) = Peer::pair(&engine)?;
     /// peer.fill();
     /// engine.write(&stream, "never", Callback::ignore());
-    /// engine.flush(&stream, Callback::from_fn(|_, outcome| {
+    /// let again = stream.clone();
+    /// engine.flush(&stream, Callback::from_fn(move |engine, outcome| {
     ///     assert!(matches!(outcome, Err(Error::TimedOut)));
+    ///     engine.abort(&again);
     /// }).timeout(Duration::from_secs(60)));
-    /// engine.abort(&stream);
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
