@@ -57,10 +57,10 @@ pub(crate) enum Data {
 }
 
 impl Core {
-    /// The frequent case of [`write`](Self::write): a small one that nothing stands before. Returns
+    /// The frequent case of [`write`](Self::write): one that nothing stands before. Returns
     /// its length, if that was so and it is written; then the closure in `slot` is queued, too.
     #[inline]
-    pub(crate) fn write_small(
+    pub(crate) fn write_at_once(
         &mut self,
         stream: Id,
         bytes: &Bytes,
@@ -73,8 +73,7 @@ impl Core {
             false => b"",
         };
         let len = bytes.len() + ending.len();
-        if bytes.len() > COPY_MAX
-            || state.outgoing.len() + len > state.limits.unsent
+        if state.outgoing.len() + len > state.limits.unsent
             || !state.writes.is_empty()
             || state.closing.is_some()
             || state.write_error.is_some()
@@ -83,7 +82,14 @@ impl Core {
         {
             return None;
         }
-        state.outgoing.append_slices(bytes, ending, &mut self.spare);
+        if bytes.len() <= COPY_MAX {
+            state.outgoing.append_slices(bytes, ending, &mut self.spare);
+        } else {
+            self.trash.extend(state.outgoing.append(bytes.clone(), &mut self.spare));
+            if !ending.is_empty() {
+                state.outgoing.append_slice(ending, &mut self.spare);
+            }
+        }
         state.committed += len;
         if !state.dirty {
             state.dirty = true;
@@ -129,7 +135,7 @@ impl Core {
         if may_be_unheard(self.stream(stream)?.write_told, round) {
             return None;
         }
-        self.write_small(stream, bytes, is_line, None)
+        self.write_at_once(stream, bytes, is_line, None)
     }
 
     /// Submits a write.

@@ -61,7 +61,7 @@ impl Handle {
 
     /// Writes all of `buf` if that succeeds at once, and returns its length.
     ///
-    /// None, and nothing written, if it is large, if other writes wait or too much is unsent, and
+    /// None, and nothing written, if other writes wait or too much is unsent, and
     /// outside the turn of the engine that the stream belongs to; then submit the write.
     ///
     /// ```

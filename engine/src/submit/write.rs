@@ -166,7 +166,8 @@ impl Handle {
     fn submit_one(s: &Stream, bytes: Bytes, is_line: bool, mut cb: Callback<usize>) -> Cancel {
         if let Slot::Plain(_) = cb.slot {
             let slot = &mut cb.slot;
-            if on_current(s, |core, id| core.write_small(id, &bytes, is_line, Some(slot))).is_some()
+            if on_current(s, |core, id| core.write_at_once(id, &bytes, is_line, Some(slot)))
+                .is_some()
             {
                 // Its closure was taken.
                 mem::forget(cb);
