@@ -22,7 +22,10 @@ use crate::{
     error::{Error, Result},
     handle::{Handle, Shared},
     limits::Limits,
-    operation::queue::{Linked, Links},
+    operation::{
+        outgoing::Spare,
+        queue::{Linked, Links},
+    },
     pool::Pool,
     resource::{
         Resource,
@@ -59,7 +62,7 @@ pub(crate) struct Core {
     /// All listeners, to wake those that wait for a descriptor.
     pub(crate) listeners: Vec<Id>,
     /// Memory that small writes are copied into, used again and again.
-    pub(crate) spare: Vec<Vec<u8>>,
+    pub(crate) spare: Spare,
     pub(crate) limits: Arc<Limits>,
     pub(crate) pool: Pool,
     /// How many resources are pending by themselves: bytes unsent, or closing.
@@ -139,7 +142,7 @@ impl Core {
             trash: Vec::new(),
             discarded: Vec::new(),
             listeners: Vec::new(),
-            spare: Vec::new(),
+            spare: Spare::default(),
             limits: Arc::new(limits),
             pool,
             unsettled: 0,

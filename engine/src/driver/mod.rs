@@ -50,7 +50,7 @@ pub(crate) enum Operation {
     /// Receive until cancelled, failed or ended. A file is read once, at `offset`.
     Receive { offset: u64 },
     /// Send all or a part; to a file at `offset`.
-    Send { gather: Gather, offset: u64 },
+    Send { gather: Box<Gather>, offset: u64 },
     /// Accept until cancelled or failed, or until `most` connections have come.
     Accept { most: usize },
     /// Connect the attached socket.
@@ -90,7 +90,7 @@ pub(crate) enum Event {
     ReceiveEnded(Ended),
     /// The send is over: how many bytes the system took, and the memory.
     Sent {
-        gather: Gather,
+        gather: Box<Gather>,
         result: io::Result<usize>,
     },
     /// A connection; the accepting goes on.

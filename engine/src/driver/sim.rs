@@ -173,10 +173,10 @@ impl Sim {
         self.complete(resource, Event::ReceiveEnded(ended));
     }
 
-    fn begin_send(&mut self, resource: Id, gather: Gather, offset: u64) {
+    fn begin_send(&mut self, resource: Id, gather: Box<Gather>, offset: u64) {
         let Some(source) = self.source(resource) else { return };
         if let Some(socket) = source.socket {
-            source.sending = Some(Box::new(gather));
+            source.sending = Some(gather);
             return self.try_send(resource, socket);
         }
         let fd = source.descriptor.as_fd();
@@ -214,9 +214,9 @@ impl Sim {
             }
             // Before the end that comes with it, see D10.
             Some(Err(error)) => {
-                self.complete(resource, Event::Sent { gather: *gather, result: Err(error) });
+                self.complete(resource, Event::Sent { gather, result: Err(error) });
             }
-            Some(result) => self.tell(resource, Event::Sent { gather: *gather, result }),
+            Some(result) => self.tell(resource, Event::Sent { gather, result }),
         }
     }
 
@@ -520,7 +520,7 @@ impl Driver for Sim {
             }
             Role::Send => match source.sending.take() {
                 Some(gather) => {
-                    return self.tell(resource, Event::Sent { gather: *gather, result: Ok(0) });
+                    return self.tell(resource, Event::Sent { gather, result: Ok(0) });
                 }
                 None => return,
             },

@@ -1,6 +1,6 @@
 //! [`Outgoing`]: the bytes that a stream has accepted and the system has not taken.
 
-use std::{collections::VecDeque, io::IoSlice};
+use std::{collections::VecDeque, io::IoSlice, mem};
 
 use bytes::{Buf, Bytes};
 
@@ -89,6 +89,20 @@ impl Gather {
     }
 }
 
+/// Memory of what has been sent, for what is next.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    copies: Vec<Vec<u8>>,
+    /// In boxes, because a gather goes a long way down to the driver and back.
+    #[expect(clippy::vec_box, reason = "the boxes themselves are used again")]
+    gathers: Vec<Box<Gather>>,
+}
+
+/// How much of each is kept...
+const SPARES_MAX: usize = 64;
+/// ...unless it is large.
+const SPARE_CAPACITY_MAX: usize = 64 << 10;
+
 /// Bytes on their way out, in order. Writes are appended; a send takes a [`Gather`] from the front
 /// and [`settle`](Self::settle) tells how much of it the system took.
 #[derive(Debug, Default)]
@@ -114,7 +128,7 @@ impl Outgoing {
 
     /// Appends a write: copied if it is small, into memory of `spare` where a new piece is needed.
     /// Returns the write's own memory if it is no longer needed, for the caller to drop.
-    pub(crate) fn append(&mut self, bytes: Bytes, spare: &mut Vec<Vec<u8>>) -> Option<Bytes> {
+    pub(crate) fn append(&mut self, bytes: Bytes, spare: &mut Spare) -> Option<Bytes> {
         if bytes.len() <= COPY_MAX {
             self.append_slice(&bytes, spare);
             return Some(bytes);
@@ -127,15 +141,14 @@ impl Outgoing {
 
     /// Appends copies of two short slices.
     #[inline]
-    pub(crate) fn append_slices(&mut self, one: &[u8], two: &[u8], spare: &mut Vec<Vec<u8>>) {
+    pub(crate) fn append_slices(&mut self, one: &[u8], two: &[u8], spare: &mut Spare) {
         match &mut self.last {
             Segment::Copied { bytes, .. } => {
                 bytes.extend_from_slice(one);
                 bytes.extend_from_slice(two);
             }
             Segment::Empty if self.queue.is_empty() => {
-                let mut bytes = spare.pop().unwrap_or_default();
-                bytes.reserve(one.len() + two.len());
+                let mut bytes = spare.copies.pop().unwrap_or_default();
                 bytes.extend_from_slice(one);
                 bytes.extend_from_slice(two);
                 self.last = Segment::Copied { bytes, sent: 0 };
@@ -149,30 +162,31 @@ impl Outgoing {
     }
 
     /// Appends a copy of a few bytes.
-    pub(crate) fn append_slice(&mut self, slice: &[u8], spare: &mut Vec<Vec<u8>>) {
+    pub(crate) fn append_slice(&mut self, slice: &[u8], spare: &mut Spare) {
         self.queued += slice.len();
         if let Segment::Copied { bytes, .. } = &mut self.last {
             bytes.extend_from_slice(slice);
             return;
         }
         self.retire_last();
-        let mut bytes = spare.pop().unwrap_or_default();
+        let mut bytes = spare.copies.pop().unwrap_or_default();
         bytes.extend_from_slice(slice);
         self.last = Segment::Copied { bytes, sent: 0 };
     }
 
     /// Hands out about `max` bytes from the front as one send.
-    pub(crate) fn take(&mut self, max: usize) -> Gather {
+    pub(crate) fn take(&mut self, max: usize, spare: &mut Spare) -> Box<Gather> {
+        let mut gather = spare.gathers.pop().unwrap_or_default();
         if self.queue.is_empty() && self.queued <= max {
-            let len = std::mem::take(&mut self.queued);
-            self.in_flight += len;
-            return Gather { first: std::mem::take(&mut self.last), more: Vec::new(), len };
+            gather.len = mem::take(&mut self.queued);
+            gather.first = mem::take(&mut self.last);
+            self.in_flight += gather.len;
+            return gather;
         }
-        let mut gather = Gather::default();
         while gather.len < max {
             let piece = match self.queue.pop_front() {
                 Some(piece) => piece,
-                None => std::mem::take(&mut self.last),
+                None => mem::take(&mut self.last),
             };
             let mut piece = piece;
             if piece.len() == 0 {
@@ -200,18 +214,22 @@ impl Outgoing {
     /// copies goes to `spare`; what users own is returned for the caller to drop.
     pub(crate) fn settle(
         &mut self,
-        mut gather: Gather,
+        mut gather: Box<Gather>,
         count: usize,
-        spare: &mut Vec<Vec<u8>>,
+        spare: &mut Spare,
         trash: &mut Vec<Bytes>,
     ) {
         self.in_flight -= gather.len;
         gather.advance(count);
         self.queued += gather.len;
-        for piece in gather.more.into_iter().rev() {
+        while let Some(piece) = gather.more.pop() {
             self.put_back(piece, spare, trash);
         }
-        self.put_back(gather.first, spare, trash);
+        self.put_back(mem::take(&mut gather.first), spare, trash);
+        gather.len = 0;
+        if spare.gathers.len() < SPARES_MAX {
+            spare.gathers.push(gather);
+        }
     }
 
     /// All there is, if it is in one piece and no send carries a part of it.
@@ -222,13 +240,13 @@ impl Outgoing {
 
     /// The system has taken the [`whole`](Self::whole).
     #[inline]
-    pub(crate) fn settle_whole(&mut self, spare: &mut Vec<Vec<u8>>, trash: &mut Vec<Bytes>) {
+    pub(crate) fn settle_whole(&mut self, spare: &mut Spare, trash: &mut Vec<Bytes>) {
         self.queued = 0;
-        retire(std::mem::take(&mut self.last), spare, trash);
+        retire(mem::take(&mut self.last), spare, trash);
     }
 
     /// Takes the last `count` queued bytes out again: the rest of a write that was cut.
-    pub(crate) fn cut(&mut self, mut count: usize, spare: &mut Vec<Vec<u8>>) -> Bytes {
+    pub(crate) fn cut(&mut self, mut count: usize, spare: &mut Spare) -> Bytes {
         assert!(count <= self.queued);
         self.queued -= count;
         let mut rest = Vec::new();
@@ -243,9 +261,9 @@ impl Outgoing {
             count -= here;
             if keep == 0 {
                 let last = self.queue.pop_back().unwrap_or_default();
-                if let Segment::Copied { mut bytes, .. } = std::mem::replace(&mut self.last, last) {
+                if let Segment::Copied { mut bytes, .. } = mem::replace(&mut self.last, last) {
                     bytes.clear();
-                    spare.push(bytes);
+                    spare.copies.push(bytes);
                 }
             }
         }
@@ -259,7 +277,7 @@ impl Outgoing {
     /// Drops all that is queued.
     pub(crate) fn clear(&mut self, trash: &mut Vec<Bytes>) {
         self.queued = 0;
-        for piece in self.queue.drain(..).chain([std::mem::take(&mut self.last)]) {
+        for piece in self.queue.drain(..).chain([mem::take(&mut self.last)]) {
             if let Segment::Shared(bytes) = piece {
                 trash.push(bytes);
             }
@@ -267,13 +285,13 @@ impl Outgoing {
     }
 
     fn retire_last(&mut self) {
-        let last = std::mem::take(&mut self.last);
+        let last = mem::take(&mut self.last);
         if last.len() > 0 {
             self.queue.push_back(last);
         }
     }
 
-    fn put_back(&mut self, piece: Segment, spare: &mut Vec<Vec<u8>>, trash: &mut Vec<Bytes>) {
+    fn put_back(&mut self, piece: Segment, spare: &mut Spare, trash: &mut Vec<Bytes>) {
         if piece.len() > 0 {
             if self.queue.is_empty() && self.last.len() == 0 {
                 self.last = piece;
@@ -288,16 +306,13 @@ impl Outgoing {
 
 /// Puts the memory of a piece that has been sent where it belongs.
 #[inline]
-fn retire(piece: Segment, spare: &mut Vec<Vec<u8>>, trash: &mut Vec<Bytes>) {
-    /// How much memory for copies is kept for the next turn.
-    const SPARES_MAX: usize = 64;
-    const SPARE_CAPACITY_MAX: usize = 64 << 10;
+fn retire(piece: Segment, spare: &mut Spare, trash: &mut Vec<Bytes>) {
     match piece {
         Segment::Copied { mut bytes, .. }
-            if spare.len() < SPARES_MAX && bytes.capacity() <= SPARE_CAPACITY_MAX =>
+            if spare.copies.len() < SPARES_MAX && bytes.capacity() <= SPARE_CAPACITY_MAX =>
         {
             bytes.clear();
-            spare.push(bytes);
+            spare.copies.push(bytes);
         }
         Segment::Shared(bytes) => trash.push(bytes),
         _ => {}
@@ -335,7 +350,7 @@ mod tests {
         #[test]
         fn is_a_queue_of_bytes(steps in proptest::collection::vec(step(), 0..40)) {
             let mut outgoing = Outgoing::default();
-            let (mut spare, mut trash) = (Vec::new(), Vec::new());
+            let (mut spare, mut trash) = (Spare::default(), Vec::new());
             let (mut model, mut next) = (VecDeque::new(), 0u8);
             for step in steps {
                 match step {
@@ -345,7 +360,7 @@ mod tests {
                         outgoing.append(bytes.into(), &mut spare);
                     }
                     Step::Send { max, taken } => {
-                        let gather = outgoing.take(max);
+                        let gather = outgoing.take(max, &mut spare);
                         prop_assert!(gather.len() <= max.max(COPY_MAX * 40));
                         let sent = bytes_of(&gather);
                         prop_assert_eq!(sent.len(), gather.len());
@@ -369,11 +384,11 @@ mod tests {
 
     #[test]
     fn small_writes_leave_as_one_piece() {
-        let (mut outgoing, mut spare) = (Outgoing::default(), Vec::new());
+        let (mut outgoing, mut spare) = (Outgoing::default(), Spare::default());
         for _ in 0..16 {
             outgoing.append(Bytes::from_static(b"line"), &mut spare);
             outgoing.append_slice(b"\r\n", &mut spare);
         }
-        assert_eq!(outgoing.take(1 << 18).single().map(<[u8]>::len), Some(16 * 6));
+        assert_eq!(outgoing.take(1 << 18, &mut spare).single().map(<[u8]>::len), Some(16 * 6));
     }
 }

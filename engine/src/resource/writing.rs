@@ -433,17 +433,17 @@ impl Core {
                 }
                 return;
             }
-            let gather = state.outgoing.take(SEND_MAX);
+            let gather = state.outgoing.take(SEND_MAX, &mut self.spare);
             return self.sent(stream, gather, result);
         }
         state.sending = Phase::Running;
-        let gather = state.outgoing.take(SEND_MAX);
+        let gather = state.outgoing.take(SEND_MAX, &mut self.spare);
         let offset = state.cursor;
         self.driver.submit(stream, Operation::Send { gather, offset });
     }
 
     /// The system has taken `result` bytes of a send.
-    pub(crate) fn sent(&mut self, stream: Id, gather: Gather, result: io::Result<usize>) {
+    pub(crate) fn sent(&mut self, stream: Id, gather: Box<Gather>, result: io::Result<usize>) {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
             return;
         };

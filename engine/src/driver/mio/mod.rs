@@ -194,7 +194,7 @@ impl Mio {
         if matches!(source.medium, Medium::File { .. } | Medium::Device) {
             return self.write_file(resource);
         }
-        let Some(gather) = source.sending.take().map(|gather| *gather) else { return };
+        let Some(gather) = source.sending.take() else { return };
         let result = if source.writable {
             perform::send(source.descriptor.as_fd(), source.medium, &gather)
         } else {
@@ -204,16 +204,15 @@ impl Mio {
     }
 
     /// Reports what a send came to, or keeps it until the system has room.
-    fn end_try(&mut self, resource: Id, gather: Gather, result: rustix::io::Result<usize>) {
+    fn end_try(&mut self, resource: Id, gather: Box<Gather>, result: rustix::io::Result<usize>) {
         let Some(source) = self.source(resource) else { return };
         match result {
             Err(Errno::AGAIN) => {
                 source.writable = false;
-                source.sending = Some(Box::new(gather));
+                source.sending = Some(gather);
                 if let Err(error) = self.register(resource)
-                    && let Some(gather) = self
-                        .source(resource)
-                        .and_then(|source| source.sending.take().map(|gather| *gather))
+                    && let Some(gather) =
+                        self.source(resource).and_then(|source| source.sending.take())
                 {
                     self.complete(resource, Event::Sent { gather, result: Err(error) });
                 }
@@ -234,7 +233,7 @@ impl Mio {
     fn write_file(&mut self, resource: Id) {
         let (finished, waker) = (Arc::clone(&self.finished), Arc::clone(&self.waker));
         let Some(source) = self.source(resource) else { return };
-        let Some(gather) = source.sending.take().map(|gather| *gather) else { return };
+        let Some(gather) = source.sending.take() else { return };
         let (medium, offset) = (source.medium, source.send_offset);
         let descriptor = Arc::clone(&source.descriptor);
         let job = move || {
@@ -482,7 +481,7 @@ impl Driver for Mio {
             Operation::Receive { offset } => self.begin_receive(resource, offset),
             Operation::Send { gather, offset } => {
                 let Some(source) = self.source(resource) else { return };
-                source.sending = Some(Box::new(gather));
+                source.sending = Some(gather);
                 source.send_offset = offset;
                 self.try_send(resource);
             }
@@ -539,7 +538,7 @@ impl Driver for Mio {
                 source.connecting = false;
                 Event::Connected(Err(Errno::CANCELED.into()))
             }
-            Role::Send => match source.sending.take().map(|gather| *gather) {
+            Role::Send => match source.sending.take() {
                 Some(gather) => Event::Sent { gather, result: Ok(0) },
                 None => return,
             },

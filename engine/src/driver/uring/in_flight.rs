@@ -53,11 +53,11 @@ pub(super) enum Work {
     /// Accepts until it fails or is cancelled.
     Accept,
     Connect(Box<SockAddr>),
-    Send(Gather, Option<Box<Message>>),
+    Send(Box<Gather>, Option<Box<Message>>),
     /// Reads a file, or what has no position.
     Read(Vec<u8>, u64),
     /// Writes to a file, or what has no position.
-    Write(Gather, Vec<libc::iovec>, u64),
+    Write(Box<Gather>, Vec<libc::iovec>, u64),
     /// Waits until a pipe or terminal can be read...
     PollIn,
     /// ...or written.
@@ -185,7 +185,7 @@ fn slices(gather: &Gather) -> Vec<libc::iovec> {
 
 impl Work {
     /// A send: gathered, if it is in several pieces.
-    pub(super) fn send(gather: Gather) -> Self {
+    pub(super) fn send(gather: Box<Gather>) -> Self {
         if gather.single().is_some() {
             return Self::Send(gather, None);
         }
@@ -198,7 +198,7 @@ impl Work {
     }
 
     /// A write to a file.
-    pub(super) fn write(gather: Gather, offset: u64) -> Self {
+    pub(super) fn write(gather: Box<Gather>, offset: u64) -> Self {
         let slices = slices(&gather);
         Self::Write(gather, slices, offset)
     }

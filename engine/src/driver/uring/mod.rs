@@ -70,6 +70,8 @@ pub(crate) struct Uring {
     hung_up: Vec<Id>,
     /// What ended at once, for the next wait.
     done: Vec<Completion>,
+    /// What the kernel has said and nobody looked at yet, within one wait.
+    reports: Vec<Report>,
     bell: Arc<Bell>,
     blocks: Blocks,
     block: Vec<u8>,
@@ -96,6 +98,7 @@ impl Uring {
             starved: Vec::new(),
             hung_up: Vec::new(),
             done: Vec::new(),
+            reports: Vec::new(),
             bell: Arc::new(Bell::new()?),
             block: blocks.get(),
             blocks,
@@ -247,11 +250,11 @@ impl Uring {
 
     // Sending
 
-    fn begin_send(&mut self, resource: Id, gather: Gather, offset: u64) {
+    fn begin_send(&mut self, resource: Id, gather: Box<Gather>, offset: u64) {
         let Some(source) = self.source(resource) else { return };
         let work = match source.medium {
             Medium::Pipe { .. } | Medium::Terminal { .. } => {
-                source.unsent = Some(Box::new(gather));
+                source.unsent = Some(gather);
                 return self.make_ready(resource);
             }
             Medium::Socket { .. } | Medium::Listener => Work::send(gather),
@@ -269,7 +272,7 @@ impl Uring {
     fn sent(
         &mut self,
         resource: Id,
-        gather: Gather,
+        gather: Box<Gather>,
         result: Result<u32, Errno>,
         completions: &mut Vec<Completion>,
     ) {
@@ -319,10 +322,10 @@ impl Uring {
 
     fn try_send(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let Some(source) = self.source(resource) else { return };
-        let Some(gather) = source.unsent.take().map(|gather| *gather) else { return };
+        let Some(gather) = source.unsent.take() else { return };
         match perform::send(source.descriptor.as_fd(), source.medium, &gather) {
             Err(Errno::AGAIN) => {
-                source.unsent = Some(Box::new(gather));
+                source.unsent = Some(gather);
                 let key = self.begin(resource, Work::PollOut);
                 if let Some(source) = self.source(resource) {
                     source.sending = key;
@@ -357,7 +360,7 @@ impl Uring {
         let Some(source) = self.source(resource) else { return };
         source.sending = None;
         if std::mem::take(&mut source.unsending)
-            && let Some(gather) = source.unsent.take().map(|gather| *gather)
+            && let Some(gather) = source.unsent.take()
         {
             let event = Event::Sent { gather, result: Ok(0) };
             return completions.push(Completion { resource, event });
@@ -603,7 +606,7 @@ impl Driver for Uring {
                     self.in_flight.cancel(&mut self.ring, key);
                 }
                 (None, Some(gather)) => {
-                    let event = Event::Sent { gather: *gather, result: Ok(0) };
+                    let event = Event::Sent { gather, result: Ok(0) };
                     self.complete(resource, event);
                 }
                 (None, None) => {}
@@ -635,9 +638,13 @@ impl Driver for Uring {
         self.bell.silence();
         let nothing_yet = completions.is_empty() && self.ready.is_empty();
         let entered = self.ring.enter(if nothing_yet { timeout } else { Some(Duration::ZERO) });
-        while let Some(report) = self.ring.pop() {
+        let mut reports = std::mem::take(&mut self.reports);
+        self.ring.take_reports(&mut reports);
+        for report in reports.drain(..) {
             self.dispatch(report, completions);
         }
+        // Put back for its memory.
+        self.reports = reports;
         for resource in std::mem::take(&mut self.hung_up) {
             self.look_for_end(resource);
         }

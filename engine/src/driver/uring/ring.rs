@@ -218,21 +218,31 @@ impl Ring {
     }
 
     /// Takes the next report.
-    #[inline]
     pub(super) fn pop(&mut self) -> Option<Report> {
-        let entry = self.uring.completion().next()?;
+        self.uring.completion().next().map(|entry| Report::from(&entry))
+    }
+
+    /// Takes all reports that are there.
+    pub(super) fn take_reports(&mut self, reports: &mut Vec<Report>) {
+        reports.extend(self.uring.completion().map(|entry| Report::from(&entry)));
+    }
+}
+
+impl From<&cqueue::Entry> for Report {
+    #[inline]
+    fn from(entry: &cqueue::Entry) -> Self {
         let result = match entry.result() {
             count @ 0.. => Ok(count.unsigned_abs()),
             error => Err(Errno::from_raw_os_error(-error)),
         };
         // What the kernel was given must be there until it is done with it (D3).
         debug_assert_ne!(result, Err(Errno::FAULT), "the kernel has the memory it was given");
-        Some(Report {
+        Self {
             key: Id::from_bits(entry.user_data()),
             result,
             more: cqueue::more(entry.flags()),
             buffer: cqueue::buffer_select(entry.flags()),
-        })
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::*;
-use crate::{driver::uring::buffers::LEN, operation::outgoing::Outgoing, table::Table};
+use crate::{driver::uring::buffers::LEN, operation::outgoing::{Outgoing, Spare}, table::Table};
 
 /// As small as a ring can be: two entries to submit, four reports kept.
 const TINY: Size = Size { submissions: 2, completions: 4 };
@@ -53,9 +53,9 @@ impl Rig {
     }
 
     fn send(&mut self, id: Id, bytes: &[u8]) {
-        let mut outgoing = Outgoing::default();
-        outgoing.append(bytes.to_vec().into(), &mut Vec::new());
-        let gather = outgoing.take(usize::MAX);
+        let (mut outgoing, mut spare) = (Outgoing::default(), Spare::default());
+        outgoing.append(bytes.to_vec().into(), &mut spare);
+        let gather = outgoing.take(usize::MAX, &mut spare);
         self.driver.submit(id, Operation::Send { gather, offset: 0 });
     }
 
