@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Exercises the four examples in both styles, as their users would: with curl, plain sockets and a
+# Exercises the examples in both styles, as their users would: with curl, plain sockets and a
 # real SMTP server. From the root of the repository:
 #
 #     examples/check.sh
@@ -16,6 +16,18 @@ if "$target/release/examples/compare" --nonsense 2>/dev/null; then
     echo "FAILED: compare takes arguments it does not know"
     exit 1
 fi
+
+# The same networks twice, and the planted bugs are found.
+sim=$target/release/examples/sim
+told=$("$sim")
+echo "sim: $told"
+if [ "$told" != "$("$sim")" ]; then
+    echo "FAILED: sim does not do the same twice"
+    exit 1
+fi
+for bug in pieces retry; do
+    echo "sim --bug $bug: $("$sim" --bug "$bug")"
+done
 
 if ! command -v python3 >/dev/null; then
     echo "SKIPPED: echo, http and smtp: python3 is missing"

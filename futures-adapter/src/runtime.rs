@@ -33,6 +33,31 @@ use crate::{executor::Executor, io::Io};
 /// runtime.block_on(async { io.sleep(Duration::from_millis(2)).await })?;
 /// # Ok::<(), facade_futures::Error>(())
 /// ```
+///
+/// On a simulated network, with the engine's cargo feature `sim` (see `facade_engine::sim`), tests of
+/// futures take no time and can be repeated:
+///
+/// ```
+/// use facade_engine::{Engine, sim::{Link, Network}};
+/// use facade_futures::{Result, Runtime};
+/// use std::time::Duration;
+///
+/// let network = Network::new(7);
+/// let (client, server) = (network.host("client"), network.host("server"));
+/// let latency = Duration::from_millis(20)..Duration::from_millis(200);
+/// network.set_links(Link { latency, split: 0.5, ..Link::default() });
+/// let runtime = Runtime::from(Engine::builder().simulated(&client).build()?);
+/// let io = runtime.io().clone();
+/// runtime.block_on(async {
+///     let mut listener = io.listen(server.at(7))?;
+///     let serve = listener.accept_then_write("hello\r\n");
+///     let talk = io.connect_then_expect_line(server.at(7), "hello");
+///     futures::try_join!(serve, talk)?;
+///     io.sleep(Duration::from_secs(3600)).await
+/// })?;
+/// assert!(network.now() > Duration::from_secs(3600));
+/// # Ok::<(), facade_futures::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Runtime {
     // Dropped first: its last turn tells every future that the engine is going.
@@ -126,7 +151,10 @@ impl Runtime {
                 Ok(output) => return output,
                 // `stop` ends runs, and this is none.
                 Err(Error::Cancelled) => {}
-                Err(error) => panic!("{error}"),
+                Err(error) => match std::error::Error::source(&error) {
+                    Some(cause) => panic!("{error}: {cause}"),
+                    None => panic!("{error}"),
+                },
             }
         }
     }

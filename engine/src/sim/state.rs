@@ -1042,10 +1042,16 @@ impl State {
     /// Notes that something happened to a socket.
     fn note(&mut self, id: Id, what: u64, which: u64, words: impl FnOnce(String) -> String) {
         let (trace, sockets, hosts) = (&mut self.trace, &self.sockets, &self.hosts);
+        // An engine may play another host than its own.
+        let at = |address: &Address| {
+            let ip = address.as_inet().map(|inet| inet.ip());
+            hosts.iter().find(|host| ip == Some(host.v4.into()) || ip == Some(host.v6.into()))
+        };
         let name = || match sockets.get(id) {
             Some(Socket { host, role: Role::Connected(connection), .. }) => {
                 let Connection { local, remote, .. } = &**connection;
-                format!("{} ({local} to {remote})", hosts[*host].name)
+                let host = at(local).unwrap_or(&hosts[*host]);
+                format!("{} ({local} to {remote})", host.name)
             }
             Some(Socket { host, .. }) => hosts[*host].name.clone(),
             None => "nobody".to_owned(),
