@@ -45,6 +45,9 @@
 //! - A timeout bounds the operation as a whole; what has arrived is never a timeout.
 //! - Everything that a peer can fill has a limit, see [`Limits`].
 //!
+//! With the cargo feature `sim`, which is for tests, an engine can live in a simulated network: with
+//! time of its own, everything that goes wrong in networks, and the same run from the same seed.
+//!
 //! Operations are documented at [`Handle`]; each says what it succeeds with, how it fails and what
 //! holds after a cancel. The crate `facade-futures` makes a future of each.
 

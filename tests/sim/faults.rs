@@ -198,3 +198,42 @@ fn a_late_send_that_was_cancelled_tells_what_was_taken() {
     all.extend_from_slice(&rest.value());
     assert_eq!(all, numbered(5000));
 }
+
+#[test]
+fn connections_that_have_something_to_tell_are_looked_at_in_any_order() {
+    let order = |reorder| {
+        let (_network, here, _, engine) = two_hosts(5, Link::default());
+        here.set_machine(Machine { reorder, ..Machine::default() });
+        let told = Told::new();
+        let pairs: Vec<_> = (0..8).map(|_| Peer::pair(&engine).unwrap()).collect();
+        for (number, (_, stream)) in pairs.iter().enumerate() {
+            engine.read_line(stream, told.callback(number));
+        }
+        engine.run_once(Some(ms(0))).unwrap();
+        for (peer, _) in &pairs {
+            (&mut &*peer).write_all(b"line\n").unwrap();
+        }
+        engine.run().unwrap();
+        told.take()
+    };
+    let in_order: Vec<_> = (0..8).map(|number| format!("{number} Ok")).collect();
+    assert_eq!(order(0.0), in_order);
+    let mut other = order(1.0);
+    assert_ne!(other, in_order);
+    other.sort();
+    assert_eq!(other, in_order);
+}
+
+#[test]
+fn a_cancelled_send_that_is_late_is_told_late() {
+    let (network, here, _, engine) = two_hosts(5, Link::default());
+    here.set_machine(Machine { late: 1.0, lateness: ms(40)..ms(40), ..Machine::default() });
+    let (peer, stream) = Peer::tcp_pair(&engine).unwrap();
+    let (told, limits) = (Told::new(), Limits { unsent: 0, ..Limits::default() });
+    engine.set_limits(&stream, limits);
+    peer.fill();
+    let write = engine.write(&stream, "never", told.callback("write"));
+    engine.sleep(ms(10), Callback::from_fn(move |_, _| assert!(write.cancel())));
+    engine.run().unwrap();
+    assert_eq!((told.take(), network.now()), (vec!["write Cancelled".to_owned()], ms(50)));
+}

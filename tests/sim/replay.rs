@@ -6,7 +6,10 @@ use facade_engine::{
 };
 use facade_tests::peers::numbered;
 use std::{
+    env,
+    io::{Write, stdout},
     panic::{AssertUnwindSafe, catch_unwind},
+    process::Command,
     time::Duration,
 };
 
@@ -104,4 +107,22 @@ fn a_test_that_does_not_follow_from_its_seed_is_told_so() {
     }));
     let panic = failed.unwrap_err();
     assert!(panic.downcast::<String>().unwrap().contains("not the only input"));
+}
+
+#[test]
+fn the_environment_chooses_the_seed() {
+    const NAME: &str = "replay::the_environment_chooses_the_seed";
+    if env::var_os("FACADE_SEED").is_some() {
+        return sim::check(0..10, |network| {
+            writeln!(stdout(), "ran {}", network.seed()).unwrap();
+        });
+    }
+    let output = Command::new(env::current_exe().unwrap())
+        .args([NAME, "--exact", "--nocapture"])
+        .env("FACADE_SEED", "77")
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let ran: Vec<_> = told.lines().filter(|line| line.contains("ran ")).collect();
+    assert!(matches!(ran[..], [line] if line.ends_with("ran 77")), "{told}");
 }

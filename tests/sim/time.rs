@@ -125,3 +125,18 @@ fn work_runs_on_the_engine_s_thread_after_a_time_that_is_drawn() {
     // Two at a time, six in all.
     assert_eq!(network.now(), ms(30));
 }
+
+#[test]
+fn time_goes_on_without_an_engine_but_not_to_its_end() {
+    let network = Network::new(1);
+    network.pass(ms(7));
+    assert_eq!(network.now(), ms(7));
+    let engine = builder(&network.host("here")).build().unwrap();
+    network.pass(Duration::MAX);
+    let outcome = Outcome::new();
+    engine.sleep(Duration::MAX, outcome.callback());
+    assert!(engine.run().is_err(), "nothing will happen in a thousand years");
+    assert!(engine.next_deadline().is_none());
+    drop(engine);
+    assert!(matches!(outcome.error(), Error::EngineClosed));
+}

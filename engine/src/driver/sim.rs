@@ -28,7 +28,7 @@ use crate::{
     sim::{
         Network,
         bell::Bell,
-        state::{Attempt, Received, State},
+        state::{Attempt, FOR_EVER, Received, State},
         workers::Workers,
     },
     table::Id,
@@ -38,8 +38,6 @@ use crate::{
 const BATCH: usize = 128 << 10;
 /// After how many turns without a wait the next ones take time.
 const BUSY_MIN: u32 = 16;
-/// A wait of a thousand years or more has no end.
-const FOR_EVER: Duration = Duration::from_secs(1000 * 365 * 24 * 3600);
 
 /// The driver.
 pub(crate) struct Sim {

@@ -15,7 +15,11 @@ use crate::{
     engine::Engine,
     error::{Error, Result},
     handle::Handle,
-    sim::{Link, Machine, Rng, home::Socket, state::State},
+    sim::{
+        Link, Machine, Rng,
+        home::Socket,
+        state::{FOR_EVER, State},
+    },
     table::Id,
 };
 
@@ -83,7 +87,8 @@ impl Network {
     /// Lets time pass while no engine runs, and what is under way arrive.
     pub fn pass(&self, time: Duration) {
         let mut state = self.lock();
-        let to = state.now.saturating_add(time);
+        // Beyond a thousand years clocks overflow.
+        let to = state.now + time.min(FOR_EVER);
         state.advance(to);
         if state.threads {
             state.ring();
