@@ -31,6 +31,7 @@ use crate::{
         Resource,
         chain::{Chain, Product},
         connecting::Connecting,
+        file::Task,
         reading::Read,
         stream::StreamState,
         thread::Unfinished,
@@ -67,6 +68,8 @@ pub(crate) struct Core {
     pub(crate) pool: Pool,
     /// How many resources are pending by themselves: bytes unsent, or closing.
     pub(crate) unsettled: usize,
+    /// How many operations on files have no outcome.
+    pub(crate) on_files: usize,
     /// Operations on files are numbered, because reads and writes of a file share one order.
     pub(crate) submissions: u64,
     /// Counts the rounds in which ready callbacks run.
@@ -110,6 +113,7 @@ pub(crate) enum Kind {
         over: Option<Instant>,
     },
     Thread(Box<dyn Unfinished>),
+    File(Box<Task>),
     Chain(Box<Chain>),
     /// Has succeeded with a claim, which can be withdrawn until its callback runs.
     Claimed(Option<Outcome>),
@@ -146,6 +150,7 @@ impl Core {
             limits: Arc::new(limits),
             pool,
             unsettled: 0,
+            on_files: 0,
             submissions: 0,
             round: 0,
             root_queued: false,
@@ -399,6 +404,7 @@ impl Core {
                 }
             }
             Kind::Thread(_) => self.interrupt_thread(id, cause),
+            Kind::File(_) => self.interrupt_on_file(id, cause),
             Kind::Claimed(_) if matches!(cause, Error::Cancelled) => self.withdraw(id, cause),
             // It has its outcome.
             Kind::Claimed(_) => return false,
@@ -477,6 +483,7 @@ impl Core {
     pub(crate) fn abandon_everything(&mut self) {
         for id in self.pending.ids() {
             self.abandon_write(id, Error::EngineClosed);
+            self.abandon_on_file(id, Error::EngineClosed);
         }
     }
 
@@ -514,6 +521,7 @@ impl Core {
                 Event::Connected(result) => self.connected(resource, result),
                 Event::ShutDown(result) => self.was_shut_down(resource, result),
                 Event::Closed => self.was_closed(resource),
+                Event::File { operation, done } => self.file_done(resource, operation, done),
             }
         }
         // Put back for its memory.

@@ -66,6 +66,7 @@ mod descriptor;
 mod driver;
 mod engine;
 mod error;
+mod file;
 mod handle;
 mod limits;
 mod listener;
@@ -91,6 +92,7 @@ pub use crate::{
     cancel::Cancel,
     engine::{Engine, Turn},
     error::{Error, Result},
+    file::File,
     handle::{Handle, KeepAlive, Local},
     limits::Limits,
     listener::Listener,

@@ -34,7 +34,8 @@ pub struct Limits {
     /// How many connections that nobody has accepted yet are taken from the system. 64.
     pub accepted: usize,
     /// How many jobs may wait for a worker, in each lane, before the next one is
-    /// [`Overloaded`](crate::Error::Overloaded). 65,536. Of the engine as a whole.
+    /// [`Overloaded`](crate::Error::Overloaded); and how many operations on files by position may
+    /// be under way. 65,536. Of the engine as a whole.
     pub workers: usize,
 }
 

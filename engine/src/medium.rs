@@ -153,6 +153,19 @@ fn reopen(fd: OwnedFd) -> (OwnedFd, bool) {
     }
 }
 
+/// Checks that something is read and written by position. Returns whether it was opened for
+/// appending.
+pub(crate) fn examine_file(fd: &OwnedFd) -> Result<bool> {
+    let failed = |cause: Errno| Error::io("attach", cause);
+    let stat = fstat(fd).map_err(failed)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile | FileType::BlockDevice => {
+            Ok(fcntl_getfl(fd).map_err(failed)?.contains(OFlags::APPEND))
+        }
+        _ => Err(Error::invalid("not a file with positions: attach makes a stream of it")),
+    }
+}
+
 /// Checks that a socket listens for stream connections, makes it non-blocking, and without Nagle's
 /// delay if it is TCP, which is returned.
 pub(crate) fn examine_listener(fd: BorrowedFd<'_>) -> Result<bool> {

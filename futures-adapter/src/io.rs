@@ -17,6 +17,7 @@ use facade_engine::{
 
 use crate::{
     executor::Executor,
+    file::File,
     listener::Listener,
     operation::{OpFuture, Submit, op, op_into},
     stream::Stream,
@@ -156,6 +157,15 @@ impl Io {
     /// As there.
     pub fn attach_listener(&self, fd: impl Into<OwnedFd>) -> Result<Listener> {
         self.handle().attach_listener(fd).map(Listener::from)
+    }
+
+    /// See [`Handle::attach_file`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn attach_file(&self, file: impl Into<OwnedFd>) -> Result<File> {
+        self.handle().attach_file(file).map(File::from)
     }
 
     /// See [`Handle::getaddrinfo`].

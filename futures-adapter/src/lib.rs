@@ -30,13 +30,14 @@
 //!
 //! - [`Runtime`] runs engine and futures on one thread; [`Runtime::background`] runs the engine on
 //!   a thread of its own, for futures under any other executor.
-//! - [`Io`] makes [`Stream`]s and [`Listener`]s; their methods are the engine's operations, under
+//! - [`Io`] makes [`Stream`]s, [`Listener`]s and [`File`]s; their methods are the engine's operations, under
 //!   the same names.
 //! - [`op`] makes a future of any callback operation, such as a chain.
 
 #![forbid(unsafe_code)]
 
 mod executor;
+mod file;
 mod io;
 mod listener;
 mod operation;
@@ -49,6 +50,7 @@ pub use async_task::Task;
 pub use facade_engine::{Error, Result};
 
 pub use crate::{
+    file::File,
     io::Io,
     listener::{Incoming, Listener},
     operation::{OpFuture, Submit, op},

@@ -14,3 +14,6 @@ mod system;
 
 #[path = "threads.rs"]
 mod threads;
+
+#[path = "positions.rs"]
+mod positions;

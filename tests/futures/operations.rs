@@ -7,8 +7,13 @@ use std::{
 
 use facade_engine::{Error, Hints, Limits, LineEnd, LineGlob, Pattern, Regex, Service};
 use facade_futures::{Result, Runtime, Stream, op};
-use facade_tests::{peers::arrived, polls::in_time, reads::UpTo};
-use futures::{StreamExt as _, join};
+use facade_tests::{
+    peers::arrived,
+    polls::{in_time, poll_here},
+    reads::UpTo,
+};
+use futures::{StreamExt as _, future::try_join_all, join};
+use tempfile::tempfile;
 
 use super::driver::{self, full_pair, pair, tcp_pair};
 
@@ -252,5 +257,23 @@ fn promise_07_a_future_has_its_own_timeout() {
         assert!(matches!(*cause, Error::TimedOut), "{cause:?}");
         let early = runtime.io().sleep(Duration::MAX).timeout(Duration::from_millis(1)).await;
         assert!(matches!(early, Err(Error::TimedOut)));
+    });
+}
+
+#[test]
+fn every_operation_of_a_file_several_at_once_and_dropped() {
+    run(async |runtime| {
+        let file = runtime.io().attach_file(tempfile().unwrap()).unwrap();
+        let writes = (0..100_u64).map(|number| file.write_at(number * 4, "four"));
+        assert_eq!(try_join_all(writes).await.unwrap(), [4; 100]);
+        file.sync().await.unwrap();
+        // One that is dropped under way takes nothing, and the others do not notice.
+        let (mut dropped, kept) = (file.read_at(0, 400), file.read_at(0, 400));
+        drop(poll_here(&mut dropped).await);
+        drop(dropped);
+        assert_eq!(kept.await.unwrap(), "four".repeat(100));
+        assert_eq!(file.clone().read_at(398, 10).timeout(Duration::MAX).await.unwrap(), "ur");
+        file.close().await.unwrap();
+        assert!(matches!(file.read_at(0, 1).await, Err(Error::Closed)));
     });
 }

@@ -28,6 +28,22 @@ impl Blocks {
         free.unwrap_or_else(|| vec![0; BLOCK_LEN])
     }
 
+    /// A block of at least `size` bytes: of no more, if that is unusually much.
+    pub(crate) fn get_sized(&self, size: usize) -> Vec<u8> {
+        if size <= BLOCK_LEN { self.get() } else { vec![0; size] }
+    }
+
+    /// The first `len` bytes of such a block, which is put back if nobody has it now.
+    pub(crate) fn received_sized(&self, mut block: Vec<u8>, len: usize) -> Bytes {
+        if block.len() > BLOCK_LEN {
+            block.truncate(len);
+            return block.into();
+        }
+        let bytes = self.received(&mut block, len);
+        self.put(block);
+        bytes
+    }
+
     pub(crate) fn put(&self, block: Vec<u8>) {
         put(&self.free, block);
     }

@@ -58,12 +58,35 @@ pub(crate) enum Operation {
     /// Try what the resource has in hand once more without waiting: what has arrived comes up in the
     /// next wait, however long that waits. Has no completion of its own.
     Probe,
+    /// Do something to a file at a position of its own, for the operation above that has this id.
+    /// Any number of these are in flight, in no order, each with one completion.
+    File { operation: Id, task: FileTask },
     /// End the outgoing direction.
     ShutdownWrite,
     /// Release the descriptor. `reset` throws away what the system holds and resets the connection;
     /// `drain` first takes what has arrived, because closing over unread bytes makes the system
     /// reset the connection, and the peer lose what was sent.
     Close { reset: bool, drain: bool },
+}
+
+/// What is to be done to a file.
+#[derive(Debug)]
+pub(crate) enum FileTask {
+    /// Read up to so many bytes, or none at the file's end.
+    Read { offset: u64, size: usize },
+    /// Write all or a part. The bytes are a clone of what is kept above, so that dropping them here
+    /// runs nobody's code.
+    Write { offset: u64, bytes: Bytes },
+    /// See to it that what was written is on the medium.
+    Sync,
+}
+
+/// What has become of it. A write that was cancelled has written what it says.
+#[derive(Debug)]
+pub(crate) enum FileDone {
+    Read(io::Result<Bytes>),
+    Written(io::Result<usize>),
+    Synced(io::Result<()>),
 }
 
 /// Which of a resource's operations to cancel.
@@ -73,6 +96,8 @@ pub(crate) enum Role {
     Send,
     Accept,
     Connect,
+    /// What was submitted for this operation on a file.
+    File(Id),
 }
 
 /// What came back for a resource.
@@ -99,6 +124,10 @@ pub(crate) enum Event {
     AcceptEnded(Option<io::Error>),
     Connected(io::Result<()>),
     ShutDown(io::Result<()>),
+    File {
+        operation: Id,
+        done: FileDone,
+    },
     Closed,
 }
 

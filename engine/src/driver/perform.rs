@@ -221,6 +221,16 @@ pub(super) fn write_file(
     }
 }
 
+/// Writes to a file at a position, on a worker.
+pub(super) fn write_at(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<usize> {
+    retry_on_intr(|| rustix::io::pwrite(fd, bytes, offset))
+}
+
+/// Brings a file to its medium, on a worker.
+pub(super) fn sync(fd: BorrowedFd<'_>) -> Result<()> {
+    retry_on_intr(|| rustix::fs::fsync(fd))
+}
+
 fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {
     let mut fds = [PollFd::new(&fd, flags)];
     matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))

@@ -21,7 +21,8 @@ use rustix::io::Errno;
 use crate::{
     descriptor::{Descriptor, null},
     driver::{
-        Completion, Driver, Ended, Event, Operation, Role, Waker, blocks::BLOCK_LEN, perform,
+        Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Role, Waker,
+        blocks::BLOCK_LEN, perform,
     },
     medium::Medium,
     operation::outgoing::Gather,
@@ -169,6 +170,25 @@ impl Sim {
             Err(error) => Ended::Failed(error.into()),
         };
         self.complete(resource, Event::ReceiveEnded(ended));
+    }
+
+    /// Files are this machine's, and done at once.
+    fn begin_on_file(&mut self, resource: Id, operation: Id, task: FileTask) {
+        let Some(source) = self.source(resource) else { return };
+        let (fd, medium) = (source.descriptor.as_fd(), source.medium);
+        let done = match task {
+            FileTask::Read { offset, size } => {
+                let mut block = vec![0; size];
+                let result = perform::read_file(fd, medium, &mut block, offset);
+                let received = |count| Bytes::from(block).slice(..count);
+                FileDone::Read(result.map(received).map_err(Into::into))
+            }
+            FileTask::Write { offset, bytes } => {
+                FileDone::Written(perform::write_at(fd, &bytes, offset).map_err(Into::into))
+            }
+            FileTask::Sync => FileDone::Synced(perform::sync(fd).map_err(Into::into)),
+        };
+        self.complete(resource, Event::File { operation, done });
     }
 
     fn begin_send(&mut self, resource: Id, gather: Box<Gather>, offset: u64) {
@@ -468,6 +488,7 @@ impl Driver for Sim {
             }
             Operation::Connect { address } => self.begin_connect(resource, &address),
             Operation::Probe => self.probes.push(resource),
+            Operation::File { operation, task } => self.begin_on_file(resource, operation, task),
             Operation::ShutdownWrite => {
                 let Some(socket) = self.source(resource).and_then(|source| source.socket) else {
                     return;

@@ -49,6 +49,11 @@ impl Closing {
     pub(crate) const fn hand_down(&mut self) {
         self.submitted = true;
     }
+
+    /// The same; returns whether it had not been told before.
+    pub(crate) const fn hand_down_once(&mut self) -> bool {
+        !std::mem::replace(&mut self.submitted, true)
+    }
 }
 
 impl Core {
@@ -168,12 +173,14 @@ impl Core {
         let closing = match self.resources.get_mut(resource) {
             Some(Resource::Stream(state)) => state.closing.as_mut(),
             Some(Resource::Listener(state)) => state.closing.as_mut(),
+            Some(Resource::File(state)) => state.closing.as_mut(),
             None => None,
         };
         let Some(closing) = closing else { return };
         if matches!(cause, Error::TimedOut) {
             closing.outcome = Err(cause);
             closing.abort = true;
+            self.cut_short_file(resource);
             return self.go_on_closing(resource);
         }
         closing.operation = Id::NONE;
@@ -226,6 +233,7 @@ impl Core {
         let closing = match self.forget(resource) {
             Some(Resource::Stream(state)) => state.closing,
             Some(Resource::Listener(state)) => state.closing,
+            Some(Resource::File(state)) => state.closing,
             None => None,
         };
         self.wake_resting_listeners();
@@ -245,9 +253,12 @@ impl Core {
         {
             self.unsettled -= 1;
         }
-        if let Resource::Listener(state) = &removed
-            && state.closing.is_some()
-        {
+        let closing = match &removed {
+            Resource::Stream(_) => None,
+            Resource::Listener(state) => state.closing.as_ref(),
+            Resource::File(state) => state.closing.as_ref(),
+        };
+        if closing.is_some() {
             self.unsettled -= 1;
         }
         Some(removed)

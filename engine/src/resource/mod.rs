@@ -1,4 +1,4 @@
-//! What the driver works for and operations wait at: streams and listeners.
+//! What the driver works for and operations wait at: streams, listeners and files.
 //!
 //! A stream has at most one reception and one send in the driver, a listener one accepting. What
 //! they bring or take belongs to the resource: unread bytes, unsent bytes, untaken connections.
@@ -7,6 +7,7 @@
 pub(crate) mod chain;
 pub(crate) mod closing;
 pub(crate) mod connecting;
+pub(crate) mod file;
 pub(crate) mod listener;
 pub(crate) mod parked;
 pub(crate) mod reading;
@@ -14,6 +15,7 @@ pub(crate) mod stream;
 pub(crate) mod thread;
 pub(crate) mod writing;
 
+use file::FileState;
 use listener::ListenerState;
 use stream::StreamState;
 
@@ -22,6 +24,7 @@ use stream::StreamState;
 pub(crate) enum Resource {
     Stream(StreamState),
     Listener(Box<ListenerState>),
+    File(Box<FileState>),
 }
 
 /// What the driver does for a resource in one direction.

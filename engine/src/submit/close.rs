@@ -1,17 +1,18 @@
-//! The end of streams and listeners.
+//! The end of streams, listeners and files.
 
 use crate::{
     callback::Callback,
     cancel::{Cancel, Key},
+    file::File,
     handle::Handle,
     listener::Listener,
     resource::closing::Ending,
     stream::{Detached, Stream},
 };
 
-/// What can be closed: a [`Stream`] or a [`Listener`].
+/// What can be closed: a [`Stream`], a [`Listener`] or a [`File`].
 ///
-/// Made from a reference to either, where [`Handle::close`] is called.
+/// Made from a reference to one, where [`Handle::close`] is called.
 ///
 /// ```
 /// use facade_engine::{Callback, Closable, Engine, Handle};
@@ -32,6 +33,8 @@ pub enum Closable<'a> {
     Stream(&'a Stream),
     /// A listener.
     Listener(&'a Listener),
+    /// A file.
+    File(&'a File),
 }
 
 impl<'a> From<&'a Stream> for Closable<'a> {
@@ -46,8 +49,14 @@ impl<'a> From<&'a Listener> for Closable<'a> {
     }
 }
 
+impl<'a> From<&'a File> for Closable<'a> {
+    fn from(file: &'a File) -> Self {
+        Self::File(file)
+    }
+}
+
 impl Handle {
-    /// Closes a stream or listener for all its clones. Its reads and accepts hear
+    /// Closes a stream, listener or file for all its clones. Its reads and accepts hear
     /// [`Closed`](crate::Error::Closed); submitted writes go out first. The callback comes after
     /// every other callback of the stream. Connections that a listener has and nobody took are
     /// closed.
@@ -92,6 +101,13 @@ impl Handle {
                 l.handle().submit(move |core| {
                     let id = core.id_of_listener(&listener);
                     core.close_listener(id, slot, timeout)
+                })
+            }
+            Closable::File(f) => {
+                let file = f.clone();
+                f.handle().submit(move |core| {
+                    let id = core.id_of_file(&file);
+                    core.close_file(id, slot, timeout)
                 })
             }
         }

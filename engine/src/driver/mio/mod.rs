@@ -10,7 +10,7 @@
 //! parsed and answered.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     io,
     os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::{Arc, Mutex, PoisonError},
@@ -23,14 +23,14 @@ use rustix::io::Errno;
 use crate::{
     descriptor::Descriptor,
     driver::{
-        Completion, Driver, Ended, Event, Operation, Role, Waker,
+        Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Role, Waker,
         blocks::{BLOCK_LEN, Blocks},
         mio::source::Source,
         perform::{self, Attempt, Received},
     },
     medium::Medium,
     operation::outgoing::Gather,
-    pool::{Job, Lane, Pool, Refused},
+    pool::{Job, Lane, Pool, Refused, Ticket},
     table::Id,
 };
 
@@ -61,20 +61,42 @@ pub(crate) struct Mio {
     block: Vec<u8>,
     pool: Pool,
     /// What workers have done to files.
-    finished: Arc<Mutex<Vec<FileDone>>>,
+    finished: Arc<Mutex<Vec<Finished>>>,
+    /// Which jobs work for which operations above, on files by position.
+    tasks: HashMap<Id, Task>,
     /// How many jobs on files they have in hand.
     at_work: usize,
 }
 
+/// A job for an operation on a file by position.
+struct Task {
+    ticket: Ticket,
+    /// What it has done if it never begins.
+    undone: fn() -> FileDone,
+}
+
 /// What a worker has done to a file.
-struct FileDone {
+struct Finished {
     resource: Id,
     event: FileEvent,
 }
 
 enum FileEvent {
-    Read { block: Vec<u8>, result: rustix::io::Result<usize> },
+    Read {
+        block: Vec<u8>,
+        result: rustix::io::Result<usize>,
+    },
     Written(Event),
+    /// Something at a position, for an operation above; a read with its block.
+    Task {
+        operation: Id,
+        done: TaskDone,
+    },
+}
+
+enum TaskDone {
+    Read { block: Vec<u8>, result: rustix::io::Result<usize> },
+    Other(FileDone),
 }
 
 impl Mio {
@@ -94,6 +116,7 @@ impl Mio {
             block: vec![0; BLOCK_LEN],
             pool,
             finished: Arc::default(),
+            tasks: HashMap::new(),
             at_work: 0,
         })
     }
@@ -238,20 +261,90 @@ impl Mio {
         let descriptor = Arc::clone(&source.descriptor);
         let job = move || {
             let result = perform::write_file(descriptor.as_fd(), medium, &gather, offset);
+            drop(descriptor);
             let result = result.map_err(io::Error::from);
             let event = FileEvent::Written(Event::Sent { gather, result });
-            report(&finished, &waker, FileDone { resource, event });
+            report(&finished, &waker, Finished { resource, event });
         };
         self.hand_to_worker(Box::new(job));
     }
 
     /// Hands a job on a file to a worker. Where none can be had the engine does it itself: slow is
     /// better than lost.
-    fn hand_to_worker(&mut self, job: Job) {
+    fn hand_to_worker(&mut self, job: Job) -> Option<Ticket> {
         self.at_work += 1;
         match self.pool.submit(Lane::Files, job) {
-            Ok(_) => {}
-            Err(Refused::Full(job) | Refused::NoThread(_, job) | Refused::Closed(job)) => job(),
+            Ok(ticket) => Some(ticket),
+            Err(Refused::Full(job) | Refused::NoThread(_, job) | Refused::Closed(job)) => {
+                job();
+                None
+            }
+        }
+    }
+
+    /// Does something to a file at a position: a read at once if the bytes are in memory, anything
+    /// else on a worker.
+    fn begin_on_file(&mut self, resource: Id, operation: Id, task: FileTask) {
+        let Some(source) = self.source(resource) else { return };
+        let (descriptor, medium) = (Arc::clone(&source.descriptor), source.medium);
+        let (finished, waker) = (Arc::clone(&self.finished), Arc::clone(&self.waker));
+        let tell = move |done| {
+            let event = FileEvent::Task { operation, done };
+            report(&finished, &waker, Finished { resource, event });
+        };
+        let (job, undone): (Job, fn() -> FileDone) = match task {
+            FileTask::Read { offset, size } => {
+                let mut block = self.blocks.get_sized(size);
+                let slice = &mut block[..size];
+                let attempt = perform::read_file_at_once(descriptor.as_fd(), medium, slice, offset);
+                if let Attempt::Done(result) = attempt {
+                    let done = self.was_read(block, result);
+                    return self.complete(resource, Event::File { operation, done });
+                }
+                let job = move || {
+                    let slice = &mut block[..size];
+                    let result = perform::read_file(descriptor.as_fd(), medium, slice, offset);
+                    // Before it is told, so that a close that follows has the only reference left.
+                    drop(descriptor);
+                    tell(TaskDone::Read { block, result });
+                };
+                (Box::new(job), || FileDone::Read(Err(Errno::CANCELED.into())))
+            }
+            FileTask::Write { offset, bytes } => {
+                let job = move || {
+                    let result = perform::write_at(descriptor.as_fd(), &bytes, offset);
+                    drop((bytes, descriptor));
+                    tell(TaskDone::Other(FileDone::Written(result.map_err(Into::into))));
+                };
+                (Box::new(job), || FileDone::Written(Ok(0)))
+            }
+            FileTask::Sync => {
+                let job = move || {
+                    let result = perform::sync(descriptor.as_fd());
+                    drop(descriptor);
+                    tell(TaskDone::Other(FileDone::Synced(result.map_err(Into::into))));
+                };
+                (Box::new(job), || FileDone::Synced(Err(Errno::CANCELED.into())))
+            }
+        };
+        if let Some(ticket) = self.hand_to_worker(job) {
+            self.tasks.insert(operation, Task { ticket, undone });
+        }
+    }
+
+    fn was_read(&self, block: Vec<u8>, result: rustix::io::Result<usize>) -> FileDone {
+        let received = |count| self.blocks.received_sized(block, count);
+        FileDone::Read(result.map(received).map_err(Into::into))
+    }
+
+    /// A job on a file that has not begun is not done; one that has ends by itself.
+    fn cancel_on_file(&mut self, resource: Id, operation: Id) {
+        let Some(task) = self.tasks.get(&operation) else { return };
+        let Some(job) = self.pool.abandon(task.ticket) else { return };
+        drop(job);
+        self.at_work -= 1;
+        if let Some(Task { undone, .. }) = self.tasks.remove(&operation) {
+            self.complete(resource, Event::File { operation, done: undone() });
         }
     }
 
@@ -276,8 +369,9 @@ impl Mio {
                 let waker = Arc::clone(&self.waker);
                 let job = move || {
                     let result = perform::read_file(descriptor.as_fd(), medium, &mut block, offset);
+                    drop(descriptor);
                     let event = FileEvent::Read { block, result };
-                    report(&finished, &waker, FileDone { resource, event });
+                    report(&finished, &waker, Finished { resource, event });
                 };
                 self.hand_to_worker(Box::new(job));
                 0
@@ -315,7 +409,7 @@ impl Mio {
         }
         let finished =
             std::mem::take(&mut *self.finished.lock().unwrap_or_else(PoisonError::into_inner));
-        for FileDone { resource, event } in finished {
+        for Finished { resource, event } in finished {
             self.at_work -= 1;
             match event {
                 FileEvent::Read { block, result } => {
@@ -328,6 +422,15 @@ impl Mio {
                     self.blocks.put(used);
                 }
                 FileEvent::Written(event) => completions.push(Completion { resource, event }),
+                FileEvent::Task { operation, done } => {
+                    self.tasks.remove(&operation);
+                    let done = match done {
+                        TaskDone::Read { block, result } => self.was_read(block, result),
+                        TaskDone::Other(done) => done,
+                    };
+                    let event = Event::File { operation, done };
+                    completions.push(Completion { resource, event });
+                }
             }
         }
     }
@@ -488,6 +591,7 @@ impl Driver for Mio {
             Operation::Accept { most } => self.begin_accept(resource, most),
             Operation::Connect { address } => self.begin_connect(resource, &address),
             Operation::Probe => self.probes.push(resource),
+            Operation::File { operation, task } => self.begin_on_file(resource, operation, task),
             Operation::ShutdownWrite => {
                 let Some(source) = self.source(resource) else { return };
                 let result = perform::shutdown_write(source.descriptor.as_fd());
@@ -542,6 +646,7 @@ impl Driver for Mio {
                 Some(gather) => Event::Sent { gather, result: Ok(0) },
                 None => return,
             },
+            Role::File(operation) => return self.cancel_on_file(resource, operation),
             // Unknown, finished, or in a worker's hands: it ends by itself.
             _ => return,
         };
@@ -620,7 +725,14 @@ const fn token(resource: Id) -> Token {
     Token(resource.to_bits() as usize)
 }
 
-fn report(finished: &Mutex<Vec<FileDone>>, waker: &MioWaker, done: FileDone) {
-    finished.lock().unwrap_or_else(PoisonError::into_inner).push(done);
-    drop(waker.wake());
+/// Tells what a worker has done. Only the first since the engine has looked wakes it, which takes
+/// all.
+fn report(finished: &Mutex<Vec<Finished>>, waker: &MioWaker, done: Finished) {
+    let mut finished = finished.lock().unwrap_or_else(PoisonError::into_inner);
+    finished.push(done);
+    let is_first = finished.len() == 1;
+    drop(finished);
+    if is_first {
+        drop(waker.wake());
+    }
 }

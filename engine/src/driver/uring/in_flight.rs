@@ -22,6 +22,7 @@ use std::{
     ptr,
 };
 
+use bytes::Bytes;
 use io_uring::{opcode, squeue, types::Fd};
 use rustix::io::Errno;
 use socket2::SockAddr;
@@ -58,6 +59,12 @@ pub(super) enum Work {
     Read(Vec<u8>, u64),
     /// Writes to a file, or what has no position.
     Write(Box<Gather>, Vec<libc::iovec>, u64),
+    /// Reads so many bytes of a file at a position, for an operation above.
+    ReadAt(Id, Vec<u8>, usize, u64),
+    /// Writes to a file at a position, for an operation above.
+    WriteAt(Id, Bytes, u64),
+    /// Brings a file to its medium, for an operation above.
+    Sync(Id),
     /// Waits until a pipe or terminal can be read...
     PollIn,
     /// ...or written.
@@ -148,8 +155,10 @@ impl InFlight {
     /// Ends an operation, of which this was the last report.
     pub(super) fn end(&mut self, key: Id) -> Option<Flight> {
         let mut flight = self.table.remove(key)?;
-        if let Work::Read(block, _) = &mut flight.work {
-            flight.exposed.end(block);
+        match &mut flight.work {
+            Work::Read(block, _) => flight.exposed.end(block),
+            Work::ReadAt(_, block, size, _) => flight.exposed.end(&mut block[..*size]),
+            _ => {}
         }
         Some(flight)
     }
@@ -238,6 +247,15 @@ impl Work {
                 let count = clamp(slices.len());
                 opcode::Writev::new(fd, exposed.slices(slices), count).offset(*offset).build()
             }
+            Self::ReadAt(_, block, size, offset) => {
+                let (start, len) = (exposed.block(&mut block[..*size]), clamp(*size));
+                opcode::Read::new(fd, start, len).offset(*offset).build()
+            }
+            Self::WriteAt(_, bytes, offset) => {
+                let (start, len) = (exposed.bytes(bytes), clamp(bytes.len()));
+                opcode::Write::new(fd, start, len).offset(*offset).build()
+            }
+            Self::Sync(_) => opcode::Fsync::new(fd).build(),
             Self::PollIn => poll(fd, libc::POLLIN, false),
             Self::PollOut => poll(fd, libc::POLLOUT, false),
             Self::Hangup => poll(fd, libc::POLLRDHUP, false),

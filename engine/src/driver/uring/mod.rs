@@ -9,6 +9,7 @@
 //! arrived by then, and a connection that was accepted meanwhile is not lost.
 
 use std::{
+    collections::HashMap,
     io,
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
@@ -22,7 +23,7 @@ use crate::{
     core::now,
     descriptor::Descriptor,
     driver::{
-        Completion, Driver, Ended, Event, Operation, Role, Waker,
+        Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Role, Waker,
         blocks::Blocks,
         perform::{self, Received},
         uring::{
@@ -75,6 +76,8 @@ pub(crate) struct Uring {
     bell: Arc<Bell>,
     blocks: Blocks,
     block: Vec<u8>,
+    /// Which operations in flight work for which operations above, on files.
+    files: HashMap<Id, Id>,
     /// How many operations on files are in flight.
     at_work: usize,
 }
@@ -102,6 +105,7 @@ impl Uring {
             bell: Arc::new(Bell::new()?),
             block: blocks.get(),
             blocks,
+            files: HashMap::new(),
             at_work: 0,
         };
         driver.await_wake();
@@ -279,13 +283,57 @@ impl Uring {
         if let Some(source) = self.source(resource) {
             source.sending = None;
         }
-        let result = match result {
-            Ok(count) => Ok(count as usize),
-            // Nothing was taken.
-            Err(Errno::INTR | Errno::AGAIN | Errno::CANCELED) => Ok(0),
-            Err(error) => Err(error.into()),
-        };
+        let result = taken(result).map_err(Into::into);
         completions.push(Completion { resource, event: Event::Sent { gather, result } });
+    }
+
+    // Files by position
+
+    fn begin_on_file(&mut self, resource: Id, operation: Id, task: FileTask) {
+        let work = match task {
+            FileTask::Read { offset, size } => {
+                Work::ReadAt(operation, self.blocks.get_sized(size), size, offset)
+            }
+            FileTask::Write { offset, bytes } => Work::WriteAt(operation, bytes, offset),
+            FileTask::Sync => Work::Sync(operation),
+        };
+        self.fly_for(resource, operation, work);
+    }
+
+    fn fly_for(&mut self, resource: Id, operation: Id, work: Work) {
+        if let Some(key) = self.begin(resource, work) {
+            self.at_work += 1;
+            self.files.insert(operation, key);
+        }
+    }
+
+    fn file_done(
+        &mut self,
+        resource: Id,
+        work: Work,
+        result: Result<u32, Errno>,
+        completions: &mut Vec<Completion>,
+    ) {
+        self.at_work -= 1;
+        let again = matches!(result, Err(Errno::INTR | Errno::AGAIN));
+        let (operation, done) = match work {
+            Work::ReadAt(operation, ..) | Work::Sync(operation) if again => {
+                return self.fly_for(resource, operation, work);
+            }
+            Work::ReadAt(operation, block, ..) => {
+                let received = |count| self.blocks.received_sized(block, count as usize);
+                (operation, FileDone::Read(result.map(received).map_err(Into::into)))
+            }
+            Work::WriteAt(operation, ..) => {
+                (operation, FileDone::Written(taken(result).map_err(Into::into)))
+            }
+            Work::Sync(operation) => {
+                (operation, FileDone::Synced(result.map(drop).map_err(Into::into)))
+            }
+            _ => unreachable!("the others are no work on files by position"),
+        };
+        self.files.remove(&operation);
+        completions.push(Completion { resource, event: Event::File { operation, done } });
     }
 
     // Pipes and terminals
@@ -491,6 +539,9 @@ impl Uring {
                 self.at_work -= 1;
                 self.read(resource, block, report.result, completions);
             }
+            Work::ReadAt(..) | Work::WriteAt(..) | Work::Sync(_) => {
+                self.file_done(resource, work, report.result, completions);
+            }
             Work::PollIn => self.polled_in(resource, completions),
             Work::PollOut => self.polled_out(resource, completions),
             Work::Hangup => {
@@ -511,6 +562,15 @@ impl Uring {
         {
             self.finish_close(resource, closing, completions);
         }
+    }
+}
+
+/// How many bytes a send or write took: none, if it was cancelled or asks to be tried again.
+fn taken(result: Result<u32, Errno>) -> Result<usize, Errno> {
+    match result {
+        Ok(count) => Ok(count as usize),
+        Err(Errno::INTR | Errno::AGAIN | Errno::CANCELED) => Ok(0),
+        Err(error) => Err(error),
     }
 }
 
@@ -555,6 +615,7 @@ impl Driver for Uring {
                     self.make_ready(resource);
                 }
             }
+            Operation::File { operation, task } => self.begin_on_file(resource, operation, task),
             Operation::ShutdownWrite => {
                 let Some(source) = self.source(resource) else { return };
                 let result = perform::shutdown_write(source.descriptor.as_fd());
@@ -617,6 +678,11 @@ impl Driver for Uring {
                 }
             }
             Role::Receive | Role::Accept => {}
+            Role::File(operation) => {
+                if let Some(&key) = self.files.get(&operation) {
+                    self.in_flight.cancel(&mut self.ring, key);
+                }
+            }
         }
     }
 

@@ -93,6 +93,8 @@ impl Ring {
             opcode::AsyncCancel::CODE,
             opcode::Read::CODE,
             opcode::Writev::CODE,
+            opcode::Write::CODE,
+            opcode::Fsync::CODE,
         ];
         if needed.iter().any(|&code| !probe.is_supported(code)) {
             return Err(io::ErrorKind::Unsupported.into());

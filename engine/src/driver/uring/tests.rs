@@ -10,7 +10,11 @@ use std::{
 };
 
 use super::*;
-use crate::{driver::uring::buffers::LEN, operation::outgoing::{Outgoing, Spare}, table::Table};
+use crate::{
+    driver::uring::buffers::LEN,
+    operation::outgoing::{Outgoing, Spare},
+    table::Table,
+};
 
 /// As small as a ring can be: two entries to submit, four reports kept.
 const TINY: Size = Size { submissions: 2, completions: 4 };
