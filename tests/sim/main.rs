@@ -3,6 +3,7 @@
 mod connecting;
 mod faults;
 mod replay;
+mod streams;
 mod time;
 
 use facade_engine::{

@@ -112,17 +112,22 @@ fn a_test_that_does_not_follow_from_its_seed_is_told_so() {
 #[test]
 fn the_environment_chooses_the_seed() {
     const NAME: &str = "replay::the_environment_chooses_the_seed";
-    if env::var_os("FACADE_SEED").is_some() {
+    if env::var_os("FACADE_TEST_CHILD").is_some() {
         return sim::check(0..10, |network| {
-            writeln!(stdout(), "ran {}", network.seed()).unwrap();
+            writeln!(stdout(), "\nran {}", network.seed()).unwrap();
         });
     }
-    let output = Command::new(env::current_exe().unwrap())
-        .args([NAME, "--exact", "--nocapture"])
-        .env("FACADE_SEED", "77")
-        .output()
-        .unwrap();
-    let told = String::from_utf8(output.stdout).unwrap();
-    let ran: Vec<_> = told.lines().filter(|line| line.contains("ran ")).collect();
-    assert!(matches!(ran[..], [line] if line.ends_with("ran 77")), "{told}");
+    for (name, number, expected) in
+        [("FACADE_SEED", "77", vec!["ran 77"]), ("FACADE_SEEDS", "2", vec!["ran 0", "ran 1"])]
+    {
+        let output = Command::new(env::current_exe().unwrap())
+            .args([NAME, "--exact", "--nocapture"])
+            .env("FACADE_TEST_CHILD", "1")
+            .env(name, number)
+            .output()
+            .unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        let ran: Vec<_> = told.lines().filter(|line| line.starts_with("ran ")).collect();
+        assert_eq!(ran, expected, "{told}");
+    }
 }

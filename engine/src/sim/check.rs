@@ -15,7 +15,7 @@ const LINES_MAX: usize = 60;
 /// what happened in the network last, and panics likewise.
 ///
 /// The environment variable `FACADE_SEED` takes the place of `seeds`: with the seed that was printed,
-/// everything happens again as it did.
+/// everything happens again as it did. `FACADE_SEEDS`, a number, has so many tried, from 0 on.
 ///
 /// ```
 /// use facade_engine::{Callback, Engine, sim::{self, Link}};
@@ -35,16 +35,17 @@ const LINES_MAX: usize = 60;
 /// If the test does; and if the same seed does not do the same again, because then something in the
 /// test depends on more than the seed: a clock, a thread, the order of a hash map.
 pub fn check(seeds: impl IntoIterator<Item = u64>, test: impl Fn(&Network)) {
-    match asked_for() {
-        Some(seed) => check_one(seed, &test),
-        None => seeds.into_iter().for_each(|seed| check_one(seed, &test)),
+    match (asked_for("FACADE_SEED"), asked_for("FACADE_SEEDS")) {
+        (Some(seed), _) => check_one(seed, &test),
+        (None, Some(count)) => (0..count).for_each(|seed| check_one(seed, &test)),
+        (None, None) => seeds.into_iter().for_each(|seed| check_one(seed, &test)),
     }
 }
 
-/// The seed that the environment asks for.
-fn asked_for() -> Option<u64> {
-    let seed = env::var("FACADE_SEED").ok().filter(|seed| !seed.is_empty())?;
-    Some(seed.parse().unwrap_or_else(|_| panic!("FACADE_SEED={seed} is no number")))
+/// A number that the environment asks for.
+fn asked_for(name: &str) -> Option<u64> {
+    let number = env::var(name).ok().filter(|number| !number.is_empty())?;
+    Some(number.parse().unwrap_or_else(|_| panic!("{name}={number} is no number")))
 }
 
 fn check_one(seed: u64, test: &impl Fn(&Network)) {

@@ -92,7 +92,8 @@
 //! ```
 //!
 //! If one panics, `check` says which seed it was and tells once more, in words, what happened in the
-//! network. With that seed in the environment variable `FACADE_SEED` the test runs it alone:
+//! network. With that seed in the environment variable `FACADE_SEED` the test runs it alone, and with
+//! a number in `FACADE_SEEDS` it tries so many:
 //!
 //! ```text
 //! seed 250 fails; FACADE_SEED=250 replays it. Once more, in words:
