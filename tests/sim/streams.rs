@@ -22,8 +22,8 @@ fn connection(network: &Network) -> (Rng, Engine, Peer, Stream) {
     network.set_link(&here, &here, Link { end: 0.0, ..Link::bad(&mut rng) });
     here.set_machine(Machine::bad(&mut rng));
     let limits = Limits {
-        unread: [0, 1, 100, 64 << 10][rng.below(4) as usize],
-        unsent: [0, 1, 100, 64 << 10][rng.below(4) as usize],
+        unread: [0, 1, 100, 64 << 10][rng.index(4)],
+        unsent: [0, 1, 100, 64 << 10][rng.index(4)],
         ..Limits::default()
     };
     let engine = builder(&here).limits(limits).build().unwrap();
@@ -44,12 +44,12 @@ fn run_a_little(engine: &Engine, rng: &mut Rng) {
 fn what_is_read_is_what_was_sent_however_reads_end() {
     sim::check(0..400, |network| {
         let (mut rng, engine, mut peer, stream) = connection(network);
-        let sent = numbered(rng.below(3000) as usize);
+        let sent = numbered(rng.index(3000));
         let (mut written, mut closed) = (0, false);
         let read = Arc::new(Mutex::new(Vec::new()));
         for _ in 0..60 {
             if written < sent.len() {
-                let most = 1 + rng.below(300) as usize;
+                let most = 1 + rng.index(300);
                 let piece = &sent[written..sent.len().min(written + most)];
                 match peer.write(piece) {
                     Ok(count) => written += count,
@@ -102,11 +102,11 @@ fn read_somehow(engine: &Engine, stream: &Stream, rng: &mut Rng, read: &Arc<Mute
         0 => callback.timeout(ms(rng.below(400))),
         _ => callback,
     };
-    let size = 1 + rng.below(200) as usize;
+    let size = 1 + rng.index(200);
     let cancel = match rng.below(3) {
         0 => engine.read_chunk(stream, size, callback),
         1 => engine.read_exact(stream, size, callback),
-        _ => engine.read_until(stream, [rng.below(4) as u8], callback),
+        _ => engine.read_until(stream, [rng.pick(b"\0\x01\x02").copied().unwrap_or(0)], callback),
     };
     if rng.chance(0.5) {
         run_a_little(engine, rng);
@@ -161,7 +161,7 @@ fn write_somehow(
     number: u8,
     counted: &Arc<Mutex<Vec<u8>>>,
 ) {
-    let len = 1 + rng.below(300) as usize;
+    let len = 1 + rng.index(300);
     let data: Vec<u8> = numbered(len).into_iter().map(|byte| byte ^ number).collect();
     let (whole, all) = (data.clone(), Arc::clone(counted));
     let callback = Callback::from_fn(move |_, outcome: Result<usize>| {

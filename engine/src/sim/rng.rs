@@ -34,10 +34,15 @@ impl Rng {
         ((self.next() as u128 * bound as u128) >> 64) as u64
     }
 
+    /// A length or an index below `bound`; nought if that is nought.
+    #[expect(clippy::cast_possible_truncation, reason = "below a length")]
+    pub const fn index(&mut self, bound: usize) -> usize {
+        self.below(bound as u64) as usize
+    }
+
     /// A length from one to `most`; nought if that is nought.
-    #[expect(clippy::cast_possible_truncation, reason = "not above a length")]
     pub(crate) const fn part_of(&mut self, most: usize) -> usize {
-        if most == 0 { 0 } else { 1 + self.below(most as u64) as usize }
+        if most == 0 { 0 } else { 1 + self.index(most) }
     }
 
     /// Whether something happens that does so in `probability` (0 to 1) of all cases. Draws nothing
@@ -59,12 +64,11 @@ impl Rng {
     }
 
     /// One of `items`, or none if there is none.
-    #[expect(clippy::cast_possible_truncation, reason = "below a length")]
     pub const fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         if items.is_empty() {
             return None;
         }
-        Some(&items[self.below(items.len() as u64) as usize])
+        Some(&items[self.index(items.len())])
     }
 
     /// Another generator, which draws from this one only now.

@@ -373,13 +373,11 @@ impl State {
     }
 
     /// Takes one of them, and its resource.
-    #[expect(clippy::cast_possible_truncation, reason = "below a length")]
     pub(crate) fn pop_ready(&mut self, engine: usize, reorder: f64) -> Option<(Id, Id)> {
         loop {
             let len = self.engines[engine].ready.len();
-            let at =
-                if len > 1 && self.rng.chance(reorder) { self.rng.below(len as u64) } else { 0 };
-            let id = self.engines[engine].ready.remove(at as usize)?;
+            let at = if len > 1 && self.rng.chance(reorder) { self.rng.index(len) } else { 0 };
+            let id = self.engines[engine].ready.remove(at)?;
             let Some(socket) = self.sockets.get_mut(id) else { continue };
             socket.listed = false;
             if let Owner::Engine { resource, .. } = socket.owner {
