@@ -134,8 +134,8 @@ impl Engine {
         }
     }
 
-    /// The driver in use, as `FACADE_DRIVER` would name it: `mio` or `io_uring`. See
-    /// [`Builder::driver`].
+    /// The driver in use, as `FACADE_DRIVER` would name it: `mio` or `io_uring`; or `sim`, which only
+    /// the builder chooses. See [`Builder::driver`].
     pub fn driver(&self) -> &'static str {
         self.local.driver()
     }

@@ -237,3 +237,20 @@ fn a_cancelled_send_that_is_late_is_told_late() {
     engine.run().unwrap();
     assert_eq!((told.take(), network.now()), (vec!["write Cancelled".to_owned()], ms(50)));
 }
+
+#[test]
+fn a_late_send_is_counted_although_the_engine_goes() {
+    let (_network, here, _, engine) = two_hosts(5, Link::default());
+    here.set_machine(Machine { late: 1.0, lateness: ms(40)..ms(40), ..Machine::default() });
+    let (mut peer, stream) = Peer::tcp_pair(&engine).unwrap();
+    engine.set_limits(&stream, Limits { unsent: 0, ..Limits::default() });
+    let outcome = Outcome::new();
+    engine.write(&stream, "taken", outcome.callback());
+    engine.run_once(Some(ms(0))).unwrap();
+    assert!(!outcome.is_there());
+    drop((engine, stream));
+    assert_eq!(outcome.value(), 5);
+    let mut all = String::new();
+    peer.read_to_string(&mut all).unwrap();
+    assert_eq!(all, "taken");
+}

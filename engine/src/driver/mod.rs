@@ -165,7 +165,7 @@ pub(crate) trait Driver {
     fn take_done(&mut self, completions: &mut Vec<Completion>);
     /// Whether a wait would return at once because something is queued.
     fn has_work(&mut self) -> bool;
-    /// Whether threads work on files for it, which end by themselves.
+    /// Whether something is under way that ends by itself: threads at work on files, late sends.
     fn is_at_work(&self) -> bool;
     /// Ends a wait, from any thread.
     fn waker(&self) -> Waker;

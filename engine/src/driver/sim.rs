@@ -610,8 +610,11 @@ impl Driver for Sim {
         !self.done.is_empty() || !self.probes.is_empty() || self.has_ready()
     }
 
+    /// A send that comes late has been taken, so an engine that goes waits to hear how much.
     fn is_at_work(&self) -> bool {
-        false
+        let is_sent =
+            |late: &Late| matches!(late, Late::Told(Completion { event: Event::Sent { .. }, .. }));
+        self.late.iter().any(|(_, late)| is_sent(late))
     }
 
     fn waker(&self) -> Waker {
