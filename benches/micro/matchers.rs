@@ -10,7 +10,11 @@ const LEN: usize = 64 << 10;
 
 /// Text in lines of 64 bytes without a match.
 fn text() -> Vec<u8> {
-    (0..LEN).map(|index| if index % 64 == 63 { b'\n' } else { b'a' + (index % 23) as u8 }).collect()
+    let letters = (b'a'..b'x').cycle();
+    letters
+        .zip(0..LEN)
+        .map(|(letter, index)| if index % 64 == 63 { b'\n' } else { letter })
+        .collect()
 }
 
 fn scan<M: Matcher>(

@@ -2,7 +2,7 @@
 //! [`Claim`]: a value that goes back to where it came from unless it is taken.
 
 use std::{
-    fmt,
+    fmt, mem,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -13,9 +13,10 @@ use crate::{
     closure::Once,
     completion::ready::Ready,
     error::{Error, Result},
-    handle::{Handle, Local, Shared},
+    handle::{Handle, Local, Shared, apply_to},
     listener::Listener,
     stream::Stream,
+    table::Id,
 };
 
 /// Who is told the outcome of an operation, and by when it must come: `success`, `failure` and
@@ -382,20 +383,25 @@ pub struct Claim<T> {
 pub(crate) enum Origin {
     /// Nothing was consumed.
     Nowhere,
-    Unread {
-        stream: Stream,
-        /// Where in the stream it was taken.
-        place: u64,
-        raw: Bytes,
-    },
+    /// Bytes, which the value can be made again.
+    Read(Place),
+    /// Bytes, which were kept.
+    Unread(Box<(Place, Bytes)>),
     Untaken {
         listener: Listener,
         connection: Stream,
     },
-    Unsent {
-        stream: Stream,
-        rest: Bytes,
-    },
+    Unsent(Box<(Stream, Bytes)>),
+}
+
+/// Where bytes were taken. It keeps nothing alive: with its last clone a stream is gone, and so is
+/// whoever could read the bytes again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) engine: u32,
+    pub(crate) stream: Id,
+    /// How many bytes of the stream came before.
+    pub(crate) offset: u64,
 }
 
 impl<T> Claim<T> {
@@ -403,15 +409,9 @@ impl<T> Claim<T> {
         Self { value: Some(value), origin, to_raw: None }
     }
 
-    /// A claim on bytes that `to_raw` makes of the value, taken at `place` of the stream.
-    pub(crate) const fn on_bytes(
-        value: T,
-        stream: Stream,
-        place: u64,
-        to_raw: fn(&T) -> Bytes,
-    ) -> Self {
-        let origin = Origin::Unread { stream, place, raw: Bytes::new() };
-        Self { value: Some(value), origin, to_raw: Some(to_raw) }
+    /// A claim on bytes that `to_raw` makes of the value.
+    pub(crate) const fn on_bytes(value: T, place: Place, to_raw: fn(&T) -> Bytes) -> Self {
+        Self { value: Some(value), origin: Origin::Read(place), to_raw: Some(to_raw) }
     }
 
     /// Yields the value, for good. See [`Claim`] for an example.
@@ -434,32 +434,35 @@ impl<T> Claim<T> {
     }
 
     fn take_origin(&mut self) -> Origin {
-        let mut origin = std::mem::replace(&mut self.origin, Origin::Nowhere);
-        if let (Origin::Unread { raw, .. }, Some(value), Some(to_raw)) =
-            (&mut origin, &self.value, self.to_raw)
-        {
-            *raw = to_raw(value);
+        match (mem::replace(&mut self.origin, Origin::Nowhere), &self.value, self.to_raw) {
+            (Origin::Read(place), Some(value), Some(to_raw)) => {
+                Origin::Unread(Box::new((place, to_raw(value))))
+            }
+            (origin, ..) => origin,
         }
-        origin
     }
 }
 
 impl<T> Drop for Claim<T> {
     fn drop(&mut self) {
+        if matches!(self.origin, Origin::Nowhere) {
+            return;
+        }
         let origin = self.take_origin();
         // The value first: it may hold the connection that goes back.
         drop(self.value.take());
         match origin {
-            Origin::Nowhere => {}
-            Origin::Unread { stream, place, raw } => {
-                let handle = stream.handle().clone();
-                handle.apply(move |core| core.give_back(&stream, place, raw));
+            Origin::Nowhere | Origin::Read(_) => {}
+            Origin::Unread(unread) => {
+                let (place, raw) = *unread;
+                apply_to(place.engine, move |core| core.give_back(place, raw));
             }
             Origin::Untaken { listener, connection } => {
                 let handle = listener.handle().clone();
                 handle.apply(move |core| core.give_back_connection(&listener, connection));
             }
-            Origin::Unsent { stream, rest } => {
+            Origin::Unsent(unsent) => {
+                let (stream, rest) = *unsent;
                 let handle = stream.handle().clone();
                 handle.apply(move |core| core.give_back_unsent(&stream, rest));
             }
@@ -576,7 +579,7 @@ impl<T: Send + 'static> Delivery<T> {
     /// and the value to be dropped.
     pub(crate) fn withdraw(&mut self, error: Error) -> (Origin, Option<T>) {
         let Self::Claim(_, outcome) = self else { return (Origin::Nowhere, None) };
-        match std::mem::replace(outcome, Err(error)) {
+        match mem::replace(outcome, Err(error)) {
             Ok(claim) => {
                 let (value, origin) = claim.into_parts();
                 (origin, value)

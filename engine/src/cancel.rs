@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{LazyLock, Mutex, PoisonError, Weak},
+    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
 };
 
 use crate::{
@@ -99,11 +99,7 @@ impl Cancel {
         };
         match handle::with_current(self.engine, |core| core.cancel(key)) {
             Some(registered) => registered,
-            None => ENGINES
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get(&self.engine)
-                .and_then(Weak::upgrade)
+            None => engine(self.engine)
                 .is_some_and(|shared| shared.inbox.push(Message::Cancel(key)).is_ok()),
         }
     }
@@ -113,6 +109,11 @@ impl Cancel {
 /// a `Cancel` whether it is wanted or not, and counting references up and down costs more than the
 /// rest of it.
 static ENGINES: LazyLock<Mutex<HashMap<u32, Weak<Shared>>>> = LazyLock::new(Mutex::default);
+
+/// What a living engine shares with its handles.
+pub(crate) fn engine(id: u32) -> Option<Arc<Shared>> {
+    ENGINES.lock().unwrap_or_else(PoisonError::into_inner).get(&id).and_then(Weak::upgrade)
+}
 
 pub(crate) fn register(id: u32, shared: Weak<Shared>) {
     ENGINES.lock().unwrap_or_else(PoisonError::into_inner).insert(id, shared);

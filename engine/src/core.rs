@@ -334,12 +334,12 @@ impl Core {
         let (origin, leftover) = outcome.withdraw(cause);
         self.ready.extend(leftover);
         match origin {
-            Origin::Nowhere => {}
-            Origin::Unread { stream, place, raw } => self.give_back(&stream, place, raw),
+            Origin::Nowhere | Origin::Read(_) => {}
+            Origin::Unread(unread) => self.give_back(unread.0, unread.1),
             Origin::Untaken { listener, connection } => {
                 self.give_back_connection(&listener, connection);
             }
-            Origin::Unsent { stream, rest } => self.give_back_unsent(&stream, rest),
+            Origin::Unsent(unsent) => self.give_back_unsent(&unsent.0, unsent.1),
         }
     }
 

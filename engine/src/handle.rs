@@ -19,7 +19,7 @@ use std::{
 use slab::Slab;
 
 use crate::{
-    cancel::{Cancel, Key},
+    cancel::{self, Cancel, Key},
     closure::Once,
     completion::message::{Inbox, Message},
     core::Core,
@@ -62,6 +62,16 @@ fn is_current(engine: u32) -> bool {
         Ok(slot) => slot.as_deref().is_some_and(|core| core.engine == engine && !core.ending),
         Err(_) => false,
     })
+}
+
+/// Does something to an engine's state: now if this is its thread's turn, else when it takes its
+/// inbox. Dropped undone when the engine is gone.
+pub(crate) fn apply_to(engine: u32, f: impl FnOnce(&mut Core) + Send + 'static) {
+    if is_current(engine) {
+        with_current(engine, f);
+    } else if let Some(shared) = cancel::engine(engine) {
+        drop(shared.inbox.push(Message::Apply(Box::new(f))));
+    }
 }
 
 /// Does something to a stream if the turn of its engine is running on this thread.

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
-        Arc, Weak,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -219,10 +219,6 @@ impl Stream {
     pub(crate) fn descriptor(&self) -> &Arc<Descriptor> {
         self.inner.descriptor()
     }
-
-    pub(crate) fn downgrade(&self) -> Weak<StreamInner> {
-        Arc::downgrade(&self.inner)
-    }
 }
 
 impl LineEnd {
@@ -248,12 +244,6 @@ impl Drop for StreamInner {
         if bits != 0 {
             self.handle.apply(move |core| core.release_stream(Id::from_bits(bits)));
         }
-    }
-}
-
-impl From<Arc<StreamInner>> for Stream {
-    fn from(inner: Arc<StreamInner>) -> Self {
-        Self { inner }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -25,6 +26,8 @@ pub(crate) struct Executor {
 #[derive(Default)]
 struct Queue {
     runnables: VecDeque<Runnable>,
+    /// Empty; kept for its memory.
+    spare: VecDeque<Runnable>,
     /// The engine has been asked to run what is queued.
     posted: bool,
     /// The tasks that have not ended...
@@ -108,7 +111,7 @@ impl Executor {
     fn schedule(self: &Arc<Self>, runnable: Runnable) {
         let mut queue = self.lock();
         queue.runnables.push_back(runnable);
-        if std::mem::replace(&mut queue.posted, true) {
+        if mem::replace(&mut queue.posted, true) {
             return;
         }
         drop(queue);
@@ -122,7 +125,7 @@ impl Executor {
 
     /// Drops the tasks that would take a step; for when the engine is gone.
     pub(crate) fn drop_queued(&self) {
-        let runnables = std::mem::take(&mut self.lock().runnables);
+        let runnables = mem::take(&mut self.lock().runnables);
         drop(runnables);
     }
 
@@ -175,6 +178,12 @@ struct Batch {
     begun: bool,
 }
 
+/// The tasks that were ready when a batch began and have not taken their step.
+struct Rest<'a> {
+    executor: &'a Arc<Executor>,
+    runnables: VecDeque<Runnable>,
+}
+
 impl Batch {
     fn run(mut self) {
         if self.executor.handle.is_closed() {
@@ -184,28 +193,41 @@ impl Batch {
         self.begun = true;
         let mut queue = self.executor.lock();
         queue.posted = false;
-        let count = queue.runnables.len();
+        let spare = mem::take(&mut queue.spare);
+        let runnables = mem::replace(&mut queue.runnables, spare);
         drop(queue);
-        for _ in 0..count {
-            let runnable = self.executor.lock().runnables.pop_front();
-            let Some(runnable) = runnable else { return };
-            // A panic goes on to the engine, which contains it; dropping `self` posts the rest.
+        let mut rest = Rest { executor: &self.executor, runnables };
+        while let Some(runnable) = rest.runnables.pop_front() {
+            // A panic goes on to the engine, which contains it; dropping `rest` posts the others.
             runnable.run();
+        }
+    }
+}
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.executor.lock();
+        let rest = mem::take(&mut self.runnables);
+        if rest.is_empty() {
+            queue.spare = rest;
+            return;
+        }
+        // One has panicked; the others are before those that have become ready since.
+        let behind = mem::replace(&mut queue.runnables, rest);
+        queue.runnables.extend(behind);
+        if !mem::replace(&mut queue.posted, true) {
+            drop(queue);
+            self.executor.post();
         }
     }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        let mut queue = self.executor.lock();
         if self.begun {
-            if !queue.runnables.is_empty() && !queue.posted {
-                queue.posted = true;
-                drop(queue);
-                self.executor.post();
-            }
             return;
         }
+        let mut queue = self.executor.lock();
         // The engine is gone or going: tasks end by being dropped.
         queue.posted = false;
         if self.executor.local.is_some_and(|home| home != thread::current().id()) {

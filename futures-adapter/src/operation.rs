@@ -164,8 +164,13 @@ where
             if let Some(value) = operation.now() {
                 return Poll::Ready(Ok((this.into)(value)));
             }
+            let slot = Slot::waiting(context.waker().clone());
             let submit = |callback| operation.submit(callback);
-            this.submitted = Some(Submitted::new(this.timeout, submit));
+            let submitted = this.submitted.insert(Submitted::with(slot, this.timeout, submit));
+            // The waker is there already. Only an engine that is gone has no use for the slot now.
+            if Arc::strong_count(&submitted.slot) > 1 {
+                return Poll::Pending;
+            }
         }
         let submitted = this.submitted.as_mut().expect("polled after it was ready");
         let outcome = ready!(submitted.poll(context));
@@ -202,7 +207,15 @@ impl<T: Send + 'static> Submitted<T> {
         timeout: Option<Duration>,
         submit: impl FnOnce(Callback<T>) -> Cancel,
     ) -> Self {
-        let slot = Arc::new(Slot::new());
+        Self::with(Slot::new(), timeout, submit)
+    }
+
+    fn with(
+        slot: Slot<Result<Claim<T>>>,
+        timeout: Option<Duration>,
+        submit: impl FnOnce(Callback<T>) -> Cancel,
+    ) -> Self {
+        let slot = Arc::new(slot);
         let mut callback = Callback::handler(Arc::clone(&slot));
         if let Some(timeout) = timeout {
             callback = callback.timeout(timeout);

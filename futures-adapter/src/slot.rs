@@ -33,6 +33,11 @@ impl<T> Slot<T> {
         Self { state: Mutex::new(State::Empty) }
     }
 
+    /// One in which the future has left its waker already.
+    pub(crate) fn waiting(waker: Waker) -> Self {
+        Self { state: Mutex::new(State::Waiting(waker)) }
+    }
+
     /// Takes the outcome, or leaves the waker.
     pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<T> {
         let mut state = self.lock();

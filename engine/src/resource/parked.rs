@@ -19,10 +19,9 @@ use crate::{
     matcher::Scan,
     resource::{
         Phase, Resource,
-        reading::{Plain, has_ended},
+        reading::{Home, Plain, has_ended},
         stream::StreamState,
     },
-    stream::Stream,
     submit::read::Bound,
     table::Id,
     timer::{Target, TimerNumber},
@@ -72,8 +71,8 @@ impl StreamState {
     }
 
     /// Takes what a parked read has matched, for its claim.
-    fn claim(&mut self, matcher: &Plain, end: usize) -> Claim<Bytes> {
-        let place = self.unread.place();
+    fn claim(&mut self, home: Home, matcher: &Plain, end: usize) -> Claim<Bytes> {
+        let place = home.place(&self.unread);
         let output = matcher.take_output(&mut self.unread, end);
         let to_raw = match matcher {
             Plain::Peek(_) => return Claim::new(output, Origin::Nowhere),
@@ -81,11 +80,7 @@ impl StreamState {
             Plain::Line(_) if end == output.len() + 1 => with_lf,
             Plain::Line(_) => with_crlf,
         };
-        match self.clones.upgrade() {
-            Some(inner) => Claim::on_bytes(output, Stream::from(inner), place, to_raw),
-            // Nobody is left who could read the bytes again.
-            None => Claim::new(output, Origin::Nowhere),
-        }
+        Claim::on_bytes(output, place, to_raw)
     }
 }
 
@@ -224,11 +219,11 @@ impl Core {
     /// Ends the parked read with an error; but if it has matched, that comes first.
     pub(crate) fn fail_parked(&mut self, stream: Id, error: Error) {
         let Some(parked) = self.unpark(stream) else { return };
-        let round = self.round;
+        let (round, home) = (self.round, Home { engine: self.engine, stream });
         let Some(state) = self.stream(stream) else { return };
         match parked {
             Parked { matched: Some(end), slot: Slot::Claim(to), matcher, .. } => {
-                let claim = state.claim(&matcher, end);
+                let claim = state.claim(home, &matcher, end);
                 self.ready.push_back(Delivery::Claim(to, Ok(claim)).ready());
             }
             Parked { slot, .. } => {
@@ -272,8 +267,9 @@ impl Core {
         let Parked { slot: Slot::Claim(to), matcher, .. } = self.unpark(stream)? else {
             unreachable!("only a read that gives a claim waits although it has matched");
         };
+        let home = Home { engine: self.engine, stream };
         let state = self.stream(stream)?;
-        let claim = state.claim(&matcher, end);
+        let claim = state.claim(home, &matcher, end);
         let (others_wait, is_released) = (!state.reads.is_empty(), state.released);
         if others_wait {
             // After the callback, which may put the bytes back in front of them.

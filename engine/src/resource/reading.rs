@@ -1,15 +1,11 @@
 //! How streams are read: receptions bring bytes, reads take them in order.
 
-use std::{
-    io,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
 use crate::{
-    callback::{Deliver, Origin, Outcome, Slot, boxed, boxed_with},
+    callback::{Deliver, Origin, Outcome, Place, Slot, boxed, boxed_with},
     completion::ready::Ready,
     core::{Core, Kind, Pending, may_be_unheard},
     driver::{Driver, Ended, Operation, Role},
@@ -21,7 +17,6 @@ use crate::{
         chain::Product,
         stream::{End, StreamState},
     },
-    stream::{Stream, StreamInner},
     submit::read::Bound,
     table::Id,
 };
@@ -238,6 +233,20 @@ impl Read {
     }
 }
 
+/// The stream whose bytes a claim is on.
+#[derive(Clone, Copy)]
+pub(crate) struct Home {
+    pub(crate) engine: u32,
+    pub(crate) stream: Id,
+}
+
+impl Home {
+    /// The place of the first unread byte.
+    pub(crate) fn place(self, unread: &Unread) -> Place {
+        Place { engine: self.engine, stream: self.stream, offset: unread.place() }
+    }
+}
+
 /// Whether the end is one that a pattern can match at; a failure is not.
 pub(crate) const fn has_ended(end: Option<&End>) -> bool {
     matches!(end, Some(End::EndOfStream))
@@ -277,41 +286,33 @@ impl StreamState {
     }
 
     /// Takes the bytes of a match and makes the outcome. An error leaves the bytes unread.
-    fn take(&mut self, form: Form, end: usize) -> (Outcome, Option<Error>) {
+    fn take(&mut self, home: Home, form: Form, end: usize) -> (Outcome, Option<Error>) {
         match form {
             Form::Bytes(mut matcher, slot) => {
-                let place = self.unread.place();
+                let place = home.place(&self.unread);
                 let taken = matcher.take(&mut self.unread, end);
                 let raw = if slot.is_claim() { taken.clone() } else { Bytes::new() };
                 let output = matcher.output(taken);
                 let delivery = slot.deliver_from(output, || match matcher {
                     Plain::Peek(_) => Origin::Nowhere,
-                    _ => origin(&self.clones, place, &raw),
+                    _ => Origin::Unread(Box::new((place, raw))),
                 });
                 (Outcome::Bytes(delivery), None)
             }
             Form::Other(mut read) => {
-                let place = self.unread.place();
+                let place = home.place(&self.unread);
                 let taken = self.unread.take(end);
                 let error = read.conclude(taken.clone());
                 if error.is_some() {
-                    self.unread.give_back(place, taken);
+                    self.unread.give_back(place.offset, taken);
                     return (Outcome::Boxed(read.finish(&mut || Origin::Nowhere)), error);
                 }
-                let delivery = read.finish(&mut || origin(&self.clones, place, &taken));
+                let delivery =
+                    read.finish(&mut || Origin::Unread(Box::new((place, taken.clone()))));
                 (Outcome::Boxed(delivery), None)
             }
             Form::User(_) => unreachable!("concludes where nothing is borrowed"),
         }
-    }
-}
-
-/// Where the bytes of a read go back to.
-fn origin(clones: &Weak<StreamInner>, place: u64, raw: &Bytes) -> Origin {
-    match clones.upgrade() {
-        Some(inner) => Origin::Unread { stream: Stream::from(inner), place, raw: raw.clone() },
-        // Nobody is left who could read the bytes again.
-        None => Origin::Nowhere,
     }
 }
 
@@ -346,7 +347,7 @@ impl Core {
         timeout: Option<Duration>,
         chain: Id,
     ) -> Option<Id> {
-        let round = self.round;
+        let (round, home) = (self.round, Home { engine: self.engine, stream });
         let Some(state) = self.stream(stream) else {
             self.tell(chain, || Err(Error::Closed), read.form.fail(Error::Closed));
             return None;
@@ -369,7 +370,7 @@ impl Core {
                         true => state.claims += 1,
                         false => state.read_told = round,
                     }
-                    let (outcome, error) = state.take(read.form, end);
+                    let (outcome, error) = state.take(home, read.form, end);
                     let next = || error.map_or(Ok(Product::None), Err);
                     if is_claim {
                         return Some(self.tell_claim(stream, chain, next, outcome));
@@ -436,7 +437,7 @@ impl Core {
     /// Ends the read at the head.
     fn end_read(&mut self, stream: Id, id: Id, verdict: Verdict) {
         let Some((form, chain, kept)) = self.unqueue_ended_read(stream, id) else { return };
-        let round = self.round;
+        let (round, home) = (self.round, Home { engine: self.engine, stream });
         let Some(state) = self.stream(stream) else { return };
         if kept.is_none() {
             state.read_told = round;
@@ -444,7 +445,7 @@ impl Core {
         match verdict {
             Verdict::Wait => unreachable!("the caller goes on waiting"),
             Verdict::Take(end) => {
-                let (outcome, error) = state.take(form, end);
+                let (outcome, error) = state.take(home, form, end);
                 state.claims += u32::from(kept.is_some());
                 self.tell_or_keep(kept, chain, || error.map_or(Ok(Product::None), Err), outcome);
             }
@@ -581,9 +582,8 @@ impl Core {
     }
 
     /// Puts bytes back in front that a claim was not taken on.
-    pub(crate) fn give_back(&mut self, stream: &Stream, place: u64, raw: Bytes) {
-        let id = self.id_of(stream);
-        self.with_unread(id, |unread| unread.give_back(place, raw));
+    pub(crate) fn give_back(&mut self, place: Place, raw: Bytes) {
+        self.with_unread(place.stream, |unread| unread.give_back(place.offset, raw));
     }
 
     /// Takes unread bytes that somebody has seen by `peek`.
@@ -610,6 +610,7 @@ impl Core {
 
     /// Takes out what a user's matcher at the head needs to look at the unread bytes.
     pub(crate) fn begin_scan(&mut self, stream: Id) -> Option<UserScan> {
+        let home = Home { engine: self.engine, stream };
         let (state, pending) = self.stream_and_pending(stream)?;
         state.scanning = false;
         let id = state.reads.head()?;
@@ -623,21 +624,20 @@ impl Core {
         };
         state.scanning = true;
         Some(UserScan {
-            stream,
+            home,
             id,
             read: user.read.take(),
             restart: std::mem::take(&mut user.restart),
             unread: std::mem::take(&mut state.unread),
             end: state.end.clone(),
             limit: read.limit,
-            clones: state.clones.clone(),
             outcome: None,
         })
     }
 
     /// Puts everything back, and ends the read if its matcher came to an outcome or panicked.
     pub(crate) fn end_scan(&mut self, done: UserScan, panicked: bool) {
-        let UserScan { stream, id, read, unread, outcome, .. } = done;
+        let UserScan { home: Home { stream, .. }, id, read, unread, outcome, .. } = done;
         if let Some(state) = self.stream(stream) {
             state.scanning = false;
             // What came meanwhile was given back in front.
@@ -689,14 +689,13 @@ impl Core {
 
 /// A user's matcher and the bytes it looks at, while nothing is borrowed.
 pub(crate) struct UserScan {
-    stream: Id,
+    home: Home,
     id: Id,
     read: Option<Box<dyn AnyRead>>,
     restart: bool,
     unread: Unread,
     end: Option<End>,
     limit: usize,
-    clones: Weak<StreamInner>,
     outcome: Option<(Box<dyn Deliver>, Option<Error>)>,
 }
 
@@ -723,10 +722,11 @@ impl UserScan {
                 let taken = Bytes::copy_from_slice(&unread[..end]);
                 let error = read.conclude(taken.clone());
                 if error.is_none() {
-                    let place = self.unread.place();
+                    let place = self.home.place(&self.unread);
                     drop(self.unread.take(end));
                     let Some(read) = self.read.take() else { return };
-                    let ready = read.finish(&mut || origin(&self.clones, place, &taken));
+                    let ready =
+                        read.finish(&mut || Origin::Unread(Box::new((place, taken.clone()))));
                     self.outcome = Some((ready, None));
                     return;
                 }

@@ -1,9 +1,6 @@
 //! [`StreamState`]: one stream as the engine keeps it.
 
-use std::{
-    io,
-    sync::{Arc, Weak},
-};
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
 
@@ -16,14 +13,12 @@ use crate::{
     medium::Medium,
     operation::{outgoing::Outgoing, queue::Queue, unread::Unread},
     resource::{Phase, Resource, closing::Closing, parked::Parked},
-    stream::{LineEnd, Stream, StreamInner},
+    stream::{LineEnd, Stream},
     table::Id,
 };
 
 /// One stream. What is read and what is written are independent, but for a file.
 pub(crate) struct StreamState {
-    /// The user's clones, to make one more for a claim.
-    pub(crate) clones: Weak<StreamInner>,
     pub(crate) medium: Medium,
     pub(crate) limits: Arc<Limits>,
     pub(crate) line_end: LineEnd,
@@ -110,7 +105,6 @@ pub(crate) enum Shutdown {
 impl StreamState {
     fn new(medium: Medium, limits: Arc<Limits>, cursor: u64) -> Self {
         Self {
-            clones: Weak::new(),
             medium,
             limits,
             line_end: if medium.is_socket() { LineEnd::CrLf } else { LineEnd::Lf },
@@ -171,11 +165,7 @@ impl Core {
         descriptor: Arc<Descriptor>,
         medium: Medium,
     ) -> Stream {
-        let stream = Stream::new(self.handle(), descriptor, medium, id);
-        if let Some(state) = self.stream(id) {
-            state.clones = stream.downgrade();
-        }
-        stream
+        Stream::new(self.handle(), descriptor, medium, id)
     }
 
     /// Takes in a stream that was attached from outside a turn.
@@ -183,9 +173,6 @@ impl Core {
         let descriptor = Arc::clone(stream.descriptor());
         let id = self.insert_stream(descriptor, stream.medium(), cursor);
         stream.set_id(id);
-        if let Some(state) = self.stream(id) {
-            state.clones = stream.downgrade();
-        }
     }
 
     /// The id of a stream; one that was attached from outside is taken in first.

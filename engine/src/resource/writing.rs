@@ -667,7 +667,7 @@ impl Core {
             state.write_error = None;
         }
         let raw = rest.clone();
-        let origin = || Origin::Unsent { stream: stream.clone(), rest: raw };
+        let origin = || Origin::Unsent(Box::new((stream.clone(), raw)));
         let is_claim = slot.is_claim();
         let outcome = Outcome::Bytes(slot.deliver_from(Ok(rest), origin));
         if is_claim {
