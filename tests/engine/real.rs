@@ -17,3 +17,9 @@ mod threads;
 
 #[path = "positions.rs"]
 mod positions;
+
+#[path = "races.rs"]
+mod races;
+
+#[path = "torture.rs"]
+mod torture;
