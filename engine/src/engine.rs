@@ -14,6 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use rustix::process::{Pid, getpid};
 
 use crate::{
     builder::Builder,
@@ -32,6 +33,10 @@ use crate::{
 ///
 /// Dropping it is its last turn: what was written is tried once more, then every pending callback
 /// hears [`Error::EngineClosed`], on this thread. Threads that are stuck are not waited for.
+///
+/// It is of no use in the child of a fork(2), whose queues are the parent's: dropping it there does
+/// nothing and tells nobody, and anything else is an error of the program. Programs that are
+/// executed, by [`std::process::Command`] or otherwise, inherit nothing.
 ///
 /// ```
 /// use facade_engine::{Callback, Engine};
@@ -61,6 +66,8 @@ pub struct Engine {
     pollable: OwnedFd,
     /// Somebody waits for the descriptor instead of in a turn, so requests must wake it.
     foreign: Cell<bool>,
+    /// Where it was built.
+    process: Pid,
 }
 
 /// What one turn did and left.
@@ -131,6 +138,7 @@ impl Engine {
             trash: Cell::default(),
             pollable,
             foreign: Cell::new(false),
+            process: getpid(),
         }
     }
 
@@ -583,6 +591,10 @@ impl Drop for Engine {
         let shared = Arc::clone(self.handle().shared());
         cancel::unregister(shared.id);
         let Some(mut core) = self.core.take() else { return };
+        if getpid() != self.process {
+            // The child of a fork has the parent's queues, and would end the parent's operations.
+            return std::mem::forget(core);
+        }
         core.take_messages();
         core.try_to_send();
         core.ending = true;

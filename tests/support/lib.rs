@@ -4,6 +4,7 @@ pub mod alone;
 pub mod drivers;
 pub mod drops;
 pub mod faults;
+pub mod forks;
 pub mod outcome;
 pub mod peers;
 pub mod polls;
