@@ -15,7 +15,7 @@ use facade_tests::{
     turns::{turn_until, turns},
 };
 use rustix::{
-    fs::{OFlags, fcntl_getfl},
+    fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, mknodat},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{OptionalActions, tcgetattr, tcsetattr},
 };
@@ -451,4 +451,35 @@ fn a_child_that_does_not_read_keeps_nobody_waiting() {
     assert!(matches!(error, facade_engine::Error::PartialWrite { .. }), "{error:?}");
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// A FIFO that is open both ways has one descriptor: the end of one direction is that of the other.
+#[test]
+fn promise_01_shutting_down_a_fifo_that_is_read_too_ends_its_reads() {
+    let engine = driver::engine();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fifo");
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    // The read is with the system, is about to be, or comes too late.
+    for (reads_first, between) in [(true, 2), (true, 0), (false, 0)] {
+        let fifo = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let stream = engine.attach(fifo).unwrap();
+        let told = Told::new();
+        if reads_first {
+            engine.read_line(&stream, told.value("read"));
+            turns(&engine, between);
+        }
+        engine.shutdown_write(&stream, told.callback("shutdown"));
+        turn_until(&engine, || !told.is_empty());
+        if !reads_first {
+            engine.read_line(&stream, told.value("read"));
+        }
+        turn_until(&engine, || told.len() == 2);
+        let mut notes = told.take();
+        notes.sort();
+        assert_eq!(notes, ["read EndOfStream", "shutdown Ok"]);
+        engine.close(&stream, told.callback("close"));
+        turn_until(&engine, || !told.is_empty());
+        assert_eq!(told.take(), ["close Ok"]);
+    }
 }

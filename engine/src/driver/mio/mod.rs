@@ -160,7 +160,10 @@ impl Mio {
     }
 
     fn begin_receive(&mut self, resource: Id, offset: u64) {
-        let Some(source) = self.source(resource) else { return };
+        let Some(source) = self.source(resource) else {
+            // A pipe both of whose directions ended with the outgoing one.
+            return self.complete(resource, Event::ReceiveEnded(Ended::EndOfStream));
+        };
         source.receiving = true;
         source.offset = offset;
         match source.medium {
@@ -598,6 +601,9 @@ impl Driver for Mio {
                 self.complete(resource, Event::ShutDown(result.map_err(Into::into)));
             }
             Operation::Close { reset, drain } => {
+                if self.source(resource).is_some_and(|source| source.receiving) {
+                    self.complete(resource, Event::ReceiveEnded(Ended::EndOfStream));
+                }
                 if let Some(descriptor) = self.detach(resource) {
                     perform::before_close(descriptor.as_fd(), reset, drain, &mut self.block);
                     descriptor.release();

@@ -148,7 +148,10 @@ impl Uring {
     // Receiving
 
     fn begin_receive(&mut self, resource: Id, offset: u64) {
-        let Some(source) = self.source(resource) else { return };
+        let Some(source) = self.source(resource) else {
+            // A pipe both of whose directions ended with the outgoing one.
+            return self.complete(resource, Event::ReceiveEnded(Ended::EndOfStream));
+        };
         source.receiving = true;
         source.offset = offset;
         self.arm_reception(resource);
@@ -494,6 +497,7 @@ impl Uring {
 
     /// Releases the descriptor of a source, of which the kernel has nothing in hand any more.
     fn finish_close(&mut self, resource: Id, closing: Closing, completions: &mut Vec<Completion>) {
+        self.end_receive(resource, Ended::EndOfStream, completions);
         if let Some(descriptor) = self.detach(resource) {
             let Closing { reset, drain } = closing;
             perform::before_close(descriptor.as_fd(), reset, drain, &mut self.block);
