@@ -15,8 +15,12 @@ pub(crate) struct Unread {
     /// The place in the stream of the first byte that never was taken.
     fresh: u64,
     /// What was given back while bytes behind it were still taken, in order; in front of the fresh.
-    returned: Vec<Returned>,
+    /// Hardly any stream ever has some.
+    returned: Option<Box<Gaps>>,
 }
+
+#[derive(Debug, Default)]
+struct Gaps(Vec<Returned>);
 
 /// Bytes that were given back.
 #[derive(Debug)]
@@ -70,28 +74,31 @@ impl Unread {
 
     /// The place in the stream of the first byte.
     pub(crate) fn place(&self) -> u64 {
-        self.returned.first().map_or(self.fresh, |first| first.place)
+        let first = self.returned.as_ref().and_then(|gaps| gaps.0.first());
+        first.map_or(self.fresh, |first| first.place)
     }
 
     /// Gives back bytes that were taken at `place`.
     pub(crate) fn give_back(&mut self, place: u64, bytes: Bytes) {
-        let index = self.returned.partition_point(|before| before.place < place);
-        let before = self.returned[..index].iter().map(|before| before.len).sum();
-        self.returned.insert(index, Returned { place, len: bytes.len() });
+        let mut gaps = self.returned.take().unwrap_or_default();
+        let index = gaps.0.partition_point(|before| before.place < place);
+        let before = gaps.0[..index].iter().map(|before| before.len).sum();
+        gaps.0.insert(index, Returned { place, len: bytes.len() });
         let front = self.cut(before);
         self.prepend(bytes);
         self.prepend(front);
-        while let Some(last) = self.returned.last()
+        while let Some(last) = gaps.0.last()
             && last.place + last.len as u64 == self.fresh
         {
             self.fresh = last.place;
-            self.returned.pop();
+            gaps.0.pop();
         }
+        self.returned = (!gaps.0.is_empty()).then_some(gaps);
     }
 
     /// Takes over what was given back to `front`, which stood for this meanwhile.
     pub(crate) fn take_over(&mut self, mut front: Self) {
-        for Returned { place, len } in std::mem::take(&mut front.returned) {
+        for Returned { place, len } in front.returned.take().unwrap_or_default().0 {
             let bytes = front.cut(len);
             self.give_back(place, bytes);
         }
@@ -99,7 +106,7 @@ impl Unread {
 
     /// Takes the first `count` bytes, of which there must be as many.
     pub(crate) fn take(&mut self, count: usize) -> Bytes {
-        if self.returned.is_empty() {
+        if self.returned.is_none() {
             self.fresh += count as u64;
         } else {
             self.pass(count);
@@ -111,7 +118,7 @@ impl Unread {
     #[inline]
     pub(crate) fn take_and_skip(&mut self, count: usize, skip: usize) -> Bytes {
         if let Store::Whole { bytes, block } = &mut self.bytes
-            && self.returned.is_empty()
+            && self.returned.is_none()
             && count + skip < bytes.len()
             && *block <= SLICE_BLOCK_MAX
         {
@@ -128,7 +135,8 @@ impl Unread {
 
     /// Moves the places on behind the first `count` bytes.
     fn pass(&mut self, mut count: usize) {
-        while let Some(first) = self.returned.first_mut()
+        let Some(gaps) = &mut self.returned else { return };
+        while let Some(first) = gaps.0.first_mut()
             && count > 0
         {
             let passed = count.min(first.len);
@@ -136,8 +144,11 @@ impl Unread {
             first.len -= passed;
             count -= passed;
             if first.len == 0 {
-                self.returned.remove(0);
+                gaps.0.remove(0);
             }
+        }
+        if gaps.0.is_empty() {
+            self.returned = None;
         }
         self.fresh += count as u64;
     }
@@ -264,7 +275,7 @@ mod tests {
                         let place = unread.place();
                         let taken = unread.take(count.min(unread.len()));
                         unread.give_back(place, taken);
-                        prop_assert!(unread.returned.is_empty());
+                        prop_assert!(unread.returned.is_none());
                     }
                 }
                 prop_assert!(unread.as_slice().iter().eq(&model));
