@@ -45,7 +45,8 @@ pub(super) struct Flight {
     exposed: Exposed,
 }
 
-/// What is done, with the memory that it is done to.
+/// What is done, with the memory that it is done to. What an idle connection has in flight is small;
+/// the rest is in boxes.
 pub(super) enum Work {
     /// Receives into provided buffers until it fails, ends or is cancelled.
     Receive,
@@ -56,13 +57,13 @@ pub(super) enum Work {
     Connect(Box<SockAddr>),
     Send(Box<Gather>, Option<Box<Message>>),
     /// Reads a file, or what has no position.
-    Read(Vec<u8>, u64),
+    Read(Box<FileRead>),
     /// Writes to a file, or what has no position.
-    Write(Box<Gather>, Vec<libc::iovec>, u64),
+    Write(Box<FileWrite>),
     /// Reads so many bytes of a file at a position, for an operation above.
-    ReadAt(Id, Vec<u8>, usize, u64),
+    ReadAt(Box<ReadAt>),
     /// Writes to a file at a position, for an operation above.
-    WriteAt(Id, Bytes, u64),
+    WriteAt(Box<WriteAt>),
     /// Brings a file to its medium, for an operation above.
     Sync(Id),
     /// Waits until a pipe or terminal can be read...
@@ -75,6 +76,34 @@ pub(super) enum Work {
     Wake,
     /// Asks another operation to end, or all.
     Cancel(Request),
+}
+
+/// A read of a file, or of what has no position.
+pub(super) struct FileRead {
+    pub(super) block: Vec<u8>,
+    pub(super) offset: u64,
+}
+
+/// A write to a file, or to what has no position.
+pub(super) struct FileWrite {
+    pub(super) gather: Box<Gather>,
+    slices: Vec<libc::iovec>,
+    offset: u64,
+}
+
+/// A read at a position, for an operation above.
+pub(super) struct ReadAt {
+    pub(super) operation: Id,
+    pub(super) block: Vec<u8>,
+    pub(super) size: usize,
+    pub(super) offset: u64,
+}
+
+/// A write at a position, for an operation above.
+pub(super) struct WriteAt {
+    pub(super) operation: Id,
+    pub(super) bytes: Bytes,
+    pub(super) offset: u64,
 }
 
 /// Which operation is asked to end, and how often it is asked again.
@@ -156,8 +185,8 @@ impl InFlight {
     pub(super) fn end(&mut self, key: Id) -> Option<Flight> {
         let mut flight = self.table.remove(key)?;
         match &mut flight.work {
-            Work::Read(block, _) => flight.exposed.end(block),
-            Work::ReadAt(_, block, size, _) => flight.exposed.end(&mut block[..*size]),
+            Work::Read(read) => flight.exposed.end(&mut read.block),
+            Work::ReadAt(read) => flight.exposed.end(&mut read.block[..read.size]),
             _ => {}
         }
         Some(flight)
@@ -209,7 +238,7 @@ impl Work {
     /// A write to a file.
     pub(super) fn write(gather: Box<Gather>, offset: u64) -> Self {
         let slices = slices(&gather);
-        Self::Write(gather, slices, offset)
+        Self::Write(Box::new(FileWrite { gather, slices, offset }))
     }
 
     /// The entry for this, which points into what it exposes.
@@ -239,21 +268,25 @@ impl Work {
                 let (start, len) = (exposed.bytes(bytes), clamp(bytes.len()));
                 opcode::Send::new(fd, start, len).flags(FLAGS).build()
             }
-            Self::Read(block, offset) => {
-                let len = clamp(block.len());
-                opcode::Read::new(fd, exposed.block(block), len).offset(*offset).build()
+            Self::Read(read) => {
+                let len = clamp(read.block.len());
+                opcode::Read::new(fd, exposed.block(&mut read.block), len)
+                    .offset(read.offset)
+                    .build()
             }
-            Self::Write(_, slices, offset) => {
-                let count = clamp(slices.len());
-                opcode::Writev::new(fd, exposed.slices(slices), count).offset(*offset).build()
+            Self::Write(write) => {
+                let count = clamp(write.slices.len());
+                opcode::Writev::new(fd, exposed.slices(&write.slices), count)
+                    .offset(write.offset)
+                    .build()
             }
-            Self::ReadAt(_, block, size, offset) => {
-                let (start, len) = (exposed.block(&mut block[..*size]), clamp(*size));
-                opcode::Read::new(fd, start, len).offset(*offset).build()
+            Self::ReadAt(read) => {
+                let (block, len) = (&mut read.block[..read.size], clamp(read.size));
+                opcode::Read::new(fd, exposed.block(block), len).offset(read.offset).build()
             }
-            Self::WriteAt(_, bytes, offset) => {
-                let (start, len) = (exposed.bytes(bytes), clamp(bytes.len()));
-                opcode::Write::new(fd, start, len).offset(*offset).build()
+            Self::WriteAt(write) => {
+                let (start, len) = (exposed.bytes(&write.bytes), clamp(write.bytes.len()));
+                opcode::Write::new(fd, start, len).offset(write.offset).build()
             }
             Self::Sync(_) => opcode::Fsync::new(fd).build(),
             Self::PollIn => poll(fd, libc::POLLIN, false),

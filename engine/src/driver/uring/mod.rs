@@ -28,7 +28,7 @@ use crate::{
         perform::{self, Received},
         uring::{
             buffers::Buffers,
-            in_flight::{Flight, InFlight, Work},
+            in_flight::{FileRead, Flight, InFlight, ReadAt, Work, WriteAt},
             ring::{Report, Ring, Size, reported_descriptor},
             source::{Closing, Source},
         },
@@ -164,8 +164,8 @@ impl Uring {
             Medium::Pipe { .. } | Medium::Terminal { .. } => return self.make_ready(resource),
             Medium::Socket { .. } if source.hung_up => Work::ReceiveOnce,
             Medium::Socket { .. } | Medium::Listener => Work::Receive,
-            Medium::File { .. } => Work::Read(self.blocks.get(), offset),
-            Medium::Device => Work::Read(self.blocks.get(), NO_POSITION),
+            Medium::File { .. } => self.read_of(offset),
+            Medium::Device => self.read_of(NO_POSITION),
         };
         self.at_work += usize::from(matches!(work, Work::Read(..)));
         let key = self.begin(resource, work);
@@ -188,6 +188,10 @@ impl Uring {
         {
             self.in_flight.cancel(&mut self.ring, key);
         }
+    }
+
+    fn read_of(&self, offset: u64) -> Work {
+        Work::Read(Box::new(FileRead { block: self.blocks.get(), offset }))
     }
 
     fn end_receive(&mut self, resource: Id, ended: Ended, completions: &mut Vec<Completion>) {
@@ -295,9 +299,12 @@ impl Uring {
     fn begin_on_file(&mut self, resource: Id, operation: Id, task: FileTask) {
         let work = match task {
             FileTask::Read { offset, size } => {
-                Work::ReadAt(operation, self.blocks.get_sized(size), size, offset)
+                let block = self.blocks.get_sized(size);
+                Work::ReadAt(Box::new(ReadAt { operation, block, size, offset }))
             }
-            FileTask::Write { offset, bytes } => Work::WriteAt(operation, bytes, offset),
+            FileTask::Write { offset, bytes } => {
+                Work::WriteAt(Box::new(WriteAt { operation, bytes, offset }))
+            }
             FileTask::Sync => Work::Sync(operation),
         };
         self.fly_for(resource, operation, work);
@@ -320,15 +327,17 @@ impl Uring {
         self.at_work -= 1;
         let again = matches!(result, Err(Errno::INTR | Errno::AGAIN));
         let (operation, done) = match work {
-            Work::ReadAt(operation, ..) | Work::Sync(operation) if again => {
-                return self.fly_for(resource, operation, work);
+            Work::Sync(operation) if again => return self.fly_for(resource, operation, work),
+            Work::ReadAt(read) if again => {
+                return self.fly_for(resource, read.operation, Work::ReadAt(read));
             }
-            Work::ReadAt(operation, block, ..) => {
+            Work::ReadAt(read) => {
+                let ReadAt { operation, block, .. } = *read;
                 let received = |count| self.blocks.received_sized(block, count as usize);
                 (operation, FileDone::Read(result.map(received).map_err(Into::into)))
             }
-            Work::WriteAt(operation, ..) => {
-                (operation, FileDone::Written(taken(result).map_err(Into::into)))
+            Work::WriteAt(write) => {
+                (write.operation, FileDone::Written(taken(result).map_err(Into::into)))
             }
             Work::Sync(operation) => {
                 (operation, FileDone::Synced(result.map(drop).map_err(Into::into)))
@@ -535,13 +544,13 @@ impl Uring {
                 completions.push(Completion { resource, event: Event::Connected(result) });
             }
             Work::Send(gather, _) => self.sent(resource, gather, report.result, completions),
-            Work::Write(gather, ..) => {
+            Work::Write(write) => {
                 self.at_work -= 1;
-                self.sent(resource, gather, report.result, completions);
+                self.sent(resource, write.gather, report.result, completions);
             }
-            Work::Read(block, _) => {
+            Work::Read(read) => {
                 self.at_work -= 1;
-                self.read(resource, block, report.result, completions);
+                self.read(resource, read.block, report.result, completions);
             }
             Work::ReadAt(..) | Work::WriteAt(..) | Work::Sync(_) => {
                 self.file_done(resource, work, report.result, completions);
