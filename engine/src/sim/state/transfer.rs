@@ -84,7 +84,7 @@ impl State {
         }
         let (other, buffer, under_way) =
             (connection.other, connection.link.buffer, connection.under_way);
-        match self.connection(other) {
+        match self.connection(other).filter(|remote| !remote.broken) {
             Some(remote) => match buffer.saturating_sub(under_way + remote.arrived.len()) {
                 // Only the reader makes room.
                 0 => Attempt::WouldBlock { coming: false },
@@ -239,9 +239,8 @@ impl State {
                 connection.arrived.extend_from_slice(bytes);
                 self.touch(to);
             }
-            Some(_) => {}
             // Nobody is there any more, and says so.
-            None => self.reset_by_answer(from),
+            _ => self.reset_by_answer(from),
         }
     }
 
@@ -259,7 +258,10 @@ impl State {
         if !connection.broken {
             connection.broken = true;
             connection.error = Some(Errno::CONNRESET);
+            let other = connection.other;
             self.touch(to);
+            // One that waits for room need not wait any longer.
+            self.touch(other);
         }
     }
 
