@@ -28,7 +28,7 @@ use crate::{
     },
     pool::Pool,
     resource::{
-        Resource,
+        Phase, Resource,
         chain::{Chain, Product},
         connecting::Connecting,
         file::Task,
@@ -555,7 +555,16 @@ impl Core {
         self.try_all_once_more(&due)?;
         for target in due {
             match target {
-                Target::Operation(id) => drop(self.interrupt(id, Error::TimedOut)),
+                // What it waits for may be there and not be its own yet: it is seen in the next turn.
+                Target::Operation(id) if self.is_behind_an_undecided_read(id) => {
+                    let number = self.arm_target(Duration::ZERO, Target::Overdue(id));
+                    if let Some(pending) = self.pending.get_mut(id) {
+                        pending.timer = number;
+                    }
+                }
+                Target::Operation(id) | Target::Overdue(id) => {
+                    self.interrupt(id, Error::TimedOut);
+                }
                 Target::Parked(stream, number) => {
                     self.interrupt_parked(stream, number, Error::TimedOut);
                 }
@@ -573,8 +582,8 @@ impl Core {
         /// at stretches nothing.
         const CALLS_MAX: usize = 128;
         let waits = |target: &&Target| matches!(target, Target::Operation(_) | Target::Parked(..));
-        let with_unread = |&target: &Target| (target, self.unread_before(target));
-        let mut tried: Vec<_> = due.iter().filter(waits).map(with_unread).collect();
+        let with_progress = |&target: &Target| (target, self.progress_of(target));
+        let mut tried: Vec<_> = due.iter().filter(waits).map(with_progress).collect();
         for _ in 0..CALLS_MAX {
             tried.retain(|&(target, _)| self.try_once_more(target));
             if tried.is_empty() {
@@ -584,9 +593,9 @@ impl Core {
             self.reap(Some(Duration::ZERO))?;
             // What threads have done comes this way.
             self.take_messages();
-            tried.retain_mut(|(target, unread)| {
-                let before = std::mem::replace(unread, self.unread_before(*target));
-                *unread > before
+            tried.retain_mut(|(target, progress)| {
+                let before = std::mem::replace(progress, self.progress_of(*target));
+                *progress > before
             });
         }
         Ok(())
@@ -603,7 +612,7 @@ impl Core {
                 }
                 return waits;
             }
-            Target::Step(_) | Target::Listener(_) => return false,
+            Target::Overdue(_) | Target::Step(_) | Target::Listener(_) => return false,
         };
         let Some(pending) = self.pending.get(id) else { return false };
         match &pending.kind {
@@ -619,37 +628,62 @@ impl Core {
             }
             Kind::Sleep { .. } | Kind::Claimed(_) => false,
             Kind::Thread(_) => true,
-            _ => {
+            kind => {
                 let resource = pending.resource;
+                if matches!(kind, Kind::Accept(_)) {
+                    self.end_rest(resource);
+                }
                 self.driver.submit(resource, Operation::Probe);
                 true
             }
         }
     }
 
-    /// How many bytes are unread where a read waits; nought for anything else.
-    fn unread_before(&self, target: Target) -> usize {
-        let stream = match target {
+    /// Whether a read stands behind one that has matched, or is about to look, whose callback or
+    /// matcher has not run: only then is it known which bytes are left to this one.
+    fn is_behind_an_undecided_read(&mut self, id: Id) -> bool {
+        match self.pending.get(id) {
+            Some(Pending { kind: Kind::Chain(chain), .. }) => {
+                let current = chain.current;
+                self.is_behind_an_undecided_read(current)
+            }
+            Some(Pending { kind: Kind::Read(_), resource, .. }) => {
+                let resource = *resource;
+                self.stream(resource).is_some_and(|state| state.is_undecided_before(id))
+            }
+            _ => false,
+        }
+    }
+
+    /// How far the system has come with what an operation waits for, so that it is worth another
+    /// try when that grows: how many bytes have ever come (how many are unread says nothing, as an
+    /// earlier read may take all that come), and whether it is being asked for more. It is not while
+    /// it stops for one that was there before, and then begins anew without having been looked at.
+    fn progress_of(&self, target: Target) -> (u64, bool) {
+        let resource = match target {
             Target::Parked(stream, _) => stream,
             Target::Operation(id) => match self.pending.get(id) {
                 Some(Pending { kind: Kind::Chain(chain), .. }) => {
-                    return self.unread_before(Target::Operation(chain.current));
+                    return self.progress_of(Target::Operation(chain.current));
                 }
-                Some(Pending { kind: Kind::Read(_), resource, .. }) => *resource,
-                _ => return 0,
+                Some(Pending { kind: Kind::Read(_) | Kind::Accept(_), resource, .. }) => *resource,
+                _ => return (0, false),
             },
-            Target::Step(_) | Target::Listener(_) => return 0,
+            Target::Overdue(_) | Target::Step(_) | Target::Listener(_) => return (0, false),
         };
-        match self.resources.get(stream) {
-            Some(Resource::Stream(state)) => state.unread.len(),
-            _ => 0,
+        match self.resources.get(resource) {
+            Some(Resource::Stream(state)) => {
+                (state.unread.received(), state.reception == Phase::Running)
+            }
+            Some(Resource::Listener(state)) => (0, state.is_accepting()),
+            _ => (0, false),
         }
     }
 
     /// The owner of a deadline that has come forgets its number.
     fn forget_timer(&mut self, target: Target) {
         match target {
-            Target::Operation(id) => {
+            Target::Operation(id) | Target::Overdue(id) => {
                 if let Some(pending) = self.pending.get_mut(id) {
                     pending.timer = 0;
                 }
@@ -689,7 +723,9 @@ fn remembers(
     number: TimerNumber,
 ) -> bool {
     match target {
-        Target::Operation(id) => pending.get(id).is_some_and(|pending| pending.timer == number),
+        Target::Operation(id) | Target::Overdue(id) => {
+            pending.get(id).is_some_and(|pending| pending.timer == number)
+        }
         Target::Parked(stream, parked) => matches!(
             resources.get(stream),
             Some(Resource::Stream(StreamState { parked: Some(read), .. }))

@@ -78,6 +78,12 @@ impl Unread {
         first.map_or(self.fresh, |first| first.place)
     }
 
+    /// How many bytes have ever been put behind the others.
+    pub(crate) fn received(&self) -> u64 {
+        let returned: usize = self.returned.iter().map(|returned| returned.len).sum();
+        self.fresh + (self.len() - returned) as u64
+    }
+
     /// Gives back bytes that were taken at `place`.
     pub(crate) fn give_back(&mut self, place: u64, bytes: Bytes) {
         let mut gaps = self.returned.take().unwrap_or_default();

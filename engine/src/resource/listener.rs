@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    io,
+    io, mem,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -48,6 +48,13 @@ pub(crate) struct ListenerState {
     rest: Duration,
     pub(crate) closing: Option<Box<Closing>>,
     released: bool,
+}
+
+impl ListenerState {
+    /// Whether the system is asked for connections.
+    pub(crate) fn is_accepting(&self) -> bool {
+        self.accepting == Phase::Running
+    }
 }
 
 const REST_MIN: Duration = Duration::from_millis(10);
@@ -252,14 +259,17 @@ impl Core {
             return;
         }
         for id in self.listeners.clone() {
-            if let Some(state) = self.listener(id)
-                && state.timer != 0
-            {
-                state.timer = 0;
-                self.timers.disarm();
-                self.steer_accepting(id);
-            }
+            self.end_rest(id);
         }
+    }
+
+    /// Has a listener that found no descriptor left try again now.
+    pub(crate) fn end_rest(&mut self, listener: Id) {
+        let Some(state) = self.listener(listener) else { return };
+        if mem::take(&mut state.timer) != 0 {
+            self.timers.disarm();
+        }
+        self.steer_accepting(listener);
     }
 
     pub(crate) fn interrupt_accept(&mut self, listener: Id, id: Id, cause: Error) {
@@ -340,7 +350,7 @@ impl Core {
         self.unsettled += 1;
         let Some(state) = self.listener(listener) else { return };
         state.closing = Some(Box::new(closing));
-        let untaken = std::mem::take(&mut state.untaken);
+        let untaken = mem::take(&mut state.untaken);
         self.discarded.extend(untaken);
         self.fail_accepts(listener, &Error::Closed);
         self.go_on_closing_listener(listener);

@@ -64,6 +64,14 @@ impl StreamState {
         self.parked.is_some() || !self.reads.is_empty() || self.claims > 0
     }
 
+    /// Whether an earlier read than the queued one with this id has matched and not got its claim, or
+    /// is a user's matcher that has not looked.
+    pub(crate) fn is_undecided_before(&self, id: Id) -> bool {
+        self.claims > 0
+            || self.parked.as_ref().is_some_and(|parked| parked.matched.is_some())
+            || (self.scanning && self.reads.head() != Some(id))
+    }
+
     /// Whether a read that comes now may take what is unread.
     #[inline]
     pub(crate) const fn is_readable_at_once(&self) -> bool {

@@ -417,9 +417,9 @@ impl Core {
             };
             if read.form.is_user() {
                 if !state.unread.is_empty() || state.end.is_some() {
+                    // Meanwhile more may come: a matcher whose time is up looks only once.
                     state.scanning = true;
                     self.ready.push_back(Ready::Scan(stream));
-                    return;
                 }
                 break;
             }
