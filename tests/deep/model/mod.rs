@@ -1,0 +1,23 @@
+//! The reference model: random programs on a simulated engine in bad surroundings, every outcome held
+//! against books that are kept independently of it.
+//!
+//! A program submits reads, writes, accepts, connects, chains and closes, between turns and inside
+//! callbacks; cancels them, lets their deadlines pass, takes, drops and keeps claims, panics. Its
+//! peers send, read, end, reset. The network cuts, delays and breaks; the machine is late, runs out
+//! of descriptors, takes and gives only parts. In the end all of that heals, and nothing may be
+//! pending, unread, uncounted or open; or the engine is dropped in the middle of it.
+
+mod ending;
+mod expect;
+mod ledger;
+mod world;
+
+/// Seeds that found something once, always run again: a deadline behind another read's bytes, a
+/// reset that left the other end waiting, a rest for want of descriptors at a deadline, a deadline
+/// behind a claim, a matcher of the user's that was shown too little before its deadline.
+const CORPUS: [u64; 9] = [7, 27, 281, 324, 615, 1074, 2214, 6622, 19520];
+
+#[test]
+fn programs_by_seed() {
+    crate::seeds::check(&CORPUS, 2000, world::run);
+}

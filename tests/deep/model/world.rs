@@ -1,0 +1,1423 @@
+//! Random programs: what they do, and what is kept of every operation to judge its outcome.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    env,
+    io::{ErrorKind, Read, Write},
+    net::{Shutdown, SocketAddr},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    thread,
+    time::Duration,
+};
+
+use facade_engine::{
+    Bytes, Callback, Cancel, Claim, Engine, Error, Handle, Limits, Listener, Local, Result, Stream,
+    sim::{Host, Link, Machine, Network, Peer, PeerListener, Rng},
+};
+use facade_tests::told::brief;
+
+use super::{
+    expect::{Spec, Value},
+    ledger::{Inflow, Outflow, Taken},
+};
+
+/// One run of a program.
+pub(super) struct World {
+    pub(super) network: Network,
+    here: Host,
+    there: Host,
+    engine: Handle,
+    pub(super) rng: Rng,
+    limits: Limits,
+    machine: Machine,
+    /// Nothing is under way for longer than the link's latency.
+    link: Link,
+    shortage: bool,
+    pub(super) ops: Vec<Op>,
+    /// How many of them have begun.
+    begun: usize,
+    chains: Vec<Chain>,
+    pub(super) streams: Vec<Line>,
+    pub(super) listener: Listening,
+    peer_listener: PeerListener,
+    /// Connections of engine's connects that nobody was told of.
+    strays: Vec<(Peer, SocketAddr)>,
+    held: Vec<Held>,
+    /// The engine is gone or going.
+    gone: bool,
+    /// No more is begun.
+    winding_down: bool,
+    /// The steps are told in words.
+    talks: bool,
+    /// Stands for all outcomes so far.
+    pub(super) digest: u64,
+}
+
+/// One operation.
+#[derive(Debug)]
+pub(super) struct Op {
+    kind: Kind,
+    /// Its callback gets a claim.
+    claims: bool,
+    stream: usize,
+    timeout: Option<Duration>,
+    /// The earliest time at which it may time out...
+    due: Option<Duration>,
+    /// ...and from when it must have.
+    overdue: Option<Duration>,
+    turns_late: u32,
+    cancel: Option<Cancel>,
+    cancelled: bool,
+    begun: bool,
+    pub(super) told: bool,
+    chain: Option<usize>,
+    limit: usize,
+    /// Its place in the order in which operations begin.
+    order: usize,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    Read(Spec),
+    Write { bytes: Bytes, how: Writing, number: usize },
+    Flush,
+    Shutdown,
+    TakeUnsent,
+    Close,
+    CloseListener,
+    Accept,
+    Connect,
+    Sleep,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Writing {
+    Whole,
+    Line,
+    Vectored,
+}
+
+#[derive(Debug, Default)]
+struct Chain {
+    ops: Vec<usize>,
+    /// The stage that has failed, from 1.
+    failed: Option<usize>,
+    due: Option<Duration>,
+}
+
+/// One stream and its peer.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    pub(super) handle: Option<Stream>,
+    pub(super) peer: Option<Peer>,
+    pub(super) inflow: Inflow,
+    pub(super) outflow: Outflow,
+    reads: VecDeque<usize>,
+    writes: VecDeque<usize>,
+    limits: Option<Limits>,
+    /// The most that may be unsent, and the least that may be queued, by any limits it had.
+    unsent: usize,
+    queued: usize,
+    link: Link,
+    pub(super) closing: bool,
+    peer_shut: bool,
+    /// A claim on its bytes was undone in this turn.
+    undone: bool,
+    /// The peer has found its end.
+    pub(super) peer_ended: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Listening {
+    pub(super) handle: Option<Listener>,
+    accepts: VecDeque<usize>,
+    /// Peers that nobody has accepted, in order.
+    pub(super) waiting: VecDeque<(Peer, SocketAddr)>,
+    closed: bool,
+    /// How many accepts were undone.
+    undone: usize,
+    /// ... before this turn.
+    undone_before: usize,
+}
+
+/// A claim that is kept for a while.
+struct Held {
+    claim: Claim<Value>,
+    stream: usize,
+    taken: Taken,
+}
+
+/// A panic that the program is meant to have.
+struct Planned;
+
+thread_local! {
+    static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
+    /// The value of a claim, or the connection, on its way into the callback.
+    static VALUE: RefCell<Option<Value>> = const { RefCell::new(None) };
+    static CONNECTION: Cell<Option<Stream>> = const { Cell::new(None) };
+}
+
+/// Runs something with the world. It is borrowed while the engine is called, so that a callback
+/// which runs inside such a call fails.
+pub(super) fn with<R>(f: impl FnOnce(&mut World) -> R) -> R {
+    WORLD.with(|world| {
+        let mut world = world.try_borrow_mut().expect("no callback runs inside a call");
+        f(world.as_mut().expect("the program runs"))
+    })
+}
+
+const NONE: usize = usize::MAX;
+
+/// Runs one program from the network's seed, to a good end or to the engine's. Returns what stands
+/// for all that it saw.
+pub(crate) fn run(network: &Network) -> u64 {
+    drop(WORLD.with(RefCell::take));
+    CONNECTION.take();
+    let mut rng = network.rng();
+    let (here, there) = (network.host("here"), network.host("there"));
+    let link = draw_link(&mut rng);
+    network.set_link(&here, &here, link.clone());
+    network.set_link(&here, &there, link.clone());
+    let machine = match rng.chance(0.3) {
+        true => Machine::default(),
+        false => Machine { work: Duration::ZERO..Duration::ZERO, ..Machine::bad(&mut rng) },
+    };
+    here.set_machine(machine.clone());
+    let limits = draw_limits(&mut rng, &link);
+    let engine = Engine::builder().limits(limits).simulated(&here).build().unwrap();
+    let listener = engine.listen(here.at(80)).unwrap();
+    let steps = 20 + rng.below(80);
+    let drops = rng.chance(0.15);
+    let world = World {
+        network: network.clone(),
+        peer_listener: there.listen(81).unwrap(),
+        here,
+        there,
+        engine: Handle::clone(&engine),
+        rng,
+        limits,
+        machine,
+        link,
+        shortage: false,
+        ops: Vec::new(),
+        begun: 0,
+        chains: Vec::new(),
+        streams: Vec::new(),
+        listener: Listening { handle: Some(listener), ..Listening::default() },
+        strays: Vec::new(),
+        held: Vec::new(),
+        gone: false,
+        winding_down: false,
+        talks: env::var_os("FACADE_SEED").is_some(),
+        digest: 0,
+    };
+    WORLD.with(|place| place.replace(Some(world)));
+    with(World::add_pair);
+    for _ in 0..steps {
+        step(&engine);
+    }
+    match drops {
+        true => drop_engine(engine),
+        false => super::ending::settle(engine),
+    }
+    let world = WORLD.with(RefCell::take).expect("nobody takes it");
+    world.digest
+}
+
+fn draw_link(rng: &mut Rng) -> Link {
+    const LATENCIES_MS: [u64; 5] = [0, 0, 1, 20, 3000];
+    const BUFFERS: [usize; 4] = [16, 200, 4096, 128 << 10];
+    let latency = Duration::from_millis(rng.pick(&LATENCIES_MS).copied().unwrap_or(0));
+    let fateful = rng.chance(0.3);
+    Link {
+        latency: Duration::ZERO..latency,
+        bandwidth: rng.chance(0.15).then(|| 1000 + rng.below(1_000_000)),
+        buffer: rng.pick(&BUFFERS).copied().unwrap_or(16),
+        split: if rng.chance(0.6) { 0.7 } else { 0.0 },
+        refuse: if rng.chance(0.2) { 0.3 } else { 0.0 },
+        black_hole: 0.0,
+        reset: if fateful { 0.2 } else { 0.0 },
+        end: if fateful { 0.2 } else { 0.0 },
+        within: 1 + rng.below(600),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "small numbers")]
+fn draw_limits(rng: &mut Rng, link: &Link) -> Limits {
+    let often = Limits::default();
+    let draw = |rng: &mut Rng, usual: usize, least: u64, width: u64| match rng.below(3) {
+        0 => (least + rng.below(width)) as usize,
+        _ => usual,
+    };
+    Limits {
+        line: draw(rng, often.line, 2, 60),
+        all: draw(rng, often.all, 20, 300),
+        unread: draw(rng, often.unread, 0, 100),
+        unsent: match link.buffer < 1000 {
+            true => draw(rng, 100, 0, 100),
+            false => draw(rng, often.unsent, 0, 2000),
+        },
+        queued: draw(rng, often.queued, 0, 500),
+        accepted: draw(rng, often.accepted, 1, 3),
+        ..often
+    }
+}
+
+/// One step between two turns, or a turn.
+fn step(engine: &Engine) {
+    let drawn = with(|world| world.rng.below(100));
+    match drawn {
+        0..30 => with(World::act),
+        30..45 => with(World::peer_acts),
+        45..55 => {
+            engine.post(|_| {
+                with(World::act);
+                with(World::act);
+            });
+        }
+        55..90 => {
+            let wait = with(|world| match world.rng.below(3) {
+                0 => Duration::from_millis(world.rng.below(3000)),
+                _ => Duration::ZERO,
+            });
+            turn(engine, wait);
+        }
+        90..95 => with(|world| {
+            let time = Duration::from_millis(world.rng.below(2000));
+            world.network.pass(time);
+        }),
+        _ => with(World::change),
+    }
+}
+
+/// One turn, and what must hold after it. Returns how much is pending.
+pub(super) fn turn(engine: &Engine, wait: Duration) -> usize {
+    with(|world| world.say(|| format!("turn, {wait:?}")));
+    let run = || engine.run_once(Some(wait)).map(|turn| turn.pending);
+    let pending = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(turn) => turn.unwrap(),
+        // The turn is over, and the engine goes on.
+        Err(panic) if panic.is::<Planned>() => 1,
+        Err(panic) => resume_unwind(panic),
+    };
+    with(World::after_turn);
+    pending
+}
+
+/// The engine goes in the middle of everything.
+fn drop_engine(engine: Engine) {
+    with(|world| world.gone = true);
+    // Panics in callbacks are contained, as there is no run to resume them from.
+    drop(engine);
+    with(|world| {
+        world.held.clear();
+        for (id, op) in world.ops.iter().enumerate() {
+            assert!(op.told || !op.begun, "operation {id} heard nothing: {op:?}");
+        }
+        world.listener.handle = None;
+        for line in &mut world.streams {
+            line.handle = None;
+        }
+        assert_eq!(world.here.descriptors(), 0, "descriptors are left");
+    });
+}
+
+impl World {
+    pub(super) fn now(&self) -> Duration {
+        self.network.now()
+    }
+
+    fn chance(&mut self, probability: f64) -> bool {
+        self.rng.chance(probability)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "below a length")]
+    fn below(&mut self, bound: usize) -> usize {
+        self.rng.below(bound as u64) as usize
+    }
+
+    pub(super) fn strays_are_closed(&mut self) {
+        while let Ok(found) = self.peer_listener.accept() {
+            self.strays.push(found);
+        }
+        for (peer, _) in &mut self.strays {
+            let found = peer.read(&mut [0; 1]);
+            assert!(!found.is_err_and(|error| error.kind() == ErrorKind::Deadlock), "left open");
+        }
+    }
+
+    pub(super) fn descriptors(&self) -> usize {
+        self.here.descriptors()
+    }
+
+    /// From now on the surroundings are good, and the program begins no more.
+    pub(super) fn heal(&mut self) {
+        self.winding_down = true;
+        self.shortage = false;
+        self.here.set_machine(Machine::default());
+        self.network.set_link(&self.here, &self.there, Link::default());
+        while !self.held.is_empty() {
+            self.end_hold();
+        }
+        for id in 0..self.ops.len() {
+            if matches!(self.ops[id].kind, Kind::Sleep | Kind::Accept | Kind::Connect) {
+                self.cancel(id);
+            }
+        }
+    }
+
+    // What the program does
+
+    /// Something that the program does, in a callback or between turns.
+    fn act(&mut self) {
+        if self.gone || self.winding_down {
+            return;
+        }
+        match self.below(100) {
+            0..38 => self.submit_read(),
+            38..58 => self.submit_write(),
+            58..62 => self.submit_on_stream(Kind::Flush),
+            62..64 => self.submit_on_stream(Kind::TakeUnsent),
+            64..66 => self.submit_on_stream(Kind::Shutdown),
+            66..74 => self.submit_chain(),
+            74..80 => self.submit_accept(),
+            80..82 => self.submit_connect(),
+            82..84 => _ = self.submit(Kind::Sleep, NONE, true),
+            84..95 => self.cancel_any(),
+            95..98 => self.end_hold(),
+            98 => self.end_stream(),
+            _ => self.close_listener(),
+        }
+    }
+
+    fn change(&mut self) {
+        match self.below(5) {
+            0 => self.add_pair(),
+            1 | 2 => self.add_client(),
+            3 => {
+                self.shortage = !self.shortage;
+                let descriptors = if self.shortage { self.here.descriptors() } else { usize::MAX };
+                self.here.set_machine(Machine { descriptors, ..self.machine.clone() });
+            }
+            _ => self.change_limits(),
+        }
+    }
+
+    fn change_limits(&mut self) {
+        let limits = draw_limits(&mut self.rng, &self.link);
+        let Some(stream) = self.pick_stream() else { return };
+        let line = &mut self.streams[stream];
+        if let Some(handle) = &line.handle {
+            self.engine.set_limits(handle, limits);
+            line.limits = Some(limits);
+            line.unsent = line.unsent.max(limits.unsent);
+            line.queued = line.queued.min(limits.queued);
+        }
+    }
+
+    pub(super) fn set_limits(&mut self, stream: usize, limits: Limits) {
+        let line = &mut self.streams[stream];
+        if let Some(handle) = &line.handle {
+            self.engine.set_limits(handle, limits);
+            line.limits = Some(limits);
+        }
+    }
+
+    fn new_line(&self, handle: Option<Stream>, peer: Option<Peer>) -> Line {
+        let fateful = self.link.reset > 0.0 || self.link.end > 0.0;
+        Line {
+            handle,
+            peer,
+            inflow: Inflow::new(fateful),
+            outflow: Outflow::new(fateful),
+            link: self.link.clone(),
+            unsent: self.limits.unsent,
+            queued: self.limits.queued,
+            ..Line::default()
+        }
+    }
+
+    fn add_pair(&mut self) {
+        if self.shortage || self.streams.len() > 5 {
+            return;
+        }
+        let (peer, stream) = match self.chance(0.5) {
+            true => Peer::pair(&self.engine).unwrap(),
+            false => Peer::tcp_pair(&self.engine).unwrap(),
+        };
+        peer.set_nonblocking(true).unwrap();
+        let line = self.new_line(Some(stream), Some(peer));
+        self.streams.push(line);
+    }
+
+    /// A peer connects to the listener.
+    fn add_client(&mut self) {
+        if self.listener.closed || self.listener.waiting.len() > 4 {
+            return;
+        }
+        let Ok(peer) = self.there.connect(self.here.at(80)) else { return };
+        peer.set_nonblocking(true).unwrap();
+        let address = peer.local_addr().unwrap();
+        self.listener.waiting.push_back((peer, address));
+    }
+
+    fn pick_stream(&mut self) -> Option<usize> {
+        if self.streams.is_empty() {
+            return None;
+        }
+        let stream = self.below(self.streams.len());
+        self.streams[stream].handle.is_some().then_some(stream)
+    }
+
+    fn submit_read(&mut self) {
+        let spec = Spec::draw(&mut self.rng);
+        self.submit_on_stream(Kind::Read(spec));
+    }
+
+    fn draw_bytes(&mut self, len: usize) -> Bytes {
+        let mut bytes = Vec::with_capacity(len);
+        while bytes.len() < len {
+            let drawn = self.rng.next();
+            for part in drawn.to_le_bytes() {
+                bytes.push(match part {
+                    0..24 => b'\n',
+                    24..36 => b'\r',
+                    36..150 => b'a' + part % 8,
+                    part => b'a' + part % 26,
+                });
+            }
+        }
+        bytes.truncate(len);
+        bytes.into()
+    }
+
+    fn draw_write(&mut self) -> Kind {
+        let len = match (self.below(10), self.link.buffer) {
+            (0, _) => 0,
+            (1, 4096..) => self.below(20_000),
+            (2 | 3, _) => self.below(400),
+            _ => self.below(40),
+        };
+        let bytes = self.draw_bytes(len);
+        let how = match self.below(3) {
+            0 => Writing::Whole,
+            1 => Writing::Line,
+            _ => Writing::Vectored,
+        };
+        Kind::Write { bytes, how, number: 0 }
+    }
+
+    fn submit_write(&mut self) {
+        let write = self.draw_write();
+        self.submit_on_stream(write);
+    }
+
+    fn submit_on_stream(&mut self, kind: Kind) {
+        if let Some(stream) = self.pick_stream() {
+            self.submit(kind, stream, true);
+        }
+    }
+
+    fn submit_accept(&mut self) {
+        if self.listener.handle.is_some() {
+            self.submit(Kind::Accept, NONE, true);
+        }
+    }
+
+    fn submit_connect(&mut self) {
+        if self.streams.len() < 8 {
+            self.submit(Kind::Connect, NONE, true);
+        }
+    }
+
+    fn draw_timeout(&mut self) -> Option<Duration> {
+        match self.below(10) {
+            0 => Some(Duration::ZERO),
+            1 | 2 => Some(Duration::from_millis(self.rng.below(3000))),
+            3 => Some(Duration::MAX),
+            _ => None,
+        }
+    }
+
+    /// Submits an operation of its own.
+    pub(super) fn submit(&mut self, kind: Kind, stream: usize, timed: bool) -> usize {
+        let timeout = match timed {
+            true => self.draw_timeout(),
+            false => None,
+        };
+        let claims = !self.winding_down
+            && self.chance(0.3)
+            && matches!(kind, Kind::Read(_) | Kind::Accept | Kind::Write { .. } | Kind::Flush);
+        let id = self.add(kind, stream, timeout, None);
+        self.ops[id].claims = claims;
+        self.begin(id);
+        let cb = self.callback(id, claims);
+        let cancel = self.hand_over(id, cb);
+        self.ops[id].cancel = Some(cancel);
+        id
+    }
+
+    fn add(
+        &mut self,
+        kind: Kind,
+        stream: usize,
+        timeout: Option<Duration>,
+        chain: Option<usize>,
+    ) -> usize {
+        self.ops.push(Op {
+            claims: false,
+            kind,
+            stream,
+            timeout,
+            due: None,
+            overdue: None,
+            turns_late: 0,
+            cancel: None,
+            cancelled: false,
+            begun: false,
+            told: false,
+            chain,
+            limit: usize::MAX,
+            order: usize::MAX,
+        });
+        self.ops.len() - 1
+    }
+
+    /// An operation goes to its place in the order.
+    fn begin(&mut self, id: usize) {
+        let now = self.now();
+        self.say(|| format!("op {id} begins: {:?}", self.ops[id]));
+        let op = &mut self.ops[id];
+        op.begun = true;
+        self.begun += 1;
+        op.order = self.begun;
+        op.due = op.timeout.and_then(|timeout| now.checked_add(timeout));
+        match &mut op.kind {
+            Kind::Accept => self.listener.accepts.push_back(id),
+            Kind::Connect | Kind::Sleep | Kind::CloseListener => {}
+            kind => {
+                let line = &mut self.streams[op.stream];
+                match kind {
+                    Kind::Read(spec) => {
+                        let limits = line.limits.unwrap_or(self.limits);
+                        op.limit = spec.limit(limits.line, limits.all);
+                        match spec {
+                            Spec::Buffered => op.limit = line.inflow.taken(),
+                            _ => line.reads.push_back(id),
+                        }
+                    }
+                    Kind::Write { bytes, how, number } => {
+                        let mut all = bytes.to_vec();
+                        if matches!(how, Writing::Line) && bytes.last() != Some(&b'\n') {
+                            all.extend_from_slice(b"\r\n");
+                        }
+                        op.limit = line.outflow.unsent_most(self.machine.late > 0.0);
+                        *number = line.outflow.write(all.into());
+                        line.writes.push_back(id);
+                    }
+                    Kind::Shutdown => {
+                        line.outflow.shutdowns += 1;
+                        line.writes.push_back(id);
+                    }
+                    Kind::Flush => line.writes.push_back(id),
+                    Kind::TakeUnsent | Kind::Close => {}
+                    _ => unreachable!(),
+                }
+            }
+        }
+    }
+
+    fn callback(&mut self, id: usize, claims: bool) -> Callback<Value> {
+        let callback = match claims {
+            true => Callback::claim(move |_: &Local, outcome: Result<Claim<Value>>| {
+                hear_claim(id, outcome);
+            })
+            .map(|value: Value| {
+                VALUE.set(Some(value.clone()));
+                value
+            }),
+            false if self.chance(0.5) => {
+                Callback::from_fn(move |_, outcome: Result<Value>| hear(id, outcome))
+            }
+            false => Callback::new(
+                move |_, value: Value| hear(id, Ok(value)),
+                move |_, error| hear(id, Err(error)),
+            ),
+        };
+        match self.ops[id].timeout {
+            Some(timeout) => callback.timeout(timeout),
+            None => callback,
+        }
+    }
+
+    /// Calls the engine.
+    fn hand_over(&mut self, id: usize, cb: Callback<Value>) -> Cancel {
+        let engine = self.engine.clone();
+        let op = &self.ops[id];
+        let stream = self.streams.get(op.stream).and_then(|line| line.handle.as_ref());
+        match (&op.kind, stream) {
+            (Kind::Read(spec), Some(s)) => spec.submit(&engine, s, cb),
+            (Kind::Write { bytes, how, .. }, Some(s)) => {
+                let (bytes, cb) = (bytes.clone(), cb.map(Value::Count));
+                match how {
+                    Writing::Whole => engine.write(s, bytes, cb),
+                    Writing::Line => engine.write_line(s, bytes, cb),
+                    Writing::Vectored => engine.write_vectored(s, in_three(&bytes), cb),
+                }
+            }
+            (Kind::Flush, Some(s)) => engine.flush(s, cb.map(|()| Value::Unit)),
+            (Kind::Shutdown, Some(s)) => engine.shutdown_write(s, cb.map(|()| Value::Unit)),
+            (Kind::TakeUnsent, Some(s)) => engine.take_unsent(s, cb.map(Value::Bytes)),
+            (Kind::Close, Some(s)) => engine.close(s, cb.map(|()| Value::Unit)),
+            (Kind::CloseListener, _) => {
+                let listener = self.listener.handle.take().expect("closed once");
+                engine.close(&listener, cb.map(|()| Value::Unit))
+            }
+            (Kind::Accept, _) => {
+                let listener = self.listener.handle.as_ref().expect("still open");
+                engine.accept(listener, cb.map(keep_connection))
+            }
+            (Kind::Connect, _) => engine.connect(self.there.at(81), cb.map(keep_connection)),
+            (Kind::Sleep, _) => {
+                let time = Duration::from_millis(self.rng.below(2000));
+                engine.sleep(time, cb.map(|()| Value::Unit))
+            }
+            (kind, None) => unreachable!("{kind:?} needs a stream"),
+        }
+    }
+
+    /// Submits several operations one after the other.
+    fn submit_chain(&mut self) {
+        let mut chain = self.engine.chain();
+        let number = self.chains.len();
+        let mut stages = Vec::new();
+        let stream = match self.below(10) {
+            0..2 if self.listener.handle.is_some() => {
+                stages.push(Kind::Accept);
+                NONE
+            }
+            2 if self.streams.len() < 8 => {
+                stages.push(Kind::Connect);
+                NONE
+            }
+            _ => match self.pick_stream() {
+                Some(stream) => stream,
+                None => return,
+            },
+        };
+        for _ in 0..1 + self.below(3) {
+            let stage = match self.below(5) {
+                0 | 1 => self.draw_write(),
+                2 => Kind::Flush,
+                _ => Kind::Read(loop {
+                    let spec = Spec::draw(&mut self.rng);
+                    if spec.takes() {
+                        break spec;
+                    }
+                }),
+            };
+            stages.push(stage);
+        }
+        let timeout = self.draw_timeout();
+        if let Some(timeout) = timeout {
+            chain = chain.timeout(timeout);
+        }
+        let due = timeout.and_then(|timeout| self.now().checked_add(timeout));
+        self.chains.push(Chain { due, ..Chain::default() });
+        for kind in stages {
+            let timeout = self.draw_timeout();
+            let id = self.add(kind, stream, timeout, Some(number));
+            self.chains[number].ops.push(id);
+        }
+        let ops = self.chains[number].ops.clone();
+        for &id in &ops {
+            let cb = self.callback(id, false);
+            chain = match &self.ops[id].kind {
+                Kind::Accept => {
+                    let listener = self.listener.handle.as_ref().expect("still open");
+                    chain.accept(listener, cb.map(keep_connection))
+                }
+                Kind::Connect => chain.connect(self.there.at(81), cb.map(keep_connection)),
+                Kind::Flush => chain.flush(cb.map(|()| Value::Unit)),
+                Kind::Write { bytes, how, .. } => {
+                    let (bytes, cb) = (bytes.clone(), cb.map(Value::Count));
+                    match how {
+                        Writing::Whole => chain.write(bytes, cb),
+                        Writing::Line => chain.write_line(bytes, cb),
+                        Writing::Vectored => chain.write_vectored(in_three(&bytes), cb),
+                    }
+                }
+                Kind::Read(spec) => spec.stage(chain, cb),
+                kind => unreachable!("{kind:?} is no stage"),
+            };
+            if id == ops[0] && stream != NONE {
+                chain = chain.on(self.streams[stream].handle.as_ref().expect("picked"));
+            }
+        }
+        self.begin(ops[0]);
+        let cancel = chain.submit();
+        for id in ops {
+            self.ops[id].cancel = Some(cancel.clone());
+        }
+    }
+
+    fn cancel_any(&mut self) {
+        let from = self.ops.len().saturating_sub(12);
+        if from < self.ops.len() {
+            let id = from + self.below(self.ops.len() - from);
+            self.cancel(id);
+        }
+    }
+
+    fn cancel(&mut self, id: usize) {
+        let op = &mut self.ops[id];
+        if op.told {
+            return;
+        }
+        let Some(cancel) = op.cancel.clone() else { return };
+        match op.chain {
+            Some(chain) => {
+                let ops = self.chains[chain].ops.clone();
+                for id in ops {
+                    self.ops[id].cancelled = true;
+                }
+            }
+            None => op.cancelled = true,
+        }
+        self.say(|| format!("op {id} is cancelled"));
+        cancel.cancel();
+    }
+
+    /// Takes a claim that was kept, or drops it.
+    fn end_hold(&mut self) {
+        if self.held.is_empty() {
+            return;
+        }
+        let at = self.below(self.held.len());
+        let Held { claim, stream, taken } = self.held.swap_remove(at);
+        // A read that waits may have matched already, or not: then nobody can say what it takes.
+        if self.chance(0.5) || !self.streams[stream].reads.is_empty() {
+            claim.take();
+            return;
+        }
+        self.say(|| format!("drops its hold of {taken:?} of stream {stream}"));
+        drop(claim);
+        self.streams[stream].inflow.give_back(taken);
+    }
+
+    fn end_stream(&mut self) {
+        let Some(stream) = self.pick_stream() else { return };
+        self.say(|| format!("stream {stream} ends"));
+        let now = self.now();
+        let line = &mut self.streams[stream];
+        // As above.
+        line.outflow.lossy |= line.inflow.clear_at() > now;
+        match self.below(3) {
+            0 => {
+                self.submit(Kind::Close, stream, true);
+                self.streams[stream].closing = true;
+            }
+            1 => {
+                let line = &mut self.streams[stream];
+                line.closing = true;
+                line.outflow.lossy = true;
+                self.engine.abort(line.handle.as_ref().expect("picked"));
+            }
+            // What is pending goes on; but a claim gives nothing back to a stream that nobody holds.
+            _ if self.has_claims(stream) => {}
+            _ => drop(self.streams[stream].handle.take()),
+        }
+    }
+
+    fn has_claims(&self, stream: usize) -> bool {
+        self.streams[stream].reads.iter().any(|&id| self.ops[id].claims)
+    }
+
+    fn close_listener(&mut self) {
+        if self.listener.handle.is_some() && self.chance(0.3) {
+            self.listener.closed = true;
+            self.submit(Kind::CloseListener, NONE, false);
+        }
+    }
+
+    // What peers do
+
+    fn peer_acts(&mut self) {
+        let waiting = self.listener.waiting.len();
+        let count = self.streams.len();
+        if count + waiting == 0 {
+            return;
+        }
+        let stream = self.below(count);
+        match self.below(20) {
+            0 => self.peer_ends(stream),
+            1..6 => self.peer_reads(stream, 4096),
+            _ => {
+                let len = match self.below(6) {
+                    0 => self.below(2000),
+                    _ => self.below(60),
+                };
+                let bytes = self.draw_bytes(len);
+                self.peer_writes(stream, &bytes);
+            }
+        }
+    }
+
+    fn peer_writes(&mut self, stream: usize, bytes: &[u8]) {
+        let now = self.network.now();
+        let line = &mut self.streams[stream];
+        let Some(peer) = &mut line.peer else { return };
+        if line.peer_shut {
+            return;
+        }
+        if line.handle.is_none() || line.closing {
+            // Nobody may be there any more, and answer by a reset that overtakes what is under way.
+            line.outflow.lossy = true;
+        }
+        let count = match peer.write(bytes) {
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Err(_) => return self.streams[stream].inflow.lossy = true,
+        };
+        let transfer = match line.link.bandwidth {
+            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+            Some(rate) => Duration::from_secs_f64(count as f64 / rate as f64 + 1e-6),
+            None => Duration::ZERO,
+        };
+        let at = (now + line.link.latency.end).max(line.inflow.clear_at()) + transfer;
+        line.inflow.send(&bytes[..count], at);
+        self.say(|| format!("peer {stream} sends {count} bytes, there by {at:?}"));
+    }
+
+    pub(super) fn peer_reads(&mut self, stream: usize, most: usize) {
+        let line = &mut self.streams[stream];
+        let Some(peer) = &mut line.peer else { return };
+        let mut buffer = vec![0; most];
+        loop {
+            match peer.read(&mut buffer) {
+                Ok(0) => break line.peer_ended = true,
+                Ok(count) => line.outflow.received.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    line.peer_ended = true;
+                    break;
+                }
+            }
+        }
+    }
+
+    fn peer_ends(&mut self, stream: usize) {
+        let drawn = self.below(4);
+        match drawn {
+            0 | 1 => self.peer_shuts(stream),
+            _ => {
+                let line = &mut self.streams[stream];
+                let Some(peer) = line.peer.take() else { return };
+                line.inflow.may_end = true;
+                line.inflow.may_reset = true;
+                line.inflow.lossy = true;
+                line.outflow.lossy = true;
+                self.say(|| format!("peer {stream} goes"));
+                match drawn {
+                    2 => peer.reset(),
+                    _ => drop(peer),
+                }
+            }
+        }
+    }
+
+    pub(super) fn peer_shuts(&mut self, stream: usize) {
+        let line = &mut self.streams[stream];
+        if let Some(peer) = &line.peer
+            && !std::mem::replace(&mut line.peer_shut, true)
+        {
+            line.inflow.may_end = true;
+            // The connection may be broken already.
+            _ = peer.shutdown(Shutdown::Write);
+        }
+    }
+
+    // What is heard
+
+    fn note(&mut self, id: usize, what: u64) {
+        self.digest = (self.digest.rotate_left(7) ^ (id as u64) << 8 ^ what)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    /// An outcome, once; the operation leaves its queue. Returns whether it was the first there.
+    fn leaves(&mut self, id: usize, succeeded: bool) -> bool {
+        let op = &mut self.ops[id];
+        assert!(op.begun || !succeeded, "{op:?} succeeded before it began");
+        assert!(!std::mem::replace(&mut op.told, true), "{op:?} was told twice");
+        if !op.begun {
+            return false;
+        }
+        let queue = match op.kind {
+            Kind::Accept => &mut self.listener.accepts,
+            Kind::Read(Spec::Buffered) | Kind::TakeUnsent => return true,
+            Kind::Read(_) => &mut self.streams[op.stream].reads,
+            Kind::Write { .. } | Kind::Flush | Kind::Shutdown => {
+                &mut self.streams[op.stream].writes
+            }
+            Kind::Connect | Kind::Sleep | Kind::Close | Kind::CloseListener => return true,
+        };
+        let at = queue.iter().position(|&other| other == id).expect("queued until told");
+        assert!(at == 0 || !succeeded, "{op:?} has overtaken operation {}", queue[0]);
+        queue.remove(at);
+        at == 0
+    }
+
+    /// Tells a step in words, for whoever replays a seed.
+    fn say(&self, words: impl FnOnce() -> String) {
+        if self.talks {
+            eprintln!("{:>10?} {}", self.now(), words());
+        }
+    }
+
+    fn hears(&mut self, id: usize, outcome: Result<Value>) -> Taken {
+        self.say(|| format!("  op {id} hears {outcome:?}"));
+        let was_first = self.leaves(id, outcome.is_ok());
+        match outcome {
+            Ok(value) => {
+                self.note(id, value.len());
+                let taken = self.succeeds(id, &value);
+                self.goes_on(id);
+                taken
+            }
+            Err(error) => {
+                self.note(id, hash(&brief(&error)));
+                self.fails(id, &error, was_first);
+                Taken::new()
+            }
+        }
+    }
+
+    /// The stage behind a successful one begins before its callback.
+    fn goes_on(&mut self, id: usize) {
+        let Op { chain: Some(chain), stream, .. } = self.ops[id] else { return };
+        let chain = &self.chains[chain];
+        let at = chain.ops.iter().position(|&op| op == id).expect("one of its stages");
+        if let Some(&next) = chain.ops.get(at + 1) {
+            self.ops[next].stream = stream;
+            self.begin(next);
+        }
+    }
+
+    fn succeeds(&mut self, id: usize, value: &Value) -> Taken {
+        let (stream, limit, kind) =
+            (self.ops[id].stream, self.ops[id].limit, self.ops[id].kind.clone());
+        match (kind, value) {
+            (Kind::Read(spec), value) => {
+                return self.streams[stream].inflow.succeeded(&spec, limit, value);
+            }
+            (Kind::Write { number, .. }, Value::Count(count)) => {
+                let line = &mut self.streams[stream];
+                assert_eq!(*count, line.outflow.len_of(number), "a success counts all");
+                assert!(!line.outflow.is_shut, "a write after the end");
+                line.outflow.counts(number, *count);
+                let sent = line.outflow.received.len() + line.link.buffer;
+                assert!(
+                    line.outflow.lossy || line.outflow.counted() <= sent + line.unsent,
+                    "too much is unsent"
+                );
+            }
+            (Kind::Flush, Value::Unit) => self.all_is_sent(stream),
+            (Kind::Shutdown, Value::Unit) => {
+                self.all_is_sent(stream);
+                self.streams[stream].outflow.is_shut = true;
+            }
+            (Kind::TakeUnsent, Value::Bytes(rest)) => {
+                self.streams[stream].outflow.take_rest(rest);
+            }
+            (Kind::Close, Value::Unit) => {
+                let line = &self.streams[stream];
+                let order = self.ops[id].order;
+                let is_earlier = |&&other: &&usize| self.ops[other].order < order;
+                let earlier = line.reads.iter().chain(&line.writes).find(is_earlier);
+                assert_eq!(earlier, None, "a close comes last");
+            }
+            (Kind::Accept, Value::Stream) => self.accepted(id),
+            (Kind::Connect, Value::Stream) => self.connected(id),
+            (Kind::Sleep | Kind::CloseListener, Value::Unit) => {}
+            (kind, value) => panic!("{kind:?} yields {value:?}"),
+        }
+        Taken::new()
+    }
+
+    /// The system has all that was written: it is at the peer or under way.
+    fn all_is_sent(&self, stream: usize) {
+        let line = &self.streams[stream];
+        let sent = line.outflow.received.len() + line.link.buffer;
+        // Only what was counted before this can be known here.
+        assert!(
+            line.outflow.lossy || line.outflow.counted() <= sent,
+            "more was counted than the system can have"
+        );
+    }
+
+    fn accepted(&mut self, id: usize) {
+        let connection = CONNECTION.take().expect("on its way");
+        let waiting = &mut self.listener.waiting;
+        let at = match connection.peer_addr() {
+            Ok(from) => waiting.iter().position(|(_, address)| *address == from),
+            // It is gone already, so nobody can say which it was.
+            Err(_) => Some(0),
+        };
+        let at = at.expect("somebody connected, and was not accepted before");
+        // What was given back is in front, but for accepts that had theirs already.
+        assert!(at <= self.listener.undone, "connections come in order");
+        let (peer, _) = waiting.remove(at).expect("somebody connected");
+        self.adopt(id, connection, peer);
+    }
+
+    fn connected(&mut self, id: usize) {
+        let connection = CONNECTION.take().expect("on its way");
+        let address = connection.local_addr();
+        while let Ok(found) = self.peer_listener.accept() {
+            self.strays.push(found);
+            if self.strays.last().map(|stray| stray.1) == address.as_ref().ok().copied() {
+                break;
+            }
+        }
+        let at = match address {
+            Ok(address) => self.strays.iter().position(|stray| stray.1 == address),
+            Err(_) => None,
+        };
+        match at {
+            Some(at) => {
+                let (peer, _) = self.strays.remove(at);
+                peer.set_nonblocking(true).unwrap();
+                self.adopt(id, connection, peer);
+            }
+            None => panic!("nobody was connected to"),
+        }
+    }
+
+    fn adopt(&mut self, id: usize, connection: Stream, peer: Peer) {
+        self.say(|| format!("op {id} makes stream {}, {peer:?}", self.streams.len()));
+        let line = self.new_line(Some(connection), Some(peer));
+        self.streams.push(line);
+        self.ops[id].stream = self.streams.len() - 1;
+    }
+
+    fn fails(&mut self, id: usize, error: &Error, was_first: bool) {
+        let now = self.now();
+        let (chain, begun) = (self.ops[id].chain, self.ops[id].begun);
+        if let Some(number) = chain {
+            let chain = &mut self.chains[number];
+            let stage = 1 + chain.ops.iter().position(|&op| op == id).expect("one of its stages");
+            match (error, chain.failed) {
+                (Error::Stage { stage: of, .. }, Some(failed)) => {
+                    assert_eq!(*of, failed, "the stage that failed");
+                    return assert!(!begun);
+                }
+                (Error::Stage { .. }, None) if self.gone => return,
+                (Error::Stage { .. }, None) => panic!("no stage has failed: {error:?}"),
+                (Error::EngineClosed, _) if self.gone => {}
+                (_, Some(_)) => panic!("stage {stage} hears {error:?}"),
+                (_, None) => chain.failed = Some(stage),
+            }
+        }
+        let op = &self.ops[id];
+        let cancelled = op.cancelled;
+        let chain_due = chain.and_then(|chain| self.chains[chain].due);
+        let due = op.due.is_some_and(|due| due <= now) || chain_due.is_some_and(|due| due <= now);
+        let (stream, limit, kind) = (op.stream, op.limit, op.kind.clone());
+        if matches!(error, Error::TimedOut) && was_first && op.turns_late == 0 {
+            self.is_nothing_there(stream, &kind, limit);
+        }
+        if self.gone && matches!(error, Error::EngineClosed) {
+            if let Kind::Write { number, .. } = kind
+                && begun
+            {
+                self.streams[stream].outflow.counts(number, 0);
+            }
+            return;
+        }
+        match kind {
+            Kind::Read(spec) => self.read_fails(stream, &spec, limit, error, cancelled, due),
+            Kind::Write { number, .. } => {
+                self.write_fails(stream, number, error, cancelled, due, limit);
+            }
+            Kind::Flush | Kind::Shutdown => {
+                self.admit_of_write(stream, error, cancelled, due, 0);
+            }
+            Kind::TakeUnsent => assert!(
+                (matches!(error, Error::Closed) && self.streams[stream].closing),
+                "{error:?}"
+            ),
+            Kind::Close => match error {
+                Error::TimedOut => {
+                    assert!(due);
+                    self.streams[stream].outflow.lossy = true;
+                }
+                Error::Cancelled => assert!(cancelled),
+                Error::Closed => assert!(self.streams[stream].closing),
+                Error::Io { .. } => assert!(self.streams[stream].outflow.lossy, "{error:?}"),
+                _ => panic!("a close hears {error:?}"),
+            },
+            Kind::Accept => match error {
+                Error::Cancelled => {
+                    assert!(cancelled);
+                    self.listener.undone += 1;
+                }
+                Error::TimedOut => assert!(due, "too early"),
+                Error::Closed => assert!(self.listener.closed),
+                _ => panic!("an accept hears {error:?}"),
+            },
+            Kind::Connect => match error {
+                Error::Cancelled => assert!(cancelled),
+                Error::TimedOut => assert!(due, "too early"),
+                Error::Io { cause, .. } => assert!(
+                    self.link.refuse > 0.0 && cause.kind() == ErrorKind::ConnectionRefused
+                        || self.link.reset > 0.0
+                        || self.link.end > 0.0
+                        || self.shortage,
+                    "{error:?}"
+                ),
+                _ => panic!("a connect hears {error:?}"),
+            },
+            Kind::Sleep => match error {
+                Error::Cancelled => assert!(cancelled),
+                Error::TimedOut => assert!(due, "too early"),
+                _ => panic!("a sleep hears {error:?}"),
+            },
+            Kind::CloseListener => assert!(matches!(error, Error::Cancelled) && cancelled),
+        }
+    }
+
+    /// What has arrived is never a timeout.
+    fn is_nothing_there(&self, stream: usize, kind: &Kind, limit: usize) {
+        match kind {
+            // While claims are undone, nobody can say whose the bytes were when time was up.
+            Kind::Read(_) if self.streams[stream].undone => {}
+            Kind::Read(spec) => self.streams[stream].inflow.timed_out(spec, limit, self.now()),
+            Kind::Accept => assert!(
+                self.listener.waiting.is_empty()
+                    || self.shortage
+                    || self.listener.undone > self.listener.undone_before,
+                "a timeout of a connection that is there"
+            ),
+            _ => {}
+        }
+    }
+
+    fn read_fails(
+        &mut self,
+        stream: usize,
+        spec: &Spec,
+        limit: usize,
+        error: &Error,
+        cancelled: bool,
+        due: bool,
+    ) {
+        let line = &mut self.streams[stream];
+        match error {
+            Error::Cancelled => assert!(cancelled, "nobody cancelled it"),
+            Error::TimedOut => assert!(due, "too early"),
+            Error::Closed => assert!(line.closing, "nobody closed it"),
+            Error::EndOfStream => line.inflow.ended("end", spec, limit),
+            Error::Io { .. } => line.inflow.ended("reset", spec, limit),
+            Error::TooLong { limit: told } => {
+                assert_eq!(*told, limit, "the limit");
+                line.inflow.too_long(spec, limit);
+            }
+            Error::Unexpected { line: told, .. } => line.inflow.unexpected(spec, limit, told),
+            _ => panic!("a read hears {error:?}"),
+        }
+    }
+
+    fn write_fails(
+        &mut self,
+        stream: usize,
+        number: usize,
+        error: &Error,
+        cancelled: bool,
+        due: bool,
+        most: usize,
+    ) {
+        if let Error::PartialWrite { written, cause } = error {
+            if self.gone && matches!(**cause, Error::EngineClosed) {
+                return self.streams[stream].outflow.counts(number, *written);
+            }
+            let line = &mut self.streams[stream];
+            let name = cause_name(cause);
+            line.outflow.cut(number, *written, name);
+            match **cause {
+                Error::Cancelled => assert!(cancelled, "nobody cancelled it"),
+                Error::TimedOut => assert!(due, "too early"),
+                Error::Io { .. } => {
+                    line.outflow.failure = Some("Io");
+                    assert!(line.outflow.lossy, "{error:?}");
+                }
+                Error::Closed => assert!(line.closing, "nobody closed it"),
+                _ => panic!("a cut write hears {error:?}"),
+            }
+            return;
+        }
+        self.streams[stream].outflow.counts(number, 0);
+        self.admit_of_write(stream, error, cancelled, due, most);
+    }
+
+    /// Whether a write, flush or shutdown may hear this.
+    fn admit_of_write(
+        &mut self,
+        stream: usize,
+        error: &Error,
+        cancelled: bool,
+        due: bool,
+        most: usize,
+    ) {
+        let line = &mut self.streams[stream];
+        let failed = line.outflow.failure == Some(cause_name(error));
+        match error {
+            Error::Cancelled => assert!(cancelled || failed, "nobody cancelled it"),
+            Error::TimedOut => assert!(due || failed, "too early"),
+            Error::Closed => {
+                assert!(line.closing || line.outflow.shutdowns > 0 || failed, "nobody closed it")
+            }
+            Error::Io { .. } => {
+                assert!(line.outflow.lossy, "{error:?}");
+                line.outflow.failure = Some("Io");
+            }
+            Error::Overloaded => {
+                let least = line.queued;
+                assert!(most > least, "{most} bytes are no more than {least}");
+            }
+            _ => panic!("a write hears {error:?}"),
+        }
+    }
+
+    fn after_turn(&mut self) {
+        self.listener.undone_before = self.listener.undone;
+        for line in &mut self.streams {
+            line.undone = false;
+        }
+        let now = self.now();
+        for (id, op) in self.ops.iter_mut().enumerate() {
+            if op.told || !op.begun {
+                continue;
+            }
+            if op.overdue.is_none()
+                && let Some(timeout) = op.timeout
+            {
+                // The next turn is the first that can see it pass.
+                op.overdue = now.checked_add(timeout);
+                continue;
+            }
+            // What the system has in hand ends when the system has said so.
+            let prompt = match &op.kind {
+                Kind::Read(_) | Kind::Accept | Kind::Flush | Kind::Sleep | Kind::Connect => true,
+                Kind::Write { .. } | Kind::Shutdown | Kind::Close => false,
+                Kind::TakeUnsent | Kind::CloseListener => false,
+            };
+            if !prompt {
+                continue;
+            }
+            assert!(!op.cancelled, "operation {id} goes on after its cancel: {op:?}");
+            if op.overdue.is_some_and(|overdue| overdue <= now) {
+                // One more turn is for a read behind one whose callback has to run first.
+                assert!(op.turns_late == 0, "operation {id} is overdue: {op:?}");
+                op.turns_late += 1;
+            }
+        }
+    }
+
+    /// What a callback does beside being told. Returns whether it panics.
+    fn reacts(&mut self) -> bool {
+        if self.winding_down || self.gone {
+            return false;
+        }
+        if self.chance(0.3) {
+            self.act();
+        }
+        self.chance(0.01)
+    }
+}
+
+/// A callback.
+fn hear(id: usize, outcome: Result<Value>) {
+    if thread::panicking() {
+        // The program has failed already, and the engine goes with it.
+        return;
+    }
+    let panics = with(|world| {
+        world.hears(id, outcome);
+        world.reacts()
+    });
+    if panics {
+        resume_unwind(Box::new(Planned));
+    }
+}
+
+/// A callback that gets a claim: takes it, drops it, or keeps it for later.
+fn hear_claim(id: usize, outcome: Result<Claim<Value>>) {
+    let claim = match outcome {
+        Ok(claim) => claim,
+        Err(error) => return hear(id, Err(error)),
+    };
+    if thread::panicking() {
+        return;
+    }
+    let value = VALUE.take().expect("seen on its way");
+    let panics = with(|world| {
+        let mut drawn = world.below(3);
+        let is_read = matches!(&world.ops[id].kind, Kind::Read(spec) if spec.takes());
+        let is_accept = matches!(world.ops[id].kind, Kind::Accept);
+        if is_accept && drawn == 0 {
+            // The next accept must find it in front.
+            world.leaves(id, true);
+            world.listener.undone += 1;
+            drop(CONNECTION.take());
+            drop(claim);
+            return world.reacts();
+        }
+        let taken = world.hears(id, Ok(value));
+        world.say(|| format!("  and does {drawn} with its claim on {taken:?}"));
+        let stream = world.ops[id].stream;
+        if is_read && (world.streams[stream].handle.is_none() || taken.len() > 1) {
+            // Nothing is given back to a stream that nobody holds; and a read over a gap that
+            // another claim has left goes back in one piece.
+            drawn = 2;
+        }
+        match drawn {
+            0 if is_read => {
+                drop(claim);
+                world.streams[stream].inflow.give_back(taken);
+                world.streams[stream].undone = true;
+            }
+            1 if is_read => world.held.push(Held { claim, stream, taken }),
+            _ => _ = claim.take(),
+        }
+        world.reacts()
+    });
+    if panics {
+        resume_unwind(Box::new(Planned));
+    }
+}
+
+fn hash(words: &str) -> u64 {
+    words.bytes().fold(1, |all: u64, byte| all.wrapping_mul(31).wrapping_add(byte.into()))
+}
+
+/// Puts a connection where the callback finds it.
+fn keep_connection(stream: Stream) -> Value {
+    CONNECTION.set(Some(stream));
+    Value::Stream
+}
+
+fn in_three(bytes: &Bytes) -> [Bytes; 3] {
+    let (one, two) = (bytes.len() / 3, bytes.len() / 2);
+    [bytes.slice(..one), bytes.slice(one..two), bytes.slice(two..)]
+}
+
+const fn cause_name(error: &Error) -> &'static str {
+    match error {
+        Error::Cancelled => "Cancelled",
+        Error::TimedOut => "TimedOut",
+        Error::Io { .. } => "Io",
+        Error::Closed => "Closed",
+        _ => "other",
+    }
+}
