@@ -73,6 +73,11 @@ mod listener;
 mod medium;
 mod operation;
 mod pattern;
+#[cfg(not(feature = "planted"))]
+mod planted;
+#[cfg(feature = "planted")]
+#[doc(hidden)]
+pub mod planted;
 mod pool;
 mod resource;
 mod socket;

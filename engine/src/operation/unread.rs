@@ -2,6 +2,8 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::planted::{self, Bug};
+
 /// Received bytes in order, contiguous, so that matchers see them as one slice.
 ///
 /// What arrives is kept as it came and lent out in slices. Only a partial tail that more bytes
@@ -80,12 +82,16 @@ impl Unread {
 
     /// How many bytes have ever been put behind the others.
     pub(crate) fn received(&self) -> u64 {
-        let returned: usize = self.returned.iter().map(|returned| returned.len).sum();
+        let returned: usize =
+            self.returned.iter().flat_map(|gaps| &gaps.0).map(|gap| gap.len).sum();
         self.fresh + (self.len() - returned) as u64
     }
 
     /// Gives back bytes that were taken at `place`.
     pub(crate) fn give_back(&mut self, place: u64, bytes: Bytes) {
+        if planted::is(Bug::ClaimToTheEnd) {
+            return self.append(bytes);
+        }
         let mut gaps = self.returned.take().unwrap_or_default();
         let index = gaps.0.partition_point(|before| before.place < place);
         let before = gaps.0[..index].iter().map(|before| before.len).sum();

@@ -19,6 +19,7 @@ use crate::{
     listener::{Listener, ListenerInner},
     medium::Medium,
     operation::queue::Queue,
+    planted::{self, Bug},
     resource::{
         Phase, Resource,
         chain::Product,
@@ -207,6 +208,9 @@ impl Core {
             // An error means that the connection is gone, which its first read will tell.
             let _ = set_tcp_nodelay(&*connection, true);
         }
+        if planted::is(Bug::ConnectionSwallowed) && state.accepts.is_empty() {
+            return;
+        }
         let medium = Medium::Socket { tcp: state.tcp };
         let connection = self.make_stream(connection, medium);
         if let Some(state) = self.listener(listener) {
@@ -303,7 +307,10 @@ impl Core {
         let id = self.id_of_listener(listener);
         match self.listener(id) {
             Some(state) if state.closing.is_none() => {
-                state.untaken.push_front(connection);
+                match planted::is(Bug::ConnectionToTheEnd) {
+                    true => state.untaken.push_back(connection),
+                    false => state.untaken.push_front(connection),
+                }
                 self.serve_accepts(id);
             }
             // The listener is gone: dropping the last clone closes the connection.

@@ -12,6 +12,7 @@ use crate::{
     error::{Error, Result},
     matcher::{Chunk, Exact, Line, Matcher, Scan},
     operation::unread::Unread,
+    planted::{self, Bug},
     resource::{
         Phase,
         chain::Product,
@@ -261,6 +262,7 @@ fn verdict(
     lookahead: usize,
 ) -> Verdict {
     match (scan, end) {
+        (_, Some(end)) if planted::is(Bug::EndBeforeBytes) => Verdict::Fail(end.error()),
         (Scan::Found { end }, _) if end > limit => Verdict::Fail(Error::TooLong { limit }),
         (Scan::Found { end }, _) => Verdict::Take(end),
         (Scan::NeedMore, _) if unread >= limit.saturating_add(lookahead) => {
@@ -551,13 +553,30 @@ impl Core {
         if state.medium.is_file() {
             state.cursor += bytes.len() as u64;
         }
+        if planted::is(Bug::LateBytesDropped) && state.reception == Phase::Stopping {
+            return;
+        }
         state.unread.append(bytes);
+        if planted::is(Bug::DeadlineStretched) {
+            self.stretch_deadline(stream);
+        }
+        let Some(state) = self.stream(stream) else { return };
         if state.parked.is_some() && (self.serve_parked(stream) || self.needs_nothing_more(stream))
         {
             return;
         }
         self.serve_reads(stream);
         self.close_if_released(stream);
+    }
+
+    /// A bug.
+    fn stretch_deadline(&mut self, stream: Id) {
+        if let Some((state, pending)) = self.stream_and_pending(stream)
+            && let Some(head) = state.reads.head()
+            && pending.get(head).is_some_and(|read| read.timer != 0)
+        {
+            self.arm(head, Duration::from_secs(1));
+        }
     }
 
     /// Whether a stream whose parked read has just been served has no other, and stays as it is.

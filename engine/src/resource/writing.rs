@@ -17,6 +17,7 @@ use crate::{
     error::Error,
     medium::Medium,
     operation::outgoing::{COPY_MAX, Gather},
+    planted::{self, Bug},
     resource::{
         Phase, Resource,
         chain::Product,
@@ -349,7 +350,9 @@ impl Core {
                     };
                     self.succeed_write(stream, chain, write.slot, count);
                 }
-                Kind::Flush(_) if state.outgoing.len() > 0 => break,
+                Kind::Flush(_) if state.outgoing.len() > 0 && !planted::is(Bug::FlushEarly) => {
+                    break;
+                }
                 Kind::ShutdownWrite(_) if state.outgoing.len() > 0 => break,
                 Kind::ShutdownWrite(_) if state.shutdown == Shutdown::Requested => {
                     state.shutdown = Shutdown::Running;
@@ -448,7 +451,10 @@ impl Core {
             return;
         };
         state.sending = Phase::Idle;
-        let count = result.as_ref().copied().unwrap_or(0);
+        let mut count = result.as_ref().copied().unwrap_or(0);
+        if planted::is(Bug::ShortWriteCountedWhole) && result.is_ok() {
+            count = gather.len();
+        }
         state.outgoing.settle(gather, count, &mut self.spare, &mut self.trash);
         let committed = count.min(state.committed);
         state.committed -= committed;
@@ -485,6 +491,14 @@ impl Core {
     pub(crate) fn interrupt_write(&mut self, stream: Id, id: Id, cause: Error) {
         let Some((state, pending)) = self.stream_and_pending(stream) else { return };
         let is_head = state.writes.head() == Some(id);
+        if planted::is(Bug::NeighbourCancelled)
+            && let Some(next) = state.writes.behind(pending, id)
+            && let Some((Kind::Write(write), chain)) = self.unqueue_write(stream, next)
+        {
+            self.drop_rest(stream, write.rest);
+            self.fail(chain, write.slot, cause.clone());
+        }
+        let Some((state, pending)) = self.stream_and_pending(stream) else { return };
         match pending.get(id).map(|pending| &pending.kind) {
             // It is with the system, and is about to end.
             Some(Kind::ShutdownWrite(_)) if is_head && state.shutdown == Shutdown::Running => {

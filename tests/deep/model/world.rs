@@ -139,6 +139,10 @@ pub(super) struct Listening {
     undone: usize,
     /// ... before this turn.
     undone_before: usize,
+    /// How many operations had begun when the last one was.
+    undone_order: usize,
+    /// How many of those may be in front.
+    in_front: usize,
 }
 
 /// A claim that is kept for a while.
@@ -253,7 +257,10 @@ fn draw_limits(rng: &mut Rng, link: &Link) -> Limits {
     Limits {
         line: draw(rng, often.line, 2, 60),
         all: draw(rng, often.all, 20, 300),
-        unread: draw(rng, often.unread, 0, 100),
+        unread: match rng.below(2) {
+            0 => rng.below(100) as usize,
+            _ => often.unread,
+        },
         unsent: match link.buffer < 1000 {
             true => draw(rng, 100, 0, 100),
             false => draw(rng, often.unsent, 0, 2000),
@@ -1058,16 +1065,22 @@ impl World {
 
     fn accepted(&mut self, id: usize) {
         let connection = CONNECTION.take().expect("on its way");
-        let waiting = &mut self.listener.waiting;
+        let waiting = &self.listener.waiting;
         let at = match connection.peer_addr() {
             Ok(from) => waiting.iter().position(|(_, address)| *address == from),
             // It is gone already, so nobody can say which it was.
             Err(_) => Some(0),
         };
         let at = at.expect("somebody connected, and was not accepted before");
-        // What was given back is in front, but for accepts that had theirs already.
-        assert!(at <= self.listener.undone, "connections come in order");
-        let (peer, _) = waiting.remove(at).expect("somebody connected");
+        self.say(|| format!("  op {id} has the connection at {at}"));
+        // What was given back is in front, but for accepts that may have had theirs already; of
+        // several that were, the last is.
+        let in_order = at == 0
+            || at < self.listener.in_front
+            || self.ops[id].order <= self.listener.undone_order;
+        self.listener.in_front = self.listener.in_front.saturating_sub(1);
+        assert!(in_order, "connections come in order");
+        let (peer, _) = self.listener.waiting.remove(at).expect("somebody connected");
         self.adopt(id, connection, peer);
     }
 
@@ -1161,6 +1174,8 @@ impl World {
                 Error::Cancelled => {
                     assert!(cancelled);
                     self.listener.undone += 1;
+                    self.listener.in_front += 1;
+                    self.listener.undone_order = self.begun;
                 }
                 Error::TimedOut => assert!(due, "too early"),
                 Error::Closed => assert!(self.listener.closed),
@@ -1368,7 +1383,10 @@ fn hear_claim(id: usize, outcome: Result<Claim<Value>>) {
         if is_accept && drawn == 0 {
             // The next accept must find it in front.
             world.leaves(id, true);
+            world.say(|| format!("  op {id} drops its claim on a connection"));
             world.listener.undone += 1;
+            world.listener.in_front += 1;
+            world.listener.undone_order = world.begun;
             drop(CONNECTION.take());
             drop(claim);
             return world.reacts();
