@@ -284,7 +284,7 @@ fn an_engine_runs_inside_a_callback_of_another() {
 #[test]
 fn promise_19_the_driver_names_itself() {
     let engine = driver::engine();
-    assert_eq!(engine.driver(), driver::NAME);
+    assert_eq!(engine.driver(), driver::name());
     let handle: &Handle = engine.handle();
-    assert_eq!(handle.driver(), driver::NAME);
+    assert_eq!(handle.driver(), driver::name());
 }

@@ -1,6 +1,12 @@
 //! The drivers that every test of the suite runs on, a module each with the same items: engines, and
 //! what is at the other ends.
 
+/// The driver that `FACADE_DRIVER` asks for, which wins over what a builder says: then both halves of
+/// the suite run on that one.
+fn forced() -> Option<String> {
+    std::env::var("FACADE_DRIVER").ok()
+}
+
 /// The completion driver of Linux.
 ///
 /// Where it cannot be had, its tests fail. With `SKIP_IO_URING=1` they run on the readiness driver
@@ -19,8 +25,13 @@ pub mod io_uring {
         turns::{now, pass},
     };
 
-    /// What it is called.
-    pub const NAME: &str = "io_uring";
+    /// What the driver of its engines is called: this one, unless the environment says otherwise.
+    pub fn name() -> String {
+        match env::var_os("SKIP_IO_URING") {
+            Some(_) => super::mio::name(),
+            None => super::forced().unwrap_or_else(|| "io_uring".to_owned()),
+        }
+    }
 
     /// An engine on this driver with default limits.
     pub fn engine() -> Engine {
@@ -50,8 +61,10 @@ pub mod mio {
         turns::{now, pass},
     };
 
-    /// What it is called.
-    pub const NAME: &str = "mio";
+    /// What the driver of its engines is called: this one, unless the environment says otherwise.
+    pub fn name() -> String {
+        super::forced().unwrap_or_else(|| "mio".to_owned())
+    }
 
     /// An engine on this driver with default limits.
     pub fn engine() -> Engine {
@@ -81,8 +94,12 @@ pub mod sim {
     };
     use rustix::event::PollFlags;
 
-    /// What it is called.
-    pub const NAME: &str = "sim";
+    /// What the driver of its engines is called.
+    pub fn name() -> String {
+        NAME.to_owned()
+    }
+
+    pub(crate) const NAME: &str = "sim";
 
     /// The other end of a pair.
     pub type Peer = SimPeer;

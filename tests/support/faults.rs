@@ -38,6 +38,7 @@ pub fn with_faults<'a>(
             .arg(env::current_exe().unwrap())
             .args([&filter, "--exact", "--nocapture", "--test-threads=1"])
             .env(FAULTS, fault)
+            .env_remove("FACADE_DRIVER")
             .output()
             .unwrap();
         let told = String::from_utf8_lossy(&output.stdout);
