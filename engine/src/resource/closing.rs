@@ -183,6 +183,10 @@ impl Core {
             self.cut_short_file(resource);
             return self.go_on_closing(resource);
         }
+        // A cancelled close goes on, but in one whose time is up the rest has been dropped.
+        if matches!((&cause, &closing.outcome), (Error::Cancelled, Err(Error::TimedOut))) {
+            return;
+        }
         closing.operation = Id::NONE;
         let kind = std::mem::replace(&mut closing.kind, Ending::Dropped);
         self.remove(id);
