@@ -13,7 +13,7 @@ use super::{
 /// After so many turns in which all is well, whatever is pending hangs.
 const TURNS_MAX: usize = 3000;
 
-pub(super) fn settle(engine: Engine) {
+pub(crate) fn settle(engine: Engine) {
     with(World::heal);
     go_on(&engine, World::peers_read);
     with(World::read_the_rest);
@@ -113,7 +113,7 @@ impl World {
             line.outflow.close_books();
         }
         // Connections that nobody accepted were closed with the listener.
-        for (mut peer, _) in std::mem::take(&mut self.listener.waiting) {
+        for (mut peer, _, _) in std::mem::take(&mut self.listener.waiting) {
             let found = peer.read(&mut [0; 1]);
             assert!(!matches!(found, Ok(1..)), "nobody has written");
             let blocks = found.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);

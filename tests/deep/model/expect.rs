@@ -99,7 +99,7 @@ const DELIMITERS: [&str; 6] = ["\n", "\r\n", "ab", "\n\n", "aab", "\r\n\r\n"];
 impl Expression {
     const ALL: [Self; 3] = [Self::Dot, Self::LineEnd, Self::Plus];
 
-    const fn pattern(self) -> &'static str {
+    pub(crate) const fn pattern(self) -> &'static str {
         match self {
             Self::Dot => "b.d",
             Self::LineEnd => r"[ab]\r?\n",
@@ -123,7 +123,7 @@ impl Expression {
 }
 
 impl Expected {
-    fn pattern(self) -> LinePattern {
+    pub(crate) fn pattern(self) -> LinePattern {
         match self {
             Self::Any => LinePattern::any(),
             Self::Exact => EXACT.into(),
@@ -305,7 +305,7 @@ fn line_match(LineMatch { skipped, line }: LineMatch) -> Value {
     Value::Skipped { skipped, line }
 }
 
-fn regex_match(found: RegexMatch) -> Value {
+pub(crate) fn regex_match(found: RegexMatch) -> Value {
     Value::Range { index: 0, range: found.range.clone(), bytes: found.bytes }
 }
 

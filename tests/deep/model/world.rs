@@ -5,58 +5,68 @@ use std::{
     collections::VecDeque,
     env,
     io::{ErrorKind, Read, Write},
+    mem,
     net::{Shutdown, SocketAddr},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::Pin,
+    task::{Context, Poll, Waker},
     thread,
     time::Duration,
 };
 
 use facade_engine::{
-    Bytes, Callback, Cancel, Claim, Engine, Error, Handle, Limits, Listener, Local, Result, Stream,
+    Bytes, Callback, Cancel, Claim, Engine, Error, Handle, Hints, Limits, Listener, Local, Regex,
+    Result, Stream,
     sim::{Host, Link, Machine, Network, Peer, PeerListener, Rng},
 };
+use facade_futures::op;
 use facade_tests::told::brief;
 
 use super::{
-    expect::{Spec, Value},
+    expect::{Expression, Spec, Value, regex_match},
     ledger::{Inflow, Outflow, Taken},
 };
 
 /// One run of a program.
-pub(super) struct World {
-    pub(super) network: Network,
+pub(crate) struct World {
+    pub(crate) network: Network,
     here: Host,
     there: Host,
     engine: Handle,
-    pub(super) rng: Rng,
+    pub(crate) rng: Rng,
     limits: Limits,
     machine: Machine,
-    /// Nothing is under way for longer than the link's latency.
     link: Link,
     shortage: bool,
-    pub(super) ops: Vec<Op>,
+    pub(crate) ops: Vec<Op>,
     /// How many of them have begun.
     begun: usize,
     chains: Vec<Chain>,
-    pub(super) streams: Vec<Line>,
-    pub(super) listener: Listening,
+    pub(crate) streams: Vec<Line>,
+    pub(crate) listener: Listening,
     peer_listener: PeerListener,
     /// Connections of engine's connects that nobody was told of.
     strays: Vec<(Peer, SocketAddr)>,
     held: Vec<Held>,
+    futures: Vec<(usize, Pending)>,
+    /// What interrupts the program, and before or in which step.
+    pub(crate) interruption: Option<Interruption>,
     /// The engine is gone or going.
-    gone: bool,
+    pub(crate) gone: bool,
     /// No more is begun.
-    winding_down: bool,
+    pub(crate) winding_down: bool,
     /// The steps are told in words.
     talks: bool,
     /// Stands for all outcomes so far.
-    pub(super) digest: u64,
+    pub(crate) digest: u64,
 }
+
+/// An operation as a future.
+type Pending = Pin<Box<dyn Future<Output = Result<Value>>>>;
 
 /// One operation.
 #[derive(Debug)]
-pub(super) struct Op {
+pub(crate) struct Op {
     kind: Kind,
     /// Its callback gets a claim.
     claims: bool,
@@ -70,7 +80,7 @@ pub(super) struct Op {
     cancel: Option<Cancel>,
     cancelled: bool,
     begun: bool,
-    pub(super) told: bool,
+    pub(crate) told: bool,
     chain: Option<usize>,
     limit: usize,
     /// Its place in the order in which operations begin.
@@ -78,9 +88,13 @@ pub(super) struct Op {
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Read(Spec),
-    Write { bytes: Bytes, how: Writing, number: usize },
+    Write {
+        bytes: Bytes,
+        how: Writing,
+        number: usize,
+    },
     Flush,
     Shutdown,
     TakeUnsent,
@@ -89,10 +103,14 @@ pub(super) enum Kind {
     Accept,
     Connect,
     Sleep,
+    Lookup,
+    Work,
+    /// Accepts, and yields the connection with a first match.
+    AcceptMatch(Expression),
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Writing {
+pub(crate) enum Writing {
     Whole,
     Line,
     Vectored,
@@ -108,11 +126,11 @@ struct Chain {
 
 /// One stream and its peer.
 #[derive(Debug, Default)]
-pub(super) struct Line {
-    pub(super) handle: Option<Stream>,
-    pub(super) peer: Option<Peer>,
-    pub(super) inflow: Inflow,
-    pub(super) outflow: Outflow,
+pub(crate) struct Line {
+    pub(crate) handle: Option<Stream>,
+    pub(crate) peer: Option<Peer>,
+    pub(crate) inflow: Inflow,
+    pub(crate) outflow: Outflow,
     reads: VecDeque<usize>,
     writes: VecDeque<usize>,
     limits: Option<Limits>,
@@ -120,20 +138,20 @@ pub(super) struct Line {
     unsent: usize,
     queued: usize,
     link: Link,
-    pub(super) closing: bool,
+    pub(crate) closing: bool,
     peer_shut: bool,
-    /// A claim on its bytes was undone in this turn.
-    undone: bool,
+    /// A claim on its bytes was told in this turn (2) or the one before (1).
+    claimed: u32,
     /// The peer has found its end.
-    pub(super) peer_ended: bool,
+    pub(crate) peer_ended: bool,
 }
 
 #[derive(Default)]
-pub(super) struct Listening {
-    pub(super) handle: Option<Listener>,
+pub(crate) struct Listening {
+    pub(crate) handle: Option<Listener>,
     accepts: VecDeque<usize>,
-    /// Peers that nobody has accepted, in order.
-    pub(super) waiting: VecDeque<(Peer, SocketAddr)>,
+    /// Peers that nobody has accepted, in order, and what they have sent.
+    pub(crate) waiting: VecDeque<(Peer, SocketAddr, Vec<u8>)>,
     closed: bool,
     /// How many accepts were undone.
     undone: usize,
@@ -152,6 +170,38 @@ struct Held {
     taken: Taken,
 }
 
+/// How an operation is submitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    Callback,
+    Claim,
+    Future,
+}
+
+/// What happens to a program in the middle of it.
+#[derive(Debug)]
+pub(crate) struct Interruption {
+    pub(crate) how: How,
+    /// At which step, and how many there have been.
+    pub(crate) at: usize,
+    pub(crate) steps: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    Nothing,
+    Cancel,
+    Timeout,
+    DropFuture,
+    Close,
+    Abort,
+    DropEngine,
+    Panic,
+}
+
+/// The timeout of what is not meant to time out but by being interrupted.
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+
 /// A panic that the program is meant to have.
 struct Planned;
 
@@ -164,35 +214,56 @@ thread_local! {
 
 /// Runs something with the world. It is borrowed while the engine is called, so that a callback
 /// which runs inside such a call fails.
-pub(super) fn with<R>(f: impl FnOnce(&mut World) -> R) -> R {
+pub(crate) fn with<R>(f: impl FnOnce(&mut World) -> R) -> R {
     WORLD.with(|world| {
         let mut world = world.try_borrow_mut().expect("no callback runs inside a call");
         f(world.as_mut().expect("the program runs"))
     })
 }
 
-const NONE: usize = usize::MAX;
+pub(crate) const NONE: usize = usize::MAX;
+
+/// What a program runs in.
+pub(crate) struct Surroundings {
+    pub(crate) link: Link,
+    pub(crate) machine: Machine,
+    pub(crate) limits: Limits,
+}
 
 /// Runs one program from the network's seed, to a good end or to the engine's. Returns what stands
 /// for all that it saw.
 pub(crate) fn run(network: &Network) -> u64 {
-    drop(WORLD.with(RefCell::take));
-    CONNECTION.take();
     let mut rng = network.rng();
-    let (here, there) = (network.host("here"), network.host("there"));
     let link = draw_link(&mut rng);
-    network.set_link(&here, &here, link.clone());
-    network.set_link(&here, &there, link.clone());
     let machine = match rng.chance(0.3) {
         true => Machine::default(),
         false => Machine { work: Duration::ZERO..Duration::ZERO, ..Machine::bad(&mut rng) },
     };
-    here.set_machine(machine.clone());
     let limits = draw_limits(&mut rng, &link);
-    let engine = Engine::builder().limits(limits).simulated(&here).build().unwrap();
-    let listener = engine.listen(here.at(80)).unwrap();
     let steps = 20 + rng.below(80);
     let drops = rng.chance(0.15);
+    let engine = begin(network, rng, Surroundings { link, machine, limits });
+    for _ in 0..steps {
+        step(&engine);
+    }
+    match drops {
+        true => drop_engine(engine),
+        false => super::ending::settle(engine),
+    }
+    end()
+}
+
+/// Makes an engine, and the books of what is done with it, with one stream to begin with.
+pub(crate) fn begin(network: &Network, rng: Rng, surroundings: Surroundings) -> Engine {
+    drop(WORLD.with(RefCell::take));
+    CONNECTION.take();
+    let Surroundings { link, machine, limits } = surroundings;
+    let (here, there) = (network.host("here"), network.host("there"));
+    network.set_link(&here, &here, link.clone());
+    network.set_link(&here, &there, link.clone());
+    here.set_machine(machine.clone());
+    let engine = Engine::builder().limits(limits).simulated(&here).build().unwrap();
+    let listener = engine.listen(here.at(80)).unwrap();
     let world = World {
         network: network.clone(),
         peer_listener: there.listen(81).unwrap(),
@@ -211,22 +282,22 @@ pub(crate) fn run(network: &Network) -> u64 {
         listener: Listening { handle: Some(listener), ..Listening::default() },
         strays: Vec::new(),
         held: Vec::new(),
+        futures: Vec::new(),
+        interruption: None,
         gone: false,
         winding_down: false,
-        talks: env::var_os("FACADE_SEED").is_some(),
+        talks: env::var_os("FACADE_SEED").is_some() || env::var_os("FACADE_SCENARIO").is_some(),
         digest: 0,
     };
     WORLD.with(|place| place.replace(Some(world)));
     with(World::add_pair);
-    for _ in 0..steps {
-        step(&engine);
-    }
-    match drops {
-        true => drop_engine(engine),
-        false => super::ending::settle(engine),
-    }
-    let world = WORLD.with(RefCell::take).expect("nobody takes it");
-    world.digest
+    engine
+}
+
+/// All is over. Returns what stands for all that happened.
+pub(crate) fn end() -> u64 {
+    CONNECTION.take();
+    WORLD.with(RefCell::take).expect("nobody takes it").digest
 }
 
 fn draw_link(rng: &mut Rng) -> Link {
@@ -299,8 +370,9 @@ fn step(engine: &Engine) {
 }
 
 /// One turn, and what must hold after it. Returns how much is pending.
-pub(super) fn turn(engine: &Engine, wait: Duration) -> usize {
+pub(crate) fn turn(engine: &Engine, wait: Duration) -> usize {
     with(|world| world.say(|| format!("turn, {wait:?}")));
+    with(World::poll_futures);
     let run = || engine.run_once(Some(wait)).map(|turn| turn.pending);
     let pending = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(turn) => turn.unwrap(),
@@ -308,17 +380,25 @@ pub(super) fn turn(engine: &Engine, wait: Duration) -> usize {
         Err(panic) if panic.is::<Planned>() => 1,
         Err(panic) => resume_unwind(panic),
     };
-    with(World::after_turn);
+    with(World::poll_futures);
+    with(|world| {
+        world.after_turn();
+        if world.futures.is_empty() {
+            // Of one that was dropped before it could yield it.
+            CONNECTION.take();
+        }
+    });
     pending
 }
 
 /// The engine goes in the middle of everything.
-fn drop_engine(engine: Engine) {
+pub(crate) fn drop_engine(engine: Engine) {
     with(|world| world.gone = true);
     // Panics in callbacks are contained, as there is no run to resume them from.
     drop(engine);
     with(|world| {
         world.held.clear();
+        world.poll_futures();
         for (id, op) in world.ops.iter().enumerate() {
             assert!(op.told || !op.begun, "operation {id} heard nothing: {op:?}");
         }
@@ -331,7 +411,7 @@ fn drop_engine(engine: Engine) {
 }
 
 impl World {
-    pub(super) fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         self.network.now()
     }
 
@@ -344,7 +424,7 @@ impl World {
         self.rng.below(bound as u64) as usize
     }
 
-    pub(super) fn strays_are_closed(&mut self) {
+    pub(crate) fn strays_are_closed(&mut self) {
         while let Ok(found) = self.peer_listener.accept() {
             self.strays.push(found);
         }
@@ -354,12 +434,12 @@ impl World {
         }
     }
 
-    pub(super) fn descriptors(&self) -> usize {
+    pub(crate) fn descriptors(&self) -> usize {
         self.here.descriptors()
     }
 
     /// From now on the surroundings are good, and the program begins no more.
-    pub(super) fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.winding_down = true;
         self.shortage = false;
         self.here.set_machine(Machine::default());
@@ -368,7 +448,15 @@ impl World {
             self.end_hold();
         }
         for id in 0..self.ops.len() {
-            if matches!(self.ops[id].kind, Kind::Sleep | Kind::Accept | Kind::Connect) {
+            if matches!(
+                self.ops[id].kind,
+                Kind::Sleep
+                    | Kind::Accept
+                    | Kind::Connect
+                    | Kind::Lookup
+                    | Kind::Work
+                    | Kind::AcceptMatch(_)
+            ) {
                 self.cancel(id);
             }
         }
@@ -423,7 +511,7 @@ impl World {
         }
     }
 
-    pub(super) fn set_limits(&mut self, stream: usize, limits: Limits) {
+    pub(crate) fn set_limits(&mut self, stream: usize, limits: Limits) {
         let line = &mut self.streams[stream];
         if let Some(handle) = &line.handle {
             self.engine.set_limits(handle, limits);
@@ -431,7 +519,7 @@ impl World {
         }
     }
 
-    fn new_line(&self, handle: Option<Stream>, peer: Option<Peer>) -> Line {
+    pub(crate) fn new_line(&self, handle: Option<Stream>, peer: Option<Peer>) -> Line {
         let fateful = self.link.reset > 0.0 || self.link.end > 0.0;
         Line {
             handle,
@@ -445,7 +533,7 @@ impl World {
         }
     }
 
-    fn add_pair(&mut self) {
+    pub(crate) fn add_pair(&mut self) {
         if self.shortage || self.streams.len() > 5 {
             return;
         }
@@ -459,14 +547,14 @@ impl World {
     }
 
     /// A peer connects to the listener.
-    fn add_client(&mut self) {
+    pub(crate) fn add_client(&mut self) {
         if self.listener.closed || self.listener.waiting.len() > 4 {
             return;
         }
         let Ok(peer) = self.there.connect(self.here.at(80)) else { return };
         peer.set_nonblocking(true).unwrap();
         let address = peer.local_addr().unwrap();
-        self.listener.waiting.push_back((peer, address));
+        self.listener.waiting.push_back((peer, address, Vec::new()));
     }
 
     fn pick_stream(&mut self) -> Option<usize> {
@@ -548,7 +636,7 @@ impl World {
     }
 
     /// Submits an operation of its own.
-    pub(super) fn submit(&mut self, kind: Kind, stream: usize, timed: bool) -> usize {
+    pub(crate) fn submit(&mut self, kind: Kind, stream: usize, timed: bool) -> usize {
         let timeout = match timed {
             true => self.draw_timeout(),
             false => None,
@@ -556,13 +644,68 @@ impl World {
         let claims = !self.winding_down
             && self.chance(0.3)
             && matches!(kind, Kind::Read(_) | Kind::Accept | Kind::Write { .. } | Kind::Flush);
+        let style = if claims { Style::Claim } else { Style::Callback };
+        self.submit_as(style, kind, stream, timeout)
+    }
+
+    /// Submits an operation with a callback, with one that gets a claim, or as a future.
+    pub(crate) fn submit_as(
+        &mut self,
+        style: Style,
+        kind: Kind,
+        stream: usize,
+        timeout: Option<Duration>,
+    ) -> usize {
         let id = self.add(kind, stream, timeout, None);
-        self.ops[id].claims = claims;
+        self.ops[id].claims = style != Style::Callback;
         self.begin(id);
-        let cb = self.callback(id, claims);
+        if style == Style::Future {
+            let future = op(self.call(id));
+            let future = future.timeout(timeout.unwrap_or(Duration::MAX));
+            self.futures.push((id, Box::pin(future)));
+            return id;
+        }
+        let cb = self.callback(id, style == Style::Claim);
         let cancel = self.hand_over(id, cb);
         self.ops[id].cancel = Some(cancel);
         id
+    }
+
+    /// Polls all futures, as an executor would between turns.
+    fn poll_futures(&mut self) {
+        let mut ended = Vec::new();
+        self.futures.retain_mut(|(id, future)| {
+            match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Pending => true,
+                Poll::Ready(outcome) => {
+                    ended.push((*id, outcome));
+                    false
+                }
+            }
+        });
+        for (id, outcome) in ended {
+            self.hears(id, outcome);
+        }
+    }
+
+    /// Drops all futures: what they have not yielded is as if it had not been asked for.
+    fn drop_futures(&mut self) {
+        for (id, future) in mem::take(&mut self.futures) {
+            self.say(|| format!("the future of op {id} is dropped"));
+            drop(future);
+            self.leaves(id, false);
+            CONNECTION.take();
+            match self.ops[id].kind.clone() {
+                Kind::Write { number, .. } => {
+                    self.streams[self.ops[id].stream].outflow.counts_as_it_goes(number);
+                }
+                Kind::Close => {
+                    self.streams[self.ops[id].stream].outflow.lossy = true;
+                }
+                Kind::Accept | Kind::AcceptMatch(_) => self.listener.undone_order = self.begun,
+                _ => {}
+            }
+        }
     }
 
     fn add(
@@ -603,6 +746,7 @@ impl World {
         match &mut op.kind {
             Kind::Accept => self.listener.accepts.push_back(id),
             Kind::Connect | Kind::Sleep | Kind::CloseListener => {}
+            Kind::Lookup | Kind::Work | Kind::AcceptMatch(_) => {}
             kind => {
                 let line = &mut self.streams[op.stream];
                 match kind {
@@ -660,44 +804,47 @@ impl World {
 
     /// Calls the engine.
     fn hand_over(&mut self, id: usize, cb: Callback<Value>) -> Cancel {
+        self.call(id)(cb)
+    }
+
+    /// What calls the engine.
+    fn call(&mut self, id: usize) -> Box<dyn FnOnce(Callback<Value>) -> Cancel> {
         let engine = self.engine.clone();
-        let op = &self.ops[id];
-        let stream = self.streams.get(op.stream).and_then(|line| line.handle.as_ref());
-        match (&op.kind, stream) {
-            (Kind::Read(spec), Some(s)) => spec.submit(&engine, s, cb),
-            (Kind::Write { bytes, how, .. }, Some(s)) => {
-                let (bytes, cb) = (bytes.clone(), cb.map(Value::Count));
-                match how {
-                    Writing::Whole => engine.write(s, bytes, cb),
-                    Writing::Line => engine.write_line(s, bytes, cb),
-                    Writing::Vectored => engine.write_vectored(s, in_three(&bytes), cb),
-                }
-            }
-            (Kind::Flush, Some(s)) => engine.flush(s, cb.map(|()| Value::Unit)),
-            (Kind::Shutdown, Some(s)) => engine.shutdown_write(s, cb.map(|()| Value::Unit)),
-            (Kind::TakeUnsent, Some(s)) => engine.take_unsent(s, cb.map(Value::Bytes)),
-            (Kind::Close, Some(s)) => engine.close(s, cb.map(|()| Value::Unit)),
-            (Kind::CloseListener, _) => {
-                let listener = self.listener.handle.take().expect("closed once");
+        let kind = self.ops[id].kind.clone();
+        let line = self.streams.get(self.ops[id].stream);
+        if let Some(s) = line.and_then(|line| line.handle.clone()) {
+            return Box::new(move |cb| on_stream(&engine, &s, kind, cb));
+        }
+        let (listener, there) = (self.listener.handle.clone(), self.there.at(81));
+        let time = Duration::from_millis(self.rng.below(2000));
+        if matches!(kind, Kind::CloseListener) {
+            self.listener.handle = None;
+        }
+        Box::new(move |cb| match (kind, listener) {
+            (Kind::CloseListener, Some(listener)) => {
                 engine.close(&listener, cb.map(|()| Value::Unit))
             }
-            (Kind::Accept, _) => {
-                let listener = self.listener.handle.as_ref().expect("still open");
-                engine.accept(listener, cb.map(keep_connection))
+            (Kind::Accept, Some(listener)) => engine.accept(&listener, cb.map(keep_connection)),
+            (Kind::AcceptMatch(expression), Some(listener)) => {
+                let regex = Regex::new(expression.pattern()).unwrap();
+                let cb = cb.map(|(stream, found)| {
+                    keep_connection(stream);
+                    regex_match(found)
+                });
+                engine.accept_then_expect_multiline_regex(&listener, regex, cb)
             }
-            (Kind::Connect, _) => engine.connect(self.there.at(81), cb.map(keep_connection)),
-            (Kind::Sleep, _) => {
-                let time = Duration::from_millis(self.rng.below(2000));
-                engine.sleep(time, cb.map(|()| Value::Unit))
+            (Kind::Connect, _) => engine.connect(there, cb.map(keep_connection)),
+            (Kind::Sleep, _) => engine.sleep(time, cb.map(|()| Value::Unit)),
+            (Kind::Lookup, _) => {
+                engine.getaddrinfo("there", 81, Hints::default(), cb.map(|_| Value::Unit))
             }
-            (kind, None) => unreachable!("{kind:?} needs a stream"),
-        }
+            (Kind::Work, _) => engine.submit_work(|| (), cb.map(|()| Value::Unit)),
+            (kind, _) => unreachable!("{kind:?} needs a stream or listener"),
+        })
     }
 
     /// Submits several operations one after the other.
     fn submit_chain(&mut self) {
-        let mut chain = self.engine.chain();
-        let number = self.chains.len();
         let mut stages = Vec::new();
         let stream = match self.below(10) {
             0..2 if self.listener.handle.is_some() => {
@@ -727,26 +874,52 @@ impl World {
             stages.push(stage);
         }
         let timeout = self.draw_timeout();
-        if let Some(timeout) = timeout {
-            chain = chain.timeout(timeout);
-        }
+        let stages = stages.into_iter().map(|kind| (kind, self.draw_timeout())).collect();
+        self.begin_chain(stages, stream, timeout, false);
+    }
+
+    /// Begins a chain, or one of the short forms.
+    pub(crate) fn begin_chain(
+        &mut self,
+        stages: Vec<(Kind, Option<Duration>)>,
+        stream: usize,
+        timeout: Option<Duration>,
+        short: bool,
+    ) {
+        let number = self.chains.len();
         let due = timeout.and_then(|timeout| self.now().checked_add(timeout));
         self.chains.push(Chain { due, ..Chain::default() });
-        for kind in stages {
-            let timeout = self.draw_timeout();
+        for (kind, timeout) in stages {
             let id = self.add(kind, stream, timeout, Some(number));
             self.chains[number].ops.push(id);
         }
         let ops = self.chains[number].ops.clone();
-        for &id in &ops {
+        let cancel = match short {
+            true => self.submit_short_form(&ops),
+            false => self.submit_stages(&ops, timeout),
+        };
+        for id in ops {
+            self.ops[id].cancel = Some(cancel.clone());
+        }
+    }
+
+    fn submit_stages(&mut self, ops: &[usize], timeout: Option<Duration>) -> Cancel {
+        let mut chain = self.engine.chain();
+        if let Some(timeout) = timeout {
+            chain = chain.timeout(timeout);
+        }
+        for &id in ops {
             let cb = self.callback(id, false);
             chain = match &self.ops[id].kind {
+                Kind::Lookup => chain.resolve("there", 81, cb.map(|_| Value::Unit)),
                 Kind::Accept => {
                     let listener = self.listener.handle.as_ref().expect("still open");
                     chain.accept(listener, cb.map(keep_connection))
                 }
+                Kind::Connect if id > ops[0] => chain.connect_resolved(cb.map(keep_connection)),
                 Kind::Connect => chain.connect(self.there.at(81), cb.map(keep_connection)),
                 Kind::Flush => chain.flush(cb.map(|()| Value::Unit)),
+                Kind::Shutdown => chain.shutdown_write(cb.map(|()| Value::Unit)),
                 Kind::Write { bytes, how, .. } => {
                     let (bytes, cb) = (bytes.clone(), cb.map(Value::Count));
                     match how {
@@ -758,14 +931,53 @@ impl World {
                 Kind::Read(spec) => spec.stage(chain, cb),
                 kind => unreachable!("{kind:?} is no stage"),
             };
-            if id == ops[0] && stream != NONE {
-                chain = chain.on(self.streams[stream].handle.as_ref().expect("picked"));
+            let line = self.streams.get(self.ops[id].stream);
+            if id == ops[0]
+                && let Some(line) = line
+            {
+                chain = chain.on(line.handle.as_ref().expect("picked"));
             }
         }
         self.begin(ops[0]);
-        let cancel = chain.submit();
-        for id in ops {
-            self.ops[id].cancel = Some(cancel.clone());
+        chain.submit()
+    }
+
+    /// Calls the method that stands for the chain of these two.
+    fn submit_short_form(&mut self, ops: &[usize]) -> Cancel {
+        let &[one, two] = ops else { unreachable!("short forms have two stages") };
+        let (cb, next) = (self.callback(one, false), self.callback(two, false));
+        self.begin(one);
+        let (engine, there) = (self.engine.clone(), self.there.at(81));
+        let stream = self.streams.get(self.ops[one].stream).and_then(|line| line.handle.as_ref());
+        let listener = self.listener.handle.as_ref();
+        match (&self.ops[one].kind, &self.ops[two].kind) {
+            (Kind::Accept, Kind::Write { bytes, .. }) => {
+                let next = next.map(Value::Count);
+                let cbs = (cb.map(keep_connection), next);
+                engine.accept_then_write(listener.expect("open"), bytes.clone(), cbs)
+            }
+            (Kind::Accept, Kind::Read(Spec::Expect(expected))) => {
+                let cbs = (cb.map(keep_connection), next.map(Value::Bytes));
+                engine.accept_then_expect_line(listener.expect("open"), expected.pattern(), cbs)
+            }
+            (Kind::Connect, Kind::Read(Spec::Expect(expected))) => {
+                let cbs = (cb.map(keep_connection), next.map(Value::Bytes));
+                engine.connect_then_expect_line(there, expected.pattern(), cbs)
+            }
+            (Kind::Connect, Kind::Write { bytes, .. }) => {
+                let cbs = (cb.map(keep_connection), next.map(Value::Count));
+                engine.connect_then_write_line(there, bytes.clone(), cbs)
+            }
+            (Kind::Lookup, Kind::Connect) => {
+                let cbs = (cb.map(|_| Value::Unit), next.map(keep_connection));
+                engine.getaddrinfo_then_connect("there", 81, cbs)
+            }
+            (Kind::Write { bytes, .. }, Kind::Read(Spec::Expect(expected))) => {
+                let cbs = (cb.map(Value::Count), next.map(Value::Bytes));
+                let stream = stream.expect("open");
+                engine.write_then_expect_line(stream, bytes.clone(), expected.pattern(), cbs)
+            }
+            (one, two) => unreachable!("{one:?} then {two:?} has no short form"),
         }
     }
 
@@ -803,8 +1015,13 @@ impl World {
         }
         let at = self.below(self.held.len());
         let Held { claim, stream, taken } = self.held.swap_remove(at);
-        // A read that waits may have matched already, or not: then nobody can say what it takes.
-        if self.chance(0.5) || !self.streams[stream].reads.is_empty() {
+        // A read that waits may have matched already, or not: then nobody can say what it takes. And
+        // what a later claim has must not come to lie in a gap, see below.
+        let is_later = |held: &Held| held.stream == stream && first(&held.taken) > first(&taken);
+        if self.chance(0.5)
+            || !self.streams[stream].reads.is_empty()
+            || self.held.iter().any(is_later)
+        {
             claim.take();
             return;
         }
@@ -871,7 +1088,7 @@ impl World {
         }
     }
 
-    fn peer_writes(&mut self, stream: usize, bytes: &[u8]) {
+    pub(crate) fn peer_writes(&mut self, stream: usize, bytes: &[u8]) {
         let now = self.network.now();
         let line = &mut self.streams[stream];
         let Some(peer) = &mut line.peer else { return };
@@ -892,12 +1109,13 @@ impl World {
             Some(rate) => Duration::from_secs_f64(count as f64 / rate as f64 + 1e-6),
             None => Duration::ZERO,
         };
-        let at = (now + line.link.latency.end).max(line.inflow.clear_at()) + transfer;
+        let at = (now + line.link.latency.end).max(line.inflow.clear_at());
+        let at = at.saturating_add(transfer);
         line.inflow.send(&bytes[..count], at);
         self.say(|| format!("peer {stream} sends {count} bytes, there by {at:?}"));
     }
 
-    pub(super) fn peer_reads(&mut self, stream: usize, most: usize) {
+    pub(crate) fn peer_reads(&mut self, stream: usize, most: usize) {
         let line = &mut self.streams[stream];
         let Some(peer) = &mut line.peer else { return };
         let mut buffer = vec![0; most];
@@ -915,29 +1133,31 @@ impl World {
     }
 
     fn peer_ends(&mut self, stream: usize) {
-        let drawn = self.below(4);
-        match drawn {
+        match self.below(4) {
             0 | 1 => self.peer_shuts(stream),
-            _ => {
-                let line = &mut self.streams[stream];
-                let Some(peer) = line.peer.take() else { return };
-                line.inflow.may_end = true;
-                line.inflow.may_reset = true;
-                line.inflow.lossy = true;
-                line.outflow.lossy = true;
-                self.say(|| format!("peer {stream} goes"));
-                match drawn {
-                    2 => peer.reset(),
-                    _ => drop(peer),
-                }
-            }
+            drawn => self.peer_goes(stream, drawn == 2),
         }
     }
 
-    pub(super) fn peer_shuts(&mut self, stream: usize) {
+    /// The peer closes its end, or resets the connection.
+    pub(crate) fn peer_goes(&mut self, stream: usize, resets: bool) {
+        let line = &mut self.streams[stream];
+        let Some(peer) = line.peer.take() else { return };
+        line.inflow.may_end = true;
+        line.inflow.may_reset = true;
+        line.inflow.lossy = true;
+        line.outflow.lossy = true;
+        self.say(|| format!("peer {stream} goes"));
+        match resets {
+            true => peer.reset(),
+            false => drop(peer),
+        }
+    }
+
+    pub(crate) fn peer_shuts(&mut self, stream: usize) {
         let line = &mut self.streams[stream];
         if let Some(peer) = &line.peer
-            && !std::mem::replace(&mut line.peer_shut, true)
+            && !mem::replace(&mut line.peer_shut, true)
         {
             line.inflow.may_end = true;
             // The connection may be broken already.
@@ -956,7 +1176,7 @@ impl World {
     fn leaves(&mut self, id: usize, succeeded: bool) -> bool {
         let op = &mut self.ops[id];
         assert!(op.begun || !succeeded, "{op:?} succeeded before it began");
-        assert!(!std::mem::replace(&mut op.told, true), "{op:?} was told twice");
+        assert!(!mem::replace(&mut op.told, true), "{op:?} was told twice");
         if !op.begun {
             return false;
         }
@@ -967,7 +1187,13 @@ impl World {
             Kind::Write { .. } | Kind::Flush | Kind::Shutdown => {
                 &mut self.streams[op.stream].writes
             }
-            Kind::Connect | Kind::Sleep | Kind::Close | Kind::CloseListener => return true,
+            Kind::Connect
+            | Kind::Sleep
+            | Kind::Close
+            | Kind::CloseListener
+            | Kind::Lookup
+            | Kind::Work
+            | Kind::AcceptMatch(_) => return true,
         };
         let at = queue.iter().position(|&other| other == id).expect("queued until told");
         assert!(at == 0 || !succeeded, "{op:?} has overtaken operation {}", queue[0]);
@@ -1040,13 +1266,22 @@ impl World {
             (Kind::Close, Value::Unit) => {
                 let line = &self.streams[stream];
                 let order = self.ops[id].order;
-                let is_earlier = |&&other: &&usize| self.ops[other].order < order;
+                // A future says what it has heard when it is polled.
+                let is_future = |id| self.futures.iter().any(|(future, _)| *future == id);
+                let is_earlier =
+                    |&&other: &&usize| self.ops[other].order < order && !is_future(other);
                 let earlier = line.reads.iter().chain(&line.writes).find(is_earlier);
                 assert_eq!(earlier, None, "a close comes last");
             }
             (Kind::Accept, Value::Stream) => self.accepted(id),
+            (Kind::AcceptMatch(expression), value) => {
+                self.accepted(id);
+                let stream = self.ops[id].stream;
+                let spec = Spec::Regex(expression);
+                self.streams[stream].inflow.succeeded(&spec, self.limits.line, value);
+            }
             (Kind::Connect, Value::Stream) => self.connected(id),
-            (Kind::Sleep | Kind::CloseListener, Value::Unit) => {}
+            (Kind::Sleep | Kind::CloseListener | Kind::Lookup | Kind::Work, Value::Unit) => {}
             (kind, value) => panic!("{kind:?} yields {value:?}"),
         }
         Taken::new()
@@ -1067,7 +1302,7 @@ impl World {
         let connection = CONNECTION.take().expect("on its way");
         let waiting = &self.listener.waiting;
         let at = match connection.peer_addr() {
-            Ok(from) => waiting.iter().position(|(_, address)| *address == from),
+            Ok(from) => waiting.iter().position(|(_, address, _)| *address == from),
             // It is gone already, so nobody can say which it was.
             Err(_) => Some(0),
         };
@@ -1078,10 +1313,14 @@ impl World {
         let in_order = at == 0
             || at < self.listener.in_front
             || self.ops[id].order <= self.listener.undone_order;
-        self.listener.in_front = self.listener.in_front.saturating_sub(1);
         assert!(in_order, "connections come in order");
-        let (peer, _) = self.listener.waiting.remove(at).expect("somebody connected");
+        let (peer, _, sent) = self.listener.waiting.remove(at).expect("somebody connected");
         self.adopt(id, connection, peer);
+        if let Some(line) = self.streams.last_mut()
+            && !sent.is_empty()
+        {
+            line.inflow.send(&sent, Duration::MAX);
+        }
     }
 
     fn connected(&mut self, id: usize) {
@@ -1193,20 +1432,31 @@ impl World {
                 ),
                 _ => panic!("a connect hears {error:?}"),
             },
-            Kind::Sleep => match error {
+            Kind::Sleep | Kind::Lookup | Kind::Work => match error {
                 Error::Cancelled => assert!(cancelled),
                 Error::TimedOut => assert!(due, "too early"),
-                _ => panic!("a sleep hears {error:?}"),
+                _ => panic!("{kind:?} hears {error:?}"),
             },
-            Kind::CloseListener => assert!(matches!(error, Error::Cancelled) && cancelled),
+            Kind::CloseListener => match error {
+                Error::TimedOut => assert!(due, "too early"),
+                _ => assert!(matches!(error, Error::Cancelled) && cancelled, "{error:?}"),
+            },
+            // Whether the connection was accepted by then, nobody can say.
+            Kind::AcceptMatch(_) => match error {
+                Error::Cancelled => assert!(cancelled),
+                Error::TimedOut => assert!(due, "too early"),
+                Error::Closed => assert!(self.listener.closed),
+                Error::EndOfStream | Error::Io { .. } => {}
+                _ => panic!("an accept with a match hears {error:?}"),
+            },
         }
     }
 
     /// What has arrived is never a timeout.
     fn is_nothing_there(&self, stream: usize, kind: &Kind, limit: usize) {
         match kind {
-            // While claims are undone, nobody can say whose the bytes were when time was up.
-            Kind::Read(_) if self.streams[stream].undone => {}
+            // A read behind a claim has one more turn, in which more may come.
+            Kind::Read(_) if self.streams[stream].claimed > 0 => {}
             Kind::Read(spec) => self.streams[stream].inflow.timed_out(spec, limit, self.now()),
             Kind::Accept => assert!(
                 self.listener.waiting.is_empty()
@@ -1307,7 +1557,7 @@ impl World {
     fn after_turn(&mut self) {
         self.listener.undone_before = self.listener.undone;
         for line in &mut self.streams {
-            line.undone = false;
+            line.claimed = line.claimed.saturating_sub(1);
         }
         let now = self.now();
         for (id, op) in self.ops.iter_mut().enumerate() {
@@ -1326,6 +1576,9 @@ impl World {
                 Kind::Read(_) | Kind::Accept | Kind::Flush | Kind::Sleep | Kind::Connect => true,
                 Kind::Write { .. } | Kind::Shutdown | Kind::Close => false,
                 Kind::TakeUnsent | Kind::CloseListener => false,
+                Kind::Lookup | Kind::Work => true,
+                // Its time begins with the connection.
+                Kind::AcceptMatch(_) => false,
             };
             if !prompt {
                 continue;
@@ -1336,6 +1589,52 @@ impl World {
                 assert!(op.turns_late == 0, "operation {id} is overdue: {op:?}");
                 op.turns_late += 1;
             }
+        }
+    }
+
+    /// One more step. Interrupts the program if it is the one. Returns whether by a panic.
+    pub(crate) fn steps(&mut self) -> bool {
+        let Some(interruption) = &mut self.interruption else { return false };
+        interruption.steps += 1;
+        if interruption.at != interruption.steps {
+            return false;
+        }
+        let how = interruption.how;
+        self.say(|| format!("INTERRUPTED: {how:?}"));
+        match how {
+            How::Nothing => {}
+            How::Cancel => (0..self.ops.len()).for_each(|id| self.cancel(id)),
+            How::Timeout => self.network.pass(2 * HOUR),
+            How::DropFuture => self.drop_futures(),
+            How::Close => self.close_everything(),
+            How::Abort => {
+                for line in &mut self.streams {
+                    if let Some(handle) = &line.handle {
+                        line.closing = true;
+                        line.outflow.lossy = true;
+                        self.engine.abort(handle);
+                    }
+                }
+            }
+            How::DropEngine => self.gone = true,
+            How::Panic => return true,
+        }
+        false
+    }
+
+    fn close_everything(&mut self) {
+        for stream in 0..self.streams.len() {
+            if self.streams[stream].handle.is_some() && !self.streams[stream].closing {
+                let now = self.now();
+                let line = &mut self.streams[stream];
+                line.outflow.lossy |= line.inflow.clear_at() > now;
+                self.submit_as(Style::Callback, Kind::Close, stream, Some(HOUR));
+                self.streams[stream].closing = true;
+            }
+        }
+        if self.listener.handle.is_some() {
+            self.listener.closed = true;
+            self.submit_as(Style::Callback, Kind::CloseListener, NONE, Some(HOUR));
         }
     }
 
@@ -1359,7 +1658,7 @@ fn hear(id: usize, outcome: Result<Value>) {
     }
     let panics = with(|world| {
         world.hears(id, outcome);
-        world.reacts()
+        world.reacts() || world.steps()
     });
     if panics {
         resume_unwind(Box::new(Planned));
@@ -1380,7 +1679,7 @@ fn hear_claim(id: usize, outcome: Result<Claim<Value>>) {
         let mut drawn = world.below(3);
         let is_read = matches!(&world.ops[id].kind, Kind::Read(spec) if spec.takes());
         let is_accept = matches!(world.ops[id].kind, Kind::Accept);
-        if is_accept && drawn == 0 {
+        if is_accept && drawn == 0 && !world.winding_down {
             // The next accept must find it in front.
             world.leaves(id, true);
             world.say(|| format!("  op {id} drops its claim on a connection"));
@@ -1394,7 +1693,12 @@ fn hear_claim(id: usize, outcome: Result<Claim<Value>>) {
         let taken = world.hears(id, Ok(value));
         world.say(|| format!("  and does {drawn} with its claim on {taken:?}"));
         let stream = world.ops[id].stream;
-        if is_read && (world.streams[stream].handle.is_none() || taken.len() > 1) {
+        if is_read {
+            world.streams[stream].claimed = 2;
+        }
+        if world.winding_down
+            || is_read && (world.streams[stream].handle.is_none() || taken.len() > 1)
+        {
             // Nothing is given back to a stream that nobody holds; and a read over a gap that
             // another claim has left goes back in one piece.
             drawn = 2;
@@ -1403,12 +1707,11 @@ fn hear_claim(id: usize, outcome: Result<Claim<Value>>) {
             0 if is_read => {
                 drop(claim);
                 world.streams[stream].inflow.give_back(taken);
-                world.streams[stream].undone = true;
             }
             1 if is_read => world.held.push(Held { claim, stream, taken }),
             _ => _ = claim.take(),
         }
-        world.reacts()
+        world.reacts() || world.steps()
     });
     if panics {
         resume_unwind(Box::new(Planned));
@@ -1417,6 +1720,33 @@ fn hear_claim(id: usize, outcome: Result<Claim<Value>>) {
 
 fn hash(words: &str) -> u64 {
     words.bytes().fold(1, |all: u64, byte| all.wrapping_mul(31).wrapping_add(byte.into()))
+}
+
+/// Calls the engine for what is done on a stream.
+fn on_stream(engine: &Handle, s: &Stream, kind: Kind, cb: Callback<Value>) -> Cancel {
+    match kind {
+        Kind::Read(spec) => spec.submit(engine, s, cb),
+        Kind::Write { bytes, how, .. } => {
+            let cb = cb.map(Value::Count);
+            match how {
+                Writing::Whole => engine.write(s, bytes, cb),
+                Writing::Line => engine.write_line(s, bytes, cb),
+                Writing::Vectored => engine.write_vectored(s, in_three(&bytes), cb),
+            }
+        }
+        Kind::Flush => engine.flush(s, cb.map(|()| Value::Unit)),
+        Kind::Shutdown => engine.shutdown_write(s, cb.map(|()| Value::Unit)),
+        Kind::TakeUnsent => engine.take_unsent(s, cb.map(Value::Bytes)),
+        Kind::Close => engine.close(s, cb.map(|()| Value::Unit)),
+        kind => unreachable!("{kind:?} is of no stream"),
+    }
+}
+
+const fn first(taken: &Taken) -> usize {
+    match taken.as_slice() {
+        [first, ..] => first.start,
+        [] => 0,
+    }
 }
 
 /// Puts a connection where the callback finds it.
