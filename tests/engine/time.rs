@@ -2,14 +2,14 @@
 
 use std::{io::Write, time::Duration};
 
-use facade_engine::{Bytes, Callback, Hints};
+use facade_engine::{Bytes, Callback, Hints, Limits, Regex};
 use facade_tests::{
-    reads::{Read, START, TEXT, eager_reads, read_all, reads},
+    reads::{Read, START, TEXT, UpTo, eager_reads, read_all, reads},
     told::Told,
     turns::{turn_until, turns},
 };
 
-use super::driver::{self, bind_unix, now, pair, pass, wide_pair};
+use super::driver::{self, bind_unix, full_pair, now, pair, pass, wide_pair};
 
 const TIMEOUT: Duration = Duration::from_millis(5);
 
@@ -170,7 +170,7 @@ fn promise_07_without_any_time_a_chain_makes_one_attempt_at_each_stage() {
         .on(&stream)
         .expect_line("one", told.callback("1"))
         .write("x", told.callback("2"))
-        .read_with(facade_tests::reads::UpTo(b"D\n"), told.callback("3"))
+        .read_with(UpTo(b"D\n"), told.callback("3"))
         .read_line(told.callback("4"))
         .read_line(told.callback("5"));
     chain.timeout(Duration::ZERO).submit();
@@ -258,7 +258,7 @@ fn promise_07_the_timeout_of_a_single_callback_chain_runs_from_the_connection() 
     let told = Told::new();
     engine.accept_then_expect_multiline_regex(
         &listener,
-        facade_engine::Regex::new("END").unwrap(),
+        Regex::new("END").unwrap(),
         told.timeout(TIMEOUT).callback("both"),
     );
     turns(&engine, 2);
@@ -382,4 +382,70 @@ fn assert_succeeded(read: Read, told: &Told) {
     let notes = told.take();
     assert_eq!(notes.len(), 1, "{}: {notes:?}", read.name);
     assert!(!notes[0].contains("TimedOut"), "{notes:?}");
+}
+
+#[test]
+fn promise_04_an_earlier_read_may_take_all_that_comes_and_the_rest_is_no_timeout() {
+    const LEN: usize = 150_000;
+    let engine = driver::engine();
+    let (mut peer, stream) = wide_pair(&engine);
+    let told = Told::new();
+    engine.read_exact(&stream, LEN, told.callback("first"));
+    engine.read_exact(&stream, LEN, told.timeout(TIMEOUT).callback("second"));
+    turns(&engine, 2);
+    pass(TIMEOUT);
+    peer.write_all(&vec![7; 2 * LEN]).unwrap();
+    turns(&engine, 1);
+    assert_eq!(told.take(), ["first Ok", "second Ok"]);
+}
+
+#[test]
+fn promise_04_what_a_claim_in_front_leaves_is_no_timeout() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    let regex = || Regex::new(r"\w+\n").unwrap();
+    engine.read_until_regex(&stream, regex(), told.dropping_claims().callback("first"));
+    engine.read_line(&stream, told.timeout(TIMEOUT).value("second"));
+    turns(&engine, 2);
+    pass(TIMEOUT);
+    peer.write_all(b"one\ntwo\n").unwrap();
+    turns(&engine, 2);
+    assert_eq!(told.take(), ["first dropped", "second b\"one\""]);
+    // But one more turn is all that it gets.
+    engine.read_until_regex(&stream, regex(), told.dropping_claims().callback("first"));
+    engine.read_exact(&stream, 9, told.timeout(Duration::ZERO).callback("second"));
+    turns(&engine, 2);
+    assert_eq!(told.take(), ["first dropped", "second TimedOut"]);
+}
+
+#[test]
+fn promise_04_a_users_matcher_whose_time_is_up_has_seen_all_there_is() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    engine.set_limits(&stream, Limits { unread: 1, ..Limits::default() });
+    peer.write_all(b"ab").unwrap();
+    engine.read_chunk(&stream, 1, told.value("chunk"));
+    // Nobody reads, and a byte is unread: no more is asked for.
+    turns(&engine, 4);
+    peer.write_all(b"c\n").unwrap();
+    let cb = told.timeout(Duration::ZERO).value("matcher");
+    engine.read_with(&stream, UpTo(b"c\n"), cb);
+    turns(&engine, 2);
+    assert_eq!(told.take(), ["chunk b\"a\"", "matcher b\"bc\\n\""]);
+}
+
+#[test]
+fn promise_04_a_close_whose_time_is_up_says_so_though_it_is_cancelled_then() {
+    let engine = driver::engine();
+    let (_peer, stream, _) = full_pair(&engine);
+    let told = Told::new();
+    engine.write(&stream, "never", told.callback("write"));
+    let close = engine.close(&stream, told.timeout(TIMEOUT).callback("close"));
+    engine.sleep(TIMEOUT, Callback::new(move |_, ()| _ = close.cancel(), |_, _| ()));
+    turns(&engine, 2);
+    pass(TIMEOUT);
+    turns(&engine, 3);
+    assert_eq!(told.take(), ["write Ok", "close TimedOut"]);
 }
