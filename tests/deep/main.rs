@@ -1,6 +1,7 @@
-//! The deep tests: long random programs against a reference model, and every step of every scenario
-//! interrupted in every way.
+//! The deep tests: long random programs against a reference model, every step of every scenario
+//! interrupted in every way, the same script on all drivers.
 
+mod differential;
 mod model;
 #[cfg(feature = "planted")]
 mod planted;
