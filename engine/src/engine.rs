@@ -94,8 +94,9 @@ pub struct Turn {
     pub pending: usize,
 }
 
-/// How often a turn looks for callbacks that the last ones made ready...
-const ROUNDS_MAX: usize = 64;
+/// How often a turn looks for callbacks that the last ones made ready: where one stream has much to
+/// do, 128 lines are read and answered before their answers go out...
+const ROUNDS_MAX: usize = 256;
 /// ...and how many callbacks it runs, before it looks at the system again.
 const CALLBACKS_MAX: usize = 8192;
 
