@@ -13,7 +13,7 @@ use crate::{
     closure::Once,
     completion::ready::Ready,
     error::{Error, Result},
-    handle::{Handle, Local, Shared, apply_to},
+    handle::{Handle, Local, Shared, give_back_to},
     listener::Listener,
     stream::Stream,
     table::Id,
@@ -455,16 +455,18 @@ impl<T> Drop for Claim<T> {
             Origin::Nowhere | Origin::Read(_) => {}
             Origin::Unread(unread) => {
                 let (place, raw) = *unread;
-                apply_to(place.engine, move |core| core.give_back(place, raw));
+                give_back_to(place.engine, move |core| core.give_back(place, raw));
             }
             Origin::Untaken { listener, connection } => {
-                let handle = listener.handle().clone();
-                handle.apply(move |core| core.give_back_connection(&listener, connection));
+                let engine = listener.handle().id();
+                give_back_to(engine, move |core| {
+                    core.give_back_connection(&listener, connection);
+                });
             }
             Origin::Unsent(unsent) => {
                 let (stream, rest) = *unsent;
-                let handle = stream.handle().clone();
-                handle.apply(move |core| core.give_back_unsent(&stream, rest));
+                let engine = stream.handle().id();
+                give_back_to(engine, move |core| core.give_back_unsent(&stream, rest));
             }
         }
     }

@@ -80,6 +80,8 @@ pub(crate) struct Core {
     /// The engine is being dropped: nothing is taken any more.
     pub(crate) ending: bool,
     tickets: HashMap<u64, Key>,
+    /// Requests that were taken out of the inbox and are still to be dealt with.
+    put_off: Vec<Message>,
     completions: Vec<Completion>,
 }
 
@@ -157,6 +159,7 @@ impl Core {
             root_queued: false,
             ending: false,
             tickets: HashMap::new(),
+            put_off: Vec::new(),
             completions: Vec::new(),
         }
     }
@@ -193,7 +196,7 @@ impl Core {
 
     /// Everything without an outcome, and everything that is not out yet.
     pub(crate) fn pending(&self) -> usize {
-        self.pending.len() + self.parked + self.ready.len() + self.unsettled
+        self.pending.len() + self.parked + self.ready.len() + self.unsettled + self.put_off.len()
     }
 
     // Submitting
@@ -421,6 +424,7 @@ impl Core {
             || !self.dirty.is_empty()
             || !self.trash.is_empty()
             || !self.discarded.is_empty()
+            || !self.put_off.is_empty()
     }
 
     /// Whether a turn would not wait.
@@ -430,18 +434,35 @@ impl Core {
 
     /// Takes the requests of other threads, and of this one from outside a turn.
     pub(crate) fn take_messages(&mut self) {
-        if self.shared.inbox.is_empty() {
+        if self.shared.inbox.is_empty() && self.put_off.is_empty() {
             return;
         }
-        let shared = Arc::clone(&self.shared);
-        for message in shared.inbox.take() {
+        let mut messages = std::mem::take(&mut self.put_off);
+        messages.extend(self.shared.inbox.take());
+        for message in messages {
             match message {
-                Message::Apply(f) => f(self),
+                Message::Apply(f) | Message::GiveBack(f) => f(self),
                 Message::Cancel(key) => drop(self.cancel(key)),
                 Message::Post(f) => self.post(f),
                 Message::WakeRoot => self.wake_root(),
             }
         }
+    }
+
+    /// Does what gives something back, and puts off all other requests: what is given back stands
+    /// before the bytes that the next look at the system brings.
+    pub(crate) fn take_what_is_given_back(&mut self) {
+        if self.shared.inbox.is_empty() {
+            return;
+        }
+        let mut given_back = Vec::new();
+        for message in self.shared.inbox.take() {
+            match message {
+                Message::GiveBack(f) => given_back.push(f),
+                other => self.put_off.push(other),
+            }
+        }
+        given_back.into_iter().for_each(|f| f(self));
     }
 
     /// Queues the future that drives the run, once.

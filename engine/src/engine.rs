@@ -391,6 +391,7 @@ impl Engine {
                 timeout = Some(Duration::ZERO);
             }
         }
+        core.take_what_is_given_back();
         let reaped = core.reap(timeout);
         if waits || self.foreign.get() {
             inbox.awake();

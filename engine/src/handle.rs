@@ -64,13 +64,13 @@ fn is_current(engine: u32) -> bool {
     })
 }
 
-/// Does something to an engine's state: now if this is its thread's turn, else when it takes its
-/// inbox. Dropped undone when the engine is gone.
-pub(crate) fn apply_to(engine: u32, f: impl FnOnce(&mut Core) + Send + 'static) {
+/// Gives something back: now if this is the engine's thread's turn, else before it looks at the system
+/// in its next. Dropped undone when the engine is gone.
+pub(crate) fn give_back_to(engine: u32, f: impl FnOnce(&mut Core) + Send + 'static) {
     if is_current(engine) {
         with_current(engine, f);
     } else if let Some(shared) = cancel::engine(engine) {
-        drop(shared.inbox.push(Message::Apply(Box::new(f))));
+        drop(shared.inbox.push(Message::GiveBack(Box::new(f))));
     }
 }
 

@@ -265,6 +265,23 @@ fn promise_08_a_claim_dropped_between_two_turns_goes_back_before_a_later_read() 
 }
 
 #[test]
+fn promise_08_a_claim_dropped_between_two_turns_goes_back_before_what_a_waiting_read_finds() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    let claims = hold_one_line(&engine, &stream);
+    engine.read_line(&stream, told.value("line"));
+    peer.write_all(b"one\n").unwrap();
+    turn_until(&engine, || claims.lock().unwrap().is_some());
+    turns(&engine, 2);
+    // When the engine looks at the system next, both are there.
+    peer.write_all(b"two\n").unwrap();
+    claims.lock().unwrap().take();
+    turns(&engine, 3);
+    assert_eq!(told.take(), [r#"line b"one""#]);
+}
+
+#[test]
 fn promise_08_a_claim_dropped_on_another_thread_goes_back_before_what_that_thread_submits() {
     let engine = driver::engine();
     let (mut peer, stream) = pair(&engine);

@@ -449,3 +449,26 @@ fn promise_04_a_close_whose_time_is_up_says_so_though_it_is_cancelled_then() {
     turns(&engine, 3);
     assert_eq!(told.take(), ["write Ok", "close TimedOut"]);
 }
+
+#[test]
+fn tmp_claim_dropped_between_turns() {
+    use std::sync::{Arc, Mutex};
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    let kept: Arc<Mutex<Option<facade_engine::Claim<Bytes>>>> = Arc::default();
+    let keep = Arc::clone(&kept);
+    engine.read_line(
+        &stream,
+        Callback::claim(move |_, c: facade_engine::Result<facade_engine::Claim<Bytes>>| {
+            *keep.lock().unwrap() = c.ok()
+        }),
+    );
+    engine.read_line(&stream, told.value("second"));
+    peer.write_all(b"one\n").unwrap();
+    turns(&engine, 3);
+    peer.write_all(b"two\n").unwrap();
+    drop(kept.lock().unwrap().take());
+    turns(&engine, 3);
+    assert_eq!(told.take(), ["second b\"one\""]);
+}

@@ -10,8 +10,10 @@ use crate::{
 
 /// A request of another thread, or of the engine's own between two turns.
 pub(crate) enum Message {
-    /// Something to do to the engine's state: a submission, a release, something given back.
+    /// Something to do to the engine's state: a submission, a release.
     Apply(Box<dyn FnOnce(&mut Core) + Send>),
+    /// The same, to be done before anything else: something is given back.
+    GiveBack(Box<dyn FnOnce(&mut Core) + Send>),
     /// A `Cancel` was used.
     Cancel(Key),
     /// A closure to run.
