@@ -53,6 +53,8 @@ pub(crate) struct World {
     pub(crate) interruption: Option<Interruption>,
     /// The engine is gone or going.
     pub(crate) gone: bool,
+    /// A turn is under way.
+    in_turn: bool,
     /// No more is begun.
     pub(crate) winding_down: bool,
     /// The steps are told in words.
@@ -142,6 +144,8 @@ pub(crate) struct Line {
     peer_shut: bool,
     /// A claim on its bytes was told in this turn (2) or the one before (1).
     claimed: u32,
+    /// A claim was dropped since the last turn, which a read that waits sees before another.
+    given_back: bool,
     /// The peer has found its end.
     pub(crate) peer_ended: bool,
 }
@@ -285,6 +289,7 @@ pub(crate) fn begin(network: &Network, rng: Rng, surroundings: Surroundings) -> 
         futures: Vec::new(),
         interruption: None,
         gone: false,
+        in_turn: false,
         winding_down: false,
         talks: env::var_os("FACADE_SEED").is_some() || env::var_os("FACADE_SCENARIO").is_some(),
         digest: 0,
@@ -372,7 +377,10 @@ fn step(engine: &Engine) {
 /// One turn, and what must hold after it. Returns how much is pending.
 pub(crate) fn turn(engine: &Engine, wait: Duration) -> usize {
     with(|world| world.say(|| format!("turn, {wait:?}")));
-    with(World::poll_futures);
+    with(|world| {
+        world.poll_futures();
+        world.in_turn = true;
+    });
     let run = || engine.run_once(Some(wait)).map(|turn| turn.pending);
     let pending = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(turn) => turn.unwrap(),
@@ -380,8 +388,9 @@ pub(crate) fn turn(engine: &Engine, wait: Duration) -> usize {
         Err(panic) if panic.is::<Planned>() => 1,
         Err(panic) => resume_unwind(panic),
     };
-    with(World::poll_futures);
     with(|world| {
+        world.in_turn = false;
+        world.poll_futures();
         world.after_turn();
         if world.futures.is_empty() {
             // Of one that was dropped before it could yield it.
@@ -1015,11 +1024,12 @@ impl World {
         }
         let at = self.below(self.held.len());
         let Held { claim, stream, taken } = self.held.swap_remove(at);
-        // A read that waits may have matched already, or not: then nobody can say what it takes. And
-        // what a later claim has must not come to lie in a gap, see below.
+        // Inside a turn a read that waits may have matched already, or not, and nobody can say what it
+        // takes. And what a later claim has must not come to lie in a gap, see below.
         let is_later = |held: &Held| held.stream == stream && first(&held.taken) > first(&taken);
         if self.chance(0.5)
             || !self.streams[stream].reads.is_empty()
+                && (self.in_turn || mem::replace(&mut self.streams[stream].given_back, true))
             || self.held.iter().any(is_later)
         {
             claim.take();
@@ -1558,6 +1568,7 @@ impl World {
         self.listener.undone_before = self.listener.undone;
         for line in &mut self.streams {
             line.claimed = line.claimed.saturating_sub(1);
+            line.given_back = false;
         }
         let now = self.now();
         for (id, op) in self.ops.iter_mut().enumerate() {
