@@ -1,7 +1,7 @@
 //! Promise 8: the stream owns its unread bytes, and they leave it only when a callback takes them.
 
 use std::{
-    io::Write,
+    io::{Read as _, Write},
     net::Shutdown,
     sync::{Arc, Mutex, mpsc},
     thread,
@@ -279,6 +279,24 @@ fn promise_08_a_claim_dropped_between_two_turns_goes_back_before_what_a_waiting_
     claims.lock().unwrap().take();
     turns(&engine, 3);
     assert_eq!(told.take(), [r#"line b"one""#]);
+}
+
+#[test]
+fn promise_08_a_claim_goes_back_to_the_last_read_of_a_stream_that_nobody_holds() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    let claims = hold_one_line(&engine, &stream);
+    engine.read_line(&stream, told.value("line"));
+    drop(stream);
+    peer.write_all(b"one\n").unwrap();
+    turn_until(&engine, || claims.lock().unwrap().is_some());
+    turns(&engine, 2);
+    claims.lock().unwrap().take();
+    engine.run().unwrap();
+    assert_eq!(told.take(), [r#"line b"one""#]);
+    peer.set_nonblocking(true).unwrap();
+    assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0, "the stream is closed");
 }
 
 #[test]

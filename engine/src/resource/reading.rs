@@ -625,6 +625,8 @@ impl Core {
             read.form.restart();
         }
         self.serve_reads(stream);
+        // The last read of a stream that nobody holds may have had what it waited for.
+        self.close_if_released(stream);
     }
 
     /// Takes out what a user's matcher at the head needs to look at the unread bytes.
