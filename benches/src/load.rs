@@ -5,14 +5,18 @@
 //! receive a round trip, messages sent straight from a shared table: so the generator costs little
 //! beyond the kernel's part, and checking costs one comparison.
 //!
-//! All modes are one loop, `Generator::exchange`, run over a `Phase`: which connections take
-//! part, how many at once, whether each message gets a fresh connection, and when to stop.
+//! All modes but two are one loop, `Generator::exchange`, run over a `Phase`: which connections
+//! take part, how many at once, whether each message gets a fresh connection, and when to stop.
+//! The two are `mix`, where the clock tells when a message goes out, and `slow`, which reads no
+//! answer until the service takes no more.
 
 #![expect(clippy::disallowed_methods, reason = "measures time")]
 
 mod connection;
+mod mix;
 mod pattern;
 mod report;
+mod slow;
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,10 +27,10 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::fd::OwnedFd;
 
-use crate::process;
+use crate::process::{self, Scheduled};
 use connection::{Connection, Progress};
 use pattern::Pattern;
-pub use report::{Report, Resident};
+pub use report::{Latency, Report, Resident};
 
 /// What the connections do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,14 @@ pub enum Mode {
     /// Connections that are opened, held and then proved to live by a line each. One operation is
     /// a connection.
     Idle,
+    /// One connection floods the service with bursts of `burst` lines without a pause, while the
+    /// others send a line now and then. The report tells the latency of the others; one operation
+    /// is a line of the flood.
+    Mix,
+    /// One connection sends bytes and reads nothing until the service takes no more, or has taken
+    /// [`TAKEN_MAX`]; then it reads and checks everything. The report tells what the service's
+    /// memory grew by. One operation is a piece of 64 KiB.
+    Slow,
 }
 
 /// How long the measured part lasts.
@@ -79,11 +91,12 @@ pub struct Config {
     pub address: SocketAddr,
     /// What the connections do.
     pub mode: Mode,
-    /// How many connections; in [`Mode::Churn`], how many at a time.
+    /// How many connections; in [`Mode::Churn`], how many at a time; in [`Mode::Mix`], how many
+    /// beside the flood. [`Mode::Slow`] has one.
     pub connections: usize,
     /// Bytes in a message, or in a line with its LF.
     pub size: usize,
-    /// Lines in a send; only [`Mode::Burst`] looks at it.
+    /// Lines in a send; only [`Mode::Burst`] and [`Mode::Mix`] look at it.
     pub burst: usize,
     /// What the service ends its lines with.
     pub reply_end: LineEnd,
@@ -116,16 +129,16 @@ impl Config {
 
     /// Operations in one message.
     fn operations(&self) -> u64 {
-        if self.mode == Mode::Burst { self.burst as u64 } else { 1 }
+        if matches!(self.mode, Mode::Burst | Mode::Mix) { self.burst as u64 } else { 1 }
     }
 
     fn check(&self) -> Result<(), Error> {
-        let shortest = if self.mode == Mode::Echo { 1 } else { 2 };
+        let shortest = if matches!(self.mode, Mode::Echo | Mode::Slow) { 1 } else { 2 };
         if self.connections == 0 {
             Err(Error::Config("at least one connection is needed"))
         } else if self.size < shortest {
             Err(Error::Config("the size is too small: a byte, or two for a line with its LF"))
-        } else if self.mode == Mode::Burst && self.burst == 0 {
+        } else if matches!(self.mode, Mode::Burst | Mode::Mix) && self.burst == 0 {
             Err(Error::Config("at least one line a burst is needed"))
         } else if self.stall.is_zero() {
             Err(Error::Config("the time after which to give up must not be zero"))
@@ -138,7 +151,10 @@ impl Config {
         match self.mode {
             Mode::Echo => Pattern::bytes(self.size),
             Mode::Burst => Pattern::lines(self.size, self.burst, self.reply_end),
-            Mode::Lines | Mode::Churn | Mode::Idle => Pattern::lines(self.size, 1, self.reply_end),
+            Mode::Slow => Pattern::bytes(slow::PIECE),
+            Mode::Lines | Mode::Churn | Mode::Idle | Mode::Mix => {
+                Pattern::lines(self.size, 1, self.reply_end)
+            }
         }
     }
 }
@@ -232,8 +248,13 @@ pub fn run(config: &Config) -> Result<Report, Error> {
         }
         Mode::Churn => generator.measure(true),
         Mode::Idle => generator.idle(),
+        Mode::Mix => generator.mix(),
+        Mode::Slow => slow::run(config),
     }
 }
+
+/// What [`Mode::Slow`] sends at most: more than the socket buffers of both sides hold.
+pub const TAKEN_MAX: u64 = 64 << 20;
 
 /// A part of a run.
 struct Phase {
@@ -285,7 +306,7 @@ impl<'a> Generator<'a> {
     }
 
     fn measure(&mut self, fresh: bool) -> Result<Report, Error> {
-        let cpu = self.server(process::cpu_time, "schedstat of the server")?;
+        let before = self.scheduled()?;
         let begin = Instant::now();
         let until = match self.config.length {
             Length::Time(length) => Until::Time(begin + length),
@@ -294,9 +315,30 @@ impl<'a> Generator<'a> {
         let all = self.config.connections;
         let messages = self.exchange(Phase { connections: 0..all, window: all, fresh, until })?;
         let mut report = self.report(messages * self.config.operations(), begin.elapsed());
-        let cpu_after = self.server(process::cpu_time, "schedstat of the server")?;
-        report.server_cpu = cpu_after.zip(cpu).map(|(after, before)| after.saturating_sub(before));
+        self.tell(&mut report, before)?;
         Ok(report)
+    }
+
+    /// What the scheduler has done with the server, if it is known, and with this process.
+    fn scheduled(&self) -> Result<(Option<Scheduled>, Scheduled), Error> {
+        let call = "schedstat of the load generator";
+        let own = process::scheduled(std::process::id());
+        let own = own.map_err(|source| Error::System { call, source })?;
+        Ok((self.server(process::scheduled, "schedstat of the server")?, own))
+    }
+
+    /// Puts into the report what the scheduler did since `before`.
+    fn tell(
+        &self,
+        report: &mut Report,
+        before: (Option<Scheduled>, Scheduled),
+    ) -> Result<(), Error> {
+        let (server, own) = self.scheduled()?;
+        let server = server.zip(before.0).map(|(after, before)| after.since(before));
+        report.server_cpu = server.map(|server| server.ran);
+        report.server_waited = server.map(|server| server.waited);
+        report.load_waited = Some(own.since(before.1).waited);
+        Ok(())
     }
 
     fn idle(&mut self) -> Result<Report, Error> {
@@ -440,7 +482,7 @@ impl<'a> Generator<'a> {
 
     fn report(&self, operations: u64, elapsed: Duration) -> Report {
         let Config { mode, connections, .. } = *self.config;
-        Report { mode, connections, operations, elapsed, server_cpu: None, resident: None }
+        Report::new(mode, connections, operations, elapsed)
     }
 }
 

@@ -11,7 +11,26 @@ use std::{fs, thread};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// The CPU time that the threads of a process have used so far.
+/// What the scheduler did with a process, or with how much of it between two readings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scheduled {
+    /// The CPU time that its threads have used.
+    pub ran: Duration,
+    /// How long its threads were ready to run while something else had their core.
+    pub waited: Duration,
+}
+
+impl Scheduled {
+    /// What came after an earlier reading.
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            ran: self.ran.saturating_sub(earlier.ran),
+            waited: self.waited.saturating_sub(earlier.waited),
+        }
+    }
+}
+
+/// What the scheduler has done with the threads of a process so far.
 ///
 /// Exact to the nanosecond, apart from the current time slice of a thread that runs right now.
 /// Threads that have ended are not counted, so a difference is right only between two readings
@@ -20,12 +39,14 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 /// # Errors
 ///
 /// Fails if there is no such process, or the kernel was built without scheduler statistics.
-pub fn cpu_time(pid: u32) -> io::Result<Duration> {
-    let mut total = Duration::ZERO;
+pub fn scheduled(pid: u32) -> io::Result<Scheduled> {
+    let mut total = Scheduled::default();
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let text = fs::read_to_string(task?.path().join("schedstat"))?;
-        let nanoseconds = text.split_whitespace().next().and_then(|field| field.parse().ok());
-        total += nanoseconds.map(Duration::from_nanos).ok_or(io::ErrorKind::InvalidData)?;
+        let mut fields = text.split_whitespace().map(|field| field.parse().ok());
+        let mut next = || fields.next().flatten().map(Duration::from_nanos);
+        total.ran += next().ok_or(io::ErrorKind::InvalidData)?;
+        total.waited += next().ok_or(io::ErrorKind::InvalidData)?;
     }
     Ok(total)
 }
@@ -157,7 +178,7 @@ mod tests {
     fn this_process_has_used_time_and_memory() {
         let pid = std::process::id();
         assert!(resident_bytes(pid).unwrap() > 0);
-        cpu_time(pid).unwrap();
+        scheduled(pid).unwrap();
     }
 
     #[test]

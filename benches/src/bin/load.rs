@@ -83,10 +83,11 @@ fn config(arguments: &mut Arguments) -> Result<Config, pico_args::Error> {
 }
 
 fn mode(name: &str) -> Result<Mode, &'static str> {
-    [Mode::Echo, Mode::Lines, Mode::Burst, Mode::Churn, Mode::Idle]
+    use Mode::{Burst, Churn, Echo, Idle, Lines, Mix, Slow};
+    [Echo, Lines, Burst, Churn, Idle, Mix, Slow]
         .into_iter()
         .find(|mode| mode.name() == name)
-        .ok_or("not one of echo, lines, burst, churn, idle")
+        .ok_or("not one of echo, lines, burst, churn, idle, mix, slow")
 }
 
 fn line_end(name: &str) -> Result<LineEnd, &'static str> {
@@ -112,6 +113,9 @@ usage: load --connect ADDR [options]
                      burst  the same, BURST lines in one send
                      churn  connect, one line, its answer, close
                      idle   connections are opened, held, and proved to live by a line each
+                     mix    one connection sends bursts of lines without a pause, the others
+                            a line now and then: tells how long these wait
+                     slow   bytes are sent and no answer is read until no more are taken
   --connections N    connections at a time (1)
   --size BYTES       of a message, or of a line with its LF (64)
   --burst K          lines a send (16)
