@@ -1,10 +1,14 @@
-//! What the measurements are made with: a load generator that checks every byte, servers written
-//! by hand to measure against, and readings of another process's costs.
+//! What the measurements are made with: a load generator that checks every byte, servers to measure
+//! against, and readings of another process's costs.
 //!
 //! Nothing here judges a figure. The programs in `src/bin` print what they saw; the goals and the
 //! way to reach comparable figures are in `benches/README.md`. Linux only: the generator sits
 //! directly on epoll, and the readings come from `/proc`.
 
+mod facade;
 pub mod load;
+#[cfg(feature = "peers")]
+pub mod peers;
 pub mod process;
+pub mod servers;
 pub mod yardstick;

@@ -4,10 +4,10 @@ use memchr::{memchr, memchr_iter};
 
 /// A line has more than [`LONGEST`] bytes: its connection is to be closed.
 #[derive(Debug)]
-pub(super) struct TooLong;
+pub(crate) struct TooLong;
 
 /// Appends the answer to `arrived`: each line with CRLF. `rest` is the line that is not finished.
-pub(super) fn answer(
+pub(crate) fn answer(
     arrived: &[u8],
     rest: &mut Vec<u8>,
     answer: &mut Vec<u8>,

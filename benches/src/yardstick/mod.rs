@@ -8,7 +8,7 @@
 //! amount of memory; the third receives all the same.
 
 mod epoll;
-mod lines;
+pub(crate) mod lines;
 mod mio;
 mod uring;
 
