@@ -40,25 +40,26 @@ struct echo_lines : std::enable_shared_from_this<echo_lines> {
     explicit echo_lines(tcp::socket socket) : socket(std::move(socket)) {}
 
     void read() {
-        auto into = asio::dynamic_buffer(unread, longest);
-        asio::async_read_until(socket, into, '\n', [self = shared_from_this()](auto error, std::size_t count) {
+        asio::async_read_until(socket, unread, '\n', [self = shared_from_this()](auto error, std::size_t count) {
             if (!error) self->write(count);
         });
     }
 
     void write(std::size_t count) {
+        auto begin = static_cast<const char *>(unread.data().data());
         auto len = count - 1;
-        if (len > 0 && unread[len - 1] == '\r') len--;
-        line.assign(unread, 0, len);
+        if (len > 0 && begin[len - 1] == '\r') len--;
+        line.assign(begin, len);
         line += "\r\n";
-        unread.erase(0, count);
+        unread.consume(count);
         asio::async_write(socket, asio::buffer(line), [self = shared_from_this()](auto error, std::size_t) {
             if (!error) self->read();
         });
     }
 
     tcp::socket socket;
-    std::string unread, line;
+    asio::streambuf unread{longest};
+    std::string line;
 };
 
 template <typename Connection> void accept(tcp::acceptor &acceptor) {

@@ -26,8 +26,8 @@ pub(crate) struct Case {
     pub(crate) title: &'static str,
     pub(crate) figure: Figure,
     mode: Mode,
-    connections: usize,
-    size: usize,
+    pub(crate) connections: usize,
+    pub(crate) size: usize,
 }
 
 impl Case {
@@ -110,6 +110,20 @@ pub(crate) static CASES: [Case; 9] = [
         connections: 1,
         size: 64,
     },
+];
+
+/// How cost grows with connections and with the size of messages: two lines of cases that share one.
+pub(crate) static GROWTH: [Case; 10] = [
+    cpu("1x64", "1 conn, 64 B", Mode::Echo, 1, 64),
+    cpu("10x64", "10 conns, 64 B", Mode::Echo, 10, 64),
+    cpu("100x64", "100 conns, 64 B", Mode::Echo, 100, 64),
+    cpu("1000x64", "1000 conns, 64 B", Mode::Echo, 1000, 64),
+    cpu("10000x64", "10,000 conns, 64 B", Mode::Echo, 10_000, 64),
+    cpu("10x1", "10 conns, 1 B", Mode::Echo, 10, 1),
+    cpu("10x1k", "10 conns, 1 KiB", Mode::Echo, 10, 1 << 10),
+    cpu("10x16k", "10 conns, 16 KiB", Mode::Echo, 10, 16 << 10),
+    cpu("10x128k", "10 conns, 128 KiB", Mode::Echo, 10, 128 << 10),
+    cpu("10x1m", "10 conns, 1 MiB", Mode::Echo, 10, 1 << 20),
 ];
 
 /// Lines in a burst of the flood: the server never catches up.

@@ -48,7 +48,7 @@ fn sample(sample: &Sample) -> Value {
         "server_cpu_us_per_operation": sample.cpu_microseconds(),
         "server_waited_us": report.server_waited.map(micros),
         "load_waited_us": report.load_waited.map(micros),
-        "bytes_per_connection": report.resident.and(report.bytes_per_connection()),
+        "bytes_per_connection": report.bytes_per_connection(),
         "latency_median_us": report.latency.map(|latency| micros(latency.median)),
         "latency_99_us": report.latency.map(|latency| micros(latency.percentile_99)),
         "taken_bytes": report.taken,

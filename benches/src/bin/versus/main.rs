@@ -10,6 +10,7 @@ mod cases;
 mod chart;
 mod contestants;
 mod figures;
+mod growth;
 mod json;
 mod machine;
 mod plan;
@@ -58,7 +59,8 @@ fn compare(mut arguments: Arguments) -> Result<usize, Box<dyn Error>> {
         fs::write(file, json::text(&figures)?)?;
     }
     if let Some(file) = svg {
-        fs::write(file, chart::svg(&figures)?)?;
+        let svg = if figures.plan.growth { growth::svg(&figures)? } else { chart::svg(&figures)? };
+        fs::write(file, svg)?;
     }
     Ok(figures.failures)
 }
@@ -84,6 +86,7 @@ usage: versus [options]
   --rounds N             interleaved rounds (7)
   --seconds S            length of one measurement (0.5)
   --quick                two short rounds
+  --growth               how cost grows with connections and size instead, --case has no meaning
   --json FILE            also each single measurement
   --svg FILE             also a chart
 ";

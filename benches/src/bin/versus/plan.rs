@@ -7,7 +7,7 @@ use facade_benches::load::{self, Config, Report};
 use facade_benches::process::{self, Server};
 use pico_args::Arguments;
 
-use super::cases::{self, CASES, Case};
+use super::cases::{self, CASES, Case, GROWTH};
 use super::contestants::{self, Contestant, Field};
 use super::figures::{Figures, Sample};
 use super::machine::Machine;
@@ -19,6 +19,8 @@ pub(crate) struct Plan {
     pub(crate) cases: Vec<&'static Case>,
     pub(crate) rounds: usize,
     pub(crate) length: Duration,
+    /// Whether it is about how cost grows, not about how servers differ.
+    pub(crate) growth: bool,
 }
 
 /// Where the two sides run.
@@ -31,11 +33,18 @@ struct Cores {
 impl Plan {
     pub(crate) fn parse(mut arguments: Arguments) -> Result<Self, Box<dyn Error>> {
         let quick = arguments.contains("--quick");
-        let (rounds, seconds) = if quick { (2, 0.25) } else { (7, 0.5) };
+        let growth = arguments.contains("--growth");
+        let (rounds, seconds) = match (quick, growth) {
+            (true, _) => (2, 0.25),
+            (false, true) => (3, 0.4),
+            (false, false) => (7, 0.5),
+        };
         let names: Vec<String> = arguments.values_from_str("--with")?;
         let others = arguments.values_from_fn("--server", contestants::command)?;
         let mut cases = arguments.values_from_fn("--case", cases::find)?;
-        if cases.is_empty() {
+        if growth {
+            cases = GROWTH.iter().collect();
+        } else if cases.is_empty() {
             cases.extend(&CASES);
         }
         let rounds: usize = arguments.opt_value_from_str("--rounds")?.unwrap_or(rounds);
@@ -50,7 +59,7 @@ impl Plan {
         }
         let mut field = Field::gather(&names)?;
         field.contestants.extend(others);
-        Ok(Self { field, cases, rounds, length })
+        Ok(Self { field, cases, rounds, length, growth })
     }
 
     pub(crate) fn run(self) -> Result<Figures, Box<dyn Error>> {

@@ -9,6 +9,9 @@ use super::machine::Machine;
 pub(crate) fn write(figures: &Figures, out: &mut impl Write) -> io::Result<()> {
     machine(figures, out)?;
     cpu(figures, out)?;
+    if figures.plan.growth {
+        times(figures, out)?;
+    }
     rates(figures, out)?;
     others(figures, out)?;
     waits(figures, out)
@@ -46,6 +49,13 @@ fn cpu(figures: &Figures, out: &mut impl Write) -> io::Result<()> {
         .iter()
         .map(|&column| spread(&figures.table[0][column], Sample::cpu_microseconds, 2));
     writeln!(out, "| {first}, µs | {} |", times.collect::<Vec<_>>().join(" | "))
+}
+
+fn times(figures: &Figures, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "\nServer CPU an operation in µs, median:\n")?;
+    let columns = columns(figures, |case| case.figure == Figure::Cpu);
+    head(figures, &columns, out)?;
+    rows(figures, &columns, out, |samples| median(samples, Sample::cpu_microseconds, 2))
 }
 
 fn rates(figures: &Figures, out: &mut impl Write) -> io::Result<()> {
