@@ -119,11 +119,9 @@ impl Core {
         cb: &mut Callback<Bytes>,
     ) -> Option<Parking> {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
-        let is_claim = match cb.slot {
-            Slot::Plain(_) => false,
-            Slot::Claim(_) => true,
-            Slot::Local(_) | Slot::Ignore => return None,
-        };
+        if matches!(cb.slot, Slot::Local(_) | Slot::Ignore) {
+            return None;
+        }
         if !state.is_readable_at_once() || state.end.is_some() || state.attempt_of != Id::NONE {
             return None;
         }
@@ -133,16 +131,15 @@ impl Core {
             Scan::NeedMore if state.unread.len() < limit => None,
             Scan::Found { .. } | Scan::NeedMore => return None,
         };
-        let slot = mem::replace(&mut cb.slot, Slot::Ignore);
-        if let (Some(end), Slot::Plain(_)) = (matched, &slot) {
-            let output = matcher.take_output(&mut state.unread, end);
-            state.read_told = self.round;
-            if let Slot::Plain(f) = slot {
+        let slot = match (matched, mem::replace(&mut cb.slot, Slot::Ignore)) {
+            (Some(end), Slot::Plain(f)) => {
+                let output = matcher.take_output(&mut state.unread, end);
+                state.read_told = self.round;
                 self.ready.push_back(Ready::Bytes(f, output));
+                return Some(Parking::Told);
             }
-            return Some(Parking::Told);
-        }
-        debug_assert!(matched.is_none() || is_claim, "a plain success is told at once");
+            (_, slot) => slot,
+        };
         // Nought is never given out.
         state.parkings = state.parkings.checked_add(1).unwrap_or(1);
         let number = state.parkings;
