@@ -442,6 +442,7 @@ impl Core {
         for message in messages {
             match message {
                 Message::Apply(f) | Message::GiveBack(f) => f(self),
+                Message::Drop(stream) => self.discarded.push(stream),
                 Message::Cancel(key) => drop(self.cancel(key)),
                 Message::Post(f) => self.post(f),
                 Message::WakeRoot => self.wake_root(),

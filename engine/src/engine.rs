@@ -23,7 +23,7 @@ use crate::{
     core::Core,
     driver::Driver,
     error::{Error, Result},
-    handle::{Handle, Local, Shared, swap_current, with_current},
+    handle::{Handle, Local, Shared, swap_current, swap_home, with_current},
     stream::Stream,
 };
 
@@ -352,7 +352,7 @@ impl Engine {
     /// that one hands the system what this one has for it.
     fn turn(&self, max_wait: Option<Duration>, goes_on: bool, root: Root<'_>) -> Result<usize> {
         let Some(mut core) = self.core.take() else { return Ok(0) };
-        let entered = Entered { engine: self, before: None };
+        let entered = Entered::at_home(self, self.handle().id());
         let reaped = self.reap(&mut core, max_wait);
         let entered = entered.enter(core);
         reaped?;
@@ -543,9 +543,16 @@ impl Trash {
 struct Entered<'a> {
     engine: &'a Engine,
     before: Option<Option<Box<Core>>>,
+    /// Whose home the thread was before.
+    home_before: u32,
 }
 
-impl Entered<'_> {
+impl<'a> Entered<'a> {
+    /// Makes the thread the home of an engine, or of none if `home` is nought.
+    fn at_home(engine: &'a Engine, home: u32) -> Self {
+        Self { engine, before: None, home_before: swap_home(home) }
+    }
+
     fn enter(mut self, core: Box<Core>) -> Self {
         self.before = Some(swap_current(Some(core)));
         self
@@ -554,6 +561,7 @@ impl Entered<'_> {
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
+        swap_home(self.home_before);
         let Some(mut before) = self.before.take() else { return };
         if let Some(outer) = &mut before {
             // Requests made to the outer engine while this one ran come before later ones.
@@ -603,7 +611,8 @@ impl Drop for Engine {
         let refused = shared.inbox.close();
         let jobs = core.pool.shutdown();
         core.fail_everything();
-        let entered = Entered { engine: self, before: None }.enter(core);
+        // Nothing is at home from now on: it has been possible to find the inbox closed.
+        let entered = Entered::at_home(self, 0).enter(core);
         // Callbacks that have their outcome hear it, all others that the engine is gone. Panics
         // have been reported by the hook; there is no run to resume them from.
         drop(self.run_until_drained());

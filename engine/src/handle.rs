@@ -6,7 +6,7 @@
 
 use std::{
     any::Any,
-    cell::RefCell,
+    cell::{Cell, RefCell},
     fmt,
     mem::ManuallyDrop,
     ops::Deref,
@@ -33,6 +33,23 @@ thread_local! {
     /// The engine whose turn is running on this thread. Without a destructor, which would make
     /// every access look whether it has run yet; a turn always takes its core out again.
     static CURRENT: RefCell<Option<ManuallyDrop<Box<Core>>>> = const { RefCell::new(None) };
+}
+
+thread_local! {
+    /// The engine whose turn is running on this thread, looking at the system included; nought if
+    /// none is, or one that is going.
+    static HOME: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether a turn of this engine is running on this thread, and is not its last.
+#[inline]
+pub(crate) fn is_home(engine: u32) -> bool {
+    HOME.get() == engine
+}
+
+/// Makes this thread the home of `engine`, or of none if it is nought. Returns whose it was.
+pub(crate) fn swap_home(engine: u32) -> u32 {
+    HOME.replace(engine)
 }
 
 /// Puts `core` into this thread's slot and returns what was there.
@@ -286,6 +303,15 @@ impl Handle {
         } else {
             drop(self.shared.inbox.push(Message::Apply(Box::new(f))));
         }
+    }
+
+    /// Has a reference to a stream dropped in the engine's turn. Gives it back if there is none to
+    /// come.
+    pub(crate) fn send_home(&self, stream: Stream) -> Result<(), Stream> {
+        self.shared.inbox.push(Message::Drop(stream)).map_err(|refused| match refused {
+            Message::Drop(stream) => stream,
+            _ => unreachable!("it gives back what it was given"),
+        })
     }
 
     /// Submits an operation. `begin` returns what it is cancelled by, or none if it had its outcome

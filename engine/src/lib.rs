@@ -68,6 +68,7 @@ mod engine;
 mod error;
 mod file;
 mod handle;
+mod homed;
 mod limits;
 mod listener;
 mod medium;

@@ -16,7 +16,8 @@ use crate::{
     address::Address,
     descriptor::Descriptor,
     error::{Error, Result},
-    handle::Handle,
+    handle::{self, Handle},
+    homed::{Home, Homed},
     medium::Medium,
     table::Id,
 };
@@ -50,7 +51,7 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Stream {
-    inner: Arc<StreamInner>,
+    inner: Homed<StreamInner>,
 }
 
 pub(crate) struct StreamInner {
@@ -92,7 +93,7 @@ impl Stream {
         let id = AtomicU64::new(if id == Id::NONE { 0 } else { id.to_bits() });
         let engine = handle.id();
         Self {
-            inner: Arc::new(StreamInner {
+            inner: Homed::new(StreamInner {
                 engine,
                 handle,
                 descriptor: Some(descriptor),
@@ -233,6 +234,21 @@ impl LineEnd {
 impl StreamInner {
     fn descriptor(&self) -> &Arc<Descriptor> {
         self.descriptor.as_ref().expect("taken only by drop")
+    }
+}
+
+// SAFETY: the turns of an engine run on one thread, the one that it lives on, and before it refuses
+// messages the last one that counts as its home has ended, see `Engine`'s drop.
+#[expect(unsafe_code, reason = "says where streams are at home")]
+unsafe impl Home for StreamInner {
+    #[inline]
+    fn is_home(&self) -> bool {
+        handle::is_home(self.engine)
+    }
+
+    fn send_home(reference: Homed<Self>) -> Result<(), Homed<Self>> {
+        let handle = reference.handle.clone();
+        handle.send_home(Stream { inner: reference }).map_err(|stream| stream.inner)
     }
 }
 

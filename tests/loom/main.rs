@@ -5,12 +5,15 @@
 mod sync {
     pub(crate) use std::sync::PoisonError;
 
-    pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
+    pub(crate) use loom::sync::{Arc, Mutex, MutexGuard, atomic};
 }
 
 #[path = "../../engine/src/completion/inbox.rs"]
 #[allow(dead_code, reason = "the engine uses all of it")]
 mod inbox;
+
+#[path = "../../engine/src/homed.rs"]
+mod homed;
 
 #[path = "../../futures-adapter/src/slot.rs"]
 #[allow(dead_code, reason = "the adapter uses all of it")]
@@ -18,6 +21,7 @@ mod slot;
 
 mod cancelling;
 mod futures;
+mod references;
 mod requests;
 
 /// Runs a model in every order with at most two preemptions, which find nearly all there is to be

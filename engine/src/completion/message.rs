@@ -6,6 +6,7 @@ use crate::{
     completion::inbox::{self, Wake},
     core::Core,
     driver::Waker,
+    stream::Stream,
 };
 
 /// A request of another thread, or of the engine's own between two turns.
@@ -14,6 +15,8 @@ pub(crate) enum Message {
     Apply(Box<dyn FnOnce(&mut Core) + Send>),
     /// The same, to be done before anything else: something is given back.
     GiveBack(Box<dyn FnOnce(&mut Core) + Send>),
+    /// A reference to a stream, to be dropped in a turn.
+    Drop(Stream),
     /// A `Cancel` was used.
     Cancel(Key),
     /// A closure to run.
