@@ -527,6 +527,19 @@ impl<T> Slot<T> {
         matches!(self, Self::Claim(_))
     }
 
+    /// Runs the closure with a success that consumed nothing: user code, so nothing may be
+    /// borrowed.
+    #[inline]
+    pub(crate) fn succeed(self, local: &Local, value: T)
+    where
+        T: Send + 'static,
+    {
+        match self {
+            Self::Plain(f) => f.call(local, Ok(value)),
+            slot => slot.deliver(Ok(value)).run(local),
+        }
+    }
+
     /// Pairs the closure with an outcome that consumed nothing.
     pub(crate) fn deliver(self, outcome: Result<T>) -> Delivery<T> {
         self.deliver_from(outcome, || Origin::Nowhere)

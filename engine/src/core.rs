@@ -5,7 +5,7 @@
 //! leftovers to the trash; the turn deals with both when nothing is borrowed.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     fmt,
     sync::Arc,
     time::{Duration, Instant},
@@ -17,7 +17,10 @@ use crate::{
     callback::{Origin, Outcome, Slot, Value, boxed},
     cancel::Key,
     closure::Once,
-    completion::{message::Message, ready::Ready},
+    completion::{
+        message::Message,
+        ready::{Ready, ReadyQueue},
+    },
     driver::{AnyDriver, Completion, Driver, Event, Operation},
     error::{Error, Result},
     handle::{Handle, Shared},
@@ -54,7 +57,7 @@ pub(crate) struct Core {
     pub(crate) parked: usize,
     pub(crate) timers: Timers,
     /// What the next round runs, in order.
-    pub(crate) ready: VecDeque<Ready>,
+    pub(crate) ready: ReadyQueue,
     /// Streams that were written to in this turn.
     pub(crate) dirty: Vec<Id>,
     /// What users own and must be dropped when nothing is borrowed.
@@ -144,7 +147,7 @@ impl Core {
             pending: Table::new(),
             parked: 0,
             timers: Timers::default(),
-            ready: VecDeque::new(),
+            ready: ReadyQueue::default(),
             dirty: Vec::new(),
             trash: Vec::new(),
             discarded: Vec::new(),
@@ -202,7 +205,7 @@ impl Core {
     // Submitting
 
     pub(crate) fn post(&mut self, f: Once<()>) {
-        self.ready.push_back(Ready::Post(f));
+        self.ready.push(Ready::Post(f));
     }
 
     /// Puts an operation into the table and arms its deadline.
@@ -268,9 +271,9 @@ impl Core {
     /// Queues an outcome; the chain it is a stage of goes on before the callback runs.
     pub(crate) fn tell(&mut self, chain: Id, next: impl FnOnce() -> Result<Product>, ready: Ready) {
         if chain != Id::NONE {
-            self.ready.push_back(Ready::Advance(Box::new((chain, next()))));
+            self.ready.push(Ready::Advance(Box::new((chain, next()))));
         }
-        self.ready.push_back(ready);
+        self.ready.push(ready);
     }
 
     /// Queues the outcome of a claim that has no place in the table yet. Returns its id.
@@ -323,7 +326,7 @@ impl Core {
             state.claims -= 1;
             if state.claims == 0 {
                 // After the callback, which may put the bytes back in front of the other reads.
-                self.ready.push_back(Ready::Serve(resource));
+                self.ready.push(Ready::Serve(resource));
             }
         }
         outcome
@@ -336,7 +339,9 @@ impl Core {
             return;
         };
         let (origin, leftover) = outcome.withdraw(cause);
-        self.ready.extend(leftover);
+        if let Some(leftover) = leftover {
+            self.ready.push(leftover);
+        }
         match origin {
             Origin::Nowhere | Origin::Read(_) => {}
             Origin::Unread(unread) => self.give_back(unread.0, unread.1),
@@ -351,7 +356,7 @@ impl Core {
     #[inline]
     pub(crate) fn succeed<T: Value>(&mut self, chain: Id, slot: Slot<T>, value: T) {
         match slot {
-            Slot::Plain(f) if chain == Id::NONE => self.ready.push_back(T::ready(f, value)),
+            Slot::Plain(f) if chain == Id::NONE => self.ready.push(T::ready(f, value)),
             slot => self.tell(chain, || Ok(Product::None), slot.deliver(Ok(value)).ready()),
         }
     }
@@ -469,7 +474,7 @@ impl Core {
     /// Queues the future that drives the run, once.
     pub(crate) fn wake_root(&mut self) {
         if !std::mem::replace(&mut self.root_queued, true) {
-            self.ready.push_back(Ready::Root);
+            self.ready.push(Ready::Root);
         }
     }
 

@@ -3,7 +3,6 @@
 use std::{
     any::Any,
     cell::{Cell, RefCell},
-    collections::VecDeque,
     fmt,
     ops::Deref,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -19,7 +18,10 @@ use rustix::process::{Pid, getpid};
 use crate::{
     builder::Builder,
     cancel,
-    completion::{message::Message, ready::Ready},
+    completion::{
+        message::Message,
+        ready::{Lane, Ready, ReadyQueue, Success},
+    },
     core::Core,
     driver::Driver,
     error::{Error, Result},
@@ -60,7 +62,7 @@ pub struct Engine {
     /// Here between turns; in the thread's slot during one.
     core: Cell<Option<Box<Core>>>,
     /// What a turn has taken from the ready queue and not run yet: a panic leaves the rest.
-    batch: RefCell<VecDeque<Ready>>,
+    batch: RefCell<ReadyQueue>,
     /// Kept for its memory.
     trash: Cell<Trash>,
     pollable: OwnedFd,
@@ -437,11 +439,35 @@ impl Engine {
         }
     }
 
-    fn run_batch(&self, batch: &mut VecDeque<Ready>, callbacks: &mut usize, root: Root<'_>) {
+    fn run_batch(&self, batch: &mut ReadyQueue, callbacks: &mut usize, root: Root<'_>) {
         let local = &self.local;
-        while let Some(ready) = batch.pop_front() {
+        while let Some(next) = batch.next() {
             *callbacks += 1;
-            match ready {
+            let other = match next.lane {
+                Lane::Read => {
+                    if let Some(Success { slot, value }) = batch.next_read() {
+                        slot.succeed(local, value);
+                    }
+                    continue;
+                }
+                Lane::Write => {
+                    if let Some(Success { slot, value }) = batch.next_write() {
+                        slot.succeed(local, value);
+                    }
+                    continue;
+                }
+                Lane::Parked(number) => {
+                    let delivery =
+                        with_current(local.id(), |core| core.deliver_parked(next.stream(), number));
+                    if let Some(delivery) = delivery.flatten() {
+                        delivery.run(local);
+                    }
+                    continue;
+                }
+                Lane::Other => batch.next_other(),
+            };
+            let Some(other) = other else { continue };
+            match other {
                 Ready::Bytes(f, bytes) => f.call(local, Ok(bytes)),
                 Ready::Count(f, count) => f.call(local, Ok(count)),
                 Ready::Unit(f) => f.call(local, Ok(())),
@@ -452,13 +478,6 @@ impl Engine {
                     let outcome = with_current(local.id(), |core| core.deliver_claim(id));
                     if let Some(outcome) = outcome.flatten() {
                         outcome.run(local);
-                    }
-                }
-                Ready::Parked(stream, number) => {
-                    let delivery =
-                        with_current(local.id(), |core| core.deliver_parked(stream, number));
-                    if let Some(delivery) = delivery.flatten() {
-                        delivery.run(local);
                     }
                 }
                 Ready::Serve(stream) => {

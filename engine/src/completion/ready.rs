@@ -1,10 +1,17 @@
-//! [`Ready`]: what the next round of a turn runs.
+//! [`Ready`]: what the next round of a turn runs. [`ReadyQueue`]: all of it, in order.
+
+use std::mem;
 
 use bytes::Bytes;
 
 use crate::{
-    callback::Deliver, closure::Once, error::Result, handle::Local, resource::chain::Product,
-    stream::Stream, table::Id,
+    callback::{Deliver, Slot},
+    closure::Once,
+    error::Result,
+    handle::Local,
+    resource::chain::Product,
+    stream::Stream,
+    table::Id,
 };
 
 /// One thing to run with nothing borrowed. Small, because each is moved several times: frequent
@@ -18,8 +25,6 @@ pub(crate) enum Ready {
     /// The outcome of a claim, which stays with its operation until the callback runs, so that it
     /// can be withdrawn.
     Claimed(Id),
-    /// The read that is parked at this stream under this number has matched, and is told.
-    Parked(Id, u32),
     /// The reads of this stream are to be served.
     Serve(Id),
     Run(Box<dyn FnOnce(&Local)>),
@@ -30,4 +35,211 @@ pub(crate) enum Ready {
     Advance(Box<(Id, Result<Product>)>),
     /// The future that drives the run was woken.
     Root,
+}
+
+/// What is ready, in order.
+///
+/// The two most frequent outcomes, the success of a read and of a write, have lanes of their own, in
+/// which a closure moves from where its caller has it to its place at once. Made a [`Ready`] on the
+/// way it would be copied twice more, each time as soon as it was stored, which a processor is slow
+/// at.
+#[derive(Default)]
+pub(crate) struct ReadyQueue {
+    order: Fifo<Next>,
+    reads: Fifo<Success<Bytes>>,
+    writes: Fifo<Success<usize>>,
+    others: Fifo<Option<Ready>>,
+}
+
+/// What is next. Two numbers, so that it travels in registers.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Next {
+    pub(crate) lane: Lane,
+    /// Of a parked read.
+    stream: u64,
+}
+
+/// Where the next one is.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Lane {
+    /// The first of [`ReadyQueue::next_read`].
+    Read,
+    /// The first of [`ReadyQueue::next_write`].
+    Write,
+    /// The read that is parked at [`Next::stream`] under this number has matched, and is told.
+    Parked(u32),
+    /// The first of [`ReadyQueue::next_other`].
+    #[default]
+    Other,
+}
+
+/// A closure, and what it is told.
+pub(crate) struct Success<T> {
+    pub(crate) slot: Slot<T>,
+    pub(crate) value: T,
+}
+
+impl<T: Default> Default for Success<T> {
+    fn default() -> Self {
+        Self { slot: Slot::Ignore, value: T::default() }
+    }
+}
+
+impl Next {
+    const fn of(lane: Lane) -> Self {
+        Self { lane, stream: 0 }
+    }
+
+    pub(crate) const fn stream(self) -> Id {
+        Id::from_bits(self.stream)
+    }
+}
+
+impl ReadyQueue {
+    pub(crate) fn push(&mut self, ready: Ready) {
+        self.order.push(Next::of(Lane::Other));
+        self.others.push(Some(ready));
+    }
+
+    /// Queues the success of a read, whose closure is taken out of `slot`.
+    #[inline(always)]
+    pub(crate) fn push_read(&mut self, slot: &mut Slot<Bytes>, value: Bytes) {
+        self.order.push(Next::of(Lane::Read));
+        self.reads.fill_next(slot, value);
+    }
+
+    /// Queues the success of a write, whose closure is taken out of `slot`.
+    #[inline(always)]
+    pub(crate) fn push_write(&mut self, slot: &mut Slot<usize>, value: usize) {
+        self.order.push(Next::of(Lane::Write));
+        self.writes.fill_next(slot, value);
+    }
+
+    /// Queues the read that is parked at a stream under this number.
+    #[inline(always)]
+    pub(crate) fn push_parked(&mut self, stream: Id, number: u32) {
+        self.order.push(Next { lane: Lane::Parked(number), stream: stream.to_bits() });
+    }
+
+    /// Says what is next. The caller takes it out of its lane.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<Next> {
+        self.order.pop()
+    }
+
+    #[inline]
+    pub(crate) fn next_read(&mut self) -> Option<Success<Bytes>> {
+        self.reads.pop()
+    }
+
+    #[inline]
+    pub(crate) fn next_write(&mut self) -> Option<Success<usize>> {
+        self.writes.pop()
+    }
+
+    #[inline]
+    pub(crate) fn next_other(&mut self) -> Option<Ready> {
+        self.others.pop().flatten()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.len() == 0
+    }
+}
+
+/// A queue that is mostly filled and then emptied, as rounds are. A place that nothing is in keeps a
+/// value that owns nothing, so that it can be filled where it is.
+struct Fifo<T> {
+    places: Vec<T>,
+    head: usize,
+    tail: usize,
+}
+
+impl<T> Default for Fifo<T> {
+    fn default() -> Self {
+        Self { places: Vec::new(), head: 0, tail: 0 }
+    }
+}
+
+impl<T: Default> Fifo<T> {
+    fn len(&self) -> usize {
+        self.tail - self.head
+    }
+
+    #[inline(always)]
+    fn push(&mut self, value: T) {
+        *self.next_free() = value;
+    }
+
+    #[inline(always)]
+    fn next_free(&mut self) -> &mut T {
+        if self.tail == self.places.len() {
+            self.make_room();
+        }
+        self.tail += 1;
+        &mut self.places[self.tail - 1]
+    }
+
+    #[cold]
+    fn make_room(&mut self) {
+        self.places.resize_with(2 * self.places.len() + 16, T::default);
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<T> {
+        if self.head == self.tail {
+            return None;
+        }
+        let value = mem::take(&mut self.places[self.head]);
+        self.head += 1;
+        if self.head == self.tail {
+            (self.head, self.tail) = (0, 0);
+        }
+        Some(value)
+    }
+}
+
+impl<T: Default> Fifo<Success<T>> {
+    #[inline(always)]
+    fn fill_next(&mut self, slot: &mut Slot<T>, value: T) {
+        let place = self.next_free();
+        // What was there owns nothing, and to find that out takes as long as the rest.
+        mem::forget(mem::replace(&mut place.slot, mem::replace(slot, Slot::Ignore)));
+        mem::forget(mem::replace(&mut place.value, value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_lanes_are_emptied_in_the_order_they_were_filled() {
+        let mut queue = ReadyQueue::default();
+        let stream = Id::from_bits(1 << 32 | 7);
+        for n in 0..100 {
+            queue.push_write(&mut Slot::Ignore, n);
+            queue.push_parked(stream, 9);
+            queue.push_read(&mut Slot::Ignore, Bytes::from(vec![1; n]));
+            queue.push(Ready::Root);
+        }
+        assert_eq!(queue.len(), 400);
+        for n in 0..100 {
+            assert!(matches!(queue.next(), Some(Next { lane: Lane::Write, .. })));
+            assert_eq!(queue.next_write().map(|success| success.value), Some(n));
+            let next = queue.next().unwrap();
+            assert!(matches!(next.lane, Lane::Parked(9)));
+            assert_eq!(next.stream(), stream);
+            assert!(matches!(queue.next(), Some(Next { lane: Lane::Read, .. })));
+            assert_eq!(queue.next_read().map(|success| success.value.len()), Some(n));
+            assert!(matches!(queue.next(), Some(Next { lane: Lane::Other, .. })));
+            assert!(matches!(queue.next_other(), Some(Ready::Root)));
+        }
+        assert!(queue.is_empty() && queue.next().is_none());
+    }
 }

@@ -221,7 +221,7 @@ impl Core {
                 Err(error)
             }
         };
-        self.ready.push_back(boxed(slot.deliver(outcome)));
+        self.ready.push(boxed(slot.deliver(outcome)));
     }
 
     /// The driver has released a descriptor.
@@ -245,7 +245,7 @@ impl Core {
         if let Ending::Close(slot) = closing.kind {
             self.remove(closing.operation);
             let ready = slot.deliver(closing.outcome).ready();
-            self.ready.push_back(ready);
+            self.ready.push(ready);
         }
     }
 

@@ -131,15 +131,15 @@ impl Core {
             Scan::NeedMore if state.unread.len() < limit => None,
             Scan::Found { .. } | Scan::NeedMore => return None,
         };
-        let slot = match (matched, mem::replace(&mut cb.slot, Slot::Ignore)) {
-            (Some(end), Slot::Plain(f)) => {
-                let output = matcher.take_output(&mut state.unread, end);
-                state.read_told = self.round;
-                self.ready.push_back(Ready::Bytes(f, output));
-                return Some(Parking::Told);
-            }
-            (_, slot) => slot,
-        };
+        if let Some(end) = matched
+            && !cb.slot.is_claim()
+        {
+            let output = matcher.take_output(&mut state.unread, end);
+            state.read_told = self.round;
+            self.ready.push_read(&mut cb.slot, output);
+            return Some(Parking::Told);
+        }
+        let slot = mem::replace(&mut cb.slot, Slot::Ignore);
         // Nought is never given out.
         state.parkings = state.parkings.checked_add(1).unwrap_or(1);
         let number = state.parkings;
@@ -155,7 +155,7 @@ impl Core {
             }
         }
         if matched.is_some() {
-            self.ready.push_back(Ready::Parked(stream, number));
+            self.ready.push_parked(stream, number);
         }
         if idle {
             self.steer_reception(stream);
@@ -194,21 +194,19 @@ impl Core {
             Scan::Found { end } if end <= parked.limit => {
                 if parked.slot.is_claim() {
                     parked.matched = Some(end);
-                    self.ready.push_back(Ready::Parked(stream, parked.number));
+                    self.ready.push_parked(stream, parked.number);
                     return true;
                 }
                 let output = parked.matcher.take_output(&mut state.unread, end);
                 state.read_told = self.round;
-                if let Some(Parked { slot: Slot::Plain(f), timer, ticket, .. }) =
-                    state.parked.take()
-                {
-                    self.ready.push_back(Ready::Bytes(f, output));
-                    self.parked -= 1;
-                    if timer != 0 {
-                        self.timers.disarm();
-                    }
-                    self.forget_ticket(ticket);
+                self.ready.push_read(&mut parked.slot, output);
+                let (timer, ticket) = (parked.timer, parked.ticket);
+                state.parked = None;
+                self.parked -= 1;
+                if timer != 0 {
+                    self.timers.disarm();
                 }
+                self.forget_ticket(ticket);
                 return false;
             }
             Scan::NeedMore if unread.len() < parked.limit => match &state.end {
@@ -229,7 +227,7 @@ impl Core {
         match parked {
             Parked { matched: Some(end), slot: Slot::Claim(to), matcher, .. } => {
                 let claim = state.claim(home, &matcher, end);
-                self.ready.push_back(Delivery::Claim(to, Ok(claim)).ready());
+                self.ready.push(Delivery::Claim(to, Ok(claim)).ready());
             }
             Parked { slot, .. } => {
                 state.read_told = round;
@@ -278,7 +276,7 @@ impl Core {
         let (others_wait, is_released) = (!state.reads.is_empty(), state.released);
         if others_wait {
             // After the callback, which may put the bytes back in front of them.
-            self.ready.push_back(Ready::Serve(stream));
+            self.ready.push(Ready::Serve(stream));
         } else {
             self.steer_reception(stream);
         }

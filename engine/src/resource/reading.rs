@@ -421,7 +421,7 @@ impl Core {
                 if !state.unread.is_empty() || state.end.is_some() {
                     // Meanwhile more may come: a matcher whose time is up looks only once.
                     state.scanning = true;
-                    self.ready.push_back(Ready::Scan(stream));
+                    self.ready.push(Ready::Scan(stream));
                 }
                 break;
             }
@@ -679,7 +679,7 @@ impl Core {
                     None
                 }
                 // It was ended while it ran.
-                _ => return self.ready.push_back(Ready::Boxed(read.fail(Error::Cancelled))),
+                _ => return self.ready.push(Ready::Boxed(read.fail(Error::Cancelled))),
             },
             (None, None) => None,
         };

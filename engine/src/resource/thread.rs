@@ -158,6 +158,6 @@ impl Core {
 
     /// Has a job that will not run dropped where nothing is borrowed: its closure is the user's.
     fn discard(&mut self, job: crate::pool::Job) {
-        self.ready.push_back(Ready::Run(Box::new(|_| drop(job))));
+        self.ready.push(Ready::Run(Box::new(|_| drop(job))));
     }
 }

@@ -11,7 +11,6 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     callback::{Origin, Outcome, Slot, Value},
-    completion::ready::Ready,
     core::{Core, Kind, Pending, may_be_unheard},
     driver::{Driver, Operation, Role},
     error::Error,
@@ -101,11 +100,9 @@ impl Core {
             state.unsettled = true;
             self.unsettled += 1;
         }
-        if let Some(slot) = slot
-            && let Slot::Plain(f) = mem::replace(slot, Slot::Ignore)
-        {
+        if let Some(slot) = slot {
             state.write_told = self.round;
-            self.ready.push_back(Ready::Count(f, len));
+            self.ready.push_write(slot, len);
         }
         Some(len)
     }
