@@ -8,6 +8,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::Arc,
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -55,6 +56,8 @@ pub(crate) struct Core {
     pub(crate) pending: Table<Pending>,
     /// How many reads are parked at their streams.
     pub(crate) parked: usize,
+    /// The tasks that live on this engine, and what wakes them when it ends.
+    pub(crate) tasks: Table<Waker>,
     pub(crate) timers: Timers,
     /// What the next round runs, in order.
     pub(crate) ready: ReadyQueue,
@@ -146,6 +149,7 @@ impl Core {
             resources: Table::new(),
             pending: Table::new(),
             parked: 0,
+            tasks: Table::new(),
             timers: Timers::default(),
             ready: ReadyQueue::default(),
             dirty: Vec::new(),
@@ -199,7 +203,8 @@ impl Core {
 
     /// Everything without an outcome, and everything that is not out yet.
     pub(crate) fn pending(&self) -> usize {
-        self.pending.len() + self.parked + self.ready.len() + self.unsettled + self.put_off.len()
+        let operations = self.pending.len() + self.parked;
+        operations + self.tasks.len() + self.ready.len() + self.unsettled + self.put_off.len()
     }
 
     // Submitting
@@ -504,6 +509,7 @@ impl Core {
                 self.end_parked(stream, Error::EngineClosed);
             }
         }
+        self.wake_tasks();
         drop(self.reap(Some(Duration::ZERO)));
     }
 

@@ -91,8 +91,8 @@ pub struct Turn {
     /// How many callbacks ran, posts among them.
     pub callbacks: usize,
     /// How much is pending: operations without an outcome, callbacks and posts that have not run,
-    /// streams with unsent bytes or closing, guards of `keep_alive`. With nought of it, another
-    /// turn would do nothing.
+    /// streams with unsent bytes or closing, guards of `keep_alive`, live tasks. With nought of it,
+    /// another turn would do nothing.
     pub pending: usize,
 }
 
@@ -154,8 +154,8 @@ impl Engine {
     /// Runs until nothing is pending or [`stop`](Handle::stop) was called.
     ///
     /// Pending are operations without an outcome, callbacks and posts that have not run, bytes that
-    /// are unsent, closes under way, and guards of [`keep_alive`](Handle::keep_alive). A stream or
-    /// listener that nothing is asked of is not.
+    /// are unsent, closes under way, guards of [`keep_alive`](Handle::keep_alive), and
+    /// [live tasks](crate::LiveTask). A stream or listener that nothing is asked of is not.
     ///
     /// # Errors
     ///

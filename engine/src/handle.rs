@@ -71,6 +71,11 @@ pub(crate) fn with_current<R>(engine: u32, f: impl FnOnce(&mut Core) -> R) -> Op
     })
 }
 
+/// The same with whatever engine this thread's turn is of.
+pub(crate) fn with_any_current<R>(f: impl FnOnce(&mut Core) -> R) -> Option<R> {
+    CURRENT.with(|slot| slot.try_borrow_mut().ok()?.as_deref_mut().map(|core| f(core)))
+}
+
 /// Whether [`with_current`] would do it, and the engine still takes submissions. Asked before the
 /// closure is made up, so that its captures are moved once.
 #[inline]

@@ -86,6 +86,7 @@ mod stream;
 mod submit;
 mod sync;
 mod table;
+mod task;
 mod timer;
 mod world;
 
@@ -106,4 +107,5 @@ pub use crate::{
     pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
     stream::{Detached, LineEnd, Stream},
     submit::{chain::Chain, close::Closable},
+    task::LiveTask,
 };

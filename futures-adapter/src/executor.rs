@@ -1,165 +1,127 @@
 //! Tasks on an engine: their steps are run by the engine's turns, like any other callback.
+//!
+//! There is no queue here. A task that is to take a step is posted to the engine, and so is a
+//! callback of its own: run in order, counted, and contained if it panics. Between its steps the
+//! engine knows it as a [`LiveTask`].
 
 use std::{
-    collections::VecDeque,
-    mem,
+    fmt,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     thread::{self, ThreadId},
-    time::Duration,
 };
 
 use async_task::{Runnable, Task};
-use facade_engine::{Callback, Cancel, Claim, CompletionHandler, Error, Handle, Local, Result};
+use facade_engine::{Handle, LiveTask, Local};
 use pin_project_lite::pin_project;
-use slab::Slab;
 
-/// The tasks of one engine that are ready to take a step.
-pub(crate) struct Executor {
-    handle: Handle,
-    queue: Mutex<Queue>,
-    /// The thread that its futures must not leave, if they must not.
-    local: Option<ThreadId>,
+/// Spawns a future that any thread may run; the engine's does.
+pub(crate) fn spawn<T: Send + 'static>(
+    engine: &Handle,
+    future: impl Future<Output = T> + Send + 'static,
+) -> Task<T> {
+    let engine = engine.clone();
+    let schedule = move |runnable| engine.post(|local| step(local, runnable));
+    let (runnable, task) = async_task::spawn(Tracked::new(future), schedule);
+    runnable.schedule();
+    task
 }
 
-#[derive(Default)]
-struct Queue {
-    runnables: VecDeque<Runnable>,
-    /// Empty; kept for its memory.
-    spare: VecDeque<Runnable>,
-    /// The engine has been asked to run what is queued.
-    posted: bool,
-    /// The tasks that have not ended...
-    live: Slab<Option<Waker>>,
-    /// ...and the one operation that is pending while there are any, which only the engine's end
-    /// ends.
-    engine: Option<Cancel>,
+/// Lets a task take a step. Its panic goes on to the engine.
+fn step(local: &Local, runnable: Runnable) {
+    // In the engine's last turn tasks end by being dropped: one that tries again and again would
+    // find everything refused, for ever.
+    if !local.is_closed() {
+        runnable.run();
+    }
 }
 
-impl Executor {
-    /// An executor of futures that any thread may run and drop.
-    pub(crate) fn new(handle: Handle) -> Arc<Self> {
-        Arc::new(Self { handle, queue: Mutex::default(), local: None })
+/// Spawns futures that must not leave this thread, which is the engine's.
+pub(crate) struct LocalExecutor(Arc<Home>);
+
+struct Home {
+    engine: Handle,
+    thread: ThreadId,
+    /// The tasks that were refused on another thread, and must not be dropped there.
+    stranded: Mutex<Vec<Runnable>>,
+}
+
+impl LocalExecutor {
+    pub(crate) fn new(engine: Handle) -> Self {
+        let thread = thread::current().id();
+        Self(Arc::new(Home { engine, thread, stranded: Mutex::default() }))
     }
 
-    /// An executor of futures that must not leave this thread, which is the engine's.
-    pub(crate) fn local(handle: Handle) -> Arc<Self> {
-        Arc::new(Self { handle, queue: Mutex::default(), local: Some(thread::current().id()) })
-    }
-
-    pub(crate) fn handle(&self) -> &Handle {
-        &self.handle
-    }
-
-    /// Spawns a future that any thread may run; the engine's does.
-    pub(crate) fn spawn<T: Send + 'static>(
-        self: &Arc<Self>,
-        future: impl Future<Output = T> + Send + 'static,
-    ) -> Task<T> {
-        let (executor, tracked) = (Arc::clone(self), self.track(future));
-        let number = tracked.number;
-        let schedule = move |runnable| executor.schedule(runnable);
-        let (runnable, task) = async_task::spawn(tracked, schedule);
-        self.begin(number, runnable);
-        task
-    }
-
-    /// Spawns a future that must not leave its thread, on an executor made for that.
-    pub(crate) fn spawn_local<T: 'static>(
-        self: &Arc<Self>,
-        future: impl Future<Output = T> + 'static,
-    ) -> Task<T> {
-        debug_assert!(self.local.is_some());
-        let (executor, tracked) = (Arc::clone(self), self.track(future));
-        let number = tracked.number;
-        let schedule = move |runnable| executor.schedule(runnable);
-        let (runnable, task) = async_task::spawn_local(tracked, schedule);
-        self.begin(number, runnable);
-        task
-    }
-
-    /// Counts a task as live.
-    fn track<F: Future>(self: &Arc<Self>, future: F) -> Tracked<F> {
-        let mut queue = self.lock();
-        if queue.live.is_empty() {
-            let callback = Callback::handler(Arc::clone(self));
-            queue.engine = Some(self.handle.sleep(Duration::MAX, callback));
-        }
-        let number = queue.live.insert(None);
-        Tracked { future, executor: Arc::clone(self), number }
-    }
-
-    fn begin(self: &Arc<Self>, number: usize, runnable: Runnable) {
-        self.lock().live[number] = Some(runnable.waker());
+    pub(crate) fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Task<T> {
+        let home = Arc::clone(&self.0);
+        let schedule = move |runnable| {
+            let at_home = AtHome { home: Arc::clone(&home), runnable: Some(runnable) };
+            home.engine.post(|local| at_home.step(local));
+        };
+        let (runnable, task) = async_task::spawn_local(Tracked::new(future), schedule);
         runnable.schedule();
-    }
-
-    /// A task has ended.
-    fn forget(&self, number: usize) {
-        let mut queue = self.lock();
-        let waker = queue.live.remove(number);
-        if queue.live.is_empty()
-            && let Some(engine) = queue.engine.take()
-        {
-            engine.cancel();
-        }
-        drop(queue);
-        drop(waker);
-    }
-
-    fn schedule(self: &Arc<Self>, runnable: Runnable) {
-        let mut queue = self.lock();
-        queue.runnables.push_back(runnable);
-        if mem::replace(&mut queue.posted, true) {
-            return;
-        }
-        drop(queue);
-        self.post();
-    }
-
-    fn post(self: &Arc<Self>) {
-        let batch = Batch { executor: Arc::clone(self), begun: false };
-        self.handle.post(move |_| batch.run());
-    }
-
-    /// Drops the tasks that would take a step; for when the engine is gone.
-    pub(crate) fn drop_queued(&self) {
-        let runnables = mem::take(&mut self.lock().runnables);
-        drop(runnables);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        task
     }
 }
 
-/// Hears of the engine's end: every task is woken to be dropped, whatever it waits for.
-impl CompletionHandler<()> for Executor {
-    fn completed(self: Arc<Self>, _local: &Local, outcome: Result<Claim<()>>) {
-        if matches!(outcome, Err(Error::EngineClosed)) {
-            let wakers: Vec<Waker> =
-                self.lock().live.iter().filter_map(|(_, waker)| waker.clone()).collect();
-            wakers.into_iter().for_each(Waker::wake);
+/// After the engine: tasks that another thread has woken since are dropped on this one.
+impl Drop for LocalExecutor {
+    fn drop(&mut self) {
+        let stranded = std::mem::take(&mut *self.0.stranded());
+        drop(stranded);
+    }
+}
+
+impl fmt::Debug for LocalExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LocalExecutor")
+    }
+}
+
+impl Home {
+    fn stranded(&self) -> MutexGuard<'_, Vec<Runnable>> {
+        self.stranded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A step of a task that must not leave its thread. An engine that is gone drops it on any.
+struct AtHome {
+    home: Arc<Home>,
+    runnable: Option<Runnable>,
+}
+
+impl AtHome {
+    fn step(mut self, local: &Local) {
+        if let Some(runnable) = self.runnable.take() {
+            step(local, runnable);
         }
     }
+}
 
-    fn refused(self: Arc<Self>) {}
+impl Drop for AtHome {
+    fn drop(&mut self) {
+        if let Some(runnable) = self.runnable.take()
+            && self.home.thread != thread::current().id()
+        {
+            self.home.stranded().push(runnable);
+        }
+    }
 }
 
 pin_project! {
-    /// A task's future, live until it is dropped.
+    /// A task's future, known to the engine from the end of its first step until it is dropped.
+    /// Before, what is posted stands for it.
     struct Tracked<F> {
         #[pin]
         future: F,
-        executor: Arc<Executor>,
-        number: usize,
+        live: Option<LiveTask>,
     }
+}
 
-    impl<F> PinnedDrop for Tracked<F> {
-        fn drop(this: Pin<&mut Self>) {
-            this.executor.forget(this.number);
-        }
+impl<F> Tracked<F> {
+    const fn new(future: F) -> Self {
+        Self { future, live: None }
     }
 }
 
@@ -167,74 +129,11 @@ impl<F: Future> Future for Tracked<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().future.poll(context)
-    }
-}
-
-/// What was posted to the engine: to run the tasks that are ready by then. Those that become ready
-/// meanwhile are posted anew, so that the engine keeps its budget.
-struct Batch {
-    executor: Arc<Executor>,
-    begun: bool,
-}
-
-/// The tasks that were ready when a batch began and have not taken their step.
-struct Rest<'a> {
-    executor: &'a Arc<Executor>,
-    runnables: VecDeque<Runnable>,
-}
-
-impl Batch {
-    fn run(mut self) {
-        if self.executor.handle.is_closed() {
-            // A task that tries again and again would find everything refused, for ever.
-            return;
+        let this = self.project();
+        let poll = this.future.poll(context);
+        if poll.is_pending() && this.live.is_none() {
+            *this.live = LiveTask::enter(context.waker().clone());
         }
-        self.begun = true;
-        let mut queue = self.executor.lock();
-        queue.posted = false;
-        let spare = mem::take(&mut queue.spare);
-        let runnables = mem::replace(&mut queue.runnables, spare);
-        drop(queue);
-        let mut rest = Rest { executor: &self.executor, runnables };
-        while let Some(runnable) = rest.runnables.pop_front() {
-            // A panic goes on to the engine, which contains it; dropping `rest` posts the others.
-            runnable.run();
-        }
-    }
-}
-
-impl Drop for Rest<'_> {
-    fn drop(&mut self) {
-        let mut queue = self.executor.lock();
-        let rest = mem::take(&mut self.runnables);
-        if rest.is_empty() {
-            queue.spare = rest;
-            return;
-        }
-        // One has panicked; the others are before those that have become ready since.
-        let behind = mem::replace(&mut queue.runnables, rest);
-        queue.runnables.extend(behind);
-        if !mem::replace(&mut queue.posted, true) {
-            drop(queue);
-            self.executor.post();
-        }
-    }
-}
-
-impl Drop for Batch {
-    fn drop(&mut self) {
-        if self.begun {
-            return;
-        }
-        let mut queue = self.executor.lock();
-        // The engine is gone or going: tasks end by being dropped.
-        queue.posted = false;
-        if self.executor.local.is_some_and(|home| home != thread::current().id()) {
-            // Futures that must not leave their thread are not dropped on this one.
-            return;
-        }
-        drop(queue);
-        self.executor.drop_queued();
+        poll
     }
 }

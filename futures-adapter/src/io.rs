@@ -16,7 +16,7 @@ use facade_engine::{
 };
 
 use crate::{
-    executor::Executor,
+    executor,
     file::File,
     listener::Listener,
     operation::{OpFuture, Submit, op, op_into},
@@ -47,7 +47,7 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Io {
-    executor: Arc<Executor>,
+    handle: Handle,
 }
 
 impl Io {
@@ -63,8 +63,8 @@ impl Io {
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
-    pub fn new(handle: Handle) -> Self {
-        Self { executor: Executor::new(handle) }
+    pub const fn new(handle: Handle) -> Self {
+        Self { handle }
     }
 
     /// The facade of callbacks over the same engine.
@@ -76,8 +76,8 @@ impl Io {
     /// runtime.engine().run()?;
     /// # Ok::<(), facade_futures::Error>(())
     /// ```
-    pub fn handle(&self) -> &Handle {
-        self.executor.handle()
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// Spawns a future onto the engine, whose turns run its steps like any other callback. Dropping
@@ -111,7 +111,7 @@ impl Io {
         &self,
         future: impl Future<Output = T> + Send + 'static,
     ) -> Task<T> {
-        self.executor.spawn(future)
+        executor::spawn(&self.handle, future)
     }
 
     /// See [`Handle::listen`].

@@ -2,7 +2,6 @@
 //! thread of its own.
 
 use std::{
-    fmt,
     ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
@@ -13,7 +12,7 @@ use std::{
 use async_task::Task;
 use facade_engine::{Builder, Engine, Error, Handle, KeepAlive, Result};
 
-use crate::{executor::Executor, io::Io};
+use crate::{executor::LocalExecutor, io::Io};
 
 /// An engine and an executor on this thread.
 ///
@@ -65,8 +64,6 @@ pub struct Runtime {
     io: Io,
     local: LocalExecutor,
 }
-
-struct LocalExecutor(Arc<Executor>);
 
 impl Runtime {
     /// A runtime on an engine with default settings.
@@ -194,7 +191,7 @@ impl Runtime {
     /// # Ok::<(), facade_futures::Error>(())
     /// ```
     pub fn spawn_local<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Task<T> {
-        self.local.0.spawn_local(future)
+        self.local.spawn(future)
     }
 }
 
@@ -202,21 +199,8 @@ impl Runtime {
 impl From<Engine> for Runtime {
     fn from(engine: Engine) -> Self {
         let io = Io::new(engine.handle().clone());
-        let local = LocalExecutor(Executor::local(engine.handle().clone()));
+        let local = LocalExecutor::new(engine.handle().clone());
         Self { engine, io, local }
-    }
-}
-
-/// After the engine: tasks that another thread has woken since are dropped on this one.
-impl Drop for LocalExecutor {
-    fn drop(&mut self) {
-        self.0.drop_queued();
-    }
-}
-
-impl fmt::Debug for LocalExecutor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LocalExecutor")
     }
 }
 

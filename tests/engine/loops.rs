@@ -4,18 +4,19 @@ use std::{
     io::Write,
     rc::Rc,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
         mpsc,
     },
-    task::Poll,
+    task::{Poll, Waker},
     thread,
     time::Duration,
 };
 
-use facade_engine::{Callback, Engine, Error, Handle, Local, Result, Turn};
+use facade_engine::{Callback, Engine, Error, Handle, LiveTask, Local, Result, Turn};
 use facade_tests::{
     outcome::Outcome,
+    polls::Bell,
     told::Told,
     turns::{turn_until, turns},
 };
@@ -184,6 +185,44 @@ fn promise_18_stop_from_another_thread_wakes_a_run_that_waits() {
         engine.run().unwrap();
         stopper.join().unwrap();
     }
+}
+
+#[test]
+fn promise_18_a_live_task_keeps_the_run_until_it_is_dropped_on_any_thread() {
+    let engine = driver::engine();
+    let bell = Bell::new();
+    assert!(LiveTask::enter(Waker::from(bell.clone())).is_none(), "outside of a turn");
+    let (sender, receiver) = mpsc::channel();
+    let waker = Waker::from(bell.clone());
+    engine.post(move |_| sender.send(LiveTask::enter(waker).unwrap()).unwrap());
+    assert_eq!(engine.run_once(None).unwrap(), Turn { callbacks: 1, pending: 1 });
+    let task = receiver.recv().unwrap();
+    let dropper = thread::spawn(move || drop(task));
+    engine.run().unwrap();
+    dropper.join().unwrap();
+    assert_eq!(bell.rings(), 0, "woken only when the engine ends");
+    assert_eq!(Arc::strong_count(&bell), 1, "its waker is dropped with it");
+}
+
+#[test]
+fn promise_16_a_live_task_is_woken_once_when_the_engine_ends() {
+    let engine = driver::engine();
+    let bells = [Bell::new(), Bell::new()];
+    let (sender, receiver) = mpsc::channel();
+    let wakers = bells.clone().map(Waker::from);
+    engine.post(move |_| {
+        for waker in wakers {
+            sender.send(LiveTask::enter(waker).unwrap()).unwrap();
+        }
+    });
+    turns(&engine, 2);
+    let [over, task] = [(); 2].map(|()| receiver.recv().unwrap());
+    engine.post(move |_| drop(over));
+    turns(&engine, 2);
+    assert_eq!(bells.each_ref().map(Arc::strong_count), [1, 2]);
+    drop(engine);
+    assert_eq!(bells.each_ref().map(|bell| bell.rings()), [0, 1]);
+    drop(task);
 }
 
 #[test]

@@ -17,6 +17,8 @@ use crate::sync::{
 pub(crate) struct Inbox<M, W> {
     queue: Mutex<Queue<M>>,
     filled: AtomicBool,
+    /// The queue's own flag, to be read without its lock.
+    closed: AtomicBool,
     sleeping: AtomicBool,
     waker: W,
 }
@@ -36,6 +38,7 @@ impl<M, W: Wake> Inbox<M, W> {
         Self {
             queue: Mutex::new(Queue { messages: Vec::new(), closed: false }),
             filled: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             sleeping: AtomicBool::new(false),
             waker,
         }
@@ -85,7 +88,7 @@ impl<M, W: Wake> Inbox<M, W> {
 
     /// Whether requests are refused.
     pub(crate) fn is_closed(&self) -> bool {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).closed
+        self.closed.load(Acquire)
     }
 
     /// Takes all requests, in the order they came.
@@ -99,6 +102,7 @@ impl<M, W: Wake> Inbox<M, W> {
     pub(crate) fn close(&self) -> Vec<M> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.closed = true;
+        self.closed.store(true, Release);
         self.filled.store(false, Release);
         std::mem::take(&mut queue.messages)
     }

@@ -1,0 +1,80 @@
+//! [`LiveTask`]: a task of an executor that runs in the engine's turns, as the engine sees it.
+
+use std::task::Waker;
+
+use crate::{
+    cancel,
+    completion::{message::Message, ready::Ready},
+    core::Core,
+    handle::{with_any_current, with_current},
+    table::Id,
+};
+
+/// A task that lives on an engine: until this is dropped it is pending, like an operation without
+/// an outcome, so [`run`](crate::Engine::run) goes on. When the engine ends, it is woken.
+///
+/// This is for adapters to other styles, whose tasks wait for other things than the engine's
+/// operations too. Dropping it tells the engine that the task is over; from any thread.
+///
+/// ```
+/// use facade_engine::{Engine, LiveTask};
+/// use std::task::Waker;
+///
+/// let engine = Engine::new()?;
+/// engine.post(|local| {
+///     let task = LiveTask::enter(Waker::noop().clone()).expect("in a turn");
+///     local.post(move |_| drop(task)); // over
+/// });
+/// engine.run()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "the task is over when this is dropped"]
+pub struct LiveTask {
+    engine: u32,
+    id: Id,
+}
+
+impl LiveTask {
+    /// Enters a task at the engine in whose turn this is called; none if it is called elsewhere.
+    /// `waker` is woken once at most: when the engine ends.
+    ///
+    /// See [`LiveTask`] for an example.
+    #[must_use]
+    pub fn enter(waker: Waker) -> Option<Self> {
+        with_any_current(|core| Self { engine: core.engine, id: core.tasks.insert(waker) })
+    }
+}
+
+impl Drop for LiveTask {
+    fn drop(&mut self) {
+        let id = self.id;
+        // A waker's drop is the user's code: it runs when the state is no longer borrowed.
+        match with_current(self.engine, |core| core.tasks.remove(id)) {
+            Some(waker) => drop(waker),
+            None => {
+                if let Some(shared) = cancel::engine(self.engine) {
+                    let leave = move |core: &mut Core| core.leave(id);
+                    drop(shared.inbox.push(Message::Apply(Box::new(leave))));
+                }
+            }
+        }
+    }
+}
+
+impl Core {
+    fn leave(&mut self, id: Id) {
+        if let Some(waker) = self.tasks.remove(id) {
+            self.ready.push_back(Ready::Run(Box::new(move |_| drop(waker))));
+        }
+    }
+
+    /// Wakes all tasks, for the engine ends.
+    pub(crate) fn wake_tasks(&mut self) {
+        for id in self.tasks.ids() {
+            if let Some(waker) = self.tasks.remove(id) {
+                self.ready.push_back(Ready::Run(Box::new(move |_| waker.wake())));
+            }
+        }
+    }
+}
