@@ -400,7 +400,11 @@ pub(crate) enum Origin {
 
 /// Where bytes were taken. It keeps nothing alive: with its last clone a stream is gone, and so is
 /// whoever could read the bytes again.
+///
+/// Packed, so that it leaves room for the tag of [`Origin`]: a claim waits in the memory of its
+/// future, which every connection has.
 #[derive(Debug, Clone, Copy)]
+#[repr(Rust, packed(4))]
 pub(crate) struct Place {
     pub(crate) engine: u32,
     pub(crate) stream: Id,
@@ -575,6 +579,16 @@ impl<T: 'static> Claimant<T> {
     }
 }
 
+impl<T> Told<T> {
+    /// Tells a success that took nothing.
+    #[inline]
+    pub(crate) fn tell(mut self, local: &Local, value: T) {
+        if let Some(handler) = self.0.take() {
+            handler.completed(local, Ok(Claim::new(value, Origin::Nowhere)));
+        }
+    }
+}
+
 impl<T> Drop for Told<T> {
     fn drop(&mut self) {
         if let Some(handler) = self.0.take() {
@@ -684,6 +698,11 @@ impl<T: Send + 'static, K> Deliver for Held<T, K> {
 /// of the frequent ones in place, others in a box.
 pub(crate) trait Value: Send + Sized + 'static {
     fn ready(f: Once<Result<Self>>, value: Self) -> Ready;
+
+    /// The same for a handler, when the operation took nothing that could go back.
+    fn told(told: Told<Self>, value: Self) -> Ready {
+        boxed(Delivery::Claim(Claimant::Handler(told), Ok(Claim::new(value, Origin::Nowhere))))
+    }
 }
 
 impl Value for Bytes {
@@ -698,12 +717,22 @@ impl Value for usize {
     fn ready(f: Once<Result<Self>>, value: Self) -> Ready {
         Ready::Count(f, value)
     }
+
+    #[inline]
+    fn told(told: Told<Self>, value: Self) -> Ready {
+        Ready::ToldCount(told, value)
+    }
 }
 
 impl Value for () {
     #[inline]
     fn ready(f: Once<Result<Self>>, (): Self) -> Ready {
         Ready::Unit(f)
+    }
+
+    #[inline]
+    fn told(told: Told<Self>, (): Self) -> Ready {
+        Ready::ToldUnit(told)
     }
 }
 

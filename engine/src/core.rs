@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    callback::{Origin, Outcome, Slot, Value, boxed},
+    callback::{Claimant, Origin, Outcome, Slot, Value, boxed},
     cancel::Key,
     closure::Once,
     completion::{
@@ -362,6 +362,9 @@ impl Core {
     pub(crate) fn succeed<T: Value>(&mut self, chain: Id, slot: Slot<T>, value: T) {
         match slot {
             Slot::Plain(f) if chain == Id::NONE => self.ready.push(T::ready(f, value)),
+            Slot::Claim(Claimant::Handler(told)) if chain == Id::NONE => {
+                self.ready.push(T::told(told, value));
+            }
             slot => self.tell(chain, || Ok(Product::None), slot.deliver(Ok(value)).ready()),
         }
     }

@@ -472,6 +472,8 @@ impl Engine {
                 Ready::Count(f, count) => f.call(local, Ok(count)),
                 Ready::Unit(f) => f.call(local, Ok(())),
                 Ready::Stream(f, stream) => f.call(local, Ok(stream)),
+                Ready::ToldCount(told, count) => told.tell(local, count),
+                Ready::ToldUnit(told) => told.tell(local, ()),
                 Ready::Boxed(delivery) => delivery.run(local),
                 Ready::Run(f) => f(local),
                 Ready::Claimed(id) => {

@@ -65,7 +65,7 @@ impl Drop for LiveTask {
 impl Core {
     fn leave(&mut self, id: Id) {
         if let Some(waker) = self.tasks.remove(id) {
-            self.ready.push_back(Ready::Run(Box::new(move |_| drop(waker))));
+            self.ready.push(Ready::Run(Box::new(move |_| drop(waker))));
         }
     }
 
@@ -73,7 +73,7 @@ impl Core {
     pub(crate) fn wake_tasks(&mut self) {
         for id in self.tasks.ids() {
             if let Some(waker) = self.tasks.remove(id) {
-                self.ready.push_back(Ready::Run(Box::new(move |_| waker.wake())));
+                self.ready.push(Ready::Run(Box::new(move |_| waker.wake())));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! [`OpFuture`]: any callback operation as a future.
 
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -42,7 +42,7 @@ where
     T: Send + 'static,
     F: Submit<T>,
 {
-    OpFuture { submit: Some(submit), submitted: None, timeout: None, into }
+    OpFuture { state: State::Unsubmitted { submit, timeout: None }, into }
 }
 
 /// What submits an operation with the callback it is given: any closure that does.
@@ -110,16 +110,25 @@ impl<T, F: FnOnce(Callback<T>) -> Cancel> Submit<T> for F {
 /// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct OpFuture<T, F, U = T> {
-    submit: Option<F>,
-    submitted: Option<Submitted<T>>,
-    timeout: Option<Duration>,
+    state: State<T, F>,
     into: fn(T) -> U,
+}
+
+enum State<T, F> {
+    Unsubmitted {
+        submit: F,
+        timeout: Option<Duration>,
+    },
+    Submitted(Submitted<T>),
+    /// It has been ready.
+    Over,
 }
 
 /// An operation that has been submitted: dropped, it is cancelled.
 pub(crate) struct Submitted<T> {
-    slot: Arc<Slot<Result<Claim<T>>>>,
-    cancel: Option<Cancel>,
+    /// None once it has no use for the outcome.
+    slot: Option<Arc<Slot<Result<Claim<T>>>>>,
+    cancel: Cancel,
 }
 
 impl<T, F, U> OpFuture<T, F, U> {
@@ -145,8 +154,10 @@ impl<T, F, U> OpFuture<T, F, U> {
     /// })?;
     /// # Ok::<(), facade_futures::Error>(())
     /// ```
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        if let State::Unsubmitted { timeout, .. } = &mut self.state {
+            *timeout = Some(limit);
+        }
         self
     }
 }
@@ -160,21 +171,29 @@ where
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<U>> {
         let this = &mut *self;
-        if let Some(mut operation) = this.submit.take() {
-            if let Some(value) = operation.now() {
+        if let State::Unsubmitted { submit, .. } = &mut this.state {
+            let now = submit.now();
+            let State::Unsubmitted { submit, timeout } = mem::replace(&mut this.state, State::Over)
+            else {
+                unreachable!("looked at above");
+            };
+            if let Some(value) = now {
                 return Poll::Ready(Ok((this.into)(value)));
             }
+            // The waker is there before the outcome, so there is nothing to look for yet.
             let slot = Slot::waiting(context.waker().clone());
-            let submit = |callback| operation.submit(callback);
-            let submitted = this.submitted.insert(Submitted::with(slot, this.timeout, submit));
-            // The waker is there already. Only an engine that is gone has no use for the slot now.
-            if Arc::strong_count(&submitted.slot) > 1 {
+            let submitted = Submitted::with(slot, timeout, |callback| submit.submit(callback));
+            let is_refused = submitted.is_told();
+            this.state = State::Submitted(submitted);
+            if !is_refused {
                 return Poll::Pending;
             }
         }
-        let submitted = this.submitted.as_mut().expect("polled after it was ready");
+        let State::Submitted(submitted) = &mut this.state else {
+            panic!("polled after it was ready");
+        };
         let outcome = ready!(submitted.poll(context));
-        this.submitted = None;
+        this.state = State::Over;
         Poll::Ready(outcome.map(this.into))
     }
 }
@@ -185,8 +204,7 @@ impl<T, F, U> Unpin for OpFuture<T, F, U> {}
 impl<T, F, U> fmt::Debug for OpFuture<T, F, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OpFuture")
-            .field("submitted", &self.submitted.is_some())
-            .field("timeout", &self.timeout)
+            .field("submitted", &matches!(self.state, State::Submitted(_)))
             .finish_non_exhaustive()
     }
 }
@@ -220,12 +238,24 @@ impl<T: Send + 'static> Submitted<T> {
         if let Some(timeout) = timeout {
             callback = callback.timeout(timeout);
         }
-        Self { cancel: Some(submit(callback)), slot }
+        Self { cancel: submit(callback), slot: Some(slot) }
+    }
+
+    /// Whether the callback has been told, and is gone.
+    fn is_told(&self) -> bool {
+        self.slot.as_ref().is_some_and(|slot| Arc::strong_count(slot) == 1)
     }
 
     pub(crate) fn poll(&mut self, context: &Context<'_>) -> Poll<Result<T>> {
-        let outcome = ready!(self.slot.poll(context));
-        self.cancel = None;
+        if !self.is_told() {
+            let slot = self.slot.as_ref().expect("polled after it was ready");
+            let outcome = ready!(slot.poll(context));
+            self.slot = None;
+            return Poll::Ready(outcome.map(Claim::take));
+        }
+        // With the callback gone the slot is the future's alone, and needs no lock.
+        let slot = self.slot.take().and_then(Arc::into_inner);
+        let outcome = slot.expect("nobody else has it").into_outcome();
         Poll::Ready(outcome.map(Claim::take))
     }
 }
@@ -233,16 +263,16 @@ impl<T: Send + 'static> Submitted<T> {
 impl<T> Submitted<T> {
     /// Lets the operation go on with nobody waiting, and what it yields be taken.
     pub(crate) fn detach(mut self) {
-        self.cancel = None;
+        self.slot = None;
     }
 }
 
 impl<T> Drop for Submitted<T> {
     fn drop(&mut self) {
-        if let Some(cancel) = self.cancel.take() {
+        if let Some(slot) = self.slot.take() {
             // Closed first, so that an outcome that is there, or comes before the cancel, goes back.
-            self.slot.close();
-            cancel.cancel();
+            slot.close();
+            self.cancel.cancel();
         }
     }
 }

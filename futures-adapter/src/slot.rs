@@ -64,6 +64,14 @@ impl<T> Slot<T> {
         }
     }
 
+    /// The outcome, when the callback has been here and is gone.
+    pub(crate) fn into_outcome(self) -> T {
+        match self.state.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            State::Sent(outcome) => outcome,
+            _ => unreachable!("a callback sends before it goes"),
+        }
+    }
+
     /// The future goes: an outcome that is there is dropped, one that comes will be.
     pub(crate) fn close(&self) {
         let before = mem::replace(&mut *self.lock(), State::Closed);

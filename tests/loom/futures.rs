@@ -110,3 +110,34 @@ fn promise_08_a_future_dropped_meanwhile_gives_the_outcome_back_exactly_once() {
         drop(slot);
     });
 }
+
+/// A future that sees that the callback is gone takes the outcome without the lock.
+#[test]
+fn promise_01_a_slot_that_the_callback_has_left_holds_the_outcome() {
+    model(|| {
+        let slot = Arc::new(Slot::new());
+        let given_back = Arc::new(AtomicUsize::new(0));
+        let sender = thread::spawn({
+            let (slot, given_back) = (Arc::clone(&slot), Arc::clone(&given_back));
+            move || {
+                slot.send(Claim { given_back, taken: false });
+                drop(slot);
+            }
+        });
+        let waker = Waker::from(StdArc::new(Count::default()));
+        if Arc::strong_count(&slot) > 1 {
+            match slot.poll(&Context::from_waker(&waker)) {
+                Poll::Ready(claim) => claim.take(),
+                Poll::Pending => {
+                    sender.join().unwrap();
+                    assert_eq!(Arc::strong_count(&slot), 1);
+                    let slot = Arc::try_unwrap(slot).expect("the callback is gone");
+                    slot.into_outcome().take();
+                }
+            }
+        } else {
+            Arc::try_unwrap(slot).expect("the callback is gone").into_outcome().take();
+        }
+        assert_eq!(given_back.load(SeqCst), 0);
+    });
+}

@@ -5,7 +5,7 @@ use std::mem;
 use bytes::Bytes;
 
 use crate::{
-    callback::{Deliver, Slot},
+    callback::{Deliver, Slot, Told},
     closure::Once,
     error::Result,
     handle::Local,
@@ -21,6 +21,9 @@ pub(crate) enum Ready {
     Count(Once<Result<usize>>, usize),
     Unit(Once<Result<()>>),
     Stream(Once<Result<Stream>>, Stream),
+    /// The successes of operations that take nothing, for a handler.
+    ToldCount(Told<usize>, usize),
+    ToldUnit(Told<()>),
     Boxed(Box<dyn Deliver>),
     /// The outcome of a claim, which stays with its operation until the callback runs, so that it
     /// can be withdrawn.
