@@ -60,7 +60,7 @@ pub(crate) struct Core {
     pub(crate) tasks: Table<Waker>,
     pub(crate) timers: Timers,
     /// What the next round runs, in order.
-    pub(crate) ready: ReadyQueue,
+    pub(crate) ready: Box<ReadyQueue>,
     /// Streams that were written to in this turn.
     pub(crate) dirty: Vec<Id>,
     /// What users own and must be dropped when nothing is borrowed.
@@ -151,7 +151,7 @@ impl Core {
             parked: 0,
             tasks: Table::new(),
             timers: Timers::default(),
-            ready: ReadyQueue::default(),
+            ready: Box::default(),
             dirty: Vec::new(),
             trash: Vec::new(),
             discarded: Vec::new(),

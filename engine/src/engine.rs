@@ -62,9 +62,9 @@ pub struct Engine {
     /// Here between turns; in the thread's slot during one.
     core: Cell<Option<Box<Core>>>,
     /// What a turn has taken from the ready queue and not run yet: a panic leaves the rest.
-    batch: RefCell<ReadyQueue>,
+    batch: RefCell<Box<ReadyQueue>>,
     /// Kept for its memory.
-    trash: Cell<Trash>,
+    trash: RefCell<Trash>,
     pollable: OwnedFd,
     /// Somebody waits for the descriptor instead of in a turn, so requests must wake it.
     foreign: Cell<bool>,
@@ -97,8 +97,8 @@ pub struct Turn {
 }
 
 /// How often a turn looks for callbacks that the last ones made ready: where one stream has much to
-/// do, 128 lines are read and answered before their answers go out...
-const ROUNDS_MAX: usize = 256;
+/// do, 2,048 lines are read and answered before their answers go out...
+const ROUNDS_MAX: usize = 4096;
 /// ...and how many callbacks it runs, before it looks at the system again.
 const CALLBACKS_MAX: usize = 8192;
 
@@ -138,7 +138,7 @@ impl Engine {
             local: Local::new(Handle::from(shared)),
             core: Cell::new(Some(Box::new(core))),
             batch: RefCell::default(),
-            trash: Cell::default(),
+            trash: RefCell::default(),
             pollable,
             foreign: Cell::new(false),
             process: getpid(),
@@ -409,14 +409,13 @@ impl Engine {
         let engine = self.handle().id();
         let (mut callbacks, mut rounds) = (0, 0);
         let mut panic = None;
-        let mut batch = self.batch.take();
-        let mut trash = self.trash.take();
+        let (mut batch, mut trash) = (self.batch.borrow_mut(), self.trash.borrow_mut());
         loop {
             with_current(engine, |core| {
                 if batch.is_empty() {
                     rounds += 1;
                     core.round += 1;
-                    std::mem::swap(&mut core.ready, &mut batch);
+                    std::mem::swap(&mut core.ready, &mut *batch);
                 }
                 trash.take_from(core);
             });
@@ -427,8 +426,6 @@ impl Engine {
                 panic.get_or_insert(payload);
             }
             if batch.is_empty() || rounds > ROUNDS_MAX || callbacks > CALLBACKS_MAX {
-                self.batch.replace(batch);
-                self.trash.set(trash);
                 return (callbacks, panic);
             }
             // A panic leaves the rest of the batch for the next round.
