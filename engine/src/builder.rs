@@ -6,6 +6,7 @@ use crate::{
     core::Core,
     driver::{AnyDriver, Driver},
     engine::Engine,
+    engines::Engines,
     error::{Error, Result},
     handle::Shared,
     limits::Limits,
@@ -164,6 +165,25 @@ impl Builder {
             }
         };
         self.build_on(World::Real, driver, pool)
+    }
+
+    /// Builds so many engines, at least one, each on a thread of its own, and runs them. They share
+    /// nothing: each has the limits, and the workers, that one would have.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build); and [`Error::Io`](crate::Error::Io) if the system refuses a
+    /// thread. Engines that had been built have ended then.
+    ///
+    /// ```
+    /// use facade_engine::Engine;
+    ///
+    /// let engines = Engine::builder().workers(1).build_engines(2)?;
+    /// assert_eq!(engines.handles().len(), 2);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn build_engines(self, count: usize) -> Result<Engines> {
+        Engines::start(&self, count)
     }
 
     #[cfg(feature = "sim")]

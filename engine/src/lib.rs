@@ -65,6 +65,7 @@ mod core;
 mod descriptor;
 mod driver;
 mod engine;
+mod engines;
 mod error;
 mod file;
 mod handle;
@@ -98,6 +99,7 @@ pub use crate::{
     callback::{Callback, Claim, CompletionHandler},
     cancel::Cancel,
     engine::{Engine, Turn},
+    engines::Engines,
     error::{Error, Result},
     file::File,
     handle::{Handle, KeepAlive, Local},

@@ -56,6 +56,8 @@ pub(crate) struct ListenerInner {
     tcp: bool,
     /// Others made it, so that connections may wait which have not inherited its options.
     attached: bool,
+    /// Other engines accept from the same socket.
+    shared: bool,
     /// The engine's id, or nought until it has taken the listener in.
     id: AtomicU64,
 }
@@ -64,7 +66,9 @@ impl Listener {
     pub(crate) fn new(handle: Handle, descriptor: Arc<Descriptor>, tcp: bool) -> Self {
         let id = AtomicU64::new(0);
         let descriptor = Some(descriptor);
-        Self { inner: Arc::new(ListenerInner { handle, descriptor, tcp, attached: false, id }) }
+        let (attached, shared) = (false, false);
+        let inner = ListenerInner { handle, descriptor, tcp, attached, shared, id };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Marks one that others made, before it has clones.
@@ -77,6 +81,18 @@ impl Listener {
 
     pub(crate) fn is_attached(&self) -> bool {
         self.inner.attached
+    }
+
+    /// Marks one that other engines accept from, too, before it has clones.
+    pub(crate) fn shared(mut self) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.shared = true;
+        }
+        self
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.inner.shared
     }
 
     /// The address that it listens at: with the port that the system chose, if it was to choose.

@@ -28,15 +28,30 @@ pub(crate) fn for_connecting(address: &Address) -> io::Result<OwnedFd> {
     }
 }
 
+/// Who else may listen at the address of a TCP socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// Nobody.
+    Nobody,
+    /// Nobody may already; from now on others that share it may.
+    First,
+    /// Others that share it, now and later.
+    Others,
+}
+
 /// A TCP socket that listens. TCP_NODELAY is inherited by its connections.
-pub(crate) fn listen_tcp(address: SocketAddr, reuse_port: bool) -> Result<OwnedFd> {
+pub(crate) fn listen_tcp(address: SocketAddr, sharing: Sharing) -> Result<OwnedFd> {
     let listening = || -> io::Result<OwnedFd> {
         let fd = tcp(address)?;
         sockopt::set_socket_reuseaddr(&fd, true)?;
-        if reuse_port {
+        if sharing == Sharing::Others {
             sockopt::set_socket_reuseport(&fd, true)?;
         }
         bind(&fd, &address)?;
+        if sharing == Sharing::First {
+            // Only now, so that an address which others share is found to be in use.
+            sockopt::set_socket_reuseport(&fd, true)?;
+        }
         listen(&fd, BACKLOG)?;
         Ok(fd)
     };

@@ -17,7 +17,7 @@ use crate::{
     descriptor::Descriptor,
     error::Result,
     medium::{self, Examined},
-    socket,
+    socket::{self, Sharing},
 };
 
 /// Where an engine lives.
@@ -73,12 +73,12 @@ impl World {
     pub(crate) fn listen_tcp(
         &self,
         address: SocketAddr,
-        reuse_port: bool,
+        sharing: Sharing,
     ) -> Result<Arc<Descriptor>> {
         match self {
-            Self::Real => socket::listen_tcp(address, reuse_port).map(Descriptor::new),
+            Self::Real => socket::listen_tcp(address, sharing).map(Descriptor::new),
             #[cfg(feature = "sim")]
-            Self::Simulated(home) => home.listen_tcp(address, reuse_port),
+            Self::Simulated(home) => home.listen_tcp(address, sharing),
         }
     }
 
@@ -88,6 +88,15 @@ impl World {
             Self::Real => socket::listen_unix(path).map(Descriptor::new),
             #[cfg(feature = "sim")]
             Self::Simulated(home) => home.listen_unix(path),
+        }
+    }
+
+    /// A Unix socket that listens, which several engines will accept from.
+    pub(crate) fn listen_unix_for_several(&self, path: &Path) -> Result<OwnedFd> {
+        match self {
+            Self::Real => socket::listen_unix(path),
+            #[cfg(feature = "sim")]
+            Self::Simulated(_) => sim::Home::listen_unix_for_several(),
         }
     }
 

@@ -23,3 +23,6 @@ mod races;
 
 #[path = "torture.rs"]
 mod torture;
+
+#[path = "engines.rs"]
+mod engines;

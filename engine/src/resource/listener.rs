@@ -70,7 +70,8 @@ impl Core {
             attached: listener.is_attached(),
             accepts: Queue::EMPTY,
             untaken: VecDeque::new(),
-            limit: self.limits.accepted.max(1),
+            // What waits at a shared socket is anybody's: nobody takes more than is asked for.
+            limit: if listener.is_shared() { 0 } else { self.limits.accepted.max(1) },
             accepting: Phase::Idle,
             timer: 0,
             rest: REST_MIN,

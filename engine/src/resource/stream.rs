@@ -168,10 +168,15 @@ impl Core {
         Stream::new(self.handle(), descriptor, medium, id)
     }
 
-    /// Takes in a stream that was attached from outside a turn.
-    pub(crate) fn adopt(&mut self, stream: &Stream, cursor: u64) {
+    /// Takes in a stream that was attached, with what its first reads find.
+    pub(crate) fn adopt(&mut self, stream: &Stream, cursor: u64, unread: Bytes) {
         let descriptor = Arc::clone(stream.descriptor());
         let id = self.insert_stream(descriptor, stream.medium(), cursor);
+        if !unread.is_empty()
+            && let Some(state) = self.stream(id)
+        {
+            state.unread.append(unread);
+        }
         stream.set_id(id);
     }
 

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
+    os::fd::OwnedFd,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -18,6 +19,7 @@ use crate::{
     medium::{self, Examined, Medium},
     pool::Pool,
     sim::{Host, Network, bell::Bell, state::Owner, workers::Workers},
+    socket::Sharing,
     table::Id,
 };
 
@@ -64,8 +66,12 @@ impl Home {
         self.host.network.lock().open(self.host.number, owner, tcp)
     }
 
-    pub(crate) fn listen_tcp(&self, address: SocketAddr, shared: bool) -> Result<Arc<Descriptor>> {
-        self.listen(true, |state, id| state.listen(id, address, shared))
+    pub(crate) fn listen_tcp(
+        &self,
+        address: SocketAddr,
+        sharing: Sharing,
+    ) -> Result<Arc<Descriptor>> {
+        self.listen(true, |state, id| state.listen(id, address, sharing))
     }
 
     pub(crate) fn listen_unix(&self, path: &Path) -> Result<Arc<Descriptor>> {
@@ -87,7 +93,7 @@ impl Home {
     }
 
     /// Files are this machine's. Nothing else of it leads into the network.
-    pub(crate) fn examine(fd: std::os::fd::OwnedFd) -> Result<Examined> {
+    pub(crate) fn examine(fd: OwnedFd) -> Result<Examined> {
         match medium::examine(fd)? {
             file @ Examined { medium: Medium::File { .. } | Medium::Device, .. } => Ok(file),
             _ => Err(Error::unsupported(
@@ -99,6 +105,10 @@ impl Home {
 
     pub(crate) fn examine_listener() -> Result<bool> {
         Err(Error::unsupported("a simulated engine listens in its own network only"))
+    }
+
+    pub(crate) fn listen_unix_for_several() -> Result<OwnedFd> {
+        Err(Error::unsupported("simulated engines do not accept from one socket"))
     }
 
     /// The end of an engine's stream whose other end is `peer`.

@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use rustix::io::Errno;
 
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
         home::Socket,
         state::{Attempt, Owner, Received, State},
     },
+    socket::Sharing,
     stream::Stream,
     table::Id,
 };
@@ -105,7 +107,7 @@ impl Peer {
         let id = network.lock().open(number, Owner::Peer, tcp);
         let peer = Self::new(network, id.map_err(|cause| Error::io("connect", cause))?);
         let descriptor = home.join(peer.id(), tcp)?;
-        Ok((peer, engine.adopt_stream(descriptor, Medium::Socket { tcp }, 0)))
+        Ok((peer, engine.adopt_stream(descriptor, Medium::Socket { tcp }, 0, Bytes::new())))
     }
 
     fn id(&self) -> Id {
@@ -368,7 +370,7 @@ impl Host {
         let network = self.network.clone();
         let id = network.lock().open(self.number, Owner::Peer, true)?;
         let socket = Socket::new(network.clone(), id);
-        network.lock().listen(id, address, false)?;
+        network.lock().listen(id, address, Sharing::Nobody)?;
         Ok(PeerListener { network, socket })
     }
 

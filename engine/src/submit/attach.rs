@@ -3,14 +3,17 @@
 
 use std::{net::SocketAddr, os::fd::OwnedFd, path::Path, sync::Arc};
 
+use bytes::Bytes;
+
 use crate::{
     descriptor::Descriptor,
-    error::Result,
+    error::{Error, Result},
     handle::Handle,
     limits::Limits,
     listener::Listener,
     medium::{Examined, Medium},
-    stream::{LineEnd, Stream},
+    socket::Sharing,
+    stream::{Detached, LineEnd, Stream},
     table::Id,
 };
 
@@ -46,7 +49,54 @@ impl Handle {
     pub fn attach(&self, fd: impl Into<OwnedFd>) -> Result<Stream> {
         let examined = self.shared().world.examine(fd.into())?;
         let Examined { fd, medium, cursor } = examined;
-        Ok(self.adopt_stream(Descriptor::new(fd), medium, cursor))
+        Ok(self.adopt_stream(Descriptor::new(fd), medium, cursor, Bytes::new()))
+    }
+
+    /// Makes a stream of what [`detach`](Self::detach) gave back, of this engine or another: so a
+    /// stream moves between engines. Its unread bytes are what the next reads find first.
+    ///
+    /// What else the engine before knew stays behind: limits and line end that were set for the
+    /// stream, and a failure, such as a reset, that it met behind the unread bytes: the system
+    /// tells that once, and then only that the stream has ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`attach`](Self::attach); the unread bytes are dropped with the descriptor then.
+    /// [`InvalidInput`](crate::Error::InvalidInput) also for a file with unread bytes, which a
+    /// detached one never has.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Detached, Engine};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let (one, other) = (Engine::new()?, Engine::new()?);
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = one.attach(ours)?;
+    /// peer.write_all(b"to the one\nto the other\n").unwrap();
+    /// one.read_line(&stream, Callback::ignore());
+    /// one.run()?;
+    /// let there = other.handle().clone();
+    /// one.detach(&stream, Callback::new(
+    ///     move |_, detached: Detached| there.post(move |local| {
+    ///         let stream = local.attach_detached(detached).unwrap();
+    ///         local.read_line(&stream, Callback::new(
+    ///             |_, line| assert_eq!(line, "to the other"),
+    ///             |_, error| panic!("{error}"),
+    ///         ));
+    ///     }),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// one.run()?;
+    /// other.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn attach_detached(&self, detached: Detached) -> Result<Stream> {
+        let Detached { fd, unread } = detached;
+        let Examined { fd, medium, cursor } = self.shared().world.examine(fd)?;
+        if medium.is_file() && !unread.is_empty() {
+            return Err(Error::invalid("a detached file has no unread bytes"));
+        }
+        Ok(self.adopt_stream(Descriptor::new(fd), medium, cursor, unread))
     }
 
     /// Makes a listener of a socket that listens already, e.g. one inherited from a service
@@ -97,7 +147,7 @@ impl Handle {
     #[doc(alias = "SO_REUSEADDR")]
     #[doc(alias = "bind")]
     pub fn listen(&self, address: SocketAddr) -> Result<Listener> {
-        Ok(self.make_listener(self.shared().world.listen_tcp(address, false)?, true))
+        Ok(self.make_listener(self.shared().world.listen_tcp(address, Sharing::Nobody)?, true))
     }
 
     /// Listens for TCP connections with SO_REUSEPORT as well, so that several engines, one a
@@ -106,6 +156,8 @@ impl Handle {
     /// # Errors
     ///
     /// As [`listen`](Self::listen).
+    ///
+    /// [`Engines::listen`](crate::Engines::listen) does it for engines on threads of their own.
     ///
     /// ```
     /// use facade_engine::Engine;
@@ -118,7 +170,7 @@ impl Handle {
     /// ```
     #[doc(alias = "SO_REUSEPORT")]
     pub fn listen_shared(&self, address: SocketAddr) -> Result<Listener> {
-        Ok(self.make_listener(self.shared().world.listen_tcp(address, true)?, true))
+        Ok(self.make_listener(self.shared().world.listen_tcp(address, Sharing::Others)?, true))
     }
 
     /// Listens for connections to a Unix socket at this path. Never unlinks: a socket left behind
@@ -208,18 +260,19 @@ impl Handle {
         descriptor: Arc<Descriptor>,
         medium: Medium,
         cursor: u64,
+        unread: Bytes,
     ) -> Stream {
         let stream = Stream::new(self.clone(), descriptor, medium, Id::NONE);
         let adopted = stream.clone();
-        self.apply(move |core| core.adopt(&adopted, cursor));
+        self.apply(move |core| core.adopt(&adopted, cursor, unread));
         stream
     }
 
-    fn make_listener(&self, descriptor: Arc<Descriptor>, tcp: bool) -> Listener {
+    pub(crate) fn make_listener(&self, descriptor: Arc<Descriptor>, tcp: bool) -> Listener {
         self.submit_listener(Listener::new(self.clone(), descriptor, tcp))
     }
 
-    fn submit_listener(&self, listener: Listener) -> Listener {
+    pub(crate) fn submit_listener(&self, listener: Listener) -> Listener {
         let adopted = listener.clone();
         self.apply(move |core| core.adopt_listener(&adopted));
         listener

@@ -54,6 +54,8 @@ pub(super) enum Work {
     ReceiveOnce,
     /// Accepts until it fails or is cancelled.
     Accept,
+    /// Accepts one connection.
+    AcceptOnce,
     Connect(Box<SockAddr>),
     Send(Box<Gather>, Option<Box<Message>>),
     /// Reads a file, or what has no position.
@@ -250,10 +252,10 @@ impl Work {
             Self::ReceiveOnce => opcode::Recv::new(fd, ptr::null_mut(), clamp(BUFFER_LEN))
                 .build()
                 .flags(squeue::Flags::BUFFER_SELECT),
-            Self::Accept => {
-                let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-                opcode::AcceptMulti::new(fd).flags(flags).build()
-            }
+            Self::Accept => opcode::AcceptMulti::new(fd).flags(ACCEPT_FLAGS).build(),
+            Self::AcceptOnce => opcode::Accept::new(fd, ptr::null_mut(), ptr::null_mut())
+                .flags(ACCEPT_FLAGS)
+                .build(),
             Self::Connect(address) => {
                 opcode::Connect::new(fd, exposed.address(address).cast(), address.len()).build()
             }
@@ -297,6 +299,9 @@ impl Work {
         }
     }
 }
+
+/// As connections are wanted.
+const ACCEPT_FLAGS: i32 = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
 
 fn poll(fd: Fd, events: i16, multi: bool) -> squeue::Entry {
     let events = u32::from(events.unsigned_abs());

@@ -431,7 +431,11 @@ impl Uring {
     // Accepting and connecting
 
     fn arm_accepting(&mut self, resource: Id) {
-        let key = self.begin(resource, Work::Accept);
+        let Some(source) = self.source(resource) else { return };
+        // One that stays armed takes whatever comes, however few are wanted. And of those that wait
+        // at one socket the kernel wakes the first, which stays the first while it is armed.
+        let work = if source.accept_most == 1 { Work::AcceptOnce } else { Work::Accept };
+        let key = self.begin(resource, work);
         if let Some(source) = self.source(resource) {
             source.reception = key;
         }
@@ -535,7 +539,7 @@ impl Uring {
         }
         match work {
             Work::Receive | Work::ReceiveOnce => self.received(resource, &report, completions),
-            Work::Accept => self.accepted(resource, &report, completions),
+            Work::Accept | Work::AcceptOnce => self.accepted(resource, &report, completions),
             Work::Connect(_) => {
                 if let Some(source) = self.source(resource) {
                     source.connecting = None;
@@ -811,7 +815,7 @@ impl Uring {
                 let is_accept = self
                     .in_flight
                     .get(report.key)
-                    .is_some_and(|flight| matches!(flight.work, Work::Accept));
+                    .is_some_and(|flight| matches!(flight.work, Work::Accept | Work::AcceptOnce));
                 if let (true, Ok(number)) = (is_accept, report.result) {
                     drop(reported_descriptor(number));
                 }

@@ -300,6 +300,27 @@ fn an_accepting_that_is_stopped_brings_what_was_accepted_meanwhile() {
     assert_eq!(accepted, 200);
 }
 
+/// Another engine may want those that wait behind it.
+#[test]
+fn an_accepting_of_one_connection_takes_one() {
+    let mut rig = Rig::new(TINY, 2);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let others = listener.try_clone().unwrap();
+    let id = rig.attach(listener, Medium::Listener);
+    let peers: Vec<_> = (0..10).map(|_| TcpStream::connect(address).unwrap()).collect();
+    rig.driver.submit(id, Operation::Accept { most: 1 });
+    let all = rig.turns_until(1, |event| matches!(event, Event::AcceptEnded(None)));
+    let accepted = all.iter().filter(|one| matches!(one.event, Event::Accepted(_))).count();
+    assert_eq!((accepted, all.len()), (1, 2));
+    assert!(rig.turn().is_empty());
+    for _ in 1..peers.len() {
+        others.accept().unwrap();
+    }
+    others.accept().unwrap_err();
+}
+
 /// A device may have nothing to read for ever.
 #[test]
 fn the_read_of_a_device_is_stopped() {

@@ -17,6 +17,7 @@ use crate::{
         Link,
         state::{Attempt, Connection, Event, Listening, Owner, Result, Role, Socket, State},
     },
+    socket::Sharing,
     table::Id,
 };
 
@@ -25,7 +26,7 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(127);
 
 impl State {
     /// Makes a socket listen. Port 0 stands for one that is free.
-    pub(crate) fn listen(&mut self, id: Id, address: SocketAddr, shared: bool) -> Result<()> {
+    pub(crate) fn listen(&mut self, id: Id, address: SocketAddr, sharing: Sharing) -> Result<()> {
         let Some(socket) = self.sockets.get(id) else { return Err(Errno::BADF) };
         let host = self.host_at(address.ip(), socket.host).ok_or(Errno::ADDRNOTAVAIL)?;
         let port = match address.port() {
@@ -35,13 +36,13 @@ impl State {
         let address = SocketAddr::new(address.ip(), port);
         let taken = self.listeners_at(host, address);
         let all_share = |id: &Id| match self.sockets.get(*id).map(|socket| &socket.role) {
-            Some(Role::Listening(listening)) => listening.shared && shared,
+            Some(Role::Listening(listening)) => listening.shared && sharing == Sharing::Others,
             _ => true,
         };
         if !taken.iter().all(all_share) {
             return Err(Errno::ADDRINUSE);
         }
-        self.begin_listening(id, Address::Inet(address), shared);
+        self.begin_listening(id, Address::Inet(address), sharing != Sharing::Nobody);
         Ok(())
     }
 
