@@ -11,7 +11,7 @@ use std::{
 
 use async_task::Task;
 use facade_engine::{
-    AddrInfo, Address, Bytes, Callback, Handle, Hints, LinePattern, Result, Service,
+    AddrInfo, Address, Bytes, Callback, Detached, Handle, Hints, LinePattern, Result, Service,
     Stream as EngineStream,
 };
 
@@ -148,6 +148,15 @@ impl Io {
     /// As there.
     pub fn attach(&self, fd: impl Into<OwnedFd>) -> Result<Stream> {
         self.handle().attach(fd).map(Stream::from)
+    }
+
+    /// See [`Handle::attach_detached`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn attach_detached(&self, detached: Detached) -> Result<Stream> {
+        self.handle().attach_detached(detached).map(Stream::from)
     }
 
     /// See [`Handle::attach_listener`].

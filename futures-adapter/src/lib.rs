@@ -29,13 +29,15 @@
 //! ```
 //!
 //! - [`Runtime`] runs engine and futures on one thread; [`Runtime::background`] runs the engine on
-//!   a thread of its own, for futures under any other executor.
+//!   a thread of its own, for futures under any other executor; [`Runtimes`] are for servers on
+//!   several cores.
 //! - [`Io`] makes [`Stream`]s, [`Listener`]s and [`File`]s; their methods are the engine's operations, under
 //!   the same names.
 //! - [`op`] makes a future of any callback operation, such as a chain.
 
 #![forbid(unsafe_code)]
 
+mod background;
 mod executor;
 mod file;
 mod io;
@@ -50,10 +52,11 @@ pub use async_task::Task;
 pub use facade_engine::{Error, Result};
 
 pub use crate::{
+    background::{Background, Runtimes},
     file::File,
     io::Io,
     listener::{Incoming, Listener},
     operation::{OpFuture, Submit, op},
-    runtime::{Background, Runtime},
+    runtime::Runtime,
     stream::{Lines, ReadHalf, Stream, WriteHalf},
 };

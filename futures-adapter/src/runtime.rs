@@ -1,22 +1,16 @@
-//! [`Runtime`]: an engine and the futures on it, on one thread. [`Background`]: an engine on a
-//! thread of its own.
+//! [`Runtime`]: an engine and the futures on it, on one thread.
 
-use std::{
-    ops::Deref,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
-    sync::{Arc, mpsc},
-    thread::{self, JoinHandle},
-};
+use std::pin::pin;
 
 use async_task::Task;
-use facade_engine::{Builder, Engine, Error, Handle, KeepAlive, Result};
+use facade_engine::{Engine, Error, Result};
 
-use crate::{executor::LocalExecutor, io::Io};
+use crate::{background::Background, executor::LocalExecutor, io::Io};
 
 /// An engine and an executor on this thread.
 ///
-/// Futures under it and raw callbacks on its [`Handle`] mix freely.
+/// Futures under it and raw callbacks on its [`Handle`](facade_engine::Handle)
+/// mix freely.
 ///
 /// ```
 /// use facade_engine::Callback;
@@ -201,90 +195,5 @@ impl From<Engine> for Runtime {
         let io = Io::new(engine.handle().clone());
         let local = LocalExecutor::new(engine.handle().clone());
         Self { engine, io, local }
-    }
-}
-
-/// An engine on a thread of its own; from [`Runtime::background`]. Dereferences to [`Io`].
-///
-/// Dropping it ends the engine: what is pending hears
-/// [`EngineClosed`](facade_engine::Error::EngineClosed).
-///
-/// ```
-/// use facade_futures::{Result, Runtime};
-///
-/// let io = Runtime::background()?;
-/// // Under any executor, such as that of the `futures` crate:
-/// futures::executor::block_on(async {
-///     let mut listener = io.listen("127.0.0.1:0".parse().unwrap())?;
-///     let mut client = io.connect(listener.local_addr()?).await?;
-///     let (_served, _) = listener.accept_then_write("hello\n").await?;
-///     assert_eq!(client.read_line().await?, "hello");
-///     Result::Ok(())
-/// })?;
-/// # Ok::<(), facade_futures::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct Background {
-    io: Io,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Background {
-    /// An engine with these settings on a thread of its own.
-    ///
-    /// # Errors
-    ///
-    /// As [`Runtime::background`].
-    ///
-    /// ```
-    /// use facade_engine::{Engine, Limits};
-    /// use facade_futures::Background;
-    ///
-    /// let limits = Limits { line: 4096, ..Limits::default() };
-    /// let io = Background::new(Engine::builder().limits(limits))?;
-    /// assert!(!io.handle().is_closed());
-    /// # Ok::<(), facade_engine::Error>(())
-    /// ```
-    pub fn new(builder: Builder) -> Result<Self> {
-        let (sender, receiver) = mpsc::channel();
-        let thread = thread::Builder::new()
-            .name("facade-engine".into())
-            .spawn(move || match builder.build() {
-                Ok(engine) => {
-                    let alive = engine.keep_alive();
-                    drop(sender.send(Ok(engine.handle().clone())));
-                    run(&engine, alive);
-                }
-                Err(error) => drop(sender.send(Err(error))),
-            })
-            .map_err(|cause| Error::Io { operation: "start a thread", cause: Arc::new(cause) })?;
-        let handle: Handle = receiver.recv().unwrap_or(Err(Error::EngineClosed))?;
-        Ok(Self { io: Io::new(handle), thread: Some(thread) })
-    }
-}
-
-fn run(engine: &Engine, _alive: KeepAlive) {
-    // A callback's panic has been reported by the hook, and the engine has contained it.
-    while catch_unwind(AssertUnwindSafe(|| engine.run())).is_err() {}
-}
-
-impl Deref for Background {
-    type Target = Io;
-
-    fn deref(&self) -> &Io {
-        &self.io
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        self.io.handle().stop();
-        if let Some(thread) = self.thread.take()
-            && thread.thread().id() != thread::current().id()
-        {
-            // An engine does not wait for its workers, so this ends with the turn under way. The
-            // thread has no panic of its own to report.
-            drop(thread.join());
-        }
     }
 }

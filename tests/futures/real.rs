@@ -8,3 +8,6 @@ mod races;
 
 #[path = "system.rs"]
 mod system;
+
+#[path = "runtimes.rs"]
+mod runtimes;

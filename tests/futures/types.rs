@@ -5,7 +5,8 @@ use facade_engine::{
     Local, Stream as EngineStream,
 };
 use facade_futures::{
-    Background, Incoming, Io, Lines, Listener, ReadHalf, Runtime, Stream, Task, WriteHalf, op,
+    Background, Incoming, Io, Lines, Listener, ReadHalf, Runtime, Runtimes, Stream, Task,
+    WriteHalf, op,
 };
 
 use super::driver::{self, pair};
@@ -29,6 +30,7 @@ const _: () = {
     send_and_sync::<WriteHalf>();
     send_and_sync::<Listener>();
     send_and_sync::<Background>();
+    send_and_sync::<Runtimes>();
     send::<Lines<'_>>();
     send::<Incoming<'_>>();
     send::<Task<Bytes>>();

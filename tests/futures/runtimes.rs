@@ -1,0 +1,100 @@
+//! Runtimes side by side: futures that serve on several engines.
+
+use std::{
+    collections::BTreeSet,
+    io::{ErrorKind, Write, read_to_string},
+    net::{TcpListener, TcpStream},
+    os::unix::net::UnixStream,
+    time::Duration,
+};
+
+use facade_engine::{Detached, Error};
+use facade_futures::{Io, Listener, Runtimes};
+use futures::executor::block_on;
+
+use super::driver;
+
+const COUNT: usize = 3;
+
+/// Longer than anything here takes, so that a hang becomes a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn futures_serve_on_every_engine() {
+    const CONNECTIONS: usize = 300;
+    let runtimes = runtimes();
+    let address = runtimes.listen("127.0.0.1:0".parse().unwrap(), greet).unwrap();
+    let mut seen = BTreeSet::new();
+    for _ in 0..CONNECTIONS {
+        seen.insert(read_to_string(TcpStream::connect(address).unwrap()).unwrap());
+        if seen.len() == COUNT {
+            drop(runtimes);
+            let refused = TcpStream::connect(address).unwrap_err();
+            return assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        }
+    }
+    panic!("after {CONNECTIONS} connections only {seen:?} have served");
+}
+
+#[test]
+fn an_address_in_use_is_an_error() {
+    let runtimes = runtimes();
+    let occupied = TcpListener::bind("127.0.0.1:0").unwrap();
+    let serve = async |_: Io, _: Listener| panic!("served");
+    let refused = runtimes.listen(occupied.local_addr().unwrap(), serve).unwrap_err();
+    let Error::Io { operation: "listen", cause } = refused else { panic!("{refused:?}") };
+    assert_eq!(cause.kind(), ErrorKind::AddrInUse);
+}
+
+#[test]
+fn futures_accept_from_one_socket() {
+    let runtimes = runtimes();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    runtimes.listen_unix(&path, greet).unwrap();
+    runtimes.attach_listener(socket, greet).unwrap();
+    let client = UnixStream::connect(&path).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(!read_to_string(client).unwrap().is_empty());
+    let client = TcpStream::connect(address).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(!read_to_string(client).unwrap().is_empty());
+}
+
+#[test]
+fn a_stream_moves_from_engine_to_engine() {
+    let runtimes = runtimes();
+    let [one, other, ..] = runtimes.ios() else { unreachable!("there are {COUNT}") };
+    let (mut peer, ours) = UnixStream::pair().unwrap();
+    peer.write_all(b"here\nthere\n").unwrap();
+    let mut stream = one.attach(ours).unwrap();
+    block_on(async {
+        assert_eq!(stream.read_line().await.unwrap(), "here");
+        let detached: Detached = stream.detach().await.unwrap();
+        let mut stream = other.attach_detached(detached).unwrap();
+        assert_eq!(stream.read_line().await.unwrap(), "there");
+    });
+}
+
+#[test]
+fn runtimes_end_when_they_are_stopped() {
+    let runtimes = runtimes();
+    let io = runtimes.ios()[0].clone();
+    runtimes.engines().stop();
+    runtimes.join().unwrap();
+    assert!(io.handle().is_closed());
+}
+
+fn runtimes() -> Runtimes {
+    Runtimes::from(driver::builder().build_engines(COUNT).unwrap())
+}
+
+/// Tells each client which engine it is.
+async fn greet(io: Io, mut listener: Listener) {
+    while let Ok(mut stream) = listener.accept().await {
+        let greeting = format!("{:?}", io.handle());
+        io.spawn(async move { stream.write(greeting).await }).detach();
+    }
+}
