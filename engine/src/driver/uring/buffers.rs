@@ -25,6 +25,9 @@ use crate::driver::uring::exposed::{set_lent, unmap};
 
 /// How many buffers there are; a power of two.
 const COUNT: u16 = 256;
+/// How many of them are in use at first. The kernel takes them in turn, so each soon has memory
+/// behind it, and the fewer there are the sooner one is used again, while it is still in cache.
+const FIRST: u16 = 32;
 /// How much each holds. A multishot reception fills up to 33 of one stream in a turn.
 pub(super) const LEN: usize = 16 << 10;
 /// What is received is lent from this size on. Less is copied, which costs less and pins less.
@@ -34,6 +37,8 @@ const LENT_MIN: usize = 4096;
 pub(super) struct Buffers {
     memory: Arc<Memory>,
     count: u16,
+    /// How many are in use, the others wait for [`grow`](Self::grow).
+    used: u16,
     /// Where the next buffer goes into the ring.
     tail: u16,
     /// How many users have.
@@ -66,12 +71,12 @@ struct Lent {
 
 impl Buffers {
     pub(super) fn new() -> io::Result<Self> {
-        Self::with_count(COUNT)
+        Self::with_count(COUNT, FIRST)
     }
 
-    /// The same with another power of two of buffers.
-    pub(super) fn with_count(count: u16) -> io::Result<Self> {
-        assert!(count.is_power_of_two());
+    /// The same with another power of two of buffers, `first` of them in use.
+    pub(super) fn with_count(count: u16, first: u16) -> io::Result<Self> {
+        assert!(count.is_power_of_two() && (1..=count).contains(&first));
         let offset = (usize::from(count) * size_of::<BufRingEntry>()).next_multiple_of(LEN);
         let len = offset + usize::from(count) * LEN;
         let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
@@ -81,8 +86,9 @@ impl Buffers {
         let returned = Mutex::new(Vec::with_capacity(count.into()));
         let some_returned = AtomicBool::new(false);
         let memory = Memory { base, offset, len, returned, some_returned };
-        let mut buffers = Self { memory: Arc::new(memory), count, tail: 0, lent: 0 };
-        (0..count).for_each(|buffer| buffers.put(buffer));
+        let memory = Arc::new(memory);
+        let mut buffers = Self { memory, count, used: first, tail: 0, lent: 0 };
+        (0..first).for_each(|buffer| buffers.put(buffer));
         buffers.publish();
         Ok(buffers)
     }
@@ -95,7 +101,7 @@ impl Buffers {
     /// Takes what the kernel has received into a buffer.
     pub(super) fn take(&mut self, buffer: u16, len: usize) -> Bytes {
         assert!(buffer < self.count && len <= LEN, "the kernel reports what it was given");
-        if len >= LENT_MIN && self.lent < self.count / 2 {
+        if len >= LENT_MIN && (self.lent < self.used / 2 || self.grow()) {
             self.lent += 1;
             set_lent(self.memory.start(buffer), LEN, true);
             return Bytes::from_owner(Lent { memory: Arc::clone(&self.memory), buffer, len });
@@ -104,6 +110,15 @@ impl Buffers {
         let copy = Bytes::copy_from_slice(unsafe { self.memory.slice(buffer, len) });
         self.put(buffer);
         copy
+    }
+
+    /// Takes as many buffers again into use, for those that are have all been wanted at once.
+    /// Returns whether there were more.
+    pub(super) fn grow(&mut self) -> bool {
+        let used = self.used;
+        self.used = (used * 2).min(self.count);
+        (used..self.used).for_each(|buffer| self.put(buffer));
+        self.used > used
     }
 
     /// Puts a buffer that holds nothing back.
@@ -184,5 +199,23 @@ impl Drop for Memory {
         // SAFETY: the mapping made in `with_count`. The kernel's ring is closed by now: `Uring`
         // holds a reference until then (D8); and no user has a buffer, or would hold one, too.
         unsafe { unmap(self.base, self.len) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_come_into_use_as_they_are_wanted_and_half_of_them_is_lent_at_most() {
+        let mut buffers = Buffers::with_count(8, 2).unwrap();
+        assert_eq!(buffers.tail, 2, "in the ring");
+        let kept: Vec<Bytes> = (0..8).map(|buffer| buffers.take(buffer, LEN)).collect();
+        assert_eq!((buffers.used, buffers.lent), (8, 4));
+        assert!(!buffers.grow(), "there are no more");
+        drop(kept);
+        buffers.put_returned();
+        assert_eq!((buffers.used, buffers.lent), (8, 0));
+        assert_eq!(buffers.tail, 8 + 8, "each was put in once, and back once");
     }
 }

@@ -225,7 +225,10 @@ impl Uring {
             Ok(_) | Err(Errno::INTR | Errno::AGAIN | Errno::CANCELED) => {
                 self.arm_reception(resource);
             }
-            Err(Errno::NOBUFS) => self.starved.push(resource),
+            Err(Errno::NOBUFS) => {
+                self.buffers.grow();
+                self.starved.push(resource);
+            }
             Err(error) => self.end_receive(resource, Ended::Failed(error.into()), completions),
         }
     }

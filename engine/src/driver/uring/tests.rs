@@ -34,7 +34,7 @@ struct Rig {
 
 impl Rig {
     fn new(size: Size, buffers: u16) -> Self {
-        let driver = Uring::with(size, Buffers::with_count(buffers).unwrap()).unwrap();
+        let driver = Uring::with(size, Buffers::with_count(buffers, 2).unwrap()).unwrap();
         Self { driver, ids: Table::new(), brought: Vec::new() }
     }
 
