@@ -128,7 +128,7 @@ pub struct Machine {
     /// How long a closure of [`submit_work`](crate::Handle::submit_work) takes.
     pub work: Range<Duration>,
     /// How long a turn takes of an engine that has had something to do for 16 turns without a wait,
-    /// so that time goes on for a program that is always busy. Other turns take no time. 64
+    /// so that time goes on for a program that is always busy. Other turns take no time. 256
     /// microseconds.
     pub turn: Duration,
 }
@@ -146,7 +146,7 @@ impl Default for Machine {
             lookup: Duration::ZERO..Duration::ZERO,
             lookup_failure: 0.0,
             work: Duration::ZERO..Duration::ZERO,
-            turn: Duration::from_micros(64),
+            turn: Duration::from_micros(256),
         }
     }
 }
