@@ -107,13 +107,16 @@ const SPARE_CAPACITY_MAX: usize = 64 << 10;
 /// and [`settle`](Self::settle) tells how much of it the system took.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    /// All but the last piece.
-    queue: VecDeque<Segment>,
-    /// The last piece, which small writes are copied behind. Most streams never have another.
+    /// All but the last piece; most streams never have any.
+    queue: Option<Box<Pieces>>,
+    /// The last piece, which small writes are copied behind.
     last: Segment,
     queued: usize,
     in_flight: usize,
 }
+
+#[derive(Debug, Default)]
+struct Pieces(VecDeque<Segment>);
 
 impl Outgoing {
     /// All bytes that the system has not taken.
@@ -142,12 +145,13 @@ impl Outgoing {
     /// Appends copies of two short slices.
     #[inline]
     pub(crate) fn append_slices(&mut self, one: &[u8], two: &[u8], spare: &mut Spare) {
+        let is_last_all = self.is_last_all();
         match &mut self.last {
             Segment::Copied { bytes, .. } => {
                 bytes.extend_from_slice(one);
                 bytes.extend_from_slice(two);
             }
-            Segment::Empty if self.queue.is_empty() => {
+            Segment::Empty if is_last_all => {
                 let mut bytes = spare.copies.pop().unwrap_or_default();
                 bytes.extend_from_slice(one);
                 bytes.extend_from_slice(two);
@@ -177,18 +181,15 @@ impl Outgoing {
     /// Hands out about `max` bytes from the front as one send.
     pub(crate) fn take(&mut self, max: usize, spare: &mut Spare) -> Box<Gather> {
         let mut gather = spare.gathers.pop().unwrap_or_default();
-        if self.queue.is_empty() && self.queued <= max {
+        if self.is_last_all() && self.queued <= max {
             gather.len = mem::take(&mut self.queued);
             gather.first = mem::take(&mut self.last);
             self.in_flight += gather.len;
             return gather;
         }
         while gather.len < max {
-            let piece = match self.queue.pop_front() {
-                Some(piece) => piece,
-                None => mem::take(&mut self.last),
-            };
-            let mut piece = piece;
+            let first = self.queue.as_mut().and_then(|queue| queue.0.pop_front());
+            let mut piece = first.unwrap_or_else(|| mem::take(&mut self.last));
             if piece.len() == 0 {
                 break;
             }
@@ -196,7 +197,7 @@ impl Outgoing {
                 && gather.len + bytes.len() > max
             {
                 let rest = bytes.split_off(max - gather.len);
-                self.queue.push_front(Segment::Shared(rest));
+                self.queue().push_front(Segment::Shared(rest));
             }
             gather.len += piece.len();
             if gather.first.len() == 0 {
@@ -235,7 +236,7 @@ impl Outgoing {
     /// All there is, if it is in one piece and no send carries a part of it.
     #[inline]
     pub(crate) fn whole(&self) -> Option<&[u8]> {
-        (self.queue.is_empty() && self.in_flight == 0).then(|| self.last.as_slice())
+        (self.is_last_all() && self.in_flight == 0).then(|| self.last.as_slice())
     }
 
     /// The system has taken the [`whole`](Self::whole).
@@ -260,7 +261,7 @@ impl Outgoing {
             self.last.truncate(keep);
             count -= here;
             if keep == 0 {
-                let last = self.queue.pop_back().unwrap_or_default();
+                let last = self.queue().pop_back().unwrap_or_default();
                 if let Segment::Copied { mut bytes, .. } = mem::replace(&mut self.last, last) {
                     bytes.clear();
                     spare.copies.push(bytes);
@@ -277,26 +278,37 @@ impl Outgoing {
     /// Drops all that is queued.
     pub(crate) fn clear(&mut self, trash: &mut Vec<Bytes>) {
         self.queued = 0;
-        for piece in self.queue.drain(..).chain([mem::take(&mut self.last)]) {
+        let queue = self.queue.take().unwrap_or_default().0;
+        for piece in queue.into_iter().chain([mem::take(&mut self.last)]) {
             if let Segment::Shared(bytes) = piece {
                 trash.push(bytes);
             }
         }
     }
 
+    /// Whether the last piece is the only one.
+    #[inline]
+    fn is_last_all(&self) -> bool {
+        self.queue.as_ref().is_none_or(|queue| queue.0.is_empty())
+    }
+
+    fn queue(&mut self) -> &mut VecDeque<Segment> {
+        &mut self.queue.get_or_insert_default().0
+    }
+
     fn retire_last(&mut self) {
         let last = mem::take(&mut self.last);
         if last.len() > 0 {
-            self.queue.push_back(last);
+            self.queue().push_back(last);
         }
     }
 
     fn put_back(&mut self, piece: Segment, spare: &mut Spare, trash: &mut Vec<Bytes>) {
         if piece.len() > 0 {
-            if self.queue.is_empty() && self.last.len() == 0 {
+            if self.is_last_all() && self.last.len() == 0 {
                 self.last = piece;
             } else {
-                self.queue.push_front(piece);
+                self.queue().push_front(piece);
             }
             return;
         }

@@ -35,8 +35,8 @@ struct Returned {
 enum Store {
     #[default]
     Empty,
-    /// One block as it came; `block` is how long it was then.
-    Whole { bytes: Bytes, block: usize },
+    /// One block as it came; `block` is how long it was then, or very long.
+    Whole { bytes: Bytes, block: u32 },
     /// Several, copied together.
     Grown(BytesMut),
 }
@@ -66,7 +66,7 @@ impl Unread {
     /// Puts bytes behind the others.
     pub(crate) fn append(&mut self, more: Bytes) {
         if self.is_empty() {
-            let block = more.len();
+            let block = u32::try_from(more.len()).unwrap_or(u32::MAX);
             self.bytes = Store::Whole { bytes: more, block };
             return;
         }
@@ -132,7 +132,7 @@ impl Unread {
         if let Store::Whole { bytes, block } = &mut self.bytes
             && self.returned.is_none()
             && count + skip < bytes.len()
-            && *block <= SLICE_BLOCK_MAX
+            && *block as usize <= SLICE_BLOCK_MAX
         {
             self.fresh += (count + skip) as u64;
             let mut taken = bytes.clone();
@@ -190,7 +190,8 @@ impl Unread {
                 whole
             }
             Store::Whole { bytes, block } => {
-                if *block > SLICE_BLOCK_MAX && count < *block / SLICE_PART_MIN {
+                let block = *block as usize;
+                if block > SLICE_BLOCK_MAX && count < block / SLICE_PART_MIN {
                     let copy = Bytes::copy_from_slice(&bytes[..count]);
                     bytes.advance(count);
                     copy

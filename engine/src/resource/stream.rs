@@ -211,3 +211,14 @@ impl Core {
         }
     }
 }
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+
+    /// Ten thousand idle connections have ten thousand of these.
+    #[test]
+    fn a_stream_takes_no_more_memory_than_it_did() {
+        assert!(size_of::<Resource>() <= 384, "{}", size_of::<Resource>());
+    }
+}

@@ -57,7 +57,10 @@ pub(super) enum Work {
     /// Accepts one connection.
     AcceptOnce,
     Connect(Box<SockAddr>),
-    Send(Box<Gather>, Option<Box<Message>>),
+    /// Sends one piece...
+    Send(Box<Gather>),
+    /// ...or several.
+    SendMany(Box<Message>),
     /// Reads a file, or what has no position.
     Read(Box<FileRead>),
     /// Writes to a file, or what has no position.
@@ -119,8 +122,9 @@ pub(super) struct Request {
 /// not stop, although its target goes on: both pass.
 const AGAIN_MAX: u8 = 3;
 
-/// A gathered send's header, and the slices that it points to.
+/// A gathered send, its header, and the slices that it points to.
 pub(super) struct Message {
+    pub(super) gather: Box<Gather>,
     pub(super) header: libc::msghdr,
     pub(super) slices: Vec<libc::iovec>,
 }
@@ -227,14 +231,14 @@ impl Work {
     /// A send: gathered, if it is in several pieces.
     pub(super) fn send(gather: Box<Gather>) -> Self {
         if gather.single().is_some() {
-            return Self::Send(gather, None);
+            return Self::Send(gather);
         }
         let slices = slices(&gather);
         // SAFETY: all zeros is an empty header.
         let mut header: libc::msghdr = unsafe { mem::zeroed() };
         header.msg_iov = slices.as_ptr().cast_mut();
         header.msg_iovlen = slices.len();
-        Self::Send(gather, Some(Box::new(Message { header, slices })))
+        Self::SendMany(Box::new(Message { gather, header, slices }))
     }
 
     /// A write to a file.
@@ -259,13 +263,13 @@ impl Work {
             Self::Connect(address) => {
                 opcode::Connect::new(fd, exposed.address(address).cast(), address.len()).build()
             }
-            Self::Send(_, Some(message)) => {
+            Self::SendMany(message) => {
                 debug_assert_eq!(message.header.msg_iovlen, message.slices.len());
                 opcode::SendMsg::new(fd, exposed.message(message))
                     .flags(FLAGS.unsigned_abs())
                     .build()
             }
-            Self::Send(gather, None) => {
+            Self::Send(gather) => {
                 let bytes = gather.single().expect("in one piece");
                 let (start, len) = (exposed.bytes(bytes), clamp(bytes.len()));
                 opcode::Send::new(fd, start, len).flags(FLAGS).build()

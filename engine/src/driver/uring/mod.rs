@@ -30,7 +30,7 @@ use crate::{
             buffers::Buffers,
             in_flight::{FileRead, Flight, InFlight, ReadAt, Work, WriteAt},
             ring::{Report, Ring, Size, reported_descriptor},
-            source::{Closing, Source},
+            source::{Closing, InHand, Source},
         },
     },
     medium::Medium,
@@ -170,11 +170,11 @@ impl Uring {
         self.at_work += usize::from(matches!(work, Work::Read(..)));
         let key = self.begin(resource, work);
         let Some(source) = self.source(resource) else { return };
-        source.reception = key;
-        if source.medium.is_socket() && source.hangup.is_none() && !source.hung_up {
+        source.reception = key.into();
+        if source.medium.is_socket() && source.hangup.get().is_none() && !source.hung_up {
             let key = self.begin(resource, Work::Hangup);
             if let Some(source) = self.source(resource) {
-                source.hangup = key;
+                source.hangup = key.into();
             }
         }
     }
@@ -183,7 +183,7 @@ impl Uring {
     /// missed it: armed anew, it looks, and does not stay armed.
     fn look_for_end(&mut self, resource: Id) {
         if let Some(source) = self.source(resource)
-            && let Some(key) = source.reception
+            && let Some(key) = source.reception.get()
             && !source.stopping
         {
             self.in_flight.cancel(&mut self.ring, key);
@@ -216,7 +216,7 @@ impl Uring {
             return;
         }
         let Some(source) = self.source(resource) else { return };
-        source.reception = None;
+        source.reception = InHand::NONE;
         let stopping = source.stopping;
         match report.result {
             Ok(0) => self.end_receive(resource, Ended::EndOfStream, completions),
@@ -243,7 +243,7 @@ impl Uring {
     ) {
         let mut stopping = false;
         if let Some(source) = self.source(resource) {
-            source.reception = None;
+            source.reception = InHand::NONE;
             stopping = source.stopping;
         }
         match result {
@@ -279,7 +279,7 @@ impl Uring {
         self.at_work += usize::from(matches!(work, Work::Write(..)));
         let key = self.begin(resource, work);
         if let Some(source) = self.source(resource) {
-            source.sending = key;
+            source.sending = key.into();
         }
     }
 
@@ -291,7 +291,7 @@ impl Uring {
         completions: &mut Vec<Completion>,
     ) {
         if let Some(source) = self.source(resource) {
-            source.sending = None;
+            source.sending = InHand::NONE;
         }
         let result = taken(result).map_err(Into::into);
         completions.push(Completion { resource, event: Event::Sent { gather, result } });
@@ -357,11 +357,11 @@ impl Uring {
     fn attend(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let Some(source) = self.source(resource) else { return };
         source.listed = false;
-        if source.unsent.is_some() && source.sending.is_none() {
+        if source.unsent.is_some() && source.sending.get().is_none() {
             self.try_send(resource, completions);
         }
         let Some(source) = self.source(resource) else { return };
-        if source.receiving && source.reception.is_none() && source.is_polled() {
+        if source.receiving && source.reception.get().is_none() && source.is_polled() {
             self.try_receive(resource, completions);
         }
     }
@@ -391,7 +391,7 @@ impl Uring {
                 source.unsent = Some(gather);
                 let key = self.begin(resource, Work::PollOut);
                 if let Some(source) = self.source(resource) {
-                    source.sending = key;
+                    source.sending = key.into();
                 }
             }
             result => {
@@ -404,14 +404,14 @@ impl Uring {
     fn await_readable(&mut self, resource: Id) {
         let key = self.begin(resource, Work::PollIn);
         if let Some(source) = self.source(resource) {
-            source.reception = key;
+            source.reception = key.into();
         }
     }
 
     /// A pipe or terminal may be read now, or a device.
     fn polled_in(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let Some(source) = self.source(resource) else { return };
-        source.reception = None;
+        source.reception = InHand::NONE;
         if source.stopping {
             return self.end_receive(resource, Ended::Stopped, completions);
         }
@@ -421,7 +421,7 @@ impl Uring {
     /// A pipe or terminal may be written now, or its send was cancelled.
     fn polled_out(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let Some(source) = self.source(resource) else { return };
-        source.sending = None;
+        source.sending = InHand::NONE;
         if std::mem::take(&mut source.unsending)
             && let Some(gather) = source.unsent.take()
         {
@@ -440,7 +440,7 @@ impl Uring {
         let work = if source.accept_most == 1 { Work::AcceptOnce } else { Work::Accept };
         let key = self.begin(resource, work);
         if let Some(source) = self.source(resource) {
-            source.reception = key;
+            source.reception = key.into();
         }
     }
 
@@ -473,7 +473,7 @@ impl Uring {
             }
             return;
         }
-        source.reception = None;
+        source.reception = InHand::NONE;
         let stopped = source.stopping || source.accept_most == 0;
         match report.result {
             _ if stopped => self.end_accept(resource, None, completions),
@@ -489,7 +489,7 @@ impl Uring {
         if let Address::Inet(address) = address {
             let key = self.begin(resource, Work::Connect(Box::new((*address).into())));
             if let Some(source) = self.source(resource) {
-                source.connecting = key;
+                source.connecting = key.into();
             }
             return;
         }
@@ -504,7 +504,7 @@ impl Uring {
     /// Asks a reception or accepting to end, once.
     fn stop_reception(&mut self, resource: Id) {
         let Some(source) = self.source(resource) else { return };
-        if let Some(key) = source.reception
+        if let Some(key) = source.reception.get()
             && !std::mem::replace(&mut source.stopping, true)
         {
             self.in_flight.cancel(&mut self.ring, key);
@@ -545,12 +545,15 @@ impl Uring {
             Work::Accept | Work::AcceptOnce => self.accepted(resource, &report, completions),
             Work::Connect(_) => {
                 if let Some(source) = self.source(resource) {
-                    source.connecting = None;
+                    source.connecting = InHand::NONE;
                 }
                 let result = report.result.map(drop).map_err(Into::into);
                 completions.push(Completion { resource, event: Event::Connected(result) });
             }
-            Work::Send(gather, _) => self.sent(resource, gather, report.result, completions),
+            Work::Send(gather) => self.sent(resource, gather, report.result, completions),
+            Work::SendMany(message) => {
+                self.sent(resource, message.gather, report.result, completions);
+            }
             Work::Write(write) => {
                 self.at_work -= 1;
                 self.sent(resource, write.gather, report.result, completions);
@@ -566,7 +569,7 @@ impl Uring {
             Work::PollOut => self.polled_out(resource, completions),
             Work::Hangup => {
                 if let Some(source) = self.source(resource) {
-                    source.hangup = None;
+                    source.hangup = InHand::NONE;
                     source.hung_up = report.result.is_ok();
                     self.hung_up.push(resource);
                 }
@@ -625,7 +628,8 @@ impl Driver for Uring {
             Operation::Accept { most } => {
                 let Some(source) = self.source(resource) else { return };
                 source.accepting = true;
-                source.accept_most = most;
+                // No more at a time; then the listener asks again.
+                source.accept_most = u16::try_from(most).unwrap_or(u16::MAX);
                 self.arm_accepting(resource);
             }
             Operation::Connect { address } => self.begin_connect(resource, &address),
@@ -647,7 +651,7 @@ impl Driver for Uring {
                     Some(source) if source.flights > 0 => {
                         source.closing = Some(closing);
                         let held = [source.sending, source.connecting, source.hangup];
-                        for key in held.into_iter().flatten() {
+                        for key in held.into_iter().filter_map(InHand::get) {
                             self.in_flight.cancel(&mut self.ring, key);
                         }
                         self.stop_reception(resource);
@@ -670,8 +674,8 @@ impl Driver for Uring {
     fn cancel(&mut self, resource: Id, role: Role) {
         let Some(source) = self.source(resource) else { return };
         match role {
-            Role::Receive if source.reception.is_some() && source.ends_by_itself() => {}
-            Role::Receive | Role::Accept if source.reception.is_some() => {
+            Role::Receive if source.reception.get().is_some() && source.ends_by_itself() => {}
+            Role::Receive | Role::Accept if source.reception.get().is_some() => {
                 self.stop_reception(resource);
             }
             // Starved, or to be tried: the kernel has nothing of it.
@@ -680,7 +684,7 @@ impl Driver for Uring {
                 self.starved.retain(|&starved| starved != resource);
                 self.complete(resource, Event::ReceiveEnded(Ended::Stopped));
             }
-            Role::Send => match (source.sending, source.unsent.take()) {
+            Role::Send => match (source.sending.get(), source.unsent.take()) {
                 (Some(key), unsent) => {
                     source.unsending = unsent.is_some();
                     source.unsent = unsent;
@@ -693,7 +697,7 @@ impl Driver for Uring {
                 (None, None) => {}
             },
             Role::Connect => {
-                if let Some(key) = source.connecting {
+                if let Some(key) = source.connecting.get() {
                     self.in_flight.cancel(&mut self.ring, key);
                 }
             }

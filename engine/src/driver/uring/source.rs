@@ -20,9 +20,9 @@ pub(super) struct Source {
     /// The same of an accepting.
     pub(super) accepting: bool,
     /// How many connections that is still for.
-    pub(super) accept_most: usize,
+    pub(super) accept_most: u16,
     /// The operation in flight that receives, accepts, or waits until there is something.
-    pub(super) reception: Option<Id>,
+    pub(super) reception: InHand,
     /// It was asked to end.
     pub(super) stopping: bool,
     /// The operation in flight that waits for the peer's end.
@@ -32,20 +32,20 @@ pub(super) struct Source {
     /// and goes back to sleep, having taken all wake-ups for one (seen on Linux 6.18). Nothing would
     /// ever wake it again. So another operation is told of the end, and what is left from then on is
     /// received by operations that do not stay armed.
-    pub(super) hangup: Option<Id>,
+    pub(super) hangup: InHand,
     /// That has come.
     pub(super) hung_up: bool,
     /// Where a file is read.
     pub(super) offset: u64,
 
     /// The operation in flight that sends, or waits until there is room.
-    pub(super) sending: Option<Id>,
+    pub(super) sending: InHand,
     /// What a pipe or terminal has had no room for.
     pub(super) unsent: Option<Box<Gather>>,
     /// That is not wanted any more.
     pub(super) unsending: bool,
 
-    pub(super) connecting: Option<Id>,
+    pub(super) connecting: InHand,
     /// To be closed when the kernel has nothing in hand.
     pub(super) closing: Option<Closing>,
 }
@@ -55,6 +55,28 @@ pub(super) struct Source {
 pub(super) struct Closing {
     pub(super) reset: bool,
     pub(super) drain: bool,
+}
+
+/// An operation in flight, or none, in the room of a key: every idle connection has four.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InHand(Id);
+
+impl InHand {
+    pub(super) const NONE: Self = Self(Id::NONE);
+
+    pub(super) fn get(self) -> Option<Id> {
+        (self.0 != Id::NONE).then_some(self.0)
+    }
+
+    pub(super) fn take(&mut self) -> Option<Id> {
+        std::mem::replace(self, Self::NONE).get()
+    }
+}
+
+impl From<Option<Id>> for InHand {
+    fn from(key: Option<Id>) -> Self {
+        Self(key.unwrap_or(Id::NONE))
+    }
 }
 
 impl Source {
@@ -68,15 +90,15 @@ impl Source {
             receiving: false,
             accepting: false,
             accept_most: 0,
-            reception: None,
+            reception: InHand::NONE,
             stopping: false,
-            hangup: None,
+            hangup: InHand::NONE,
             hung_up: false,
             offset: 0,
-            sending: None,
+            sending: InHand::NONE,
             unsent: None,
             unsending: false,
-            connecting: None,
+            connecting: InHand::NONE,
             closing: None,
         }
     }
