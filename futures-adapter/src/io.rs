@@ -19,7 +19,7 @@ use crate::{
     executor,
     file::File,
     listener::Listener,
-    operation::{OpFuture, Submit, op, op_into},
+    operation::{OpFuture, Submit, op},
     stream::Stream,
 };
 
@@ -194,14 +194,11 @@ impl Io {
         host: impl AsRef<str>,
         service: impl Into<Service>,
     ) -> OpFuture<EngineStream, impl Submit<EngineStream>, Stream> {
-        op_into(
-            move |callback| {
-                let limit = time_limit(&callback);
-                let chain = self.handle().chain().resolve(host, service, Callback::ignore());
-                chain.connect_resolved(callback).timeout(limit).submit()
-            },
-            Stream::from,
-        )
+        OpFuture::new(move |callback| {
+            let limit = time_limit(&callback);
+            let chain = self.handle().chain().resolve(host, service, Callback::ignore());
+            chain.connect_resolved(callback).timeout(limit).submit()
+        })
     }
 
     /// See [`Handle::connect`].
@@ -224,7 +221,7 @@ impl Io {
         &self,
         addr: impl Into<Address>,
     ) -> OpFuture<EngineStream, impl Submit<EngineStream>, Stream> {
-        op_into(move |callback| self.handle().connect(addr, callback), Stream::from)
+        OpFuture::new(move |callback| self.handle().connect(addr, callback))
     }
 
     /// See [`Handle::connect_then_expect_line`]. Yields the stream and the line.
@@ -232,16 +229,13 @@ impl Io {
         &self,
         addr: impl Into<Address>,
         line: impl Into<LinePattern>,
-    ) -> OpFuture<(EngineStream, Bytes), impl Submit<(EngineStream, Bytes)>, (Stream, Bytes)> {
-        op_into(
-            move |callback| {
-                let limit = time_limit(&callback);
-                let (connected, callback) = with_stream(callback);
-                let chain = self.handle().chain().connect(addr, connected);
-                chain.expect_line(line, callback).timeout(limit).submit()
-            },
-            |(stream, line)| (stream.into(), line),
-        )
+    ) -> OpFuture<(Stream, Bytes), impl Submit<(Stream, Bytes)>> {
+        op(move |callback| {
+            let limit = time_limit(&callback);
+            let (connected, callback) = with_stream(callback);
+            let chain = self.handle().chain().connect(addr, connected);
+            chain.expect_line(line, callback).timeout(limit).submit()
+        })
     }
 
     /// See [`Handle::connect_then_write_line`]. Yields the stream and how much was written.
@@ -249,16 +243,13 @@ impl Io {
         &self,
         addr: impl Into<Address>,
         line: impl Into<Bytes>,
-    ) -> OpFuture<(EngineStream, usize), impl Submit<(EngineStream, usize)>, (Stream, usize)> {
-        op_into(
-            move |callback| {
-                let limit = time_limit(&callback);
-                let (connected, callback) = with_stream(callback);
-                let chain = self.handle().chain().connect(addr, connected);
-                chain.write_line(line, callback).timeout(limit).submit()
-            },
-            |(stream, count)| (stream.into(), count),
-        )
+    ) -> OpFuture<(Stream, usize), impl Submit<(Stream, usize)>> {
+        op(move |callback| {
+            let limit = time_limit(&callback);
+            let (connected, callback) = with_stream(callback);
+            let chain = self.handle().chain().connect(addr, connected);
+            chain.write_line(line, callback).timeout(limit).submit()
+        })
     }
 
     /// See [`Handle::submit_work`].
@@ -303,20 +294,20 @@ pub(crate) fn time_limit<T: 'static>(callback: &Callback<T>) -> Duration {
 }
 
 /// The callback of a future that yields a chain's stream with its last value.
-pub(crate) type WithStream<T> = Callback<(EngineStream, T)>;
+pub(crate) type WithStream<T> = Callback<(Stream, T)>;
 
 /// The callbacks of a chain of two: the first keeps the stream, the second adds it to its value.
 pub(crate) fn with_stream<T: Send + 'static>(
     callback: WithStream<T>,
 ) -> (Callback<EngineStream>, Callback<T>) {
-    let kept = Arc::new(Mutex::new(None));
+    let kept = Arc::new(Mutex::new(None::<EngineStream>));
     let made = Arc::clone(&kept);
     let first = Callback::from_fn(move |_, outcome: Result<EngineStream>| {
         *made.lock().unwrap_or_else(PoisonError::into_inner) = outcome.ok();
     });
     let second = callback.map(move |value| {
         let stream = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-        (stream.expect("the first stage has succeeded before the second"), value)
+        (stream.expect("the first stage has succeeded before the second").into(), value)
     });
     (first, second)
 }

@@ -8,13 +8,13 @@ use std::{
 };
 
 use facade_engine::{
-    Address, Bytes, Error, LinePattern, Listener as EngineListener, Regex, RegexMatch, Result,
-    Stream as EngineStream,
+    Address, Bytes, Callback, Error, LinePattern, Listener as EngineListener, Regex, RegexMatch,
+    Result, Stream as EngineStream,
 };
 
 use crate::{
     io::with_stream,
-    operation::{OpFuture, Submit, Submitted, op, op_into},
+    operation::{OpFuture, Submit, Submitted, op},
     stream::Stream,
 };
 
@@ -97,7 +97,7 @@ impl Listener {
     /// ```
     pub fn accept(&mut self) -> OpFuture<EngineStream, impl Submit<EngineStream>, Stream> {
         let listener = &self.engine;
-        op_into(move |callback| listener.handle().accept(listener, callback), Stream::from)
+        OpFuture::new(move |callback| listener.handle().accept(listener, callback))
     }
 
     /// See [`Handle::accept_then_write`](facade_engine::Handle::accept_then_write). Yields the
@@ -105,14 +105,11 @@ impl Listener {
     pub fn accept_then_write(
         &mut self,
         buf: impl Into<Bytes>,
-    ) -> OpFuture<(EngineStream, usize), impl Submit<(EngineStream, usize)>, (Stream, usize)> {
+    ) -> OpFuture<(Stream, usize), impl Submit<(Stream, usize)>> {
         let listener = &self.engine;
-        op_into(
-            move |callback| {
-                listener.handle().accept_then_write(listener, buf, with_stream(callback))
-            },
-            |(stream, count)| (stream.into(), count),
-        )
+        op(move |callback| {
+            listener.handle().accept_then_write(listener, buf, with_stream(callback))
+        })
     }
 
     /// See [`Handle::accept_then_expect_line`](facade_engine::Handle::accept_then_expect_line).
@@ -120,14 +117,11 @@ impl Listener {
     pub fn accept_then_expect_line(
         &mut self,
         line: impl Into<LinePattern>,
-    ) -> OpFuture<(EngineStream, Bytes), impl Submit<(EngineStream, Bytes)>, (Stream, Bytes)> {
+    ) -> OpFuture<(Stream, Bytes), impl Submit<(Stream, Bytes)>> {
         let listener = &self.engine;
-        op_into(
-            move |callback| {
-                listener.handle().accept_then_expect_line(listener, line, with_stream(callback))
-            },
-            |(stream, line)| (stream.into(), line),
-        )
+        op(move |callback| {
+            listener.handle().accept_then_expect_line(listener, line, with_stream(callback))
+        })
     }
 
     /// See
@@ -135,18 +129,13 @@ impl Listener {
     pub fn accept_then_expect_multiline_regex(
         &mut self,
         regex: Regex,
-    ) -> OpFuture<
-        (EngineStream, RegexMatch),
-        impl Submit<(EngineStream, RegexMatch)>,
-        (Stream, RegexMatch),
-    > {
+    ) -> OpFuture<(Stream, RegexMatch), impl Submit<(Stream, RegexMatch)>> {
         let listener = &self.engine;
-        op_into(
-            move |callback| {
-                listener.handle().accept_then_expect_multiline_regex(listener, regex, callback)
-            },
-            |(stream, found)| (stream.into(), found),
-        )
+        op(move |callback: Callback<(Stream, RegexMatch)>| {
+            let callback =
+                callback.map(|(stream, found): (EngineStream, _)| (stream.into(), found));
+            listener.handle().accept_then_expect_multiline_regex(listener, regex, callback)
+        })
     }
 
     /// The connections as a [`futures::Stream`], which ends only after it has said that the

@@ -1,7 +1,9 @@
 //! [`OpFuture`]: any callback operation as a future.
 
 use std::{
-    fmt, mem,
+    fmt,
+    marker::PhantomData,
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -33,16 +35,7 @@ where
     T: Send + 'static,
     F: Submit<T>,
 {
-    op_into(submit, |value| value)
-}
-
-/// The same, with a last step from the engine's value to the adapter's.
-pub(crate) fn op_into<T, U, F>(submit: F, into: fn(T) -> U) -> OpFuture<T, F, U>
-where
-    T: Send + 'static,
-    F: Submit<T>,
-{
-    OpFuture { state: State::Unsubmitted { submit, timeout: None }, into }
+    OpFuture::new(submit)
 }
 
 /// What submits an operation with the callback it is given: any closure that does.
@@ -111,7 +104,7 @@ impl<T, F: FnOnce(Callback<T>) -> Cancel> Submit<T> for F {
 #[must_use = "futures do nothing unless polled"]
 pub struct OpFuture<T, F, U = T> {
     state: State<T, F>,
-    into: fn(T) -> U,
+    into: PhantomData<fn(T) -> U>,
 }
 
 enum State<T, F> {
@@ -132,6 +125,11 @@ pub(crate) struct Submitted<T> {
 }
 
 impl<T, F, U> OpFuture<T, F, U> {
+    /// A future of what the operation yields, as a value of this crate's.
+    pub(crate) const fn new(submit: F) -> Self {
+        Self { state: State::Unsubmitted { submit, timeout: None }, into: PhantomData }
+    }
+
     /// Sets the time that the operation may take, from the first poll to its outcome: the
     /// callback's `timeout` slot.
     ///
@@ -166,6 +164,7 @@ impl<T, F, U> Future for OpFuture<T, F, U>
 where
     T: Send + 'static,
     F: Submit<T>,
+    U: From<T>,
 {
     type Output = Result<U>;
 
@@ -178,7 +177,7 @@ where
                 unreachable!("looked at above");
             };
             if let Some(value) = now {
-                return Poll::Ready(Ok((this.into)(value)));
+                return Poll::Ready(Ok(value.into()));
             }
             // The waker is there before the outcome, so there is nothing to look for yet.
             let slot = Slot::waiting(context.waker().clone());
@@ -194,7 +193,7 @@ where
         };
         let outcome = ready!(submitted.poll(context));
         this.state = State::Over;
-        Poll::Ready(outcome.map(this.into))
+        Poll::Ready(outcome.map(U::from))
     }
 }
 
@@ -283,53 +282,83 @@ impl<T> fmt::Debug for Submitted<T> {
     }
 }
 
-// The frequent operations, which are often ready at once
+// The frequent operations, which are often ready at once: a type each, as small as its arguments.
 
-/// Reads whose bytes may have been received already.
-pub(crate) enum Read<'a> {
-    Chunk(&'a Stream, usize),
-    Exact(&'a Stream, usize),
-    Line(&'a Stream),
-}
+pub(crate) struct ReadChunk<'a>(pub(crate) &'a Stream, pub(crate) usize);
+pub(crate) struct ReadExact<'a>(pub(crate) &'a Stream, pub(crate) usize);
+pub(crate) struct ReadLine<'a>(pub(crate) &'a Stream);
+pub(crate) struct Write<'a>(pub(crate) &'a Stream, pub(crate) Bytes);
+pub(crate) struct WriteLine<'a>(pub(crate) &'a Stream, pub(crate) Bytes);
 
-impl Submit<Bytes> for Read<'_> {
+impl Submit<Bytes> for ReadChunk<'_> {
+    #[inline]
     fn submit(self, callback: Callback<Bytes>) -> Cancel {
-        match self {
-            Self::Chunk(stream, size) => stream.handle().read_chunk(stream, size, callback),
-            Self::Exact(stream, size) => stream.handle().read_exact(stream, size, callback),
-            Self::Line(stream) => stream.handle().read_line(stream, callback),
-        }
+        self.0.handle().read_chunk(self.0, self.1, callback)
     }
 
     #[inline]
     fn now(&mut self) -> Option<Bytes> {
-        match *self {
-            Self::Chunk(stream, size) => stream.handle().try_read_chunk(stream, size),
-            Self::Exact(stream, size) => stream.handle().try_read_exact(stream, size),
-            Self::Line(stream) => stream.handle().try_read_line(stream),
-        }
+        self.0.handle().try_read_chunk(self.0, self.1)
     }
 }
 
-/// Writes that the engine may have room for.
-pub(crate) enum Write<'a> {
-    Bytes(&'a Stream, Bytes),
-    Line(&'a Stream, Bytes),
+impl Submit<Bytes> for ReadExact<'_> {
+    #[inline]
+    fn submit(self, callback: Callback<Bytes>) -> Cancel {
+        self.0.handle().read_exact(self.0, self.1, callback)
+    }
+
+    #[inline]
+    fn now(&mut self) -> Option<Bytes> {
+        self.0.handle().try_read_exact(self.0, self.1)
+    }
+}
+
+impl Submit<Bytes> for ReadLine<'_> {
+    #[inline]
+    fn submit(self, callback: Callback<Bytes>) -> Cancel {
+        self.0.handle().read_line(self.0, callback)
+    }
+
+    #[inline]
+    fn now(&mut self) -> Option<Bytes> {
+        self.0.handle().try_read_line(self.0)
+    }
 }
 
 impl Submit<usize> for Write<'_> {
+    #[inline]
     fn submit(self, callback: Callback<usize>) -> Cancel {
-        match self {
-            Self::Bytes(stream, bytes) => stream.handle().write(stream, bytes, callback),
-            Self::Line(stream, line) => stream.handle().write_line(stream, line, callback),
-        }
+        self.0.handle().write(self.0, self.1, callback)
     }
 
     #[inline]
     fn now(&mut self) -> Option<usize> {
-        match self {
-            Self::Bytes(stream, bytes) => stream.handle().try_write(stream, bytes),
-            Self::Line(stream, line) => stream.handle().try_write_line(stream, line),
-        }
+        self.0.handle().try_write(self.0, &self.1)
+    }
+}
+
+impl Submit<usize> for WriteLine<'_> {
+    #[inline]
+    fn submit(self, callback: Callback<usize>) -> Cancel {
+        self.0.handle().write_line(self.0, self.1, callback)
+    }
+
+    #[inline]
+    fn now(&mut self) -> Option<usize> {
+        self.0.handle().try_write_line(self.0, &self.1)
+    }
+}
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+
+    /// A task that waits holds the largest of its futures, and a slot.
+    #[test]
+    fn a_future_and_its_slot_take_no_more_memory_than_they_did() {
+        assert!(size_of::<OpFuture<Bytes, ReadLine<'_>>>() <= 32);
+        assert!(size_of::<OpFuture<usize, WriteLine<'_>>>() <= 56);
+        assert!(size_of::<Slot<Result<Claim<Bytes>>>>() <= 72);
     }
 }

@@ -16,7 +16,9 @@ use futures::{AsyncBufRead, AsyncRead, AsyncWrite, Sink};
 
 use crate::{
     io::time_limit,
-    operation::{OpFuture, Read, Submit, Submitted, Write, op},
+    operation::{
+        OpFuture, ReadChunk, ReadExact, ReadLine, Submit, Submitted, Write, WriteLine, op,
+    },
 };
 
 /// A TCP or Unix socket, a pipe, a terminal, a child's stdio, or a file.
@@ -493,12 +495,12 @@ impl ReadHalf {
 
     /// See [`Handle::read_chunk`](facade_engine::Handle::read_chunk).
     pub fn read_chunk(&mut self, size: usize) -> OpFuture<Bytes, impl Submit<Bytes>> {
-        op(Read::Chunk(self.engine(), size))
+        op(ReadChunk(self.engine(), size))
     }
 
     /// See [`Handle::read_exact`](facade_engine::Handle::read_exact).
     pub fn read_exact(&mut self, size: usize) -> OpFuture<Bytes, impl Submit<Bytes>> {
-        op(Read::Exact(self.engine(), size))
+        op(ReadExact(self.engine(), size))
     }
 
     /// See [`Handle::read_until`](facade_engine::Handle::read_until).
@@ -512,7 +514,7 @@ impl ReadHalf {
 
     /// See [`Handle::read_line`](facade_engine::Handle::read_line).
     pub fn read_line(&mut self) -> OpFuture<Bytes, impl Submit<Bytes>> {
-        op(Read::Line(self.engine()))
+        op(ReadLine(self.engine()))
     }
 
     /// See [`Handle::read_until_lineglob`](facade_engine::Handle::read_until_lineglob).
@@ -608,7 +610,7 @@ impl WriteHalf {
 
     /// See [`Handle::write`](facade_engine::Handle::write).
     pub fn write(&mut self, buf: impl Into<Bytes>) -> OpFuture<usize, impl Submit<usize>> {
-        op(Write::Bytes(self.engine(), buf.into()))
+        op(Write(self.engine(), buf.into()))
     }
 
     /// See [`Handle::write_vectored`](facade_engine::Handle::write_vectored).
@@ -622,7 +624,7 @@ impl WriteHalf {
 
     /// See [`Handle::write_line`](facade_engine::Handle::write_line).
     pub fn write_line(&mut self, line: impl Into<Bytes>) -> OpFuture<usize, impl Submit<usize>> {
-        op(Write::Line(self.engine(), line.into()))
+        op(WriteLine(self.engine(), line.into()))
     }
 
     /// See [`Handle::flush`](facade_engine::Handle::flush).
