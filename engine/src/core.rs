@@ -63,6 +63,9 @@ pub(crate) struct Core {
     pub(crate) ready: Box<ReadyQueue>,
     /// Streams that were written to in this turn.
     pub(crate) dirty: Vec<Id>,
+    /// Streams that had too much unread when nobody read them: what ends the turn looks whether that
+    /// is still so.
+    pub(crate) overfull: Vec<Id>,
     /// What users own and must be dropped when nothing is borrowed.
     pub(crate) trash: Vec<Bytes>,
     /// Streams to be dropped when nothing is borrowed.
@@ -153,6 +156,7 @@ impl Core {
             timers: Timers::default(),
             ready: Box::default(),
             dirty: Vec::new(),
+            overfull: Vec::new(),
             trash: Vec::new(),
             discarded: Vec::new(),
             listeners: Vec::new(),
@@ -628,6 +632,7 @@ impl Core {
             if tried.is_empty() {
                 return Ok(());
             }
+            self.stop_overfull();
             self.send_dirty();
             self.reap(Some(Duration::ZERO))?;
             // What threads have done comes this way.

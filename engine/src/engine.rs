@@ -360,6 +360,7 @@ impl Engine {
         reaped?;
         let (callbacks, panic) = self.run_ready(root);
         with_current(self.handle().id(), |core| {
+            core.stop_overfull();
             core.send_dirty();
             if !goes_on || panic.is_some() {
                 core.driver.flush();

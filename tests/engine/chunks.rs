@@ -65,6 +65,43 @@ fn promise_11_more_than_one_block_of_the_engine_is_no_boundary() {
 }
 
 #[test]
+fn promise_11_reads_go_over_the_edges_of_large_pieces() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    // A first read has the engine receive, then pieces come that nobody reads.
+    let text: Vec<u8> = (0..30_000u32).map(|n| b'a' + (n % 23) as u8).collect();
+    peer.write_all(b"!").unwrap();
+    engine.read_exact(&stream, 1, told.value("first"));
+    turns(&engine, 2);
+    for piece in text.chunks(6000) {
+        peer.write_all(piece).unwrap();
+        turns(&engine, 2);
+    }
+    peer.write_all(b"\nEND of all").unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
+    turns(&engine, 2);
+    let shown = |bytes: &[u8]| format!("b{:?}", str::from_utf8(bytes).unwrap());
+    engine.peek(&stream, 7000, told.value("peek"));
+    engine.read_exact(&stream, 5999, told.value("exact"));
+    engine.read_until(&stream, &text[5999..6010], told.value("until"));
+    engine.read_exact(&stream, 11_000, told.value("more"));
+    engine.read_line(&stream, told.value("line"));
+    engine.read_until_regex(&stream, Regex::new("END ").unwrap(), told.value("regex"));
+    engine.read_all(&stream, told.value("all"));
+    engine.run().unwrap();
+    let notes = told.take();
+    assert_eq!(notes[0], "first b\"!\"");
+    assert_eq!(notes[1], format!("peek {}", shown(&text[..7000])));
+    assert_eq!(notes[2], format!("exact {}", shown(&text[..5999])));
+    assert_eq!(notes[3], format!("until {}", shown(&text[5999..6010])));
+    assert_eq!(notes[4], format!("more {}", shown(&text[6010..17_010])));
+    assert_eq!(notes[5], format!("line {}", shown(&text[17_010..])));
+    assert!(notes[6].contains("END "));
+    assert_eq!(notes[7], "all b\"of all\"");
+}
+
+#[test]
 fn promise_11_a_regex_ends_at_its_earliest_end_and_looks_at_the_real_next_byte() {
     let engine = driver::engine();
     let cases: [(&str, &[u8], &str); 8] = [

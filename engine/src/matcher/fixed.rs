@@ -88,6 +88,12 @@ impl Exact {
         }
         Ok(Self { size })
     }
+
+    /// As [`scan`](Matcher::scan): how many bytes there are is all that counts.
+    #[inline]
+    pub(crate) const fn scan_len(&self, unread: usize) -> Scan {
+        if unread < self.size { Scan::NeedMore } else { Scan::Found { end: self.size } }
+    }
 }
 
 impl Matcher for Exact {
@@ -95,7 +101,7 @@ impl Matcher for Exact {
 
     #[inline]
     fn scan(&mut self, unread: &[u8], _ended: bool) -> Scan {
-        if unread.len() < self.size { Scan::NeedMore } else { Scan::Found { end: self.size } }
+        self.scan_len(unread.len())
     }
 
     fn restart(&mut self) {}

@@ -1,19 +1,20 @@
 //! [`Unread`]: the bytes that a stream has received and nobody has taken.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 
-use crate::planted::{self, Bug};
+use crate::{
+    operation::pieces::Pieces,
+    planted::{self, Bug},
+};
 
-/// Received bytes in order, contiguous, so that matchers see them as one slice.
-///
-/// What arrives is kept as it came and lent out in slices. Only a partial tail that more bytes
-/// follow is copied, into a buffer that grows by doubling, so that any pieces cost linear time.
+/// Received bytes in order, in pieces, of which matchers see the one in front: if that does not do,
+/// it is [joined](Self::join_next) with the next.
 ///
 /// Bytes that were taken may be given back, in any order: each has its place in the stream, and
 /// stands before all that come after it.
 #[derive(Debug, Default)]
 pub(crate) struct Unread {
-    bytes: Store,
+    bytes: Pieces,
     /// The place in the stream of the first byte that never was taken.
     fresh: u64,
     /// What was given back while bytes behind it were still taken, in order; in front of the fresh.
@@ -31,47 +32,43 @@ struct Returned {
     len: usize,
 }
 
-#[derive(Debug, Default)]
-enum Store {
-    #[default]
-    Empty,
-    /// One block as it came; `block` is how long it was then, or very long.
-    Whole { bytes: Bytes, block: u32 },
-    /// Several, copied together.
-    Grown(BytesMut),
-}
-
-/// A slice of a block that is larger than this...
-const SLICE_BLOCK_MAX: usize = 4096;
-/// ...must be at least this part of it, or it is copied: what users keep must not pin much more.
-const SLICE_PART_MIN: usize = 4;
-
 impl Unread {
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        match &self.bytes {
-            Store::Empty => &[],
-            Store::Whole { bytes, .. } => bytes,
-            Store::Grown(bytes) => bytes,
-        }
+    /// The bytes in front that are in one piece: some, if there are any.
+    #[inline]
+    pub(crate) fn front(&self) -> &[u8] {
+        self.bytes.front()
     }
 
+    /// Whether the front is all there is.
+    #[inline]
+    pub(crate) const fn is_one(&self) -> bool {
+        self.bytes.is_one()
+    }
+
+    /// Makes the front longer by the piece behind it, if there is one.
+    pub(crate) fn join_next(&mut self) {
+        self.bytes.join_next();
+    }
+
+    /// All of them in one piece.
+    pub(crate) fn all(&mut self) -> &[u8] {
+        self.bytes.join(self.bytes.len());
+        self.bytes.front()
+    }
+
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.as_slice().len()
+        self.bytes.len()
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.bytes.is_empty()
     }
 
     /// Puts bytes behind the others.
     pub(crate) fn append(&mut self, more: Bytes) {
-        if self.is_empty() {
-            let block = u32::try_from(more.len()).unwrap_or(u32::MAX);
-            self.bytes = Store::Whole { bytes: more, block };
-            return;
-        }
-        let grown = self.grown(more.len());
-        grown.extend_from_slice(&more);
+        self.bytes.append(more);
     }
 
     /// The place in the stream of the first byte.
@@ -96,9 +93,9 @@ impl Unread {
         let index = gaps.0.partition_point(|before| before.place < place);
         let before = gaps.0[..index].iter().map(|before| before.len).sum();
         gaps.0.insert(index, Returned { place, len: bytes.len() });
-        let front = self.cut(before);
-        self.prepend(bytes);
-        self.prepend(front);
+        let front = self.bytes.take(before);
+        self.bytes.prepend(bytes);
+        self.bytes.prepend(front);
         while let Some(last) = gaps.0.last()
             && last.place + last.len as u64 == self.fresh
         {
@@ -111,7 +108,7 @@ impl Unread {
     /// Takes over what was given back to `front`, which stood for this meanwhile.
     pub(crate) fn take_over(&mut self, mut front: Self) {
         for Returned { place, len } in front.returned.take().unwrap_or_default().0 {
-            let bytes = front.cut(len);
+            let bytes = front.bytes.take(len);
             self.give_back(place, bytes);
         }
     }
@@ -123,26 +120,30 @@ impl Unread {
         } else {
             self.pass(count);
         }
-        self.cut(count)
+        self.bytes.take(count)
     }
 
     /// Takes the first `count` bytes, and passes over `skip` more that nobody wants.
     #[inline]
     pub(crate) fn take_and_skip(&mut self, count: usize, skip: usize) -> Bytes {
-        if let Store::Whole { bytes, block } = &mut self.bytes
-            && self.returned.is_none()
-            && count + skip < bytes.len()
-            && *block as usize <= SLICE_BLOCK_MAX
+        if self.returned.is_none()
+            && let Some(taken) = self.bytes.take_and_skip(count, skip)
         {
             self.fresh += (count + skip) as u64;
-            let mut taken = bytes.clone();
-            taken.truncate(count);
-            bytes.advance(count + skip);
             return taken;
         }
         let mut taken = self.take(count + skip);
         taken.truncate(count);
         taken
+    }
+
+    /// The first `count` bytes, or all if there are fewer; they stay.
+    pub(crate) fn peek(&mut self, count: usize) -> Bytes {
+        self.bytes.peek(count)
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.bytes.into_bytes()
     }
 
     /// Moves the places on behind the first `count` bytes.
@@ -163,86 +164,6 @@ impl Unread {
             self.returned = None;
         }
         self.fresh += count as u64;
-    }
-
-    fn prepend(&mut self, front: Bytes) {
-        if front.is_empty() {
-            return;
-        }
-        let behind = std::mem::take(&mut self.bytes);
-        self.append(front);
-        match behind {
-            Store::Empty => {}
-            Store::Whole { bytes, .. } => self.append(bytes),
-            Store::Grown(bytes) => self.append(bytes.freeze()),
-        }
-    }
-
-    fn cut(&mut self, count: usize) -> Bytes {
-        match &mut self.bytes {
-            Store::Empty => {
-                assert_eq!(count, 0);
-                Bytes::new()
-            }
-            Store::Whole { bytes, .. } if count == bytes.len() => {
-                let whole = std::mem::take(bytes);
-                self.bytes = Store::Empty;
-                whole
-            }
-            Store::Whole { bytes, block } => {
-                let block = *block as usize;
-                if block > SLICE_BLOCK_MAX && count < block / SLICE_PART_MIN {
-                    let copy = Bytes::copy_from_slice(&bytes[..count]);
-                    bytes.advance(count);
-                    copy
-                } else {
-                    bytes.split_to(count)
-                }
-            }
-            Store::Grown(bytes) if count == bytes.len() => {
-                let whole = std::mem::take(bytes).freeze();
-                self.bytes = Store::Empty;
-                whole
-            }
-            Store::Grown(bytes) => {
-                if bytes.len() > SLICE_BLOCK_MAX && count < bytes.len() / SLICE_PART_MIN {
-                    let copy = Bytes::copy_from_slice(&bytes[..count]);
-                    bytes.advance(count);
-                    copy
-                } else {
-                    bytes.split_to(count).freeze()
-                }
-            }
-        }
-    }
-
-    /// The first `count` bytes, or all if there are fewer; they stay.
-    pub(crate) fn peek(&self, count: usize) -> Bytes {
-        match &self.bytes {
-            Store::Empty => Bytes::new(),
-            Store::Whole { bytes, .. } => bytes.slice(..count.min(bytes.len())),
-            Store::Grown(bytes) => Bytes::copy_from_slice(&bytes[..count.min(bytes.len())]),
-        }
-    }
-
-    pub(crate) fn into_bytes(self) -> Bytes {
-        match self.bytes {
-            Store::Empty => Bytes::new(),
-            Store::Whole { bytes, .. } => bytes,
-            Store::Grown(bytes) => bytes.freeze(),
-        }
-    }
-
-    fn grown(&mut self, room: usize) -> &mut BytesMut {
-        if let Store::Whole { bytes, .. } = &self.bytes {
-            let mut grown = BytesMut::with_capacity(2 * bytes.len() + room);
-            grown.extend_from_slice(bytes);
-            self.bytes = Store::Grown(grown);
-        }
-        match &mut self.bytes {
-            Store::Grown(bytes) => bytes,
-            _ => unreachable!("not empty, and no longer whole"),
-        }
     }
 }
 
@@ -291,18 +212,8 @@ mod tests {
                         prop_assert!(unread.returned.is_none());
                     }
                 }
-                prop_assert!(unread.as_slice().iter().eq(&model));
+                prop_assert!(unread.all().iter().eq(&model));
             }
         }
-    }
-
-    #[test]
-    fn a_small_slice_does_not_pin_a_large_block() {
-        let mut unread = Unread::default();
-        let block = Bytes::from(vec![7; 64 << 10]);
-        let start = block.as_ptr();
-        unread.append(block);
-        assert_ne!(unread.take(64).as_ptr(), start, "copied");
-        assert_eq!(unread.take(32 << 10).as_ptr(), start.wrapping_add(64), "lent");
     }
 }

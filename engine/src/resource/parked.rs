@@ -126,7 +126,7 @@ impl Core {
             return None;
         }
         let limit = state.limits.of_read(bound);
-        let matched = match matcher.scan(state.unread.as_slice(), false) {
+        let matched = match matcher.scan(&mut state.unread, false) {
             Scan::Found { end } if end <= limit => Some(end),
             Scan::NeedMore if state.unread.len() < limit => None,
             Scan::Found { .. } | Scan::NeedMore => return None,
@@ -189,8 +189,8 @@ impl Core {
         if parked.matched.is_some() {
             return true;
         }
-        let unread = state.unread.as_slice();
-        let error = match parked.matcher.scan(unread, has_ended(state.end.as_ref())) {
+        let ended = has_ended(state.end.as_ref());
+        let error = match parked.matcher.scan(&mut state.unread, ended) {
             Scan::Found { end } if end <= parked.limit => {
                 if parked.slot.is_claim() {
                     parked.matched = Some(end);
@@ -209,7 +209,7 @@ impl Core {
                 self.forget_ticket(ticket);
                 return false;
             }
-            Scan::NeedMore if unread.len() < parked.limit => match &state.end {
+            Scan::NeedMore if state.unread.len() < parked.limit => match &state.end {
                 None => return true,
                 Some(end) => end.error(),
             },

@@ -60,11 +60,12 @@ pub(crate) enum Plain {
 
 impl Plain {
     #[inline]
-    pub(crate) fn scan(&mut self, unread: &[u8], ended: bool) -> Scan {
+    pub(crate) fn scan(&mut self, unread: &mut Unread, ended: bool) -> Scan {
         match self {
-            Self::Chunk(matcher) => matcher.scan(unread, ended),
-            Self::Exact(matcher) => matcher.scan(unread, ended),
-            Self::Line(matcher) => matcher.scan(unread, ended),
+            // Takes what is in one piece, so that nothing is copied to make it longer.
+            Self::Chunk(matcher) => matcher.scan(unread.front(), ended),
+            Self::Exact(matcher) => matcher.scan_len(unread.len()),
+            Self::Line(matcher) => look(unread, ended, |bytes, ended| matcher.scan(bytes, ended)),
             Self::Peek(_) if unread.is_empty() => Scan::NeedMore,
             Self::Peek(_) => Scan::Found { end: 0 },
         }
@@ -93,7 +94,7 @@ impl Plain {
     pub(crate) fn take_output(&self, unread: &mut Unread, end: usize) -> Bytes {
         match self {
             Self::Line(_) => {
-                let crlf = end > 1 && unread.as_slice()[end - 2] == b'\r';
+                let crlf = end > 1 && unread.front()[end - 2] == b'\r';
                 let line = end - 1 - usize::from(crlf);
                 unread.take_and_skip(line, end - line)
             }
@@ -107,6 +108,19 @@ impl Plain {
         match self {
             Self::Line(matcher) => matcher.output(taken),
             _ => Ok(taken),
+        }
+    }
+}
+
+/// Shows a matcher the bytes in front, and more of them as long as it needs more and there are some:
+/// it sees what it would see if they came later.
+#[inline]
+fn look(unread: &mut Unread, ended: bool, mut scan: impl FnMut(&[u8], bool) -> Scan) -> Scan {
+    loop {
+        let is_all = unread.is_one();
+        match scan(unread.front(), ended && is_all) {
+            Scan::NeedMore if !is_all => unread.join_next(),
+            decided => return decided,
         }
     }
 }
@@ -168,10 +182,10 @@ impl<M: Matcher> AnyRead for Boxed<M> {
 }
 
 impl Form {
-    fn scan(&mut self, unread: &[u8], ended: bool) -> Scan {
+    fn scan(&mut self, unread: &mut Unread, ended: bool) -> Scan {
         match self {
             Self::Bytes(matcher, _) => matcher.scan(unread, ended),
-            Self::Other(read) => read.scan(unread, ended),
+            Self::Other(read) => look(unread, ended, |bytes, ended| read.scan(bytes, ended)),
             Self::User(_) => unreachable!("runs only when nothing is borrowed"),
         }
     }
@@ -227,7 +241,7 @@ enum Verdict {
 }
 
 impl Read {
-    fn judge(&mut self, unread: &[u8], end: Option<&End>) -> Verdict {
+    fn judge(&mut self, unread: &mut Unread, end: Option<&End>) -> Verdict {
         let scan = self.form.scan(unread, has_ended(end));
         let lookahead = self.form.lookahead();
         verdict(scan, unread.len(), end, self.limit, lookahead)
@@ -274,6 +288,11 @@ fn verdict(
 }
 
 impl StreamState {
+    /// Whether as much is unread as may be received ahead of reads.
+    fn is_overfull(&self) -> bool {
+        self.unread.len() >= self.limits.unread
+    }
+
     /// What the system's end of stream really is. It tells a reset once: if a send has heard it, a
     /// receive finds an end where the peer never ended.
     fn real_end(&self) -> End {
@@ -333,7 +352,7 @@ impl Core {
         if may_be_unheard(state.read_told, round) || !state.is_readable_at_once() {
             return None;
         }
-        match matcher.scan(state.unread.as_slice(), has_ended(state.end.as_ref())) {
+        match matcher.scan(&mut state.unread, has_ended(state.end.as_ref())) {
             Scan::Found { end } if end <= state.limits.of_read(bound) => {
                 Some(matcher.take_output(&mut state.unread, end))
             }
@@ -364,7 +383,7 @@ impl Core {
             && !state.medium.is_file()
             && (!state.unread.is_empty() || state.end.is_some())
         {
-            match read.judge(state.unread.as_slice(), state.end.as_ref()) {
+            match read.judge(&mut state.unread, state.end.as_ref()) {
                 Verdict::Wait => {}
                 Verdict::Take(end) => {
                     let is_claim = read.form.is_claim();
@@ -428,7 +447,7 @@ impl Core {
             if state.unread.is_empty() && state.end.is_none() {
                 break;
             }
-            match read.judge(state.unread.as_slice(), state.end.as_ref()) {
+            match read.judge(&mut state.unread, state.end.as_ref()) {
                 Verdict::Wait => break,
                 verdict => self.end_read(stream, head, verdict),
             }
@@ -528,7 +547,9 @@ impl Core {
         self.close_if_released(stream);
     }
 
-    /// Starts or stops the reception, as reads and limits demand.
+    /// Starts the reception if a read waits. Whether it must be stopped, because there is too much
+    /// that nobody reads, is seen when the turn has run what came: callbacks that read it all are
+    /// not to pay for a stop and a start.
     pub(crate) fn steer_reception(&mut self, stream: Id) {
         let Some(state) = self.stream(stream) else { return };
         if state.end.is_some() || state.closing.is_some() || state.attempt_of != Id::NONE {
@@ -540,11 +561,23 @@ impl Core {
                 let offset = state.cursor;
                 self.driver.submit(stream, Operation::Receive { offset });
             }
-            (false, Phase::Running) if state.unread.len() >= state.limits.unread => {
+            (false, Phase::Running) if state.is_overfull() && !state.overfull => {
+                state.overfull = true;
+                self.overfull.push(stream);
+            }
+            _ => {}
+        }
+    }
+
+    /// Stops the receptions of streams that have too much that nobody reads.
+    pub(crate) fn stop_overfull(&mut self) {
+        while let Some(stream) = self.overfull.pop() {
+            let Some(state) = self.stream(stream) else { continue };
+            state.overfull = false;
+            if !state.has_reads() && state.is_overfull() && state.reception == Phase::Running {
                 state.reception = Phase::Stopping;
                 self.driver.cancel(stream, Role::Receive);
             }
-            _ => {}
         }
     }
 
@@ -581,9 +614,8 @@ impl Core {
 
     /// Whether a stream whose parked read has just been served has no other, and stays as it is.
     fn needs_nothing_more(&mut self, stream: Id) -> bool {
-        self.stream(stream).is_some_and(|state| {
-            state.reads.is_empty() && !state.released && state.unread.len() < state.limits.unread
-        })
+        self.stream(stream)
+            .is_some_and(|state| state.reads.is_empty() && !state.released && !state.is_overfull())
     }
 
     pub(crate) fn receive_ended(&mut self, stream: Id, ended: Ended) {
@@ -727,7 +759,7 @@ impl UserScan {
         if self.restart {
             read.restart();
         }
-        let unread = self.unread.as_slice();
+        let unread = self.unread.all();
         let scan = read.scan(unread, has_ended(self.end.as_ref()));
         let lookahead = read.lookahead();
         let verdict = match scan {

@@ -67,6 +67,8 @@ pub(crate) struct StreamState {
     pub(crate) released: bool,
     /// In the list of streams to send at the end of the turn.
     pub(crate) dirty: bool,
+    /// In the list of streams whose reception may have to be stopped then.
+    pub(crate) overfull: bool,
     /// Counted among the unsettled resources.
     pub(crate) unsettled: bool,
     /// This is an attempt to connect, for the operation with this id.
@@ -131,6 +133,7 @@ impl StreamState {
             closing: None,
             released: false,
             dirty: false,
+            overfull: false,
             unsettled: false,
             attempt_of: Id::NONE,
             cursor,
