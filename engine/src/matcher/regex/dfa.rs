@@ -18,6 +18,8 @@ pub(super) struct Program {
     classes: [u8; 256],
     /// One byte of each class.
     representatives: Vec<u8>,
+    /// A row of a table has room for two to this power of classes, so that an index is no division.
+    shift: u32,
     start: Arc<Place>,
 }
 
@@ -82,7 +84,8 @@ impl Program {
         let mut scratch = Scratch::new(&nfa);
         scratch.close(&nfa, nfa.start_unanchored().as_u32(), None);
         let start = Arc::new(scratch.place(&nfa, Neighbour::Edge));
-        Self { nfa, classes, representatives, start }
+        let shift = representatives.len().next_power_of_two().trailing_zeros();
+        Self { nfa, classes, representatives, shift, start }
     }
 
     /// Where every search begins.
@@ -106,8 +109,17 @@ impl Cache {
         }
     }
 
-    /// The row of a place, which is valid until the next [`advance`](Self::advance).
-    pub(super) fn row(&mut self, program: &Program, place: &Arc<Place>) -> Row {
+    /// The row of a place, which is valid until the next [`advance`](Self::advance). It is looked for
+    /// at `hint` first, where it was when this or another cache had it last.
+    #[inline]
+    pub(super) fn row(&mut self, program: &Program, place: &Arc<Place>, hint: Row) -> Row {
+        match self.places.get(index(program, hint)) {
+            Some((known, _)) if Arc::ptr_eq(known, place) => hint,
+            _ => self.look_up(program, place),
+        }
+    }
+
+    fn look_up(&mut self, program: &Program, place: &Arc<Place>) -> Row {
         if let Some(&row) = self.rows.get(place) {
             return row;
         }
@@ -116,13 +128,23 @@ impl Cache {
     }
 
     /// The place of a row.
-    pub(super) fn place(&self, program: &Program, row: Row) -> &Arc<Place> {
-        &self.places[self.index(program, row)].0
+    fn place(&self, program: &Program, row: Row) -> &Arc<Place> {
+        &self.places[index(program, row)].0
+    }
+
+    /// Makes `place` that of a row.
+    #[inline]
+    pub(super) fn keep_place(&self, program: &Program, row: Row, place: &mut Arc<Place>) {
+        let now = self.place(program, row);
+        // Mostly a search goes round within a few places, often in one.
+        if !Arc::ptr_eq(now, place) {
+            place.clone_from(now);
+        }
     }
 
     /// Whether a match ends at the place of a row.
     pub(super) fn ends(&self, program: &Program, row: Row) -> Ends {
-        if row & ENDS == 0 { Ends::default() } else { self.places[self.index(program, row)].1 }
+        if row & ENDS == 0 { Ends::default() } else { self.places[index(program, row)].1 }
     }
 
     /// Goes over `bytes`, at most to the first place where a match can end; yields the place's row
@@ -183,16 +205,17 @@ impl Cache {
         let ends = self.scratch.ends(&program.nfa, &place);
         let mark = if ends.is_possible() { ENDS } else { 0 };
         let row = u32::try_from(self.table.len()).expect("a full table is cleared before") | mark;
-        self.table.resize(self.table.len() + program.representatives.len(), UNKNOWN);
+        self.table.resize(self.table.len() + (1 << program.shift), UNKNOWN);
         self.weight += size_of_val(&*place.threads) + PLACE_WEIGHT;
         self.places.push((place.clone(), ends));
         self.rows.insert(place, row);
         row
     }
+}
 
-    fn index(&self, program: &Program, row: Row) -> usize {
-        (row & !ENDS) as usize / program.representatives.len()
-    }
+/// The index of a row's place.
+const fn index(program: &Program, row: Row) -> usize {
+    ((row & !ENDS) >> program.shift) as usize
 }
 
 impl Neighbour {

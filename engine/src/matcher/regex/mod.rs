@@ -72,7 +72,10 @@ struct Inner {
     /// Finds the groups, if the pattern has any.
     grouper: Option<pikevm::PikeVM>,
     looks_ahead: bool,
-    /// Caches that nobody is using. A search has one only while it looks at bytes.
+    /// The caches of whoever searches while nobody else does: one lock, and nothing is moved.
+    first: Mutex<Caches>,
+    /// Others, for those who search at the same time, that nobody is using. A search has one only
+    /// while it looks at bytes.
     #[expect(clippy::vec_box, reason = "each scan moves one out and in again")]
     pool: Mutex<Vec<Box<Caches>>>,
 }
@@ -116,7 +119,7 @@ impl Regex {
     pub(crate) fn is_match(&self, text: &[u8]) -> bool {
         self.with_caches(|inner, caches| {
             let cache = &mut caches.forward;
-            let mut row = cache.row(&inner.program, inner.program.start());
+            let mut row = cache.row(&inner.program, inner.program.start(), 0);
             let mut at = 0;
             while at < text.len() {
                 let (next, steps) = cache.advance(&inner.program, row, &text[at..]);
@@ -131,6 +134,9 @@ impl Regex {
     }
 
     fn with_caches<T>(&self, run: impl FnOnce(&Inner, &mut Caches) -> T) -> T {
+        if let Ok(mut caches) = self.inner.first.try_lock() {
+            return run(&self.inner, &mut caches);
+        }
         let pool = || self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner);
         let pooled = pool().pop();
         let mut caches = pooled.unwrap_or_else(|| Box::new(Caches::new(&self.inner.program)));
@@ -246,9 +252,11 @@ impl Inner {
         };
         let behind = [Look::Start, Look::StartLF, Look::WordStartHalfAscii];
         let looks_ahead = nfa.look_set_any().iter().any(|look| !behind.contains(&look));
+        let program = dfa::Program::new(nfa);
         Ok(Self {
             pattern: pattern.into(),
-            program: dfa::Program::new(nfa),
+            first: Mutex::new(Caches::new(&program)),
+            program,
             backward,
             grouper,
             looks_ahead,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{
     Caches, Groups, Inner, Regex, RegexMatch,
-    dfa::{Ends, Neighbour, Place},
+    dfa::{Ends, Neighbour, Place, Row},
 };
 use crate::{
     error::Result,
@@ -99,14 +99,16 @@ pub(crate) struct Search {
     wants_groups: bool,
     /// How many bytes it went over; no match ends before that.
     at: usize,
-    /// Where that left it.
+    /// Where that left it...
     place: Arc<Place>,
+    /// ...and the row of that in the cache it used.
+    row: Row,
 }
 
 impl Search {
     pub(crate) fn new(regex: Regex, wants_groups: bool) -> Self {
         let place = regex.inner.program.start().clone();
-        Self { regex, wants_groups, at: 0, place }
+        Self { regex, wants_groups, at: 0, place, row: 0 }
     }
 
     pub(crate) fn restart(&mut self) {
@@ -122,10 +124,10 @@ impl Search {
         if unread.is_empty() {
             return Verdict::NotYet;
         }
-        let Self { regex, wants_groups, at, place } = self;
+        let Self { regex, wants_groups, at, place, row: hint } = self;
         regex.with_caches(|inner, caches| {
             let (program, finder) = (&inner.program, Finder { inner, groups: *wants_groups });
-            let mut row = caches.forward.row(program, place);
+            let mut row = caches.forward.row(program, place, *hint);
             let at_end = ended.then_some(Neighbour::Edge);
             loop {
                 let ends = caches.forward.ends(program, row);
@@ -138,13 +140,15 @@ impl Search {
                         if let Some(found) = finder.locate_certain(caches, unread, ends) {
                             return Verdict::Found(found);
                         }
-                        *place = caches.forward.place(program, row).clone();
+                        *hint = row;
+                        caches.forward.keep_place(program, row, place);
                         return Verdict::Undecided;
                     }
                     _ => {}
                 }
                 if *at == unread.len() {
-                    *place = caches.forward.place(program, row).clone();
+                    *hint = row;
+                    caches.forward.keep_place(program, row, place);
                     return Verdict::NotYet;
                 }
                 let (to, steps) = caches.forward.advance(program, row, &unread[*at..]);
