@@ -244,7 +244,7 @@ impl Spec {
     pub(crate) fn judge(&self, bytes: &[u8], limit: usize) -> Verdict {
         let (end, value) = match self.find(bytes) {
             Some(found) => found,
-            None if bytes.len() >= limit => return Verdict::TooLong,
+            None if self.exceeds(bytes.len(), limit) => return Verdict::TooLong,
             None => return Verdict::Wait,
         };
         if end > limit {
@@ -255,6 +255,17 @@ impl Spec {
                 Verdict::Unexpected(line)
             }
             (_, value) => Verdict::Take(end, value),
+        }
+    }
+
+    /// Whether `len` bytes in which it was not found are too many. A limit counts all that the read
+    /// would take, and `read_all` and `end()` take what is left at the end: the end may come right
+    /// behind as many bytes as the limit allows, so only one byte more is too long. Every other read
+    /// would have to take that one.
+    const fn exceeds(&self, len: usize, limit: usize) -> bool {
+        match self {
+            Self::All | Self::Any { end: true, .. } => len > limit,
+            _ => len >= limit,
         }
     }
 

@@ -214,12 +214,12 @@ impl Inflow {
 
     pub(crate) fn too_long(&self, spec: &Spec, limit: usize) {
         let unread = self.unread(self.end_at.unwrap_or(self.sent.len()));
-        let found = match spec {
-            // One that is exhausted before it is too long is no match, either.
-            Spec::All => unread.len() < limit,
-            _ => spec.judge(&unread, limit) != Verdict::TooLong,
-        };
-        assert!(!found, "too long, but {spec:?} is within {limit} bytes of {:?}", start(&unread));
+        assert_eq!(
+            spec.judge(&unread, limit),
+            Verdict::TooLong,
+            "{spec:?} within {limit} bytes of {:?}",
+            start(&unread)
+        );
     }
 
     pub(crate) fn unexpected(&self, spec: &Spec, limit: usize, line: &Bytes) {
@@ -234,7 +234,6 @@ impl Inflow {
             Spec::Chunk(_) | Spec::Peek(_) => {
                 assert!(unread.is_empty(), "a timeout of what is there")
             }
-            Spec::All => {}
             _ => {
                 assert_eq!(spec.judge(&unread, limit), Verdict::Wait, "a timeout of what is there")
             }
@@ -254,7 +253,6 @@ impl Inflow {
             let unread = books.unread(end_at);
             let right = match spec {
                 Spec::Chunk(_) | Spec::Peek(_) => unread.is_empty(),
-                Spec::All => true,
                 _ => spec.judge(&unread, *limit) == Verdict::Wait,
             };
             assert!(right, "{spec:?} was not found before the end, in {:?}", start(&unread));
