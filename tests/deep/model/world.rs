@@ -743,9 +743,12 @@ impl World {
         self.ops.len() - 1
     }
 
-    /// An operation goes to its place in the order.
     fn begin(&mut self, id: usize) {
-        let now = self.now();
+        self.begin_at(id, self.now());
+    }
+
+    /// An operation goes to its place in the order.
+    fn begin_at(&mut self, id: usize, now: Duration) {
         self.say(|| format!("op {id} begins: {:?}", self.ops[id]));
         let op = &mut self.ops[id];
         op.begun = true;
@@ -1220,12 +1223,13 @@ impl World {
 
     fn hears(&mut self, id: usize, outcome: Result<Value>) -> Taken {
         self.say(|| format!("  op {id} hears {outcome:?}"));
+        let now = self.now();
         let was_first = self.leaves(id, outcome.is_ok());
         match outcome {
             Ok(value) => {
                 self.note(id, value.len());
                 let taken = self.succeeds(id, &value);
-                self.goes_on(id);
+                self.goes_on(id, now);
                 taken
             }
             Err(error) => {
@@ -1236,14 +1240,15 @@ impl World {
         }
     }
 
-    /// The stage behind a successful one begins before its callback.
-    fn goes_on(&mut self, id: usize) {
+    /// The stage behind a successful one begins before its callback, and its timeout runs from that
+    /// success: whatever the books wait for meanwhile, the peer's end of a connection, comes later.
+    fn goes_on(&mut self, id: usize, now: Duration) {
         let Op { chain: Some(chain), stream, .. } = self.ops[id] else { return };
         let chain = &self.chains[chain];
         let at = chain.ops.iter().position(|&op| op == id).expect("one of its stages");
         if let Some(&next) = chain.ops.get(at + 1) {
             self.ops[next].stream = stream;
-            self.begin(next);
+            self.begin_at(next, now);
         }
     }
 
