@@ -1,6 +1,7 @@
 //! Random programs: what they do, and what is kept of every operation to judge its outcome.
 
 use std::{
+    any::Any,
     cell::{Cell, RefCell},
     collections::VecDeque,
     env,
@@ -214,6 +215,8 @@ thread_local! {
     /// The value of a claim, or the connection, on its way into the callback.
     static VALUE: RefCell<Option<Value>> = const { RefCell::new(None) };
     static CONNECTION: Cell<Option<Stream>> = const { Cell::new(None) };
+    /// What failed first in a callback. The engine contains panics, and its drop tells of none.
+    static FAILURE: Cell<Option<Box<dyn Any + Send>>> = const { Cell::new(None) };
 }
 
 /// Runs something with the world. It is borrowed while the engine is called, so that a callback
@@ -261,6 +264,7 @@ pub(crate) fn run(network: &Network) -> u64 {
 pub(crate) fn begin(network: &Network, rng: Rng, surroundings: Surroundings) -> Engine {
     drop(WORLD.with(RefCell::take));
     CONNECTION.take();
+    FAILURE.take();
     let Surroundings { link, machine, limits } = surroundings;
     let (here, there) = (network.host("here"), network.host("there"));
     network.set_link(&here, &here, link.clone());
@@ -388,6 +392,7 @@ pub(crate) fn turn(engine: &Engine, wait: Duration) -> usize {
         Err(panic) if panic.is::<Planned>() => 1,
         Err(panic) => resume_unwind(panic),
     };
+    resume_failure();
     with(|world| {
         world.in_turn = false;
         world.poll_futures();
@@ -403,8 +408,8 @@ pub(crate) fn turn(engine: &Engine, wait: Duration) -> usize {
 /// The engine goes in the middle of everything.
 pub(crate) fn drop_engine(engine: Engine) {
     with(|world| world.gone = true);
-    // Panics in callbacks are contained, as there is no run to resume them from.
     drop(engine);
+    resume_failure();
     with(|world| {
         world.held.clear();
         world.poll_futures();
@@ -1668,16 +1673,30 @@ impl World {
 
 /// A callback.
 fn hear(id: usize, outcome: Result<Value>) {
-    if thread::panicking() {
-        // The program has failed already, and the engine goes with it.
-        return;
-    }
-    let panics = with(|world| {
+    in_callback(|world| {
         world.hears(id, outcome);
         world.reacts() || world.steps()
     });
-    if panics {
-        resume_unwind(Box::new(Planned));
+}
+
+/// Runs what a callback does, unless the program has failed already. It panics if `f` says so, and
+/// keeps what `f` itself panics with.
+fn in_callback(f: impl FnOnce(&mut World) -> bool) {
+    let failure = FAILURE.take();
+    if thread::panicking() || failure.is_some() {
+        return FAILURE.set(failure);
+    }
+    match catch_unwind(AssertUnwindSafe(|| with(f))) {
+        Ok(false) => {}
+        Ok(true) => resume_unwind(Box::new(Planned)),
+        Err(panic) => FAILURE.set(Some(panic)),
+    }
+}
+
+/// Goes on with what failed in a callback.
+fn resume_failure() {
+    if let Some(panic) = FAILURE.take() {
+        resume_unwind(panic);
     }
 }
 
@@ -1687,11 +1706,9 @@ fn hear_claim(id: usize, outcome: Result<Claim<Value>>) {
         Ok(claim) => claim,
         Err(error) => return hear(id, Err(error)),
     };
-    if thread::panicking() {
-        return;
-    }
-    let value = VALUE.take().expect("seen on its way");
-    let panics = with(|world| {
+    let value = VALUE.take();
+    in_callback(|world| {
+        let value = value.expect("seen on its way");
         let mut drawn = world.below(3);
         let is_read = matches!(&world.ops[id].kind, Kind::Read(spec) if spec.takes());
         let is_accept = matches!(world.ops[id].kind, Kind::Accept);
@@ -1729,9 +1746,6 @@ fn hear_claim(id: usize, outcome: Result<Claim<Value>>) {
         }
         world.reacts() || world.steps()
     });
-    if panics {
-        resume_unwind(Box::new(Planned));
-    }
 }
 
 fn hash(words: &str) -> u64 {
