@@ -624,6 +624,8 @@ impl Drop for Engine {
             // The child of a fork has the parent's queues, and would end the parent's operations.
             return std::mem::forget(core);
         }
+        // As every turn: what is given back stands before the bytes behind it.
+        core.take_what_is_given_back();
         core.take_messages();
         core.try_to_send();
         core.ending = true;

@@ -14,14 +14,14 @@ use std::{
 };
 
 use facade_engine::{
-    Bytes, Callback, Engine, Handle, Local, Result, Stream,
+    Bytes, Callback, Claim, Engine, Handle, Local, Result, Stream,
     matcher::{Matcher, Scan},
 };
 use facade_tests::{
     alone::alone,
     peers::arrived,
     reads,
-    told::Told,
+    told::{Basket, Told},
     turns::{turn_until, turns},
 };
 
@@ -125,6 +125,22 @@ fn promise_16_outcomes_that_were_there_are_delivered_and_posts_run() {
     notes.sort();
     let expected = ["first b\"line\"", "posted", "second EngineClosed", "sleep EngineClosed"];
     assert_eq!(notes, expected);
+}
+
+#[test]
+fn promise_16_what_was_given_back_comes_first_in_the_last_turn_too() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let (told, held) = (Told::new(), Basket::new());
+    peer.write_all(b"one\ntwo\n").unwrap();
+    let hold = held.clone();
+    engine.read_line(&stream, Callback::claim(move |_, claim| hold.put(claim.unwrap())));
+    turn_until(&engine, || !held.is_empty());
+    engine.read_line(&stream, told.value("line"));
+    let claim: Claim<Bytes> = held.only();
+    drop(claim);
+    drop(engine);
+    assert_eq!(told.take(), [r#"line b"one""#]);
 }
 
 #[test]
