@@ -183,7 +183,7 @@ mod tests {
     }
 
     fn step() -> impl Strategy<Value = Step> {
-        let bytes = proptest::collection::vec(any::<u8>(), 0..9000);
+        let bytes = proptest::collection::vec(any::<u8>(), 1..9000);
         prop_oneof![
             bytes.prop_map(Step::Append),
             (0..10_000usize).prop_map(Step::Take),
