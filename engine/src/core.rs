@@ -82,8 +82,8 @@ pub(crate) struct Core {
     pub(crate) on_files: usize,
     /// Operations on files are numbered, because reads and writes of a file share one order.
     pub(crate) submissions: u64,
-    /// Counts the rounds in which ready callbacks run.
-    pub(crate) round: u64,
+    /// Counts the rounds in which ready callbacks run; begins anew when it is full.
+    pub(crate) round: u32,
     /// The future that drives the run is in the ready queue.
     pub(crate) root_queued: bool,
     /// The engine is being dropped: nothing is taken any more.
@@ -754,9 +754,10 @@ impl Core {
 }
 
 /// Whether a callback that was queued in one round may not have run in another: it runs in the next.
+/// After four thousand million rounds it says so once more, which does no harm.
 #[inline]
-pub(crate) const fn may_be_unheard(queued: u64, round: u64) -> bool {
-    queued + 1 >= round
+pub(crate) const fn may_be_unheard(queued: u32, round: u32) -> bool {
+    round.wrapping_sub(queued) <= 1
 }
 
 /// Whether the owner of a deadline still waits for it.

@@ -415,7 +415,7 @@ impl Engine {
             with_current(engine, |core| {
                 if batch.is_empty() {
                     rounds += 1;
-                    core.round += 1;
+                    core.round = core.round.wrapping_add(1);
                     std::mem::swap(&mut core.ready, &mut *batch);
                 }
                 trash.take_from(core);

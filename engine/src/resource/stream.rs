@@ -37,9 +37,9 @@ pub(crate) struct StreamState {
     /// How many reads have been parked.
     pub(crate) parkings: u32,
     /// The round in which the last success of a read was queued for its callback...
-    pub(crate) read_told: u64,
+    pub(crate) read_told: u32,
     /// ...and of a write.
-    pub(crate) write_told: u64,
+    pub(crate) write_told: u32,
     /// The head of the reads is a user's matcher, and is queued to look at the bytes.
     pub(crate) scanning: bool,
 
