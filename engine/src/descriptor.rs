@@ -97,15 +97,20 @@ impl Descriptor {
     }
 
     /// Parts the open file from the engine: the number itself if nobody else has it, else another
-    /// number of the same file, and this one is released.
+    /// number of the same file, and this one is released. For a simulated socket the null device
+    /// stands in.
     pub(crate) fn into_owned(self: Arc<Self>) -> io::Result<OwnedFd> {
         match Arc::try_unwrap(self) {
             Ok(sole) => match sole.file {
                 File::System(fd) => Ok(fd),
                 #[cfg(feature = "sim")]
-                File::Simulated(_) => Err(io::ErrorKind::Unsupported.into()),
+                File::Simulated(socket) => socket.part(),
             },
             Err(shared) => {
+                #[cfg(feature = "sim")]
+                if let File::Simulated(socket) = &shared.file {
+                    return socket.part();
+                }
                 let fd = shared.system().ok_or(io::ErrorKind::Unsupported)?;
                 let fd = fcntl_dupfd_cloexec(fd, 0)?;
                 shared.release();

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use crate::{
     address::{AddrInfo, Address, Query},
-    descriptor::Descriptor,
+    descriptor::{Descriptor, null},
     driver::AnyDriver,
     error::{Error, Result},
     medium::{self, Examined, Medium},
@@ -162,8 +162,19 @@ impl Socket {
 
     /// Closes it, whoever still holds it.
     pub(crate) fn close(&self) {
+        self.end(false);
+    }
+
+    /// Leaves the engine. Nobody goes on with it in the network, so it ends there in good order;
+    /// what stands in for its descriptor is the null device.
+    pub(crate) fn part(&self) -> io::Result<OwnedFd> {
+        self.end(true);
+        null()?.try_clone_to_owned()
+    }
+
+    fn end(&self, drain: bool) {
         let mut state = self.network.lock();
-        state.close(self.id, false, false);
+        state.close(self.id, false, drain);
         if state.threads {
             state.ring();
         }

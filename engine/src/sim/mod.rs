@@ -111,9 +111,10 @@
 //! # What is not simulated
 //!
 //! - Files are this machine's, read and written at once. Pipes, terminals and sockets of this machine
-//!   are [`Unsupported`](crate::Error::Unsupported), and so is `detach`: there is no descriptor. What
-//!   `AsFd` lends is the null device, so socket options cannot be looked at, and a simulated engine
-//!   does not run inside another loop.
+//!   are [`Unsupported`](crate::Error::Unsupported). There are no descriptors: what `AsFd` lends and
+//!   `detach` gives is the null device. So socket options cannot be looked at, a simulated engine
+//!   does not run inside another loop, and nobody goes on with what was detached: its peer sees the
+//!   end.
 //! - [`submit_work`](crate::Handle::submit_work) runs on the engine's own thread, after a time that
 //!   is drawn; a closure that waits for another thread waits for ever.
 //! - A wait for what will never happen fails with
