@@ -5,11 +5,12 @@ use std::{
     time::Duration,
 };
 
-use facade_engine::{Callback, Engine, Stream};
+use facade_engine::{Callback, Cancel, Detached, Engine, Handle, Stream};
 use facade_tests::{
     alone::alone,
     outcome::Outcome,
     peers::{arrived, numbered, unstuff},
+    reads::UpTo,
     told::Told,
     turns::{turn_until, turns},
 };
@@ -209,6 +210,62 @@ fn abort_of_a_closing_stream_ends_the_close() {
 }
 
 // Detach
+
+#[test]
+fn promise_08_what_nobody_takes_before_a_detach_comes_with_the_descriptor() {
+    type Submit = fn(&Handle, &Stream, &Told) -> Cancel;
+    let reads: [Submit; 4] = [
+        |h, s, told| h.read_line(s, told.callback("read")),
+        |h, s, told| h.read_until(s, "\n", told.callback("read")),
+        |h, s, told| h.read_with(s, UpTo(b"\n"), told.callback("read")),
+        |h, s, told| {
+            h.read_line(s, told.callback("read"));
+            h.read_line(s, told.callback("next"))
+        },
+    ];
+    for read in reads {
+        for cancelled in [false, true] {
+            let engine = driver::engine();
+            let (mut peer, stream) = pair(&engine);
+            let told = Told::new().dropping_claims();
+            peer.write_all(b"one\ntwo\n").unwrap();
+            drop(peer);
+            // With its end there is no reception that a detach would wait for anyway.
+            engine.read_until(&stream, "never", Callback::ignore());
+            engine.run().unwrap();
+            let detached: Outcome<Detached> = Outcome::new();
+            let (told, cb) = (told.clone(), detached.callback());
+            engine.post(move |local| {
+                // It has matched, and its callback gives back what it found.
+                let cancel = read(local, &stream, &told);
+                local.detach(&stream, cb);
+                if cancelled {
+                    cancel.cancel();
+                }
+            });
+            engine.run().unwrap();
+            assert_eq!(detached.value().unread, "one\ntwo\n");
+        }
+    }
+}
+
+#[test]
+fn a_close_ends_though_what_a_read_had_matched_is_consumed() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    peer.write_all(b"line\n").unwrap();
+    engine.peek(&stream, 1, Callback::ignore());
+    engine.run().unwrap();
+    let notes = told.clone();
+    engine.post(move |local| {
+        local.read_line(&stream, notes.dropping_claims().callback("read"));
+        local.close(&stream, notes.callback("close"));
+        local.consume(&stream, 5);
+    });
+    turns(&engine, 5);
+    assert_eq!(told.take(), ["read Closed", "close Ok"]);
+}
 
 #[test]
 fn a_detach_that_times_out_closes() {

@@ -141,6 +141,8 @@ impl Core {
             || state.outgoing.len() > 0
             || state.sending != Phase::Idle
             || state.shutdown == Shutdown::Running
+            // A claim's callback is to run, and what it does not take is unread, for a detach.
+            || state.has_reads()
         {
             return;
         }

@@ -219,25 +219,17 @@ impl Core {
         false
     }
 
-    /// Ends the parked read with an error; but if it has matched, that comes first.
-    pub(crate) fn fail_parked(&mut self, stream: Id, error: Error) {
-        let Some(parked) = self.unpark(stream) else { return };
-        let (round, home) = (self.round, Home { engine: self.engine, stream });
+    /// Ends the parked read with an error.
+    fn fail_parked(&mut self, stream: Id, error: Error) {
+        let Some(Parked { slot, .. }) = self.unpark(stream) else { return };
+        let round = self.round;
         let Some(state) = self.stream(stream) else { return };
-        match parked {
-            Parked { matched: Some(end), slot: Slot::Claim(to), matcher, .. } => {
-                let claim = state.claim(home, &matcher, end);
-                self.ready.push(Delivery::Claim(to, Ok(claim)).ready());
-            }
-            Parked { slot, .. } => {
-                state.read_told = round;
-                self.fail(Id::NONE, slot, error);
-            }
-        }
+        state.read_told = round;
+        self.fail(Id::NONE, slot, error);
     }
 
-    /// Ends the parked read, whichever it is, because the engine goes; one that has matched is about
-    /// to be told.
+    /// Ends the parked read, whichever it is, because the stream or the engine goes; one that has
+    /// matched is about to be told.
     pub(crate) fn end_parked(&mut self, stream: Id, cause: Error) {
         let parked = self.stream(stream).and_then(|state| state.parked.as_ref());
         if parked.is_some_and(|parked| parked.matched.is_none()) {
@@ -260,6 +252,7 @@ impl Core {
         }
         self.fail_parked(stream, cause);
         self.serve_reads(stream);
+        self.go_on_closing(stream);
         self.close_if_released(stream);
         true
     }
@@ -273,7 +266,8 @@ impl Core {
         let home = Home { engine: self.engine, stream };
         let state = self.stream(stream)?;
         let claim = state.claim(home, &matcher, end);
-        let (others_wait, is_released) = (!state.reads.is_empty(), state.released);
+        let others_wait = !state.reads.is_empty() || state.closing.is_some();
+        let is_released = state.released;
         if others_wait {
             // After the callback, which may put the bytes back in front of them.
             self.ready.push(Ready::Serve(stream));

@@ -530,9 +530,9 @@ impl Core {
         self.close_if_released(stream);
     }
 
-    /// Fails all reads of a stream.
+    /// Fails all reads of a stream that have not matched.
     pub(crate) fn fail_reads(&mut self, stream: Id, error: &Error) {
-        self.fail_parked(stream, error.clone());
+        self.end_parked(stream, error.clone());
         while let Some(head) = self.stream(stream).and_then(|state| state.reads.head()) {
             if let Some((form, chain)) = self.unqueue_read(stream, head) {
                 self.tell(chain, || Err(error.clone()), form.fail(error.clone()));
@@ -544,6 +544,7 @@ impl Core {
     pub(crate) fn go_on_reading(&mut self, stream: Id) {
         self.serve_reads(stream);
         self.feed(stream);
+        self.go_on_closing(stream);
         self.close_if_released(stream);
     }
 
@@ -657,6 +658,11 @@ impl Core {
             read.form.restart();
         }
         self.serve_reads(stream);
+        if self.stream(stream).is_some_and(|state| state.closing.is_some()) {
+            // What has matched before the close matches anew, or hears of it like all others.
+            self.end_parked(stream, Error::Closed);
+            self.go_on_closing(stream);
+        }
         // The last read of a stream that nobody holds may have had what it waited for.
         self.close_if_released(stream);
     }
