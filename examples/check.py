@@ -77,14 +77,20 @@ def check_echo(style):
         check(f"echo {style}: lines come back", exchange(address, lines) == lines)
         seen = exchange(address, b"one\ntw", b"o\r\n\r\nunfinished", pause=0.02)
         check(f"echo {style}: lines end with CRLF", seen == b"one\r\ntwo\r\n\r\n", seen)
-        peers = [socket.create_connection(address, PATIENCE) for _ in range(200)]
-        for number, peer in enumerate(peers):
-            peer.sendall(b"%d\n" % number)
-        seen = [peer.recv(99) for peer in peers]
-        want = [b"%d\r\n" % number for number in range(200)]
-        check(f"echo {style}: 200 connections", seen == want, seen)
-        for peer in peers:
-            peer.close()
+        check_many_lines(f"echo {style}: 200 connections", address)
+    with server("echo", "--style", style, "--lines", "--engines", "2") as address:
+        check_many_lines(f"echo {style}: 200 connections on two engines", address)
+
+
+def check_many_lines(what, address):
+    peers = [socket.create_connection(address, PATIENCE) for _ in range(200)]
+    for number, peer in enumerate(peers):
+        peer.sendall(b"%d\n" % number)
+    seen = [peer.recv(99) for peer in peers]
+    want = [b"%d\r\n" % number for number in range(200)]
+    check(what, seen == want, seen)
+    for peer in peers:
+        peer.close()
 
 
 def check_http(style):

@@ -4,8 +4,10 @@ use std::io;
 use std::net::TcpListener;
 
 use facade_engine::{DriverChoice, Engine, Listener, Stream};
+use facade_futures::Runtimes;
 
 use crate::servers::{Entry, Services};
+use crate::several::{Places, Service, announce};
 
 #[path = "../../examples/echo/callbacks.rs"]
 mod callbacks;
@@ -36,6 +38,35 @@ fn by_callbacks(driver: DriverChoice, listener: TcpListener, lines: bool) -> io:
 fn by_futures(driver: DriverChoice, listener: TcpListener, lines: bool) -> io::Result<()> {
     let (engine, listener, signals) = engine(driver, listener).map_err(io::Error::other)?;
     futures::serve(engine, listener, signals, lines).map_err(io::Error::other)
+}
+
+/// By callbacks on several engines.
+pub(crate) fn callbacks_on(driver: DriverChoice, service: Service) -> facade_examples::Result<()> {
+    let Service { address, threads, lines, steer } = service;
+    let engines = Engine::builder().driver(driver).build_engines(threads)?;
+    let (places, placed) = Places::new(steer)?;
+    let address = engines.listen(address, move |engine, listener| {
+        places.settle(&listener);
+        callbacks::serve_beside_others(engine, &listener, lines);
+    })?;
+    placed.wait(threads);
+    announce(address)?;
+    Ok(engines.join()?)
+}
+
+/// By futures on several engines.
+pub(crate) fn futures_on(driver: DriverChoice, service: Service) -> facade_examples::Result<()> {
+    let Service { address, threads, lines, steer } = service;
+    let engines = Engine::builder().driver(driver).build_engines(threads)?;
+    let runtimes = Runtimes::from(engines);
+    let (places, placed) = Places::new(steer)?;
+    let address = runtimes.listen(address, move |io, listener| {
+        places.settle(&listener);
+        futures::serve_beside_others(io, listener, lines)
+    })?;
+    placed.wait(threads);
+    announce(address)?;
+    Ok(runtimes.join()?)
 }
 
 fn engine(

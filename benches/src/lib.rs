@@ -11,4 +11,5 @@ pub mod load;
 pub mod peers;
 pub mod process;
 pub mod servers;
+pub mod several;
 pub mod yardstick;

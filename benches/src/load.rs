@@ -13,6 +13,7 @@
 #![expect(clippy::disallowed_methods, reason = "measures time")]
 
 mod connection;
+mod gate;
 mod mix;
 mod pattern;
 mod report;
@@ -21,6 +22,7 @@ mod slow;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
@@ -29,6 +31,7 @@ use rustix::fd::OwnedFd;
 
 use crate::process::{self, Scheduled};
 use connection::{Connection, Progress};
+pub use gate::Gate;
 use pattern::Pattern;
 pub use report::{Latency, Report, Resident};
 
@@ -108,6 +111,8 @@ pub struct Config {
     pub stall: Duration,
     /// The server process whose CPU time and memory the report shall tell.
     pub server_pid: Option<u32>,
+    /// Where it waits for other generators; [`Mode::Idle`], [`Mode::Mix`] and [`Mode::Slow`] do not.
+    pub gate: Option<Arc<Gate>>,
 }
 
 impl Config {
@@ -124,6 +129,7 @@ impl Config {
             hold: Hold::Time(Duration::from_secs(1)),
             stall: Duration::from_secs(10),
             server_pid: None,
+            gate: None,
         }
     }
 
@@ -210,6 +216,9 @@ pub enum Error {
         /// Connections with an answer outstanding.
         waiting: usize,
     },
+    /// A load generator beside this one has not come to the gate.
+    #[error("another load generator has been waited for in vain")]
+    Deserted,
     /// A system call failed on one connection.
     #[error("connection {connection}: {call}")]
     Socket {
@@ -306,6 +315,7 @@ impl<'a> Generator<'a> {
     }
 
     fn measure(&mut self, fresh: bool) -> Result<Report, Error> {
+        self.pass_gate()?;
         let before = self.scheduled()?;
         let begin = Instant::now();
         let until = match self.config.length {
@@ -316,7 +326,16 @@ impl<'a> Generator<'a> {
         let messages = self.exchange(Phase { connections: 0..all, window: all, fresh, until })?;
         let mut report = self.report(messages * self.config.operations(), begin.elapsed());
         self.tell(&mut report, before)?;
+        self.pass_gate()?;
+        self.pass_gate()?;
         Ok(report)
+    }
+
+    fn pass_gate(&self) -> Result<(), Error> {
+        match &self.config.gate {
+            Some(gate) if !gate.pass(self.config.stall) => Err(Error::Deserted),
+            _ => Ok(()),
+        }
     }
 
     /// What the scheduler has done with the server, if it is known, and with this process.

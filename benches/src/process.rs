@@ -1,6 +1,7 @@
 //! Other processes: what they cost, by `/proc`, and servers started as children on a core of
 //! their own.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -8,7 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 use std::{fs, thread};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// What the scheduler did with a process, or with how much of it between two readings.
@@ -41,14 +42,31 @@ impl Scheduled {
 /// Fails if there is no such process, or the kernel was built without scheduler statistics.
 pub fn scheduled(pid: u32) -> io::Result<Scheduled> {
     let mut total = Scheduled::default();
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let text = fs::read_to_string(task?.path().join("schedstat"))?;
-        let mut fields = text.split_whitespace().map(|field| field.parse().ok());
-        let mut next = || fields.next().flatten().map(Duration::from_nanos);
-        total.ran += next().ok_or(io::ErrorKind::InvalidData)?;
-        total.waited += next().ok_or(io::ErrorKind::InvalidData)?;
+    for (_, Scheduled { ran, waited }) in threads(pid)? {
+        total.ran += ran;
+        total.waited += waited;
     }
     Ok(total)
+}
+
+/// The same of each thread, by its id; the process's first thread comes first.
+///
+/// # Errors
+///
+/// As [`scheduled`].
+pub fn threads(pid: u32) -> io::Result<BTreeMap<u32, Scheduled>> {
+    let mut threads = BTreeMap::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let task = task?;
+        let id = task.file_name().to_str().and_then(|name| name.parse().ok());
+        let text = fs::read_to_string(task.path().join("schedstat"))?;
+        let mut fields = text.split_whitespace().map(|field| field.parse().ok());
+        let mut next = || fields.next().flatten().map(Duration::from_nanos);
+        let (ran, waited) = (next(), next());
+        let scheduled = ran.zip(waited).map(|(ran, waited)| Scheduled { ran, waited });
+        threads.extend([id.zip(scheduled).ok_or(io::ErrorKind::InvalidData)?]);
+    }
+    Ok(threads)
 }
 
 /// The resident bytes of a process.
@@ -66,6 +84,32 @@ pub fn resident_bytes(pid: u32) -> io::Result<u64> {
     kilobytes.map(|count| count * 1024).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
+/// How long these cores have been idle so far, to a hundredth of a second each.
+///
+/// # Errors
+///
+/// Fails if `/proc/stat` does not tell.
+pub fn idle(cores: &[usize]) -> io::Result<Duration> {
+    let text = fs::read_to_string("/proc/stat")?;
+    let mut total = Duration::ZERO;
+    for core in cores {
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("cpu{core} ")));
+        // In ticks: user, nice, system, idle, and waiting for a disk.
+        let fields = line.into_iter().flat_map(str::split_whitespace).skip(3).take(2);
+        let ticks: Result<Vec<u64>, _> = fields.map(str::parse).collect();
+        match ticks.as_deref() {
+            Ok([idle, waiting]) => {
+                total += TICK * u32::try_from(idle + waiting).unwrap_or(u32::MAX)
+            }
+            _ => return Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+    Ok(total)
+}
+
+/// What `/proc/stat` counts in, on every system that Linux runs on today.
+const TICK: Duration = Duration::from_millis(10);
+
 /// The cores that the calling thread may use.
 ///
 /// # Errors
@@ -82,12 +126,26 @@ pub fn cores() -> io::Result<Vec<usize>> {
 ///
 /// Fails if there is no such core, or this process may not use it.
 pub fn pin(core: usize) -> io::Result<()> {
+    place(None, core)
+}
+
+/// Keeps a thread of any process on one core.
+///
+/// # Errors
+///
+/// Fails if there is no such thread or core, or it may not use it.
+pub fn pin_thread(thread: u32, core: usize) -> io::Result<()> {
+    let thread = thread.try_into().ok().and_then(Pid::from_raw);
+    place(Some(thread.ok_or(io::ErrorKind::InvalidInput)?), core)
+}
+
+fn place(thread: Option<Pid>, core: usize) -> io::Result<()> {
     let mut cores = CpuSet::new();
     if core >= CpuSet::MAX_CPU {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     cores.set(core);
-    Ok(sched_setaffinity(None, &cores)?)
+    Ok(sched_setaffinity(thread, &cores)?)
 }
 
 /// Raises the limit of open files as far as it goes, for this process and its children.
@@ -179,6 +237,7 @@ mod tests {
         let pid = std::process::id();
         assert!(resident_bytes(pid).unwrap() > 0);
         scheduled(pid).unwrap();
+        idle(&cores().unwrap()).unwrap();
     }
 
     #[test]

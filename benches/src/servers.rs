@@ -1,7 +1,7 @@
 //! All servers that take part in a comparison, by name, and the program that runs one of them.
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use pico_args::Arguments;
@@ -9,7 +9,8 @@ use pico_args::Arguments;
 use crate::facade;
 #[cfg(feature = "peers")]
 use crate::peers;
-use crate::process::{ANNOUNCEMENT, raise_file_limit};
+use crate::process::raise_file_limit;
+use crate::several::{Service, Several, announce};
 use crate::yardstick::{self, Options};
 
 /// Which of the two services a server has.
@@ -56,7 +57,7 @@ pub fn all() -> impl Iterator<Item = Entry> {
 }
 
 /// Serves as the arguments say, until a signal ends the process:
-/// `--server NAME --listen ADDRESS [--lines]`.
+/// `--server NAME --listen ADDRESS [--lines] [--engines N [--steer]]`; with `--engines`, on N threads.
 ///
 /// # Errors
 ///
@@ -65,16 +66,23 @@ pub fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let name: String = arguments.value_from_str("--server")?;
     let address: SocketAddr = arguments.value_from_str("--listen")?;
     let lines = arguments.contains("--lines");
+    let engines: Option<usize> = arguments.opt_value_from_str("--engines")?;
+    let steer = arguments.contains("--steer");
     let unknown = arguments.finish();
     if !unknown.is_empty() {
         return Err(format!("unknown arguments: {unknown:?}").into());
     }
+    raise_file_limit()?;
+    if let Some(threads) = engines {
+        let service = Service { address, threads, lines, steer };
+        let served = Several::find(&name)?.serve(service);
+        return served.map_err(|error| error as Box<dyn Error>);
+    }
     let names = || all().map(|entry| entry.name).collect::<Vec<_>>().join(", ");
     let entry = all().find(|entry| entry.name == name);
     let entry = entry.ok_or_else(|| format!("{name:?} is not one of {}", names()))?;
-    raise_file_limit()?;
     let listener = yardstick::listen(address)?;
-    writeln!(io::stdout(), "{ANNOUNCEMENT}{}", listener.local_addr()?)?;
+    announce(listener.local_addr()?)?;
     Ok((entry.serve)(listener, lines)?)
 }
 

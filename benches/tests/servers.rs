@@ -3,11 +3,14 @@
 //!
 //! Bounded numbers of rounds, no statement about time.
 
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use facade_benches::load::{self, Config, Hold, Length, LineEnd, Mode};
+use facade_benches::load::{self, Config, Gate, Hold, Length, LineEnd, Mode};
 use facade_benches::process::{Server, raise_file_limit};
 use facade_benches::servers::{self, Services};
+use facade_benches::several::SEVERAL;
 
 #[test]
 fn messages_come_back() {
@@ -62,6 +65,31 @@ fn a_client_that_does_not_read_loses_nothing() {
         let report = load::run(&Config { mode: Mode::Slow, ..config.clone() }).unwrap();
         assert!(report.taken.unwrap() > 0);
     });
+}
+
+#[test]
+fn several_threads_of_a_server_answer_generators_side_by_side() {
+    let program = env!("CARGO_BIN_EXE_versus");
+    let bound = Duration::from_secs(10);
+    for (server, steer) in SEVERAL.iter().flat_map(|one| [(one, false), (one, one.steers)]) {
+        let command = [program, "serve", "--server", server.name, "--listen", "127.0.0.1:0"];
+        let steer = steer.then_some("--steer");
+        let command = command.into_iter().chain(["--engines", "2"]).chain(steer);
+        let command: Vec<_> = command.map(str::to_owned).collect();
+        let server = Server::start(&command, bound).unwrap();
+        let gate = Gate::new(2);
+        let generators = [(); 2].map(|()| {
+            let config = Config {
+                connections: 50,
+                length: Length::Rounds(5),
+                stall: bound,
+                gate: Some(Arc::clone(&gate)),
+                ..Config::new(server.address())
+            };
+            thread::spawn(move || load::run(&config).unwrap().operations)
+        });
+        assert_eq!(generators.map(|one| one.join().unwrap()), [250, 250]);
+    }
 }
 
 /// Runs `check` against every server that has the service: five messages on each connection.

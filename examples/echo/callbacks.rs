@@ -17,6 +17,11 @@ pub(crate) fn serve(
     engine.run()
 }
 
+/// The same as one of several engines, which runs already.
+pub(crate) fn serve_beside_others(engine: &Handle, listener: &Listener, lines: bool) {
+    accept(engine, listener, if lines { echo_line } else { echo_chunk });
+}
+
 /// Accepts connections for ever, and begins to serve each.
 fn accept(engine: &Handle, listener: &Listener, echo: fn(&Handle, Stream)) {
     let again = listener.clone();

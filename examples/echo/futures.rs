@@ -28,6 +28,12 @@ pub(crate) fn serve(
     })
 }
 
+/// The same as one of several runtimes, which runs already.
+pub(crate) async fn serve_beside_others(io: Io, listener: Listener, lines: bool) {
+    let Err(error) = accept(io, listener, lines).await;
+    report(&error);
+}
+
 /// Accepts connections for ever, and begins to serve each.
 async fn accept(io: Io, mut listener: Listener, lines: bool) -> Result<Infallible> {
     loop {

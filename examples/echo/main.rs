@@ -1,4 +1,4 @@
-//! An echo server: what comes is sent back, raw or line by line, on one thread.
+//! An echo server: what comes is sent back, raw or line by line, on one thread or on several cores.
 
 mod callbacks;
 mod futures;
@@ -8,14 +8,16 @@ use std::{
     process::ExitCode,
 };
 
-use facade_engine::{DriverChoice, Engine};
+use facade_engine::{Callback, DriverChoice, Engine};
 use facade_examples::{Result, Style, driver, say, signals};
+use facade_futures::Runtimes;
 
 const USAGE: &str = "\
 usage: echo [--style callbacks|futures] [--driver auto|mio|io_uring] [--listen ADDR:PORT] [--lines]
+            [--engines N]
 
-Sends back what comes, or with --lines each line as a line; port 0 picks one. Ends on SIGINT and
-SIGTERM.";
+Sends back what comes, or with --lines each line as a line; port 0 picks one. With --engines N
+engines serve, each on a thread of its own. Ends on SIGINT and SIGTERM.";
 
 const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7000));
 
@@ -24,6 +26,7 @@ struct Options {
     driver: DriverChoice,
     listen: SocketAddr,
     lines: bool,
+    engines: Option<usize>,
 }
 
 fn main() -> ExitCode {
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
                 driver: arguments.opt_value_from_fn("--driver", driver)?.unwrap_or_default(),
                 listen: arguments.opt_value_from_str("--listen")?.unwrap_or(LISTEN),
                 lines: arguments.contains("--lines"),
+                engines: arguments.opt_value_from_str("--engines")?,
             })
         },
         serve,
@@ -42,8 +46,25 @@ fn main() -> ExitCode {
 }
 
 fn serve(options: Options) -> Result<()> {
-    let engine = Engine::builder().driver(options.driver).build()?;
+    let builder = Engine::builder().driver(options.driver);
+    let engine = builder.clone().build()?;
     let signals = signals(&engine)?;
+    if let Some(count) = options.engines {
+        let runtimes = Runtimes::from(builder.build_engines(count)?);
+        let Options { listen, lines, .. } = options;
+        let address = match options.style {
+            Style::Callbacks => runtimes.engines().listen(listen, move |engine, listener| {
+                callbacks::serve_beside_others(engine, &listener, lines);
+            })?,
+            Style::Futures => runtimes.listen(listen, move |io, listener| {
+                futures::serve_beside_others(io, listener, lines)
+            })?,
+        };
+        say(format_args!("listening on {address}"))?;
+        // They serve on their threads, and end when this one has seen a signal.
+        engine.read_chunk(&signals, 1, Callback::ignore());
+        return Ok(engine.run()?);
+    }
     let listener = engine.listen(options.listen)?;
     say(format_args!("listening on {}", listener.local_addr()?))?;
     match options.style {

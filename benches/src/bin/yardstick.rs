@@ -11,7 +11,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("yardstick: {error}");
-            eprintln!("usage: yardstick --server NAME --listen ADDR [--lines]");
+            eprintln!(
+                "usage: yardstick --server NAME --listen ADDR [--lines] [--engines N [--steer]]"
+            );
             ExitCode::FAILURE
         }
     }

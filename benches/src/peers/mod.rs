@@ -15,6 +15,8 @@ use std::io;
 
 use crate::servers::{Entry, Services};
 
+pub(crate) use tokio::plain_on as tokio_on;
+
 /// What serves on each of them.
 pub(crate) const SERVERS: [Entry; 8] = [
     Entry::new("tokio", "tokio", Services::Both, tokio::plain),

@@ -1,4 +1,4 @@
-//! Servers on tokio: its single-threaded runtime, a task for each connection.
+//! Servers on tokio: a task for each connection, on its single-threaded runtime but for one.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -14,6 +14,17 @@ use super::{BUFFER, end_with_crlf, report};
 /// Read some, write it; or read a line, write a line.
 pub(super) fn plain(listener: std::net::TcpListener, lines: bool) -> io::Result<()> {
     if lines { serve(listener, echo_lines) } else { serve(listener, echo) }
+}
+
+/// The plain one on a runtime with so many worker threads.
+pub(crate) fn plain_on(
+    workers: usize,
+    listener: std::net::TcpListener,
+    lines: bool,
+) -> io::Result<()> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(workers);
+    if lines { serve_on(runtime, listener, echo_lines) } else { serve_on(runtime, listener, echo) }
 }
 
 /// An idle connection has no buffer: it waits for readiness, and all receive into one place.
@@ -35,8 +46,19 @@ fn serve<F>(listener: std::net::TcpListener, client: fn(TcpStream) -> F) -> io::
 where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
+    serve_on(tokio::runtime::Builder::new_current_thread(), listener, client)
+}
+
+fn serve_on<F>(
+    mut runtime: tokio::runtime::Builder,
+    listener: std::net::TcpListener,
+    client: fn(TcpStream) -> F,
+) -> io::Result<()>
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
     listener.set_nonblocking(true)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let runtime = runtime.enable_io().build()?;
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
         loop {

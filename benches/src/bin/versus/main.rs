@@ -9,6 +9,7 @@
 mod cases;
 mod chart;
 mod contestants;
+mod cores;
 mod figures;
 mod growth;
 mod json;
@@ -49,6 +50,10 @@ fn main() -> ExitCode {
 
 /// Measures and tells; returns how many measurements failed.
 fn compare(mut arguments: Arguments) -> Result<usize, Box<dyn Error>> {
+    if arguments.contains("--cores") {
+        cores::Plan::parse(arguments)?.run(&mut std::io::stdout().lock())?;
+        return Ok(0);
+    }
     let json: Option<String> = arguments.opt_value_from_str("--json")?;
     let svg: Option<String> = arguments.opt_value_from_str("--svg")?;
     let plan = Plan::parse(arguments)?;
@@ -74,7 +79,8 @@ const HELP: &str = "\
 Compares servers by CPU time an operation, as ratios to raw epoll, and by memory and latency.
 
 usage: versus [options]
-       versus serve --server NAME --listen ADDR [--lines]
+       versus --cores [--with NAME] [--rounds N] [--seconds S]
+       versus serve --server NAME --listen ADDR [--lines] [--engines N [--steer]]
 
   --with NAME            only these of the servers, repeatable (all that are there); raw epoll
                          takes part in any case
@@ -87,6 +93,7 @@ usage: versus [options]
   --seconds S            length of one measurement (0.5)
   --quick                two short rounds
   --growth               how cost grows with connections and size instead, --case has no meaning
+  --cores                what a second core brings instead, see benches/README.md
   --json FILE            also each single measurement
   --svg FILE             also a chart
 ";

@@ -1,0 +1,308 @@
+//! What a second core brings: a server and its clients on one core, and on two.
+//!
+//! The clients have no machine of their own, so they are on the same cores, in all cases alike:
+//! each core has one thread of a server and two generators with half of its connections each. What
+//! server and clients do together on two cores can be no more than two servers do that have nothing
+//! to do with each other, which is measured as well: once with clients that are half on the other
+//! core, as they are where the system spreads the connections of one address, and once with clients
+//! on their server's core.
+//!
+//! Others may use the machine, too. So what counts is the work for the CPU time that server and
+//! clients had. That would not show if they waited for each other; the time in which the cores were
+//! idle does.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use std::{env, process as own};
+
+use facade_benches::load::{self, Config, Gate, Length};
+use facade_benches::process::{self, Server};
+use facade_benches::several::{SEVERAL, Several};
+use pico_args::Arguments;
+
+use super::figures::Spread;
+use super::machine::Machine;
+use super::progress::Progress;
+
+/// What is measured, and how often.
+pub(crate) struct Plan {
+    servers: Vec<&'static Several>,
+    rounds: usize,
+    length: Duration,
+    cores: [usize; 2],
+}
+
+/// Connections of a core.
+const CONNECTIONS: [usize; 2] = [64, 1000];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Setup {
+    /// One core, one thread.
+    One,
+    /// Two cores, one server with two threads.
+    Two,
+    /// The same, and a connection that comes in on a core goes to the thread there.
+    Steered,
+    /// Two cores, two servers; half of a server's clients are on the other core.
+    Apart,
+    /// Two cores, two servers; a server's clients are on its core.
+    Islands,
+}
+
+const SETUPS: [Setup; 5] = [Setup::One, Setup::Two, Setup::Steered, Setup::Apart, Setup::Islands];
+
+/// What came of one measurement.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    /// Round trips a second, had server and clients all of the cores' time.
+    rate: f64,
+    /// CPU time of the server for a round trip, in microseconds.
+    server: f64,
+    /// What part of the server's CPU time its busiest thread used.
+    busiest: f64,
+    /// What part of the cores' time server and clients used.
+    used: f64,
+    /// What part of it nobody used.
+    idle: f64,
+}
+
+impl Plan {
+    pub(crate) fn parse(mut arguments: Arguments) -> Result<Self, Box<dyn Error>> {
+        let names: Vec<String> = arguments.values_from_str("--with")?;
+        let rounds: usize = arguments.opt_value_from_str("--rounds")?.unwrap_or(5);
+        let seconds: f64 = arguments.opt_value_from_str("--seconds")?.unwrap_or(1.0);
+        let unknown = arguments.finish();
+        if !unknown.is_empty() {
+            return Err(format!("unknown arguments: {unknown:?}").into());
+        }
+        let servers = match &names[..] {
+            [] => SEVERAL.iter().collect(),
+            names => names.iter().map(|name| Several::find(name)).collect::<Result<_, _>>()?,
+        };
+        let [first, second, ..] = process::cores()?[..] else {
+            return Err("this takes two cores".into());
+        };
+        let length = Duration::try_from_secs_f64(seconds)?;
+        Ok(Self { servers, rounds, length, cores: [first, second] })
+    }
+
+    /// Measures and tells.
+    pub(crate) fn run(self, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
+        process::raise_file_limit()?;
+        let mut machine = Machine::look();
+        let rows: Vec<_> = self
+            .servers
+            .iter()
+            .flat_map(|&server| CONNECTIONS.map(|connections| (server, connections)))
+            .collect();
+        let mut samples: Vec<[Vec<Sample>; SETUPS.len()]> =
+            rows.iter().map(|_| Default::default()).collect();
+        let mut progress = Progress::new(self.rounds * rows.len() * SETUPS.len());
+        for round in 0..self.rounds {
+            for (&(server, connections), samples) in rows.iter().zip(&mut samples) {
+                // Another begins each round: what follows a pause has no advantage.
+                for place in (0..SETUPS.len()).map(|place| (place + round) % SETUPS.len()) {
+                    let setup = SETUPS[place];
+                    if setup == Setup::Steered && !server.steers {
+                        continue;
+                    }
+                    progress.step(&format!("{}, {connections}, {setup:?}", server.title));
+                    samples[place].push(self.measure(server, setup, connections)?);
+                }
+            }
+        }
+        progress.done();
+        machine.look_again();
+        self.tell(&machine, &rows, &samples, out)?;
+        Ok(())
+    }
+
+    fn measure(
+        &self,
+        server: &Several,
+        setup: Setup,
+        connections: usize,
+    ) -> Result<Sample, Box<dyn Error>> {
+        let cores = if setup == Setup::One { &self.cores[..1] } else { &self.cores[..] };
+        let servers = match setup {
+            Setup::One | Setup::Two => vec![start(server, cores, false)?],
+            Setup::Steered => vec![start(server, cores, true)?],
+            Setup::Apart | Setup::Islands => {
+                cores.iter().map(|&core| start(server, &[core], false)).collect::<Result<_, _>>()?
+            }
+        };
+        // On each core as many generators as there are servers at most, so that the load is made in
+        // the same way in all setups.
+        let on_core = |(place, &core): (usize, &usize)| {
+            [0, 1].map(|number| (core, if setup == Setup::Islands { place } else { number }))
+        };
+        let generators: Vec<_> = cores.iter().enumerate().flat_map(on_core).collect();
+        let gate = Gate::new(generators.len() + 1);
+        let generators: Vec<_> = generators
+            .into_iter()
+            .map(|(core, server)| {
+                let config = Config {
+                    connections: connections / 2,
+                    length: Length::Time(self.length),
+                    stall: BOUND,
+                    gate: Some(Arc::clone(&gate)),
+                    ..Config::new(servers[server % servers.len()].address())
+                };
+                thread::spawn(move || {
+                    process::pin(core).map_err(|error| error.to_string())?;
+                    load::run(&config).map_err(|error| error.to_string())
+                })
+            })
+            .collect();
+        // If a generator fails the gate stays shut, and it says why when it is joined.
+        let mut readings = Vec::new();
+        if gate.pass(BOUND) {
+            readings.push(Reading::take(&servers, cores)?);
+            if gate.pass(BOUND + self.length) {
+                readings.push(Reading::take(&servers, cores)?);
+                gate.pass(BOUND);
+            }
+        }
+        let reports = generators.into_iter().map(|one| one.join().expect("no panic in a load"));
+        let reports = reports.collect::<Result<Vec<_>, String>>()?;
+        let [before, after] = &readings[..] else { return Err("no gate opened".into()) };
+        let operations: u64 = reports.iter().map(|report| report.operations).sum();
+        let elapsed = reports.iter().map(|report| report.elapsed).max().unwrap_or_default();
+        Ok(Sample::of(before, after, operations, elapsed, cores.len()))
+    }
+
+    fn tell(
+        &self,
+        machine: &Machine,
+        rows: &[(&Several, usize)],
+        samples: &[[Vec<Sample>; SETUPS.len()]],
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let Machine { date, processor, kernel, command, load, .. } = machine;
+        writeln!(
+            out,
+            "{date}, {processor}, Linux {kernel}, `versus {command}`. {} rounds of {:?}.",
+            self.rounds, self.length
+        )?;
+        writeln!(out, "Load average before: {}, at the end: {}.\n", load.0, load.1)?;
+        writeln!(out, "{HEADER}")?;
+        for ((server, connections), all) in rows.iter().zip(samples) {
+            let median = |samples: &[Sample], value: fn(&Sample) -> f64| {
+                Spread::of(samples.iter().map(value)).map_or(f64::NAN, |spread| spread.median)
+            };
+            // Of the others to one core, each in its round.
+            let times = |value: fn(&Sample) -> f64| {
+                let [one, others @ ..] = all;
+                others.each_ref().map(|other| {
+                    let ratios =
+                        other.iter().zip(one).map(|(other, one)| value(other) / value(one));
+                    Spread::of(ratios).map_or_else(
+                        || "–".into(),
+                        |spread| {
+                            let Spread { median, least, greatest } = spread;
+                            format!("{median:.2} ({least:.2}–{greatest:.2})")
+                        },
+                    )
+                })
+            };
+            let percent = |value: fn(&Sample) -> f64| {
+                let all = all.iter().filter(|one| !one.is_empty());
+                let all: Vec<_> =
+                    all.map(|one| format!("{:.0}", 100.0 * median(one, value))).collect();
+                all.join(", ")
+            };
+            let [one, two, ..] = all;
+            writeln!(
+                out,
+                "| {}, {connections} | {:.0} | {} | {:.2} | {} | {:.0} | {} | {} |",
+                server.title,
+                median(one, |sample| sample.rate) / 1000.0,
+                times(|sample| sample.rate).join(" | "),
+                median(one, |sample| sample.server),
+                times(|sample| sample.server).join(" | "),
+                100.0 * median(two, |sample| sample.busiest),
+                percent(|sample| sample.used),
+                percent(|sample| sample.idle),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+const HEADER: &str = "\
+| server, connections a core | one core: thousands/s | two engines | two, steered | two servers | two \
+islands | one core: server's µs | two engines | two, steered | two servers | two islands | busiest of \
+two, % | used, % | idle, % |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|";
+
+/// Starts a server with a thread for each core, and keeps each on its core.
+fn start(server: &Several, cores: &[usize], steer: bool) -> io::Result<Server> {
+    let program = env::current_exe()?.to_string_lossy().into_owned();
+    let threads = cores.len().to_string();
+    let command = [&*program, "serve", "--server", server.name, "--listen", "127.0.0.1:0"];
+    let command = command.into_iter().chain(["--engines", &threads]).map(str::to_owned);
+    let flag = steer.then(|| "--steer".to_owned());
+    let started = Server::start(&command.chain(flag).collect::<Vec<_>>(), BOUND)?;
+    if steer {
+        // Its threads have settled themselves.
+        return Ok(started);
+    }
+    // The first thread only waits, or accepts.
+    for (place, &thread) in process::threads(started.pid())?.keys().skip(1).enumerate() {
+        process::pin_thread(thread, cores[place % cores.len()])?;
+    }
+    process::pin_thread(started.pid(), cores[0])?;
+    Ok(started)
+}
+
+/// What everybody had used at one moment.
+struct Reading {
+    /// Of each thread of the servers.
+    servers: Vec<Duration>,
+    load: Duration,
+    /// Of the cores, by nobody.
+    idle: Duration,
+}
+
+impl Reading {
+    fn take(servers: &[Server], cores: &[usize]) -> io::Result<Self> {
+        let mut times = Vec::new();
+        for server in servers {
+            times.extend(process::threads(server.pid())?.values().map(|thread| thread.ran));
+        }
+        let load = process::scheduled(own::id())?.ran;
+        Ok(Self { servers: times, load, idle: process::idle(cores)? })
+    }
+}
+
+impl Sample {
+    fn of(
+        before: &Reading,
+        after: &Reading,
+        operations: u64,
+        elapsed: Duration,
+        cores: usize,
+    ) -> Self {
+        let threads = before.servers.iter().zip(&after.servers);
+        let server = threads.map(|(before, after)| after.saturating_sub(*before).as_secs_f64());
+        let busiest = server.clone().fold(0.0, f64::max);
+        let server = server.sum::<f64>();
+        let load = after.load.saturating_sub(before.load).as_secs_f64();
+        let idle = after.idle.saturating_sub(before.idle).as_secs_f64();
+        let (operations, cores) = (operations as f64, cores as f64);
+        let time = elapsed.as_secs_f64() * cores;
+        Self {
+            rate: operations * cores / (server + load),
+            server: server * 1e6 / operations,
+            busiest: busiest / server,
+            used: (server + load) / time,
+            idle: idle / time,
+        }
+    }
+}
+
+/// Bounds each single wait.
+const BOUND: Duration = Duration::from_secs(10);
