@@ -68,10 +68,16 @@ use crate::{
 /// By [`listen`](Self::listen) each engine has a listener of its own, and Linux chooses one for a
 /// connection by a hash of its addresses and ports. Many connections are spread evenly by that; few
 /// that live long may not be: of four connections to two engines, one in eight times all have the
-/// same engine. By [`attach_listener`](Self::attach_listener) and
-/// [`listen_unix`](Self::listen_unix) all accept from one socket, and a connection goes to an
-/// engine that waits for one; with io_uring, to that which has waited longest. That costs more for
-/// each connection.
+/// same engine.
+///
+/// By [`attach_listener`](Self::attach_listener) and [`listen_unix`](Self::listen_unix) all accept
+/// from one socket, and a connection goes to an engine that waits for one: with io_uring to each in
+/// turn, with mio to whichever comes first. That is for connections that come one by one; of many
+/// that come at once, an engine that is awake may take most. It also costs more for each.
+///
+/// A program that keeps the threads on cores of their own can set SO_INCOMING_CPU of socket(7) on
+/// each listener, where `serve` gets it: then a connection goes to the engine on the core that it
+/// comes in on, which saves the way between cores.
 ///
 /// A stream that is on the wrong engine can be moved: [`detach`](Handle::detach) it and
 /// [`attach_detached`](Handle::attach_detached) it where it shall be. This loses no byte. Here one
@@ -251,8 +257,7 @@ impl Engines {
     /// [`listen`](Self::listen) does.
     ///
     /// Each engine takes connections as it asks for them, and none ahead: what waits is anybody's.
-    /// The connections are spread more evenly than by [`listen`](Self::listen), at a greater cost
-    /// for each, see [Engines](Engines#how-connections-are-spread).
+    /// Which gets how many is told at [Engines](Engines#how-connections-are-spread).
     ///
     /// # Errors
     ///
