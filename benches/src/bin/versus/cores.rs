@@ -98,8 +98,7 @@ impl Plan {
             .iter()
             .flat_map(|&server| CONNECTIONS.map(|connections| (server, connections)))
             .collect();
-        let mut samples: Vec<[Vec<Sample>; SETUPS.len()]> =
-            rows.iter().map(|_| Default::default()).collect();
+        let mut samples: Vec<Samples> = rows.iter().map(|_| Default::default()).collect();
         let mut progress = Progress::new(self.rounds * rows.len() * SETUPS.len());
         for round in 0..self.rounds {
             for (&(server, connections), samples) in rows.iter().zip(&mut samples) {
@@ -178,7 +177,7 @@ impl Plan {
         &self,
         machine: &Machine,
         rows: &[(&Several, usize)],
-        samples: &[[Vec<Sample>; SETUPS.len()]],
+        samples: &[Samples],
         out: &mut impl Write,
     ) -> io::Result<()> {
         let Machine { date, processor, kernel, command, load, .. } = machine;
@@ -188,55 +187,65 @@ impl Plan {
             self.rounds, self.length
         )?;
         writeln!(out, "Load average before: {}, at the end: {}.\n", load.0, load.1)?;
-        writeln!(out, "{HEADER}")?;
+        let median = |samples: &[Sample], value: Value| {
+            Spread::of(samples.iter().map(value)).map_or(f64::NAN, |spread| spread.median)
+        };
+        // Of the other setups to one core, each in its round.
+        let times = |[one, others @ ..]: &Samples, value: Value| {
+            let others = others.each_ref().map(|other| {
+                let ratios = other.iter().zip(one).map(|(other, one)| value(other) / value(one));
+                Spread::of(ratios).map_or_else(
+                    || "–".into(),
+                    |Spread { median, least, greatest }| {
+                        format!("{median:.2} ({least:.2}–{greatest:.2})")
+                    },
+                )
+            });
+            others.join(" | ")
+        };
+        let percent = |all: &Samples, value: Value| {
+            let all = all.iter().filter(|one| !one.is_empty());
+            let all: Vec<_> = all.map(|one| format!("{:.0}", 100.0 * median(one, value))).collect();
+            all.join(", ")
+        };
+        writeln!(out, "{RATES}")?;
         for ((server, connections), all) in rows.iter().zip(samples) {
-            let median = |samples: &[Sample], value: fn(&Sample) -> f64| {
-                Spread::of(samples.iter().map(value)).map_or(f64::NAN, |spread| spread.median)
-            };
-            // Of the others to one core, each in its round.
-            let times = |value: fn(&Sample) -> f64| {
-                let [one, others @ ..] = all;
-                others.each_ref().map(|other| {
-                    let ratios =
-                        other.iter().zip(one).map(|(other, one)| value(other) / value(one));
-                    Spread::of(ratios).map_or_else(
-                        || "–".into(),
-                        |spread| {
-                            let Spread { median, least, greatest } = spread;
-                            format!("{median:.2} ({least:.2}–{greatest:.2})")
-                        },
-                    )
-                })
-            };
-            let percent = |value: fn(&Sample) -> f64| {
-                let all = all.iter().filter(|one| !one.is_empty());
-                let all: Vec<_> =
-                    all.map(|one| format!("{:.0}", 100.0 * median(one, value))).collect();
-                all.join(", ")
-            };
-            let [one, two, ..] = all;
+            let one = median(&all[0], |sample| sample.rate) / 1000.0;
+            let times = times(all, |sample| sample.rate);
+            writeln!(out, "| {}, {connections} | {one:.0} | {times} |", server.title)?;
+        }
+        writeln!(out, "\n{COSTS}")?;
+        for ((server, connections), all) in rows.iter().zip(samples) {
+            let one = median(&all[0], |sample| sample.server);
+            let times = times(all, |sample| sample.server);
+            let busiest = 100.0 * median(&all[1], |sample| sample.busiest);
+            let used = percent(all, |sample| sample.used);
+            let idle = percent(all, |sample| sample.idle);
             writeln!(
                 out,
-                "| {}, {connections} | {:.0} | {} | {:.2} | {} | {:.0} | {} | {} |",
-                server.title,
-                median(one, |sample| sample.rate) / 1000.0,
-                times(|sample| sample.rate).join(" | "),
-                median(one, |sample| sample.server),
-                times(|sample| sample.server).join(" | "),
-                100.0 * median(two, |sample| sample.busiest),
-                percent(|sample| sample.used),
-                percent(|sample| sample.idle),
+                "| {}, {connections} | {one:.2} | {times} | {busiest:.0} | {used} | {idle} |",
+                server.title
             )?;
         }
         Ok(())
     }
 }
 
-const HEADER: &str = "\
-| server, connections a core | one core: thousands/s | two engines | two, steered | two servers | two \
-islands | one core: server's µs | two engines | two, steered | two servers | two islands | busiest of \
-two, % | used, % | idle, % |
-|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|";
+/// One measurement's figure.
+type Value = fn(&Sample) -> f64;
+
+/// Those of one row, by setup.
+type Samples = [Vec<Sample>; SETUPS.len()];
+
+const RATES: &str = "\
+| round trips, by server and connections a core | one core, thousands/s | two engines | two, steered | \
+two servers | two islands |
+|---|--:|--:|--:|--:|--:|";
+
+const COSTS: &str = "\
+| server CPU a round trip | one core, µs | two engines | two, steered | two servers | two islands | \
+busiest of two engines, % | cores used, % | cores idle, % |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|";
 
 /// Starts a server with a thread for each core, and keeps each on its core.
 fn start(server: &Several, cores: &[usize], steer: bool) -> io::Result<Server> {
