@@ -92,6 +92,8 @@ pub enum LineEnd {
 pub struct Config {
     /// The service.
     pub address: SocketAddr,
+    /// Another of the same kind, to which every second connection goes.
+    pub second: Option<SocketAddr>,
     /// What the connections do.
     pub mode: Mode,
     /// How many connections; in [`Mode::Churn`], how many at a time; in [`Mode::Mix`], how many
@@ -120,6 +122,7 @@ impl Config {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            second: None,
             mode: Mode::Echo,
             connections: 1,
             size: 64,
@@ -416,7 +419,9 @@ impl<'a> Generator<'a> {
 
     /// Puts a new connection in place `index`; the one that was there is closed.
     fn connect(&mut self, index: usize) -> Result<(), Error> {
-        let connection = Connection::open(&self.epoll, self.config.address, index)?;
+        let Config { address, second, .. } = *self.config;
+        let address = second.filter(|_| index % 2 == 1).unwrap_or(address);
+        let connection = Connection::open(&self.epoll, address, index)?;
         match self.connections.get_mut(index) {
             Some(place) => *place = connection,
             None => self.connections.push(connection),

@@ -1,11 +1,11 @@
 //! What a second core brings: a server and its clients on one core, and on two.
 //!
-//! The clients have no machine of their own, so they are on the same cores, in all cases alike:
-//! each core has one thread of a server and two generators with half of its connections each. What
-//! server and clients do together on two cores can be no more than two servers do that have nothing
-//! to do with each other, which is measured as well: once with clients that are half on the other
-//! core, as they are where the system spreads the connections of one address, and once with clients
-//! on their server's core.
+//! The clients have no machine of their own, so they are on the same cores, in all cases alike: each
+//! core has one thread of a server and one generator with its connections. What server and clients
+//! do together on two cores can be no more than two servers do that have nothing to do with each
+//! other, which is measured as well: once with clients that are half on the other core, as they are
+//! where the system spreads the connections of one address, and once with clients on their server's
+//! core.
 //!
 //! Others may use the machine, too. So what counts is the work for the CPU time that server and
 //! clients had. That would not show if they waited for each other; the time in which the cores were
@@ -46,7 +46,7 @@ enum Setup {
     Two,
     /// The same, and a connection that comes in on a core goes to the thread there.
     Steered,
-    /// Two cores, two servers; half of a server's clients are on the other core.
+    /// Two cores, two servers; of the clients of a server half are on the other core.
     Apart,
     /// Two cores, two servers; a server's clients are on its core.
     Islands,
@@ -133,29 +133,24 @@ impl Plan {
                 cores.iter().map(|&core| start(server, &[core], false)).collect::<Result<_, _>>()?
             }
         };
-        // On each core as many generators as there are servers at most, so that the load is made in
-        // the same way in all setups.
-        let on_core = |(place, &core): (usize, &usize)| {
-            [0, 1].map(|number| (core, if setup == Setup::Islands { place } else { number }))
-        };
-        let generators: Vec<_> = cores.iter().enumerate().flat_map(on_core).collect();
-        let gate = Gate::new(generators.len() + 1);
-        let generators: Vec<_> = generators
-            .into_iter()
-            .map(|(core, server)| {
-                let config = Config {
-                    connections: connections / 2,
-                    length: Length::Time(self.length),
-                    stall: BOUND,
-                    gate: Some(Arc::clone(&gate)),
-                    ..Config::new(servers[server % servers.len()].address())
-                };
-                thread::spawn(move || {
-                    process::pin(core).map_err(|error| error.to_string())?;
-                    load::run(&config).map_err(|error| error.to_string())
-                })
+        let gate = Gate::new(cores.len() + 1);
+        let generators = cores.iter().enumerate().map(|(place, &core)| {
+            let own = if setup == Setup::Islands { place } else { 0 };
+            let config = Config {
+                second: (setup == Setup::Apart).then(|| servers[1].address()),
+                connections,
+                length: Length::Time(self.length),
+                stall: BOUND,
+                gate: Some(Arc::clone(&gate)),
+                ..Config::new(servers[own].address())
+            };
+            thread::spawn(move || {
+                let call = "sched_setaffinity";
+                process::pin(core).map_err(|source| load::Error::System { call, source })?;
+                load::run(&config)
             })
-            .collect();
+        });
+        let generators: Vec<_> = generators.collect();
         // If a generator fails the gate stays shut, and it says why when it is joined.
         let mut readings = Vec::new();
         if gate.pass(BOUND) {
@@ -165,8 +160,15 @@ impl Plan {
                 gate.pass(BOUND);
             }
         }
-        let reports = generators.into_iter().map(|one| one.join().expect("no panic in a load"));
-        let reports = reports.collect::<Result<Vec<_>, String>>()?;
+        let ends = generators.into_iter().map(|one| one.join().expect("no panic in a load"));
+        let (reports, failures): (Vec<_>, Vec<_>) = ends.partition(Result::is_ok);
+        // Not what the others say, who have waited for the one that failed.
+        let mut failures: Vec<_> = failures.into_iter().filter_map(Result::err).collect();
+        failures.sort_by_key(|error| matches!(error, load::Error::Deserted));
+        if let Some(error) = failures.into_iter().next() {
+            return Err(format!("{}, {setup:?}: {error}", server.title).into());
+        }
+        let reports: Vec<_> = reports.into_iter().flatten().collect();
         let [before, after] = &readings[..] else { return Err("no gate opened".into()) };
         let operations: u64 = reports.iter().map(|report| report.operations).sum();
         let elapsed = reports.iter().map(|report| report.elapsed).max().unwrap_or_default();
@@ -314,4 +316,4 @@ impl Sample {
 }
 
 /// Bounds each single wait.
-const BOUND: Duration = Duration::from_secs(10);
+const BOUND: Duration = Duration::from_secs(30);
