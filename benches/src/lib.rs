@@ -5,6 +5,7 @@
 //! way to reach comparable figures are in `benches/README.md`. Linux only: the generator sits
 //! directly on epoll, and the readings come from `/proc`.
 
+pub mod curves;
 mod facade;
 pub mod load;
 #[cfg(feature = "peers")]
