@@ -38,6 +38,8 @@ use crate::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct Any {
+    /// In the order of the list, but that the patterns of lines are together where the first of
+    /// them stands.
     searches: Vec<PatternSearch>,
     /// The first [`Pattern::end`] of the list.
     end: Option<usize>,
@@ -54,14 +56,23 @@ impl Any {
     ///
     /// [`Error::InvalidInput`] if there are none, or one is an empty byte string.
     pub fn new(patterns: impl IntoIterator<Item = Pattern>) -> Result<Self> {
-        let mut searches = Vec::new();
-        let mut end = None;
+        let mut searches: Vec<PatternSearch> = Vec::new();
+        let (mut end, mut first_of_lines) = (None, None);
         for (index, Pattern { kind }) in patterns.into_iter().enumerate() {
             let search = match kind {
                 Kind::Bytes(bytes) => OneSearch::Bytes(Delimiter::new(bytes).map_err(|_| {
                     Error::invalid(format_args!("pattern {index} is an empty byte string"))
                 })?),
-                Kind::Line(pattern) => OneSearch::Line { pattern, lines: Lines::default() },
+                Kind::Line(pattern) => {
+                    let first = *first_of_lines.get_or_insert(searches.len());
+                    if let Some(PatternSearch { search: OneSearch::Line(search), .. }) =
+                        searches.get_mut(first)
+                    {
+                        search.patterns.push((index, pattern));
+                        continue;
+                    }
+                    OneSearch::Line(LineSearch::new(index, pattern))
+                }
                 Kind::Regex(regex) => OneSearch::Regex(Search::new(regex, false)),
                 Kind::End => {
                     end = end.or(Some(index));
@@ -82,10 +93,10 @@ impl Any {
         let mut undecided = None;
         for one in &mut self.searches {
             match one.scan(window, ended) {
-                Outcome::Found { range, end } => {
-                    // The list is in order, so of equal ends the first stays.
-                    if winner.as_ref().is_none_or(|winner| end < winner.end) {
-                        winner = Some(Winner { index: one.index, range, end });
+                Outcome::Found(found) => {
+                    let place = |winner: &Winner| (winner.end, winner.index);
+                    if winner.as_ref().is_none_or(|winner| place(&found) < place(winner)) {
+                        winner = Some(found);
                     }
                 }
                 Outcome::Undecided => undecided = undecided.or(Some(one.index)),
@@ -154,28 +165,38 @@ pub struct AnyMatch {
     pub range: Range<usize>,
 }
 
-/// The search for one pattern of the list.
+/// The search for one pattern of the list, or for all those of lines.
 #[derive(Debug, Clone)]
 struct PatternSearch {
+    /// Of the pattern, or the first of them.
     index: usize,
     search: OneSearch,
     /// What was found, while another pattern of the list is undecided.
-    found: Option<(Range<usize>, usize)>,
+    found: Option<Winner>,
 }
 
 #[derive(Debug, Clone)]
 enum OneSearch {
     Bytes(Delimiter),
-    Line { pattern: LinePattern, lines: Lines },
+    Line(LineSearch),
     Regex(Search),
 }
 
+/// The search for a line that any of some patterns matches: where lines end is found once for all.
+#[derive(Debug, Clone)]
+struct LineSearch {
+    /// With their indices in the list, in order.
+    patterns: Vec<(usize, LinePattern)>,
+    lines: Lines,
+}
+
 enum Outcome {
-    Found { range: Range<usize>, end: usize },
+    Found(Winner),
     Undecided,
     NotYet,
 }
 
+#[derive(Debug, Clone)]
 struct Winner {
     index: usize,
     range: Range<usize>,
@@ -184,40 +205,59 @@ struct Winner {
 
 impl PatternSearch {
     fn scan(&mut self, window: &[u8], ended: bool) -> Outcome {
+        let index = self.index;
         if self.found.is_none() {
             self.found = match &mut self.search {
-                OneSearch::Bytes(delimiter) => {
-                    delimiter.find(window).map(|end| (end - delimiter.len()..end, end))
-                }
-                OneSearch::Line { pattern, lines } => std::iter::from_fn(|| lines.next(window))
-                    .find(|(line, _)| pattern.matches(&window[line.clone()])),
+                OneSearch::Bytes(delimiter) => delimiter.find(window).map(|end| Winner {
+                    index,
+                    range: end - delimiter.len()..end,
+                    end,
+                }),
+                OneSearch::Line(search) => search.find(window),
                 OneSearch::Regex(search) => match search.scan(window, ended) {
-                    Verdict::Found(found) => Some((found.range.clone(), found.range.end)),
+                    Verdict::Found(found) => {
+                        let end = found.range.end;
+                        Some(Winner { index, range: found.range, end })
+                    }
                     Verdict::Undecided => return Outcome::Undecided,
                     Verdict::NotYet => None,
                 },
             };
         }
-        match self.found.clone() {
-            Some((range, end)) => Outcome::Found { range, end },
-            None => Outcome::NotYet,
-        }
+        self.found.clone().map_or(Outcome::NotYet, Outcome::Found)
     }
 
     fn restart(&mut self) {
         self.found = None;
         match &mut self.search {
             OneSearch::Bytes(delimiter) => delimiter.restart(),
-            OneSearch::Line { lines, .. } => *lines = Lines::default(),
+            OneSearch::Line(search) => search.lines = Lines::default(),
             OneSearch::Regex(search) => search.restart(),
         }
     }
 
     fn lookahead(&self) -> usize {
         match &self.search {
-            OneSearch::Bytes(_) | OneSearch::Line { .. } => 0,
+            OneSearch::Bytes(_) | OneSearch::Line(_) => 0,
             OneSearch::Regex(search) => search.lookahead(),
         }
+    }
+}
+
+impl LineSearch {
+    fn new(index: usize, pattern: LinePattern) -> Self {
+        Self { patterns: vec![(index, pattern)], lines: Lines::default() }
+    }
+
+    /// The first line that a pattern matches, and the first pattern that does.
+    fn find(&mut self, window: &[u8]) -> Option<Winner> {
+        while let Some((range, end)) = self.lines.next(window) {
+            let line = &window[range.clone()];
+            if let Some(&(index, _)) = self.patterns.iter().find(|(_, one)| one.matches(line)) {
+                return Some(Winner { index, range, end });
+            }
+        }
+        None
     }
 }
 
