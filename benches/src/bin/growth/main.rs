@@ -48,6 +48,7 @@ fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let mut panels = vec![timers::panel(rounds)?, streams::panel(rounds)?];
     panels.extend(patterns::panels(rounds)?);
     machine.look_again();
+    let version = machine.versions.iter().find(|(name, _)| name == "facade-engine");
     writeln!(
         out,
         "{}, {}, {} cores, Linux {}, {}, facade-engine {}. `growth {}`. Load average {} to {}.",
@@ -56,7 +57,7 @@ fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
         machine.cores,
         machine.kernel,
         machine.rust,
-        env!("CARGO_PKG_VERSION"),
+        version.map_or("", |(_, version)| version),
         machine.command,
         machine.load.0,
         machine.load.1,
