@@ -155,14 +155,6 @@ impl Ring {
         unsafe { self.push(entry, key) }
     }
 
-    /// Queues the request that everything end.
-    pub(super) fn push_cancel_all(&mut self, key: Id) {
-        let everything = io_uring::types::CancelBuilder::any().all();
-        let entry = opcode::AsyncCancel2::new(everything).build();
-        // SAFETY: the entry points to nothing.
-        unsafe { self.push(entry, key) }
-    }
-
     /// Whether something is queued that the kernel has not been given.
     pub(super) fn has_unsubmitted(&mut self) -> bool {
         !self.backlog.is_empty() || !self.uring.submission().is_empty()
