@@ -39,14 +39,24 @@ fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     }
     let svg: Option<String> = arguments.opt_value_from_str("--svg")?;
     let rounds = arguments.opt_value_from_str("--rounds")?.unwrap_or(5);
+    let only: Option<String> = arguments.opt_value_from_str("--only")?;
     let unknown = arguments.finish();
     if !unknown.is_empty() {
         return Err(format!("unknown arguments: {unknown:?}").into());
     }
     process::raise_file_limit()?;
     let mut machine = machine::Machine::look();
-    let mut panels = vec![timers::panel(rounds)?, streams::panel(rounds)?];
-    panels.extend(patterns::panels(rounds)?);
+    let wanted = |name| only.as_ref().is_none_or(|only| only == name);
+    let mut panels = Vec::new();
+    if wanted("timers") {
+        panels.push(timers::panel(rounds)?);
+    }
+    if wanted("streams") {
+        panels.push(streams::panel(rounds)?);
+    }
+    if wanted("patterns") {
+        panels.extend(patterns::panels(rounds)?);
+    }
     machine.look_again();
     let version = machine.versions.iter().find(|(name, _)| name == "facade-engine");
     writeln!(
@@ -128,8 +138,9 @@ fn settle(engine: &Engine, pending: usize) -> facade_engine::Result<()> {
 const HELP: &str = "\
 Measures how the engine's costs grow: with timers pending, streams open, patterns looked for.
 
-usage: growth [--rounds N] [--svg FILE]
+usage: growth [--only NAME] [--rounds N] [--svg FILE]
 
+  --only NAME  timers, streams or patterns (all)
   --rounds N   of which the least counts (5)
   --svg FILE   also a chart
 ";
