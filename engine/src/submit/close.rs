@@ -143,7 +143,8 @@ impl Handle {
     }
 
     /// Parts a stream from the engine and gives back its descriptor, and what was received and not
-    /// read. Submitted writes go out first; its reads hear [`Closed`](crate::Error::Closed).
+    /// read. Submitted writes go out first; its reads hear [`Closed`](crate::Error::Closed). What a
+    /// [`Claim`](crate::Claim) has that was not dropped by then is not in it.
     ///
     /// # Errors
     ///

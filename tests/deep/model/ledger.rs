@@ -173,6 +173,15 @@ impl Inflow {
         self.fresh + count
     }
 
+    /// The stream has left the engine, with what was received and not read: that is what comes next,
+    /// and at least all that was ever seen.
+    pub(crate) fn detached(&self, received: &Bytes) {
+        let unread = self.unread(self.end_at.unwrap_or(self.sent.len()));
+        assert!(unread.starts_with(received), "{received:?} come next, not {:?}", start(&unread));
+        let least = self.unread_len(self.seen);
+        assert!(received.len() >= least, "{} bytes of {least} at least", received.len());
+    }
+
     /// The stream ends here, and so it was told.
     fn ends(&mut self, how: &'static str, at: usize) {
         self.heard(how);

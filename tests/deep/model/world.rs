@@ -16,8 +16,8 @@ use std::{
 };
 
 use facade_engine::{
-    Bytes, Callback, Cancel, Claim, Engine, Error, Handle, Hints, Limits, Listener, Local, Regex,
-    Result, Stream,
+    Bytes, Callback, Cancel, Claim, Detached, Engine, Error, Handle, Hints, Limits, Listener,
+    Local, Regex, Result, Stream,
     sim::{Host, Link, Machine, Network, Peer, PeerListener, Rng},
 };
 use facade_futures::op;
@@ -102,6 +102,8 @@ pub(crate) enum Kind {
     Shutdown,
     TakeUnsent,
     Close,
+    /// Yields what was received and not read.
+    Detach,
     CloseListener,
     Accept,
     Connect,
@@ -142,6 +144,8 @@ pub(crate) struct Line {
     queued: usize,
     link: Link,
     pub(crate) closing: bool,
+    /// The close is a detach.
+    detaching: bool,
     peer_shut: bool,
     /// A claim on its bytes was told in this turn (2) or the one before (1).
     claimed: u32,
@@ -789,7 +793,7 @@ impl World {
                         line.writes.push_back(id);
                     }
                     Kind::Flush => line.writes.push_back(id),
-                    Kind::TakeUnsent | Kind::Close => {}
+                    Kind::TakeUnsent | Kind::Close | Kind::Detach => {}
                     _ => unreachable!(),
                 }
             }
@@ -1033,9 +1037,11 @@ impl World {
         let at = self.below(self.held.len());
         let Held { claim, stream, taken } = self.held.swap_remove(at);
         // Inside a turn a read that waits may have matched already, or not, and nobody can say what it
-        // takes. And what a later claim has must not come to lie in a gap, see below.
+        // takes; nor whether a stream that is detached has left, so that it takes nothing back. And
+        // what a later claim has must not come to lie in a gap, see below.
         let is_later = |held: &Held| held.stream == stream && first(&held.taken) > first(&taken);
         if self.chance(0.5)
+            || self.streams[stream].detaching
             || !self.streams[stream].reads.is_empty()
                 && (self.in_turn || mem::replace(&mut self.streams[stream].given_back, true))
             || self.held.iter().any(is_later)
@@ -1057,8 +1063,13 @@ impl World {
         line.outflow.lossy |= line.inflow.clear_at() > now;
         match self.below(3) {
             0 => {
-                self.submit(Kind::Close, stream, true);
-                self.streams[stream].closing = true;
+                // Not drawn, so that most old seeds do what they did.
+                let detaches = self.ops.len() % 2 == 1;
+                let kind = if detaches { Kind::Detach } else { Kind::Close };
+                self.submit(kind, stream, true);
+                let line = &mut self.streams[stream];
+                line.closing = true;
+                line.detaching |= detaches;
             }
             1 => {
                 let line = &mut self.streams[stream];
@@ -1208,6 +1219,7 @@ impl World {
             Kind::Connect
             | Kind::Sleep
             | Kind::Close
+            | Kind::Detach
             | Kind::CloseListener
             | Kind::Lookup
             | Kind::Work
@@ -1283,15 +1295,11 @@ impl World {
             (Kind::TakeUnsent, Value::Bytes(rest)) => {
                 self.streams[stream].outflow.take_rest(rest);
             }
-            (Kind::Close, Value::Unit) => {
-                let line = &self.streams[stream];
-                let order = self.ops[id].order;
-                // A future says what it has heard when it is polled.
-                let is_future = |id| self.futures.iter().any(|(future, _)| *future == id);
-                let is_earlier =
-                    |&&other: &&usize| self.ops[other].order < order && !is_future(other);
-                let earlier = line.reads.iter().chain(&line.writes).find(is_earlier);
-                assert_eq!(earlier, None, "a close comes last");
+            (Kind::Close, Value::Unit) => self.comes_last(id),
+            (Kind::Detach, Value::Bytes(unread)) => {
+                self.comes_last(id);
+                self.all_is_sent(stream);
+                self.streams[stream].inflow.detached(unread);
             }
             (Kind::Accept, Value::Stream) => self.accepted(id),
             (Kind::AcceptMatch(expression), value) => {
@@ -1305,6 +1313,17 @@ impl World {
             (kind, value) => panic!("{kind:?} yields {value:?}"),
         }
         Taken::new()
+    }
+
+    /// A close is told after everything that was submitted on the stream before it.
+    fn comes_last(&self, id: usize) {
+        let Op { stream, order, .. } = self.ops[id];
+        let line = &self.streams[stream];
+        // A future says what it has heard when it is polled.
+        let is_future = |id| self.futures.iter().any(|(future, _)| *future == id);
+        let is_earlier = |&&other: &&usize| self.ops[other].order < order && !is_future(other);
+        let earlier = line.reads.iter().chain(&line.writes).find(is_earlier);
+        assert_eq!(earlier, None, "a close comes last");
     }
 
     /// The system has all that was written: it is at the peer or under way.
@@ -1419,7 +1438,7 @@ impl World {
                 (matches!(error, Error::Closed) && self.streams[stream].closing),
                 "{error:?}"
             ),
-            Kind::Close => match error {
+            Kind::Close | Kind::Detach => match error {
                 Error::TimedOut => {
                     assert!(due);
                     self.streams[stream].outflow.lossy = true;
@@ -1595,7 +1614,7 @@ impl World {
             // What the system has in hand ends when the system has said so.
             let prompt = match &op.kind {
                 Kind::Read(_) | Kind::Accept | Kind::Flush | Kind::Sleep | Kind::Connect => true,
-                Kind::Write { .. } | Kind::Shutdown | Kind::Close => false,
+                Kind::Write { .. } | Kind::Shutdown | Kind::Close | Kind::Detach => false,
                 Kind::TakeUnsent | Kind::CloseListener => false,
                 Kind::Lookup | Kind::Work => true,
                 // Its time begins with the connection.
@@ -1768,6 +1787,7 @@ fn on_stream(engine: &Handle, s: &Stream, kind: Kind, cb: Callback<Value>) -> Ca
         Kind::Shutdown => engine.shutdown_write(s, cb.map(|()| Value::Unit)),
         Kind::TakeUnsent => engine.take_unsent(s, cb.map(Value::Bytes)),
         Kind::Close => engine.close(s, cb.map(|()| Value::Unit)),
+        Kind::Detach => engine.detach(s, cb.map(|Detached { unread, .. }| Value::Bytes(unread))),
         kind => unreachable!("{kind:?} is of no stream"),
     }
 }
