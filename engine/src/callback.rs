@@ -395,7 +395,15 @@ pub(crate) enum Origin {
         listener: Listener,
         connection: Stream,
     },
-    Unsent(Box<(Stream, Bytes)>),
+    Unsent(Box<(Stream, Cut)>),
+}
+
+/// The rest of a cut write.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    /// The write's place in the order of submissions.
+    pub(crate) number: u64,
+    pub(crate) rest: Bytes,
 }
 
 /// Where bytes were taken. It keeps nothing alive: with its last clone a stream is gone, and so is
@@ -472,9 +480,9 @@ impl<T> Drop for Claim<T> {
                 });
             }
             Origin::Unsent(unsent) => {
-                let (stream, rest) = *unsent;
+                let (stream, cut) = *unsent;
                 let engine = stream.handle().id();
-                give_back_to(engine, move |core| core.give_back_unsent(&stream, rest));
+                give_back_to(engine, move |core| core.give_back_unsent(&stream, cut));
             }
         }
     }

@@ -476,6 +476,51 @@ fn promise_10_a_claim_on_the_rest_that_is_dropped_leaves_the_stream_cut() {
 }
 
 #[test]
+fn promise_10_two_writes_that_were_cut_leave_both_rests_in_order() {
+    // The claim on the first rest is dropped before the second write is cut, after that, or before
+    // a claim on the second rest.
+    for dropped in 0..3 {
+        let engine = driver::engine();
+        let (peer, stream) = pair(&engine);
+        let (data, written) = cut_a_write(&engine, &stream);
+        let first = data.slice(written..);
+        let mut claims = vec![claim_rest(&engine, &stream)];
+        arrived(&peer);
+        let outcome = Outcome::new();
+        let cancel = engine.write(&stream, data.clone(), outcome.callback());
+        turns(&engine, 3);
+        if dropped == 0 {
+            claims.clear();
+            turns(&engine, 1);
+        }
+        cancel.cancel();
+        turns(&engine, 2);
+        let second = data.slice(self::written(&outcome.error(), "Cancelled")..);
+        if dropped == 2 {
+            claims.push(claim_rest(&engine, &stream));
+        }
+        drop(claims);
+        let (rest, nothing) = (Outcome::new(), Outcome::new());
+        engine.take_unsent(&stream, rest.callback());
+        engine.take_unsent(&stream, nothing.callback());
+        turns(&engine, 2);
+        assert!(rest.value() == [first, second].concat(), "dropped at {dropped}");
+        assert!(nothing.value().is_empty());
+    }
+}
+
+/// Has the rest of a cut write as a claim.
+fn claim_rest(engine: &Engine, stream: &Stream) -> Claim<Bytes> {
+    let (sender, receiver) = mpsc::channel();
+    let keep = move |_: &Local, claim: facade_engine::Result<Claim<Bytes>>| {
+        sender.send(claim.unwrap()).unwrap();
+    };
+    engine.take_unsent(stream, Callback::claim(keep));
+    turns(engine, 2);
+    receiver.recv().unwrap()
+}
+
+#[test]
 fn promise_10_a_cancelled_write_of_which_nothing_was_taken_leaves_its_neighbours_alone() {
     // Head, middle and tail of the queue; the head is with the system already.
     for leaver in 0..3 {

@@ -5,6 +5,7 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
+    callback::Cut,
     core::Core,
     descriptor::Descriptor,
     driver::Driver,
@@ -57,7 +58,7 @@ pub(crate) struct StreamState {
     /// Somebody has heard it, so a close need not tell it.
     pub(crate) write_error_told: bool,
     /// The rest of a cut write.
-    pub(crate) cut: Option<Box<Bytes>>,
+    pub(crate) cut: Option<Box<Cut>>,
     /// The write at the head is to end for this cause once the send in flight has come back.
     pub(crate) interrupted: Option<Box<Error>>,
     pub(crate) shutdown: Shutdown,

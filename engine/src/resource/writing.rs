@@ -10,7 +10,7 @@ use std::{collections::VecDeque, io, mem, time::Duration};
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    callback::{Origin, Outcome, Slot, Value},
+    callback::{Cut, Origin, Outcome, Slot, Value},
     core::{Core, Kind, Pending, may_be_unheard},
     driver::{Driver, Operation, Role},
     error::Error,
@@ -559,12 +559,14 @@ impl Core {
         };
         let Some(cause) = state.interrupted.take() else { return };
         let Some(head) = state.writes.head() else { return };
-        if let Some(Pending { kind: Kind::Write(write), .. }) = self.pending.get(head)
+        let Some(pending) = self.pending.get(head) else { return };
+        if let Kind::Write(write) = &pending.kind
             && state.outgoing.len() + write.left <= state.limits.unsent
         {
             // It has succeeded meanwhile, which comes first.
             return;
         }
+        let number = pending.number;
         let Some((Kind::Write(write), chain)) = self.unqueue_write(stream, head) else { return };
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
             return;
@@ -573,7 +575,7 @@ impl Core {
         let error = write.error(*cause);
         if write.taken > 0 {
             state.queued -= write.left;
-            state.cut = Some(Box::new(join(fed_rest, write.rest)));
+            state.keep_rest(Cut { number, rest: join(fed_rest, write.rest) });
             state.write_error_told = true;
             self.fail(chain, write.slot, error.clone());
             let Error::PartialWrite { cause, .. } = error else { return };
@@ -602,12 +604,13 @@ impl Core {
         assert_eq!(state.sending, Phase::Idle, "the counts are exact only between sends");
         state.write_error.get_or_insert_with(|| Box::new(error.clone()));
         state.interrupted = None;
-        let mut fed_rest = Bytes::new();
+        let mut cut = Cut { number: 0, rest: Bytes::new() };
         if let Some(head) = state.writes.head()
-            && let Some(Pending { kind: Kind::Write(write), .. }) = self.pending.get(head)
+            && let Some(Pending { kind: Kind::Write(write), number, .. }) = self.pending.get(head)
             && write.taken > 0
         {
-            fed_rest = state.outgoing.cut(write.fed - write.taken, &mut self.spare);
+            cut.number = *number;
+            cut.rest = state.outgoing.cut(write.fed - write.taken, &mut self.spare);
         }
         state.committed = 0;
         state.outgoing.clear(&mut self.trash);
@@ -622,10 +625,10 @@ impl Core {
                 Some((Kind::Write(write), chain)) => {
                     let failure = write.error(error.clone());
                     if write.taken > 0 {
-                        let rest = mem::take(&mut fed_rest);
+                        let rest = join(mem::take(&mut cut.rest), write.rest);
                         if let Some(state) = self.stream(stream) {
                             state.queued -= write.left;
-                            state.cut = Some(Box::new(join(rest, write.rest)));
+                            state.keep_rest(Cut { number: cut.number, rest });
                         }
                     } else {
                         self.drop_rest(stream, write.rest);
@@ -670,15 +673,15 @@ impl Core {
             self.fail(Id::NONE, slot, Error::Closed);
             return None;
         };
-        let Some(rest) = state.cut.take().map(|rest| *rest) else {
+        let Some(Cut { number, rest }) = state.cut.take().map(|cut| *cut) else {
             self.succeed(Id::NONE, slot, Bytes::new());
             return None;
         };
         if !matches!(state.write_error.as_deref(), Some(Error::Io { .. })) {
             state.write_error = None;
         }
-        let raw = rest.clone();
-        let origin = || Origin::Unsent(Box::new((stream.clone(), raw)));
+        let cut = Cut { number, rest: rest.clone() };
+        let origin = || Origin::Unsent(Box::new((stream.clone(), cut)));
         let is_claim = slot.is_claim();
         let outcome = Outcome::Bytes(slot.deliver_from(Ok(rest), origin));
         if is_claim {
@@ -689,10 +692,10 @@ impl Core {
     }
 
     /// A claim on the rest of a cut write was not taken: the stream is cut again.
-    pub(crate) fn give_back_unsent(&mut self, stream: &Stream, rest: Bytes) {
+    pub(crate) fn give_back_unsent(&mut self, stream: &Stream, cut: Cut) {
         let id = self.id_of(stream);
         let Some(state) = self.stream(id) else { return };
-        state.cut = Some(Box::new(rest));
+        state.keep_rest(cut);
         state.write_error.get_or_insert_with(|| Box::new(Error::Cancelled));
     }
 
@@ -749,6 +752,18 @@ impl StreamState {
     /// Whether nothing is to happen when its bytes are out.
     const fn is_only_sending(&self) -> bool {
         self.writes.is_empty() && self.closing.is_none() && !self.released && !self.medium.is_file()
+    }
+
+    /// Keeps the rest of a cut write for whoever takes it. There is another if that write was
+    /// submitted while a claim on the rest of an earlier one was held: then both are kept as one, in
+    /// the order of their writes.
+    fn keep_rest(&mut self, mut cut: Cut) {
+        if let Some(other) = self.cut.take() {
+            let (first, second) =
+                if other.number < cut.number { (*other, cut) } else { (cut, *other) };
+            cut = Cut { number: first.number, rest: join(first.rest, [second.rest].into()) };
+        }
+        self.cut = Some(Box::new(cut));
     }
 
     fn file_is_reading(&self) -> bool {

@@ -219,7 +219,9 @@ impl Handle {
 
     /// Takes the rest of a cut write, and lets later writes go on: the program decides whether to
     /// send it after all. Empty if no write was cut. Of writes that were queued behind the cut one
-    /// nothing is in it: they have failed.
+    /// nothing is in it: they have failed. If one was written while a [`Claim`](crate::Claim) on the
+    /// rest of an earlier one was held, and is cut in its turn, then what is left of both comes
+    /// together, in their order.
     ///
     /// # Errors
     ///
