@@ -629,6 +629,25 @@ fn promise_10_what_fails_after_a_success_is_told_to_every_later_write() {
 }
 
 #[test]
+fn promise_10_a_failure_after_a_cut_write_that_nobody_has_heard_is_told_to_close() {
+    let engine = driver::engine();
+    let told = Told::new();
+    let (peer, stream) = tcp_pair(&engine);
+    cut_a_write(&engine, &stream);
+    engine.take_unsent(&stream, Callback::ignore());
+    turns(&engine, 1);
+    // The system may have found room meanwhile.
+    fill(&peer, &stream);
+    engine.write(&stream, "succeeded", told.value("write"));
+    turns(&engine, 2);
+    reset(peer);
+    turn_until(&engine, || engine.run_once(Some(Duration::ZERO)).unwrap().pending == 0);
+    engine.close(&stream, told.callback("close"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["write 9", "close Io(write, ConnectionReset)"]);
+}
+
+#[test]
 fn promise_10_a_failure_nobody_has_heard_is_told_to_close() {
     let engine = driver::engine();
     let told = Told::new();

@@ -679,6 +679,7 @@ impl Core {
         };
         if !matches!(state.write_error.as_deref(), Some(Error::Io { .. })) {
             state.write_error = None;
+            state.write_error_told = false;
         }
         let cut = Cut { number, rest: rest.clone() };
         let origin = || Origin::Unsent(Box::new((stream.clone(), cut)));
@@ -696,7 +697,11 @@ impl Core {
         let id = self.id_of(stream);
         let Some(state) = self.stream(id) else { return };
         state.keep_rest(cut);
-        state.write_error.get_or_insert_with(|| Box::new(Error::Cancelled));
+        if state.write_error.is_none() {
+            // That of the write itself, which heard it.
+            state.write_error = Some(Box::new(Error::Cancelled));
+            state.write_error_told = true;
+        }
     }
 
     /// Whether an operation on a file must wait for an earlier one in the other direction.
