@@ -376,8 +376,14 @@ impl<T> fmt::Debug for Callback<T> {
 /// # Ok::<(), facade_engine::Error>(())
 /// ```
 #[must_use = "a claim that is dropped undoes the operation"]
-pub struct Claim<T> {
-    value: Option<T>,
+pub struct Claim<T>(
+    /// None only once it was taken.
+    Option<Consumed<T>>,
+);
+
+/// A value, and what it was made of.
+struct Consumed<T> {
+    value: T,
     origin: Origin,
     /// Makes the value the bytes that it was again, if they were not kept.
     to_raw: Option<fn(&T) -> Bytes>,
@@ -422,51 +428,54 @@ pub(crate) struct Place {
 
 impl<T> Claim<T> {
     pub(crate) const fn new(value: T, origin: Origin) -> Self {
-        Self { value: Some(value), origin, to_raw: None }
+        Self(Some(Consumed { value, origin, to_raw: None }))
     }
 
     /// A claim on bytes that `to_raw` makes of the value.
     pub(crate) const fn on_bytes(value: T, place: Place, to_raw: fn(&T) -> Bytes) -> Self {
-        Self { value: Some(value), origin: Origin::Read(place), to_raw: Some(to_raw) }
+        Self(Some(Consumed { value, origin: Origin::Read(place), to_raw: Some(to_raw) }))
     }
 
     /// Yields the value, for good. See [`Claim`] for an example.
-    #[expect(clippy::missing_panics_doc, reason = "the value leaves only here, which consumes")]
-    pub fn take(mut self) -> T {
-        self.origin = Origin::Nowhere;
-        self.value.take().expect("a claim holds its value until it is taken")
+    #[inline]
+    pub fn take(self) -> T {
+        self.into_consumed().value
     }
 
-    fn map<U>(mut self, f: impl FnOnce(T) -> U) -> Claim<U> {
-        let origin = self.take_origin();
-        let value = self.value.take().expect("a claim holds its value until it is taken");
+    fn map<U>(self, f: impl FnOnce(T) -> U) -> Claim<U> {
+        let (value, origin) = self.into_parts();
         Claim::new(f(value), origin)
     }
 
     /// Takes the claim apart, with nothing given back.
-    fn into_parts(mut self) -> (Option<T>, Origin) {
-        let origin = self.take_origin();
-        (self.value.take(), origin)
+    fn into_parts(self) -> (T, Origin) {
+        self.into_consumed().into_parts()
     }
 
-    fn take_origin(&mut self) -> Origin {
-        match (mem::replace(&mut self.origin, Origin::Nowhere), &self.value, self.to_raw) {
-            (Origin::Read(place), Some(value), Some(to_raw)) => {
-                Origin::Unread(Box::new((place, to_raw(value))))
+    #[inline]
+    fn into_consumed(mut self) -> Consumed<T> {
+        self.0.take().expect("a claim holds its value until it is taken")
+    }
+}
+
+impl<T> Consumed<T> {
+    fn into_parts(self) -> (T, Origin) {
+        let origin = match (self.origin, self.to_raw) {
+            (Origin::Read(place), Some(to_raw)) => {
+                Origin::Unread(Box::new((place, to_raw(&self.value))))
             }
-            (origin, ..) => origin,
-        }
+            (origin, _) => origin,
+        };
+        (self.value, origin)
     }
 }
 
 impl<T> Drop for Claim<T> {
     fn drop(&mut self) {
-        if matches!(self.origin, Origin::Nowhere) {
-            return;
-        }
-        let origin = self.take_origin();
+        let Some(consumed) = self.0.take() else { return };
+        let (value, origin) = consumed.into_parts();
         // The value first: it may hold the connection that goes back.
-        drop(self.value.take());
+        drop(value);
         match origin {
             Origin::Nowhere | Origin::Read(_) => {}
             Origin::Unread(unread) => {
@@ -490,7 +499,8 @@ impl<T> Drop for Claim<T> {
 
 impl<T: fmt::Debug> fmt::Debug for Claim<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Claim").field(&self.value).finish()
+        let value = self.0.as_ref().map(|consumed| &consumed.value);
+        f.debug_tuple("Claim").field(&value).finish()
     }
 }
 
@@ -575,7 +585,7 @@ impl<T> Slot<T> {
 }
 
 impl<T: 'static> Claimant<T> {
-    fn run(self, local: &Local, outcome: Result<Claim<T>>) {
+    pub(crate) fn run(self, local: &Local, outcome: Result<Claim<T>>) {
         match self {
             Self::Closure(f) => f.call(local, outcome),
             Self::Handler(mut told) => {
@@ -623,7 +633,7 @@ impl<T: Send + 'static> Delivery<T> {
         match mem::replace(outcome, Err(error)) {
             Ok(claim) => {
                 let (value, origin) = claim.into_parts();
-                (origin, value)
+                (origin, Some(value))
             }
             Err(failure) => {
                 *outcome = Err(failure);

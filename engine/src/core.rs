@@ -213,8 +213,9 @@ impl Core {
 
     // Submitting
 
+    #[inline(always)]
     pub(crate) fn post(&mut self, f: Once<()>) {
-        self.ready.push(Ready::Post(f));
+        self.ready.push_post(f);
     }
 
     /// Puts an operation into the table and arms its deadline.
@@ -486,7 +487,7 @@ impl Core {
     /// Queues the future that drives the run, once.
     pub(crate) fn wake_root(&mut self) {
         if !std::mem::replace(&mut self.root_queued, true) {
-            self.ready.push(Ready::Root);
+            self.ready.push_root();
         }
     }
 

@@ -457,9 +457,20 @@ impl Engine {
                 Lane::Parked(number) => {
                     let delivery =
                         with_current(local.id(), |core| core.deliver_parked(next.stream(), number));
-                    if let Some(delivery) = delivery.flatten() {
-                        delivery.run(local);
+                    if let Some((to, claim)) = delivery.flatten() {
+                        to.run(local, Ok(claim));
                     }
+                    continue;
+                }
+                Lane::Post => {
+                    if let Some(f) = batch.next_post() {
+                        f.call(local, ());
+                    }
+                    continue;
+                }
+                Lane::Root => {
+                    with_current(local.id(), |core| core.root_queued = false);
+                    root(local);
                     continue;
                 }
                 Lane::Other => batch.next_other(),
@@ -483,11 +494,6 @@ impl Engine {
                 Ready::Serve(stream) => {
                     *callbacks -= 1;
                     with_current(local.id(), |core| core.go_on_reading(stream));
-                }
-                Ready::Post(f) => f.call(local, ()),
-                Ready::Root => {
-                    with_current(local.id(), |core| core.root_queued = false);
-                    root(local);
                 }
                 Ready::Scan(stream) => {
                     *callbacks -= 1;

@@ -210,14 +210,17 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn post(&self, f: impl FnOnce(&Local) + Send + 'static) {
-        let mut f = Some(Once::new(move |local: &Local, ()| f(local)));
+        // Made up where it goes to, and not moved there.
+        let mut f = Some(move |local: &Local, ()| f(local));
         with_current(self.shared.id, |core| {
-            if !core.ending {
-                core.post(f.take().expect("posted once"));
+            if !core.ending
+                && let Some(f) = f.take()
+            {
+                core.post(Once::new(f));
             }
         });
         if let Some(f) = f {
-            drop(self.shared.inbox.push(Message::Post(f)));
+            drop(self.shared.inbox.push(Message::Post(Once::new(f))));
         }
     }
 

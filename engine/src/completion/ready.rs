@@ -31,19 +31,16 @@ pub(crate) enum Ready {
     /// The reads of this stream are to be served.
     Serve(Id),
     Run(Box<dyn FnOnce(&Local)>),
-    Post(Once<()>),
     /// A user's matcher at the head of this stream's reads wants to look at the unread bytes.
     Scan(Id),
     /// A stage of this chain has ended; the next one begins, or all later ones hear of the failure.
     Advance(Box<(Id, Result<Product>)>),
-    /// The future that drives the run was woken.
-    Root,
 }
 
 /// What is ready, in order.
 ///
-/// The two most frequent outcomes, the success of a read and of a write, have lanes of their own, in
-/// which a closure moves from where its caller has it to its place at once. Made a [`Ready`] on the
+/// What is most frequent, the success of a read or a write and a post (every step of a task is one),
+/// has lanes of its own, in which a closure moves from where its caller has it to its place at once. Made a [`Ready`] on the
 /// way it would be copied twice more, each time as soon as it was stored, which a processor is slow
 /// at.
 #[derive(Default)]
@@ -51,6 +48,7 @@ pub(crate) struct ReadyQueue {
     order: Fifo<Next>,
     reads: Fifo<Success<Bytes>>,
     writes: Fifo<Success<usize>>,
+    posts: Fifo<Option<Once<()>>>,
     others: Fifo<Option<Ready>>,
 }
 
@@ -69,6 +67,10 @@ pub(crate) enum Lane {
     Read,
     /// The first of [`ReadyQueue::next_write`].
     Write,
+    /// The first of [`ReadyQueue::next_post`].
+    Post,
+    /// The future that drives the run was woken.
+    Root,
     /// The read that is parked at [`Next::stream`] under this number has matched, and is told.
     Parked(u32),
     /// The first of [`ReadyQueue::next_other`].
@@ -124,6 +126,20 @@ impl ReadyQueue {
         self.order.push(Next { lane: Lane::Parked(number), stream: stream.to_bits() });
     }
 
+    /// Queues a closure.
+    #[inline(always)]
+    pub(crate) fn push_post(&mut self, f: Once<()>) {
+        self.order.push(Next::of(Lane::Post));
+        let place = self.posts.next_free();
+        // As in `fill_next`.
+        mem::forget(place.replace(f));
+    }
+
+    /// Queues the future that drives the run.
+    pub(crate) fn push_root(&mut self) {
+        self.order.push(Next::of(Lane::Root));
+    }
+
     /// Says what is next. The caller takes it out of its lane.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<Next> {
@@ -138,6 +154,11 @@ impl ReadyQueue {
     #[inline]
     pub(crate) fn next_write(&mut self) -> Option<Success<usize>> {
         self.writes.pop()
+    }
+
+    #[inline]
+    pub(crate) fn next_post(&mut self) -> Option<Once<()>> {
+        self.posts.pop().flatten()
     }
 
     #[inline]
@@ -229,9 +250,11 @@ mod tests {
             queue.push_write(&mut Slot::Ignore, n);
             queue.push_parked(stream, 9);
             queue.push_read(&mut Slot::Ignore, Bytes::from(vec![1; n]));
-            queue.push(Ready::Root);
+            queue.push_root();
+            queue.push_post(Once::new(|_, ()| ()));
+            queue.push(Ready::Serve(stream));
         }
-        assert_eq!(queue.len(), 400);
+        assert_eq!(queue.len(), 600);
         for n in 0..100 {
             assert!(matches!(queue.next(), Some(Next { lane: Lane::Write, .. })));
             assert_eq!(queue.next_write().map(|success| success.value), Some(n));
@@ -240,8 +263,11 @@ mod tests {
             assert_eq!(next.stream(), stream);
             assert!(matches!(queue.next(), Some(Next { lane: Lane::Read, .. })));
             assert_eq!(queue.next_read().map(|success| success.value.len()), Some(n));
+            assert!(matches!(queue.next(), Some(Next { lane: Lane::Root, .. })));
+            assert!(matches!(queue.next(), Some(Next { lane: Lane::Post, .. })));
+            assert!(queue.next_post().is_some());
             assert!(matches!(queue.next(), Some(Next { lane: Lane::Other, .. })));
-            assert!(matches!(queue.next_other(), Some(Ready::Root)));
+            assert!(matches!(queue.next_other(), Some(Ready::Serve(_))));
         }
         assert!(queue.is_empty() && queue.next().is_none());
     }

@@ -11,7 +11,7 @@ use std::mem;
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    callback::{Callback, Claim, Delivery, Origin, Slot},
+    callback::{Callback, Claim, Claimant, Origin, Slot},
     cancel::Key,
     completion::ready::Ready,
     core::Core,
@@ -258,25 +258,40 @@ impl Core {
     }
 
     /// Takes what a parked read has matched, as its callback is to run now.
-    pub(crate) fn deliver_parked(&mut self, stream: Id, number: u32) -> Option<Delivery<Bytes>> {
-        let end = self.parked(stream, number)?.matched?;
-        let Parked { slot: Slot::Claim(to), matcher, .. } = self.unpark(stream)? else {
+    #[inline]
+    pub(crate) fn deliver_parked(
+        &mut self,
+        stream: Id,
+        number: u32,
+    ) -> Option<(Claimant<Bytes>, Claim<Bytes>)> {
+        let home = Home { engine: self.engine, stream };
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
+        let parked = state.parked.as_mut().filter(|parked| parked.number == number)?;
+        let end = parked.matched?;
+        let Slot::Claim(to) = mem::replace(&mut parked.slot, Slot::Ignore) else {
             unreachable!("only a read that gives a claim waits although it has matched");
         };
-        let home = Home { engine: self.engine, stream };
-        let state = self.stream(stream)?;
+        let (matcher, timer, ticket) = (parked.matcher.clone(), parked.timer, parked.ticket);
+        state.parked = None;
         let claim = state.claim(home, &matcher, end);
+        // Others are served after the callback, which may put the bytes back in front of them.
         let others_wait = !state.reads.is_empty() || state.closing.is_some();
         let is_released = state.released;
+        let is_steered =
+            state.reception == Phase::Running && state.unread.len() < state.limits.unread;
+        self.parked -= 1;
+        if timer != 0 {
+            self.timers.disarm();
+        }
+        self.forget_ticket(ticket);
         if others_wait {
-            // After the callback, which may put the bytes back in front of them.
             self.ready.push(Ready::Serve(stream));
-        } else {
+        } else if !is_steered {
             self.steer_reception(stream);
         }
         if is_released {
             self.close_if_released(stream);
         }
-        Some(Delivery::Claim(to, Ok(claim)))
+        Some((to, claim))
     }
 }
