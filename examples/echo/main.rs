@@ -16,8 +16,8 @@ const USAGE: &str = "\
 usage: echo [--style callbacks|futures] [--driver auto|mio|io_uring] [--listen ADDR:PORT] [--lines]
             [--engines N]
 
-Sends back what comes, or with --lines each line as a line; port 0 picks one. With --engines N
-engines serve, each on a thread of its own. Ends on SIGINT and SIGTERM.";
+Sends back what comes, or with --lines each line as a line; port 0 picks one. With --engines N,
+N engines serve, each on a thread of its own. Ends on SIGINT and SIGTERM.";
 
 const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7000));
 
