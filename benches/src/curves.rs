@@ -66,11 +66,16 @@ impl Panel {
         let mut chart = ChartBuilder::on(area)
             .caption(&self.title, FONT)
             .margin(8)
-            .margin_right(24)
+            .margin_right(32)
             .x_label_area_size(26)
-            .y_label_area_size(50)
+            .y_label_area_size(60)
             .build_cartesian_2d(x.log_scale(), y.log_scale())?;
-        chart.configure_mesh().light_line_style(TRANSPARENT).draw()?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .x_label_formatter(&f64::to_string)
+            .y_label_formatter(&f64::to_string)
+            .draw()?;
         for (place, Curve { name, points }) in self.curves.iter().enumerate() {
             let color = Palette99::pick(place).to_rgba();
             chart
