@@ -4,7 +4,7 @@
 //! network has made of it: where that leaves more than one thing possible, any of them is accepted
 //! now, and what is left over at the end decides.
 
-use std::{ops::Range, time::Duration};
+use std::{mem, ops::Range, time::Duration};
 
 use facade_engine::Bytes;
 
@@ -286,17 +286,35 @@ pub(crate) struct Outflow {
     writes: Vec<Write>,
     /// What has arrived at the peer.
     pub(crate) received: Vec<u8>,
-    /// What later writes hear, once the direction has failed.
-    pub(crate) failure: Option<&'static str>,
+    failure: Option<Failure>,
     /// A write of which nobody hears.
     unheard: Option<usize>,
-    /// The rest of the last cut write.
-    rest: Option<Bytes>,
+    /// What is left of cut writes and nobody has taken, in their order.
+    rests: Vec<Rest>,
     /// What was counted need not arrive: the connection was reset, or the rest was dropped.
     pub(crate) lossy: bool,
     /// A shutdown was asked for, and succeeded.
     pub(crate) shutdowns: usize,
     pub(crate) is_shut: bool,
+}
+
+/// The direction has failed. Times are numbers in the order in which operations begin.
+#[derive(Debug)]
+struct Failure {
+    /// What later writes hear, any of these.
+    causes: Vec<&'static str>,
+    since: usize,
+    /// When the first was submitted that may take what is left, so that later writes go on.
+    lifted: Option<usize>,
+}
+
+/// What is left of a cut write.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    number: usize,
+    bytes: Bytes,
+    /// Since when it is there to be taken.
+    since: usize,
 }
 
 #[derive(Debug)]
@@ -346,25 +364,78 @@ impl Outflow {
         self.unheard = Some(number);
     }
 
+    /// The direction has failed at `now`. If somebody has asked for the rest of a cut write and was
+    /// not told, it was at `asked`.
+    pub(crate) fn fails(&mut self, cause: &'static str, now: usize, asked: Option<usize>) {
+        let failure =
+            self.failure.get_or_insert(Failure { causes: Vec::new(), since: now, lifted: asked });
+        if !failure.causes.contains(&cause) {
+            failure.causes.push(cause);
+        }
+    }
+
+    /// Whether a write may hear this because an earlier one has failed.
+    pub(crate) fn has_failed(&self, cause: &'static str) -> bool {
+        self.failure.as_ref().is_some_and(|failure| failure.causes.contains(&cause))
+    }
+
+    /// A write that was submitted then was not refused.
+    pub(crate) fn goes_on(&self, submitted: usize) {
+        let Some(Failure { causes, since, lifted }) = &self.failure else { return };
+        let is_lifted = !causes.contains(&"Io") && lifted.is_some_and(|lifted| lifted < submitted);
+        assert!(submitted <= *since || is_lifted, "a write after one that failed by {causes:?}");
+    }
+
     /// A write was cut: its rest waits for whoever takes it.
-    pub(crate) fn cut(&mut self, number: usize, count: usize, cause: &'static str) {
+    pub(crate) fn cut(&mut self, number: usize, count: usize, now: usize) {
         self.counts(number, count);
         assert!(
             0 < count && count < self.len_of(number),
             "cut at {count} of {}",
             self.len_of(number)
         );
-        assert!(self.rest.is_none(), "two writes are cut");
-        self.rest = Some(self.writes[number].bytes.slice(count..));
-        self.failure.get_or_insert(cause);
+        let bytes = self.writes[number].bytes.slice(count..);
+        self.give_back(vec![Rest { number, bytes, since: now }], now);
     }
 
-    /// Somebody took what was unsent.
-    pub(crate) fn take_rest(&mut self, rest: &Bytes) {
-        assert_eq!(*rest, self.rest.take().unwrap_or_default(), "the rest of the cut write");
-        if !rest.is_empty() && self.failure != Some("Io") {
+    /// Somebody asks for what is unsent.
+    pub(crate) fn ask_for_rest(&mut self, now: usize) {
+        if let Some(failure) = &mut self.failure {
+            failure.lifted.get_or_insert(now);
+        }
+    }
+
+    /// What is unsent was given to somebody who asked for it at `asked`: all that was there then, and
+    /// what has come since as it may be.
+    pub(crate) fn take_rest(&mut self, rest: &Bytes, asked: usize) -> Vec<Rest> {
+        let mut left = &rest[..];
+        let (taken, kept) = mem::take(&mut self.rests).into_iter().partition(|rest: &Rest| {
+            let is_in_it = left.starts_with(&rest.bytes);
+            if is_in_it {
+                left = &left[rest.bytes.len()..];
+            }
+            assert!(is_in_it || rest.since >= asked, "{rest:?} is not handed over");
+            is_in_it
+        });
+        assert!(left.is_empty(), "{:?} is of no cut write", start(left));
+        self.rests = kept;
+        if !rest.is_empty() && !self.has_failed("Io") {
             self.failure = None;
         }
+        taken
+    }
+
+    /// A claim on what is unsent was not taken.
+    pub(crate) fn give_back(&mut self, rests: Vec<Rest>, now: usize) {
+        self.rests.extend(rests.into_iter().map(|rest| Rest { since: now, ..rest }));
+        self.rests.sort_by_key(|rest| rest.number);
+    }
+
+    /// A claim on what is unsent was withdrawn before it was told. Returns whether there is any.
+    pub(crate) fn withdraw_rest(&mut self, now: usize) -> bool {
+        let rests = mem::take(&mut self.rests);
+        self.give_back(rests, now);
+        !self.rests.is_empty()
     }
 
     /// Everything has ended: what the peer got must be what was counted.

@@ -25,7 +25,7 @@ use facade_tests::told::brief;
 
 use super::{
     expect::{Expression, Spec, Value, regex_match},
-    ledger::{Inflow, Outflow, Taken},
+    ledger::{Inflow, Outflow, Rest, Taken},
 };
 
 /// One run of a program.
@@ -49,6 +49,8 @@ pub(crate) struct World {
     /// Connections of engine's connects that nobody was told of.
     strays: Vec<(Peer, SocketAddr)>,
     held: Vec<Held>,
+    /// The rests of cut writes that were told of last.
+    rests: Vec<Rest>,
     futures: Vec<(usize, Pending)>,
     /// What interrupts the program, and before or in which step.
     pub(crate) interruption: Option<Interruption>,
@@ -177,6 +179,8 @@ struct Held {
     claim: Claim<Value>,
     stream: usize,
     taken: Taken,
+    /// The rests of cut writes.
+    rests: Vec<Rest>,
 }
 
 /// How an operation is submitted.
@@ -294,6 +298,7 @@ pub(crate) fn begin(network: &Network, rng: Rng, surroundings: Surroundings) -> 
         listener: Listening { handle: Some(listener), ..Listening::default() },
         strays: Vec::new(),
         held: Vec::new(),
+        rests: Vec::new(),
         futures: Vec::new(),
         interruption: None,
         gone: false,
@@ -661,7 +666,10 @@ impl World {
         };
         let claims = !self.winding_down
             && self.chance(0.3)
-            && matches!(kind, Kind::Read(_) | Kind::Accept | Kind::Write { .. } | Kind::Flush);
+            && matches!(
+                kind,
+                Kind::Read(_) | Kind::Accept | Kind::Write { .. } | Kind::Flush | Kind::TakeUnsent
+            );
         let style = if claims { Style::Claim } else { Style::Callback };
         self.submit_as(style, kind, stream, timeout)
     }
@@ -793,7 +801,8 @@ impl World {
                         line.writes.push_back(id);
                     }
                     Kind::Flush => line.writes.push_back(id),
-                    Kind::TakeUnsent | Kind::Close | Kind::Detach => {}
+                    Kind::TakeUnsent => line.outflow.ask_for_rest(op.order),
+                    Kind::Close | Kind::Detach => {}
                     _ => unreachable!(),
                 }
             }
@@ -1035,7 +1044,18 @@ impl World {
             return;
         }
         let at = self.below(self.held.len());
-        let Held { claim, stream, taken } = self.held.swap_remove(at);
+        let Held { claim, stream, taken, rests } = self.held.swap_remove(at);
+        if !rests.is_empty() {
+            match self.chance(0.5) {
+                true => _ = claim.take(),
+                false => {
+                    self.say(|| format!("drops its hold of {rests:?} of stream {stream}"));
+                    drop(claim);
+                    self.give_back_rests(stream, rests);
+                }
+            }
+            return;
+        }
         // Inside a turn a read that waits may have matched already, or not, and nobody can say what it
         // takes; nor whether a stream that is detached has left, so that it takes nothing back. And
         // what a later claim has must not come to lie in a gap, see below.
@@ -1052,6 +1072,21 @@ impl World {
         self.say(|| format!("drops its hold of {taken:?} of stream {stream}"));
         drop(claim);
         self.streams[stream].inflow.give_back(taken);
+    }
+
+    /// The rests of cut writes were not taken: the stream is cut again.
+    fn give_back_rests(&mut self, stream: usize, rests: Vec<Rest>) {
+        self.streams[stream].outflow.give_back(rests, self.begun);
+        self.direction_fails(stream, "Cancelled");
+    }
+
+    /// Writes that are submitted from now on fail.
+    fn direction_fails(&mut self, stream: usize, cause: &'static str) {
+        let asks = |op: &&Op| {
+            op.begun && !op.told && op.stream == stream && matches!(op.kind, Kind::TakeUnsent)
+        };
+        let asked = self.ops.iter().filter(asks).map(|op| op.order).min();
+        self.streams[stream].outflow.fails(cause, self.begun, asked);
     }
 
     fn end_stream(&mut self) {
@@ -1241,6 +1276,7 @@ impl World {
     fn hears(&mut self, id: usize, outcome: Result<Value>) -> Taken {
         self.say(|| format!("  op {id} hears {outcome:?}"));
         let now = self.now();
+        self.rests.clear();
         let was_first = self.leaves(id, outcome.is_ok());
         match outcome {
             Ok(value) => {
@@ -1280,6 +1316,7 @@ impl World {
                 let line = &mut self.streams[stream];
                 assert_eq!(*count, line.outflow.len_of(number), "a success counts all");
                 assert!(!line.outflow.is_shut, "a write after the end");
+                line.outflow.goes_on(self.ops[id].order);
                 line.outflow.counts(number, *count);
                 let sent = line.outflow.received.len() + line.link.buffer;
                 assert!(
@@ -1293,7 +1330,8 @@ impl World {
                 self.streams[stream].outflow.is_shut = true;
             }
             (Kind::TakeUnsent, Value::Bytes(rest)) => {
-                self.streams[stream].outflow.take_rest(rest);
+                let asked = self.ops[id].order;
+                self.rests = self.streams[stream].outflow.take_rest(rest, asked);
             }
             (Kind::Close, Value::Unit) => self.comes_last(id),
             (Kind::Detach, Value::Bytes(unread)) => {
@@ -1429,15 +1467,24 @@ impl World {
         match kind {
             Kind::Read(spec) => self.read_fails(stream, &spec, limit, error, cancelled, due),
             Kind::Write { number, .. } => {
+                if matches!(error, Error::PartialWrite { .. }) {
+                    self.streams[stream].outflow.goes_on(self.ops[id].order);
+                }
                 self.write_fails(stream, number, error, cancelled, due, limit);
             }
             Kind::Flush | Kind::Shutdown => {
                 self.admit_of_write(stream, error, cancelled, due, 0);
             }
-            Kind::TakeUnsent => assert!(
-                (matches!(error, Error::Closed) && self.streams[stream].closing),
-                "{error:?}"
-            ),
+            Kind::TakeUnsent => match error {
+                Error::Closed => assert!(self.streams[stream].closing),
+                Error::Cancelled => {
+                    assert!(cancelled && self.ops[id].claims);
+                    if self.streams[stream].outflow.withdraw_rest(self.begun) {
+                        self.direction_fails(stream, "Cancelled");
+                    }
+                }
+                _ => panic!("it hears {error:?}"),
+            },
             Kind::Close | Kind::Detach => match error {
                 Error::TimedOut => {
                     assert!(due);
@@ -1545,20 +1592,17 @@ impl World {
             if self.gone && matches!(**cause, Error::EngineClosed) {
                 return self.streams[stream].outflow.counts(number, *written);
             }
+            let now = self.begun;
             let line = &mut self.streams[stream];
-            let name = cause_name(cause);
-            line.outflow.cut(number, *written, name);
+            line.outflow.cut(number, *written, now);
             match **cause {
                 Error::Cancelled => assert!(cancelled, "nobody cancelled it"),
                 Error::TimedOut => assert!(due, "too early"),
-                Error::Io { .. } => {
-                    line.outflow.failure = Some("Io");
-                    assert!(line.outflow.lossy, "{error:?}");
-                }
+                Error::Io { .. } => assert!(line.outflow.lossy, "{error:?}"),
                 Error::Closed => assert!(line.closing, "nobody closed it"),
                 _ => panic!("a cut write hears {error:?}"),
             }
-            return;
+            return self.direction_fails(stream, cause_name(cause));
         }
         self.streams[stream].outflow.counts(number, 0);
         self.admit_of_write(stream, error, cancelled, due, most);
@@ -1574,7 +1618,7 @@ impl World {
         most: usize,
     ) {
         let line = &mut self.streams[stream];
-        let failed = line.outflow.failure == Some(cause_name(error));
+        let failed = line.outflow.has_failed(cause_name(error));
         match error {
             Error::Cancelled => assert!(cancelled || failed, "nobody cancelled it"),
             Error::TimedOut => assert!(due || failed, "too early"),
@@ -1583,7 +1627,7 @@ impl World {
             }
             Error::Io { .. } => {
                 assert!(line.outflow.lossy, "{error:?}");
-                line.outflow.failure = Some("Io");
+                self.direction_fails(stream, "Io");
             }
             Error::Overloaded => {
                 let least = line.queued;
@@ -1743,6 +1787,7 @@ fn hear_claim(id: usize, outcome: Result<Claim<Value>>) {
             return world.reacts();
         }
         let taken = world.hears(id, Ok(value));
+        let rests = mem::take(&mut world.rests);
         world.say(|| format!("  and does {drawn} with its claim on {taken:?}"));
         let stream = world.ops[id].stream;
         if is_read {
@@ -1760,7 +1805,12 @@ fn hear_claim(id: usize, outcome: Result<Claim<Value>>) {
                 drop(claim);
                 world.streams[stream].inflow.give_back(taken);
             }
-            1 if is_read => world.held.push(Held { claim, stream, taken }),
+            1 if is_read => world.held.push(Held { claim, stream, taken, rests }),
+            0 if !rests.is_empty() => {
+                drop(claim);
+                world.give_back_rests(stream, rests);
+            }
+            1 if !rests.is_empty() => world.held.push(Held { claim, stream, taken, rests }),
             _ => _ = claim.take(),
         }
         world.reacts() || world.steps()
