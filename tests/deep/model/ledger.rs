@@ -142,7 +142,7 @@ impl Inflow {
                 bytes.len()
             }
             (Spec::Buffered, Value::Count(count)) => {
-                // It was counted when it was submitted; what is taken is taken by callbacks.
+                // They were counted when no more than `limit` had been taken, or since.
                 let most = self.sent.len() - self.taken().min(limit);
                 assert!(*count <= most, "{count} of {most} bytes are unread");
                 return Taken::new();

@@ -58,6 +58,9 @@ pub(crate) struct World {
     pub(crate) gone: bool,
     /// A turn is under way.
     in_turn: bool,
+    /// When the first callback of the last turn ran: the engine had looked at the network before that,
+    /// and what the books wait for in later callbacks takes time.
+    looked_at: Option<Duration>,
     /// No more is begun.
     pub(crate) winding_down: bool,
     /// The steps are told in words.
@@ -303,6 +306,7 @@ pub(crate) fn begin(network: &Network, rng: Rng, surroundings: Surroundings) -> 
         interruption: None,
         gone: false,
         in_turn: false,
+        looked_at: None,
         winding_down: false,
         talks: env::var_os("FACADE_SEED").is_some() || env::var_os("FACADE_SCENARIO").is_some(),
         digest: 0,
@@ -393,6 +397,7 @@ pub(crate) fn turn(engine: &Engine, wait: Duration) -> usize {
     with(|world| {
         world.poll_futures();
         world.in_turn = true;
+        world.looked_at = None;
     });
     let run = || engine.run_once(Some(wait)).map(|turn| turn.pending);
     let pending = match catch_unwind(AssertUnwindSafe(run)) {
@@ -1071,7 +1076,19 @@ impl World {
         }
         self.say(|| format!("drops its hold of {taken:?} of stream {stream}"));
         drop(claim);
-        self.streams[stream].inflow.give_back(taken);
+        self.give_back(stream, taken);
+    }
+
+    /// Bytes were not taken. Who asked how many there are and was not told may have them counted in.
+    fn give_back(&mut self, stream: usize, taken: Taken) {
+        let inflow = &mut self.streams[stream].inflow;
+        inflow.give_back(taken);
+        let count = inflow.taken();
+        for op in &mut self.ops {
+            if op.stream == stream && !op.told && matches!(op.kind, Kind::Read(Spec::Buffered)) {
+                op.limit = op.limit.min(count);
+            }
+        }
     }
 
     /// The rests of cut writes were not taken: the stream is cut again.
@@ -1276,6 +1293,7 @@ impl World {
     fn hears(&mut self, id: usize, outcome: Result<Value>) -> Taken {
         self.say(|| format!("  op {id} hears {outcome:?}"));
         let now = self.now();
+        self.looked_at.get_or_insert(now);
         self.rests.clear();
         let was_first = self.leaves(id, outcome.is_ok());
         match outcome {
@@ -1543,7 +1561,10 @@ impl World {
         match kind {
             // A read behind a claim has one more turn, in which more may come.
             Kind::Read(_) if self.streams[stream].claimed > 0 => {}
-            Kind::Read(spec) => self.streams[stream].inflow.timed_out(spec, limit, self.now()),
+            Kind::Read(spec) => {
+                let looked_at = self.looked_at.unwrap_or_else(|| self.now());
+                self.streams[stream].inflow.timed_out(spec, limit, looked_at);
+            }
             Kind::Accept => assert!(
                 self.listener.waiting.is_empty()
                     || self.shortage
@@ -1803,7 +1824,7 @@ fn hear_claim(id: usize, outcome: Result<Claim<Value>>) {
         match drawn {
             0 if is_read => {
                 drop(claim);
-                world.streams[stream].inflow.give_back(taken);
+                world.give_back(stream, taken);
             }
             1 if is_read => world.held.push(Held { claim, stream, taken, rests }),
             0 if !rests.is_empty() => {
