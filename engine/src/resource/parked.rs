@@ -6,7 +6,7 @@
 //! A parked read that gives a claim takes its bytes only when its callback runs. Until then it is a
 //! read that waits like any other, so a cancel needs to put nothing back.
 
-use std::mem;
+use std::{mem, num::NonZeroUsize};
 
 use bytes::{Bytes, BytesMut};
 
@@ -39,8 +39,9 @@ pub(crate) struct Parked {
     limit: usize,
     matcher: Plain,
     slot: Slot<Bytes>,
-    /// Where its match ends; its callback is queued, and gets a claim.
-    matched: Option<usize>,
+    /// Where its match ends; its callback is queued, and gets a claim. A parked read takes a byte at
+    /// least.
+    matched: Option<NonZeroUsize>,
 }
 
 /// What came of submitting a read.
@@ -127,14 +128,14 @@ impl Core {
         }
         let limit = state.limits.of_read(bound);
         let matched = match matcher.scan(&mut state.unread, false) {
-            Scan::Found { end } if end <= limit => Some(end),
+            Scan::Found { end } if end <= limit => NonZeroUsize::new(end),
             Scan::NeedMore if state.unread.len() < limit => None,
             Scan::Found { .. } | Scan::NeedMore => return None,
         };
         if let Some(end) = matched
             && !cb.slot.is_claim()
         {
-            let output = matcher.take_output(&mut state.unread, end);
+            let output = matcher.take_output(&mut state.unread, end.get());
             state.read_told = self.round;
             self.ready.push_read(&mut cb.slot, output);
             return Some(Parking::Told);
@@ -193,7 +194,7 @@ impl Core {
         let error = match parked.matcher.scan(&mut state.unread, ended) {
             Scan::Found { end } if end <= parked.limit => {
                 if parked.slot.is_claim() {
-                    parked.matched = Some(end);
+                    parked.matched = NonZeroUsize::new(end);
                     self.ready.push_parked(stream, parked.number);
                     return true;
                 }
@@ -267,7 +268,7 @@ impl Core {
         let home = Home { engine: self.engine, stream };
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
         let parked = state.parked.as_mut().filter(|parked| parked.number == number)?;
-        let end = parked.matched?;
+        let end = parked.matched?.get();
         let Slot::Claim(to) = mem::replace(&mut parked.slot, Slot::Ignore) else {
             unreachable!("only a read that gives a claim waits although it has matched");
         };

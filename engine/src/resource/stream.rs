@@ -223,6 +223,6 @@ mod tests {
     /// Ten thousand idle connections have ten thousand of these.
     #[test]
     fn a_stream_takes_no_more_memory_than_it_did() {
-        assert!(size_of::<Resource>() <= 384, "{}", size_of::<Resource>());
+        assert!(size_of::<Resource>() <= 376, "{}", size_of::<Resource>());
     }
 }
