@@ -359,8 +359,12 @@ fn dropping_the_driver_ends_everything_in_flight() {
         pairs.iter().for_each(|(peer, _)| assert_ne!((&*peer).read(&mut [0; 100]).unwrap(), 0));
         // As its drop does, but nothing is left in the end.
         rig.driver.in_flight.cancel_all(&mut rig.driver.ring);
-        rig.driver.drain().unwrap();
-        assert_eq!(rig.driver.in_flight.len(), 0);
+        // It is not patient for long, and others use the machine, too.
+        let drained = (0..100).any(|_| {
+            rig.driver.drain().unwrap();
+            rig.driver.in_flight.len() == 0
+        });
+        assert!(drained);
         drop(rig);
         for mut peer in peers {
             // Accepted and closed, or never accepted: reset or ended, but nobody waits.
