@@ -1,8 +1,8 @@
 //! Who connects to whom: addresses, names, refusals, silence, and descriptors that run out.
 
 use facade_engine::{
-    Address, Callback, Error, Hints, Stream,
-    sim::{Host, Link, Machine, Network},
+    Address, Callback, Detached, Error, Hints, Stream,
+    sim::{Host, Link, Machine, Network, Peer},
 };
 use facade_tests::{outcome::Outcome, told::Told};
 use std::{
@@ -211,4 +211,28 @@ fn what_is_not_of_the_network_is_refused_but_for_files() {
     engine.run().unwrap();
     assert_eq!(told.take(), ["write 9"]);
     assert_eq!(Host::of(&engine), Some(here));
+}
+
+#[test]
+fn what_is_detached_is_the_null_device_and_ends_for_its_peer() {
+    for keeps_a_clone in [true, false] {
+        let (_network, here, _, engine) = two_hosts(1, Link::default());
+        let (mut peer, stream) = Peer::tcp_pair(&engine).unwrap();
+        peer.write_all(b"unread").unwrap();
+        engine.peek(&stream, 1, Callback::ignore());
+        engine.run().unwrap();
+        engine.write(&stream, "goes out first", Callback::ignore());
+        let (clone, detached) = (keeps_a_clone.then(|| stream.clone()), Outcome::<Detached>::new());
+        engine.detach(&stream, detached.callback());
+        drop(stream);
+        engine.run().unwrap();
+        let Detached { fd, unread } = detached.value();
+        assert_eq!(unread, "unread");
+        std::fs::File::from(fd).write_all(b"nowhere").unwrap();
+        let mut received = String::new();
+        peer.read_to_string(&mut received).unwrap();
+        assert_eq!(received, "goes out first");
+        assert_eq!(here.descriptors(), 0);
+        drop(clone);
+    }
 }
