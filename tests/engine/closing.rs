@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use facade_engine::{Callback, Cancel, Detached, Engine, Handle, Stream};
+use facade_engine::{
+    Bytes, Callback, Cancel, Detached, Engine, Handle, Result, Stream,
+    matcher::{Matcher, Scan},
+};
 use facade_tests::{
     alone::alone,
     outcome::Outcome,
@@ -247,6 +250,51 @@ fn promise_08_what_nobody_takes_before_a_detach_comes_with_the_descriptor() {
             assert_eq!(detached.value().unread, "one\ntwo\n");
         }
     }
+}
+
+/// A matcher that detaches its stream when it looks for the first time.
+struct Leaver {
+    engine: Handle,
+    stream: Stream,
+    detached: Option<Callback<Detached>>,
+}
+
+impl Matcher for Leaver {
+    type Output = Bytes;
+
+    fn scan(&mut self, _unread: &[u8], _ended: bool) -> Scan {
+        if let Some(cb) = self.detached.take() {
+            self.engine.detach(&self.stream, cb);
+        }
+        Scan::NeedMore
+    }
+
+    fn restart(&mut self) {}
+
+    fn output(&mut self, taken: Bytes) -> Result<Bytes> {
+        Ok(taken)
+    }
+}
+
+#[test]
+fn promise_08_what_a_matcher_looks_at_comes_with_the_descriptor_when_it_detaches() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let (told, detached) = (Told::new(), Outcome::new());
+    peer.write_all(b"one\ntwo\n").unwrap();
+    drop(peer);
+    // With its end there is no reception that a detach would wait for anyway.
+    engine.read_until(&stream, "never", Callback::ignore());
+    engine.run().unwrap();
+    let leaver = Leaver {
+        engine: engine.handle().clone(),
+        stream: stream.clone(),
+        detached: Some(detached.callback()),
+    };
+    engine.read_with(&stream, leaver, told.callback("read"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["read EndOfStream"]);
+    assert_eq!(detached.value().unread, "one\ntwo\n");
 }
 
 #[test]

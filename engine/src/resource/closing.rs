@@ -143,6 +143,8 @@ impl Core {
             || state.shutdown == Shutdown::Running
             // A claim's callback is to run, and what it does not take is unread, for a detach.
             || state.has_reads()
+            // A user's matcher has the unread bytes.
+            || state.scanning
         {
             return;
         }

@@ -672,13 +672,17 @@ impl Core {
         let home = Home { engine: self.engine, stream };
         let (state, pending) = self.stream_and_pending(stream)?;
         state.scanning = false;
-        let id = state.reads.head()?;
+        let Some(id) = state.reads.head() else {
+            self.go_on_closing(stream);
+            return None;
+        };
         let Some(Pending { kind: Kind::Read(read), .. }) = pending.get_mut(id) else {
             unreachable!("only reads are queued as reads");
         };
         let Form::User(user) = &mut read.form else {
             // The user's read has gone, and another took its place.
             self.serve_reads(stream);
+            self.go_on_closing(stream);
             return None;
         };
         state.scanning = true;
@@ -703,6 +707,18 @@ impl Core {
             let front = std::mem::replace(&mut state.unread, unread);
             state.unread.take_over(front);
         }
+        self.conclude_scan(stream, id, read, outcome, panicked);
+        self.go_on_closing(stream);
+    }
+
+    fn conclude_scan(
+        &mut self,
+        stream: Id,
+        id: Id,
+        read: Option<Box<dyn AnyRead>>,
+        outcome: Option<(Box<dyn Deliver>, Option<Error>)>,
+        panicked: bool,
+    ) {
         let outcome = match (outcome, read) {
             (Some(outcome), _) => Some(outcome),
             (None, Some(read)) if panicked => {
@@ -717,7 +733,11 @@ impl Core {
                     None
                 }
                 // It was ended while it ran.
-                _ => return self.ready.push(Ready::Boxed(read.fail(Error::Cancelled))),
+                _ => {
+                    let closes = self.stream(stream).is_none_or(|state| state.closing.is_some());
+                    let cause = if closes { Error::Closed } else { Error::Cancelled };
+                    return self.ready.push(Ready::Boxed(read.fail(cause)));
+                }
             },
             (None, None) => None,
         };
