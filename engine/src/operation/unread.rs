@@ -115,26 +115,15 @@ impl Unread {
 
     /// Takes the first `count` bytes, of which there must be as many.
     pub(crate) fn take(&mut self, count: usize) -> Bytes {
-        if self.returned.is_none() {
-            self.fresh += count as u64;
-        } else {
-            self.pass(count);
-        }
+        self.pass(count);
         self.bytes.take(count)
     }
 
     /// Takes the first `count` bytes, and passes over `skip` more that nobody wants.
     #[inline]
     pub(crate) fn take_and_skip(&mut self, count: usize, skip: usize) -> Bytes {
-        if self.returned.is_none()
-            && let Some(taken) = self.bytes.take_and_skip(count, skip)
-        {
-            self.fresh += (count + skip) as u64;
-            return taken;
-        }
-        let mut taken = self.take(count + skip);
-        taken.truncate(count);
-        taken
+        self.pass(count + skip);
+        self.bytes.take_and_skip(count, skip)
     }
 
     /// The first `count` bytes, or all if there are fewer; they stay.
@@ -147,7 +136,17 @@ impl Unread {
     }
 
     /// Moves the places on behind the first `count` bytes.
-    fn pass(&mut self, mut count: usize) {
+    #[inline]
+    fn pass(&mut self, count: usize) {
+        if self.returned.is_none() {
+            self.fresh += count as u64;
+        } else {
+            self.pass_returned(count);
+        }
+    }
+
+    #[cold]
+    fn pass_returned(&mut self, mut count: usize) {
         let Some(gaps) = &mut self.returned else { return };
         while let Some(first) = gaps.0.first_mut()
             && count > 0
