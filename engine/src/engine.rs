@@ -358,21 +358,41 @@ impl Engine {
         let reaped = self.reap(&mut core, max_wait);
         let entered = entered.enter(core);
         reaped?;
-        let (callbacks, panic) = self.run_ready(root);
-        with_current(self.handle().id(), |core| {
-            core.stop_overfull();
-            core.send_dirty();
-            if !goes_on || panic.is_some() {
-                core.driver.flush();
+        let (callbacks, mut panic) = self.run_ready(root);
+        let flushes = !goes_on || panic.is_some();
+        let has_trash = self.send(flushes);
+        if has_trash {
+            // Now and not in another turn, so that what is received next goes into the memory that
+            // was just sent, while it is in cache.
+            let emptied = catch_unwind(AssertUnwindSafe(|| self.trash.borrow_mut().clear()));
+            if let Err(payload) = emptied {
+                panic.get_or_insert(payload);
             }
-            // What was sent at once is dealt with at once, not in another turn.
-            core.reap_done();
-        });
+            // A drop of the user's may have written something.
+            self.send(flushes);
+        }
         drop(entered);
         if let Some(payload) = panic {
             resume_unwind(payload);
         }
         Ok(callbacks)
+    }
+
+    /// Hands the system what the turn has for it. Returns whether that leaves something to be
+    /// dropped.
+    fn send(&self, flushes: bool) -> bool {
+        let mut trash = self.trash.borrow_mut();
+        with_current(self.handle().id(), |core| {
+            core.stop_overfull();
+            core.send_dirty();
+            if flushes {
+                core.driver.flush();
+            }
+            // What was sent at once is dealt with at once, not in another turn.
+            core.reap_done();
+            trash.take_from(core);
+        });
+        !trash.is_empty()
     }
 
     /// Looks at the system, the other threads' requests and the clock, waiting if nothing is ready.

@@ -12,6 +12,7 @@ use facade_engine::{
     Bytes, Callback, Claim, Engine, Error, Handle, Limits, LineEnd, Local, Stream,
 };
 use facade_tests::{
+    drops::{Drops, Token},
     outcome::Outcome,
     peers::{arrived, numbered, reset, unstuff},
     told::Told,
@@ -859,4 +860,36 @@ fn slow_reader(mut peer: driver::Peer, total: usize) -> Vec<u8> {
         len = len * 5 % 8191;
         thread::yield_now();
     }
+}
+
+// Memory
+
+/// A message that counts.
+struct Counted(Vec<u8>, Token);
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        let _ = &self.1;
+        &self.0
+    }
+}
+
+/// What comes next goes into this memory while it is in cache, and no turn is needed to free it.
+#[test]
+fn the_memory_of_a_write_that_was_sent_at_once_is_free_after_that_turn() {
+    let engine = driver::engine();
+    let (_peer, stream) = pair(&engine);
+    let (drops, told) = (Drops::new(), Told::new());
+    engine.write(&stream, "the first may take longer", Callback::ignore());
+    engine.run().unwrap();
+    let message = Bytes::from_owner(Counted(vec![7; 16 << 10], drops.token()));
+    let write = told.callback("write");
+    engine.post(move |local| drop(local.write(&stream, message, write)));
+    engine.run_once(Some(Duration::ZERO)).unwrap();
+    assert_eq!(told.take(), ["write Ok"]);
+    if engine.driver() == "io_uring" {
+        // There nothing is sent at once: the system tells in a later turn.
+        turn_until(&engine, || drops.alive() == 0);
+    }
+    assert_eq!(drops.alive(), 0);
 }
