@@ -208,7 +208,9 @@ impl Core {
     /// Everything without an outcome, and everything that is not out yet.
     pub(crate) fn pending(&self) -> usize {
         let operations = self.pending.len() + self.parked;
-        operations + self.tasks.len() + self.ready.len() + self.unsettled + self.put_off.len()
+        let to_drop = self.trash.len() + self.discarded.len();
+        let to_do = self.ready.len() + self.put_off.len() + to_drop;
+        operations + self.tasks.len() + to_do + self.unsettled
     }
 
     // Submitting

@@ -360,15 +360,17 @@ impl Engine {
         reaped?;
         let (callbacks, mut panic) = self.run_ready(root);
         let flushes = !goes_on || panic.is_some();
-        let has_trash = self.send(flushes);
-        if has_trash {
-            // Now and not in another turn, so that what is received next goes into the memory that
-            // was just sent, while it is in cache.
-            let emptied = catch_unwind(AssertUnwindSafe(|| self.trash.borrow_mut().clear()));
-            if let Err(payload) = emptied {
+        self.send(flushes);
+        // Now and not in another turn, so that what is received next goes into the memory that was
+        // just sent, while it is in cache.
+        let mut trash = self.trash.borrow_mut();
+        with_current(self.handle().id(), |core| trash.take_from(core));
+        if !trash.is_empty() {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| trash.clear())) {
                 panic.get_or_insert(payload);
             }
-            // A drop of the user's may have written something.
+            // A drop of the user's may have written something. What that leaves to be dropped is the
+            // next turn's.
             self.send(flushes);
         }
         drop(entered);
@@ -378,10 +380,8 @@ impl Engine {
         Ok(callbacks)
     }
 
-    /// Hands the system what the turn has for it. Returns whether that leaves something to be
-    /// dropped.
-    fn send(&self, flushes: bool) -> bool {
-        let mut trash = self.trash.borrow_mut();
+    /// Hands the system what the turn has for it.
+    fn send(&self, flushes: bool) {
         with_current(self.handle().id(), |core| {
             core.stop_overfull();
             core.send_dirty();
@@ -390,9 +390,7 @@ impl Engine {
             }
             // What was sent at once is dealt with at once, not in another turn.
             core.reap_done();
-            trash.take_from(core);
         });
-        !trash.is_empty()
     }
 
     /// Looks at the system, the other threads' requests and the clock, waiting if nothing is ready.

@@ -895,3 +895,42 @@ fn the_memory_of_a_write_that_was_sent_at_once_is_free_after_that_turn() {
     }
     assert_eq!(drops.alive(), 0);
 }
+
+/// A message that writes another one when it is dropped.
+struct Successor {
+    engine: Handle,
+    stream: Stream,
+    next: Option<Bytes>,
+}
+
+impl AsRef<[u8]> for Successor {
+    fn as_ref(&self) -> &[u8] {
+        &[7; 16 << 10]
+    }
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        let next = self.next.take().expect("dropped once");
+        // Without a callback, for which there would be another turn in any case.
+        assert!(self.engine.try_write(&self.stream, &next).is_some());
+    }
+}
+
+#[test]
+fn what_a_dropped_message_writes_goes_out_and_is_let_go_of() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let drops = Drops::new();
+    let next = Bytes::from_owner(Counted(vec![8; 16 << 10], drops.token()));
+    let handle = engine.handle().clone();
+    let first = Successor { engine: handle, stream: stream.clone(), next: Some(next) };
+    engine.write(&stream, Bytes::from_owner(first), Callback::ignore());
+    engine.run().unwrap();
+    assert_eq!(drops.alive(), 0);
+    drop(stream);
+    engine.run().unwrap();
+    let mut received = Vec::new();
+    peer.read_to_end(&mut received).unwrap();
+    assert_eq!(received, [[7; 16 << 10], [8; 16 << 10]].concat());
+}
