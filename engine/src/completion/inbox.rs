@@ -15,17 +15,12 @@ use crate::sync::{
 /// Messages of the kind `M`, and how who reads them is woken. Generic, so that the model checker
 /// has this file with parts of its own.
 pub(crate) struct Inbox<M, W> {
-    queue: Mutex<Queue<M>>,
+    queue: Mutex<Vec<M>>,
     filled: AtomicBool,
-    /// The queue's own flag, to be read without its lock.
+    /// Requests are refused. Set while the queue is locked.
     closed: AtomicBool,
     sleeping: AtomicBool,
     waker: W,
-}
-
-struct Queue<M> {
-    messages: Vec<M>,
-    closed: bool,
 }
 
 /// Ends the reader's sleep, from any thread.
@@ -36,7 +31,7 @@ pub(crate) trait Wake {
 impl<M, W: Wake> Inbox<M, W> {
     pub(crate) fn new(waker: W) -> Self {
         Self {
-            queue: Mutex::new(Queue { messages: Vec::new(), closed: false }),
+            queue: Mutex::new(Vec::new()),
             filled: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             sleeping: AtomicBool::new(false),
@@ -48,10 +43,10 @@ impl<M, W: Wake> Inbox<M, W> {
     pub(crate) fn push(&self, message: M) -> Result<(), M> {
         {
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            if queue.closed {
+            if self.closed.load(Relaxed) {
                 return Err(message);
             }
-            queue.messages.push(message);
+            queue.push(message);
             self.filled.store(true, Release);
         }
         self.wake();
@@ -95,16 +90,15 @@ impl<M, W: Wake> Inbox<M, W> {
     pub(crate) fn take(&self) -> Vec<M> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         self.filled.store(false, Release);
-        std::mem::take(&mut queue.messages)
+        std::mem::take(&mut *queue)
     }
 
     /// Takes what is left and refuses everything from now on.
     pub(crate) fn close(&self) -> Vec<M> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.closed = true;
         self.closed.store(true, Release);
         self.filled.store(false, Release);
-        std::mem::take(&mut queue.messages)
+        std::mem::take(&mut *queue)
     }
 }
 

@@ -141,7 +141,7 @@ impl Pieces {
         self.take_and_skip_slowly(count, skip)
     }
 
-    #[cold]
+    #[inline(never)]
     fn take_and_skip_slowly(&mut self, count: usize, skip: usize) -> Bytes {
         let mut taken = self.take(count + skip);
         taken.truncate(count);
