@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 use std::{fs, thread};
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -49,7 +50,8 @@ pub fn scheduled(pid: u32) -> io::Result<Scheduled> {
     Ok(total)
 }
 
-/// The same of each thread, by its id; the process's first thread comes first.
+/// The same of each thread, by its id; the process's first thread comes first. One that ends while
+/// they are read is left out.
 ///
 /// # Errors
 ///
@@ -59,14 +61,26 @@ pub fn threads(pid: u32) -> io::Result<BTreeMap<u32, Scheduled>> {
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let task = task?;
         let id = task.file_name().to_str().and_then(|name| name.parse().ok());
-        let text = fs::read_to_string(task.path().join("schedstat"))?;
+        let text = match fs::read_to_string(task.path().join("schedstat")) {
+            Ok(text) => text,
+            Err(error) if is_gone(&error) => continue,
+            Err(error) => return Err(error),
+        };
         let mut fields = text.split_whitespace().map(|field| field.parse().ok());
         let mut next = || fields.next().flatten().map(Duration::from_nanos);
         let (ran, waited) = (next(), next());
         let scheduled = ran.zip(waited).map(|(ran, waited)| Scheduled { ran, waited });
         threads.extend([id.zip(scheduled).ok_or(io::ErrorKind::InvalidData)?]);
     }
-    Ok(threads)
+    // A process has a thread at least, its first one, for as long as it is there.
+    if threads.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(threads) }
+}
+
+/// Whether a file of `/proc` cannot be read because what it tells of has ended: before it was opened
+/// or since.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
 }
 
 /// The resident bytes of a process.
@@ -238,6 +252,27 @@ mod tests {
         assert!(resident_bytes(pid).unwrap() > 0);
         scheduled(pid).unwrap();
         idle(&cores().unwrap()).unwrap();
+    }
+
+    /// Threads come and go between their listing and their reading.
+    #[test]
+    fn a_thread_that_ends_while_it_is_read_is_left_out() {
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let pid = std::process::id();
+        thread::scope(|scope| {
+            let coming_and_going = scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    drop(thread::spawn(|| ()).join());
+                }
+            });
+            let readings: Vec<_> = (0..2000).map(|_| threads(pid)).collect();
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            coming_and_going.join().unwrap();
+            for reading in readings {
+                assert!(reading.unwrap().contains_key(&pid), "the first thread is there");
+            }
+        });
+        assert_eq!(threads(u32::MAX).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
