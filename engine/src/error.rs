@@ -5,7 +5,22 @@ use std::{fmt, io, sync::Arc};
 use bytes::Bytes;
 
 /// The result of an operation.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+///
+/// It has one parameter, as [`std::io::Result`] has: a block that ends with `Result::Ok(())` has said
+/// what its `?` makes of errors.
+///
+/// ```
+/// use facade_engine::Result;
+///
+/// fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+///     let listen = || {
+///         facade_engine::Engine::new()?.listen("127.0.0.1:0".parse().unwrap())?;
+///         Result::Ok(())
+///     };
+///     Ok(listen()?)
+/// }
+/// ```
+pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why an operation failed.
 ///

@@ -246,7 +246,7 @@ unsafe impl Home for StreamInner {
         handle::is_home(self.engine)
     }
 
-    fn send_home(reference: Homed<Self>) -> Result<(), Homed<Self>> {
+    fn send_home(reference: Homed<Self>) -> std::result::Result<(), Homed<Self>> {
         let handle = reference.handle.clone();
         handle.send_home(Stream { inner: reference }).map_err(|stream| stream.inner)
     }

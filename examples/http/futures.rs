@@ -56,7 +56,7 @@ async fn converse(mut stream: Stream) -> Result<()> {
     }
 }
 
-async fn read_request(stream: &mut Stream) -> Result<(Request, Bytes), Refusal> {
+async fn read_request(stream: &mut Stream) -> std::result::Result<(Request, Bytes), Refusal> {
     let head = stream.read_until(HEAD_END).timeout(PATIENCE).await?;
     let request = Request::parse(&head).map_err(Refusal::Answer)?;
     if request.length == 0 {

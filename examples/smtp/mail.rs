@@ -142,7 +142,7 @@ impl FromStr for Mailbox {
     type Err = String;
 
     /// Takes what cannot be mistaken for the end of a command or for another one.
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
         let harmless = |c: char| !c.is_control() && !c.is_whitespace() && !"<>".contains(c);
         match text.chars().all(harmless) {
             true => Ok(Self(text.to_owned())),
@@ -166,7 +166,7 @@ pub(crate) struct Server {
 impl FromStr for Server {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
         let (host, port) = text.rsplit_once(':').ok_or("HOST:PORT is needed")?;
         let port = port.parse().map_err(|_| format!("{port:?} is no port"))?;
         let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));

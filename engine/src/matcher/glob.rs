@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::error::{Error, Result};
+use crate::error::{self, Error};
 
 /// A pattern for a whole line, as a shell writes them.
 ///
@@ -57,7 +57,7 @@ impl LineGlob {
     /// [`Error::InvalidInput`] says what is wrong and at which byte of the pattern, counted from 0:
     /// the pattern is empty, a `[` is not closed, a range is reversed, a `\` ends the pattern, or a
     /// character that is not ASCII stands in `[..]`.
-    pub fn new(pattern: &str) -> Result<Self> {
+    pub fn new(pattern: &str) -> error::Result<Self> {
         let tokens = parse(pattern)
             .map_err(|wrong| Error::invalid(format_args!("glob {pattern:?}: {wrong}")))?;
         Ok(Self { inner: Arc::new(Inner { pattern: pattern.into(), tokens: tokens.into() }) })

@@ -20,7 +20,7 @@ use regex_automata::{
 };
 use regex_syntax::hir::Hir;
 
-use crate::error::{Error, Result};
+use crate::error::{self, Error};
 
 pub use self::search::RegexSearch;
 pub(crate) use self::search::{Search, Verdict};
@@ -96,7 +96,7 @@ impl Regex {
     /// pattern, counted from 0. Also refused are patterns that match the empty string, that are
     /// longer than 4 KiB or need more than 1 MiB when compiled, and that use Unicode word
     /// boundaries.
-    pub fn new(pattern: &str) -> Result<Self> {
+    pub fn new(pattern: &str) -> error::Result<Self> {
         if pattern.len() > PATTERN_LIMIT {
             return Err(Error::invalid(format_args!(
                 "a regex of {} bytes, and {PATTERN_LIMIT} is the most",
