@@ -26,11 +26,11 @@ use crate::{
     error::{Error, Result},
     handle::{Handle, Shared},
     limits::Limits,
+    mutants::{self, Mutant},
     operation::{
         outgoing::Spare,
         queue::{Linked, Links},
     },
-    planted::{self, Bug},
     pool::Pool,
     resource::{
         Phase, Resource,
@@ -596,7 +596,7 @@ impl Core {
             self.forget_timer(target);
             due.push(target);
         }
-        if !planted::is(Bug::TimerBeforeCompletion) {
+        if !mutants::is_active(Mutant::TimerBeforeCompletion) {
             self.try_all_once_more(&due)?;
         }
         for target in due {

@@ -73,13 +73,13 @@ mod homed;
 mod limits;
 mod listener;
 mod medium;
-mod operation;
-mod pattern;
 #[cfg(not(feature = "planted"))]
-mod planted;
+mod mutants;
 #[cfg(feature = "planted")]
 #[doc(hidden)]
-pub mod planted;
+pub mod mutants;
+mod operation;
+mod pattern;
 mod pool;
 mod resource;
 mod socket;

@@ -4,6 +4,6 @@
 mod differential;
 mod model;
 #[cfg(feature = "planted")]
-mod planted;
+mod mutants;
 mod seeds;
 mod sweep;

@@ -6,7 +6,7 @@ use memchr::{memchr, memmem};
 use crate::{
     error::{Error, Result},
     matcher::{Matcher, Scan, looked_at},
-    planted::{self, Bug},
+    mutants::{self, Mutant},
 };
 
 /// Takes the bytes up to and with a delimiter, which can be any byte string.
@@ -61,7 +61,7 @@ impl Delimiter {
     /// Where the first delimiter ends.
     pub(crate) fn find(&mut self, unread: &[u8]) -> Option<usize> {
         // The front of a delimiter may have been the last that was seen.
-        let late = usize::from(planted::is(Bug::RescanOffByOne) && self.len() > 1);
+        let late = usize::from(mutants::is_active(Mutant::RescanOffByOne) && self.len() > 1);
         let from = self.scanned.saturating_sub(self.len() - 1 - late);
         let fresh = &unread[from..];
         let found = match &self.needle {

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::{
+    mutants::{self, Mutant},
     operation::pieces::Pieces,
-    planted::{self, Bug},
 };
 
 /// Received bytes in order, in pieces, of which matchers see the one in front: if that does not do,
@@ -86,7 +86,7 @@ impl Unread {
 
     /// Gives back bytes that were taken at `place`.
     pub(crate) fn give_back(&mut self, place: u64, bytes: Bytes) {
-        if planted::is(Bug::ClaimToTheEnd) {
+        if mutants::is_active(Mutant::ClaimToTheEnd) {
             return self.append(bytes);
         }
         let mut gaps = self.returned.take().unwrap_or_default();

@@ -6,7 +6,7 @@ use crate::{
     callback::Callback,
     core::{Core, Kind, Pending},
     error::{Error, Result},
-    planted::{self, Bug},
+    mutants::{self, Mutant},
     stream::Stream,
     table::Id,
 };
@@ -129,7 +129,7 @@ impl Core {
     fn break_chain(&mut self, id: Id, error: Error) {
         let Some(chain) = self.chain(id) else { return };
         let mut stages = std::mem::take(&mut chain.stages);
-        if planted::is(Bug::StageUnheard) {
+        if mutants::is_active(Mutant::StageUnheard) {
             drop(stages.pop_back());
         }
         let error = Error::Stage { stage: chain.number, cause: Box::new(error) };

@@ -18,8 +18,8 @@ use crate::{
     error::Error,
     listener::{Listener, ListenerInner},
     medium::Medium,
+    mutants::{self, Mutant},
     operation::queue::Queue,
-    planted::{self, Bug},
     resource::{
         Phase, Resource,
         chain::Product,
@@ -209,7 +209,7 @@ impl Core {
             // An error means that the connection is gone, which its first read will tell.
             let _ = set_tcp_nodelay(&*connection, true);
         }
-        if planted::is(Bug::ConnectionSwallowed) && state.accepts.is_empty() {
+        if mutants::is_active(Mutant::ConnectionSwallowed) && state.accepts.is_empty() {
             return;
         }
         let medium = Medium::Socket { tcp: state.tcp };
@@ -308,7 +308,7 @@ impl Core {
         let id = self.id_of_listener(listener);
         match self.listener(id) {
             Some(state) if state.closing.is_none() => {
-                match planted::is(Bug::ConnectionToTheEnd) {
+                match mutants::is_active(Mutant::ConnectionToTheEnd) {
                     true => state.untaken.push_back(connection),
                     false => state.untaken.push_front(connection),
                 }

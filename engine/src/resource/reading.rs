@@ -11,8 +11,8 @@ use crate::{
     driver::{Driver, Ended, Operation, Role},
     error::{Error, Result},
     matcher::{Chunk, Exact, Line, Matcher, Scan},
+    mutants::{self, Mutant},
     operation::unread::Unread,
-    planted::{self, Bug},
     resource::{
         Phase,
         chain::Product,
@@ -276,7 +276,7 @@ fn verdict(
     lookahead: usize,
 ) -> Verdict {
     match (scan, end) {
-        (_, Some(end)) if planted::is(Bug::EndBeforeBytes) => Verdict::Fail(end.error()),
+        (_, Some(end)) if mutants::is_active(Mutant::EndBeforeBytes) => Verdict::Fail(end.error()),
         (Scan::Found { end }, _) if end > limit => Verdict::Fail(Error::TooLong { limit }),
         (Scan::Found { end }, _) => Verdict::Take(end),
         (Scan::NeedMore, _) if unread >= limit.saturating_add(lookahead) => {
@@ -587,11 +587,11 @@ impl Core {
         if state.medium.is_file() {
             state.cursor += bytes.len() as u64;
         }
-        if planted::is(Bug::LateBytesDropped) && state.reception == Phase::Stopping {
+        if mutants::is_active(Mutant::LateBytesDropped) && state.reception == Phase::Stopping {
             return;
         }
         state.unread.append(bytes);
-        if planted::is(Bug::DeadlineStretched) {
+        if mutants::is_active(Mutant::DeadlineStretched) {
             self.stretch_deadline(stream);
         }
         let Some(state) = self.stream(stream) else { return };

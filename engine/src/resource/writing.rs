@@ -15,8 +15,8 @@ use crate::{
     driver::{Driver, Operation, Role},
     error::Error,
     medium::Medium,
+    mutants::{self, Mutant},
     operation::outgoing::{COPY_MAX, Gather},
-    planted::{self, Bug},
     resource::{
         Phase, Resource,
         chain::Product,
@@ -347,7 +347,9 @@ impl Core {
                     };
                     self.succeed_write(stream, chain, write.slot, count);
                 }
-                Kind::Flush(_) if state.outgoing.len() > 0 && !planted::is(Bug::FlushEarly) => {
+                Kind::Flush(_)
+                    if state.outgoing.len() > 0 && !mutants::is_active(Mutant::FlushEarly) =>
+                {
                     break;
                 }
                 Kind::ShutdownWrite(_) if state.outgoing.len() > 0 => break,
@@ -449,7 +451,7 @@ impl Core {
         };
         state.sending = Phase::Idle;
         let mut count = result.as_ref().copied().unwrap_or(0);
-        if planted::is(Bug::ShortWriteCountedWhole) && result.is_ok() {
+        if mutants::is_active(Mutant::ShortWriteCountedWhole) && result.is_ok() {
             count = gather.len();
         }
         state.outgoing.settle(gather, count, &mut self.spare, &mut self.trash);
@@ -488,7 +490,7 @@ impl Core {
     pub(crate) fn interrupt_write(&mut self, stream: Id, id: Id, cause: Error) {
         let Some((state, pending)) = self.stream_and_pending(stream) else { return };
         let is_head = state.writes.head() == Some(id);
-        if planted::is(Bug::NeighbourCancelled)
+        if mutants::is_active(Mutant::NeighbourCancelled)
             && let Some(next) = state.writes.behind(pending, id)
             && let Some((Kind::Write(write), chain)) = self.unqueue_write(stream, next)
         {

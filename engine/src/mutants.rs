@@ -1,11 +1,11 @@
-//! Bugs that a test plants in the engine, to see that it would find them.
+//! Mutants of the engine: bugs that a test gives it, to see that it would find them.
 //!
 //! Only with the feature `planted`. Without it nothing ever is, and the compiler drops what asks.
 #![cfg_attr(not(feature = "planted"), expect(unreachable_pub, reason = "public with the feature"))]
 
-/// A bug.
+/// The engine with one bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bug {
+pub enum Mutant {
     /// What a reception brings while it stops is dropped.
     LateBytesDropped,
     /// A connection that comes when nobody waits for one any more is closed.
@@ -36,9 +36,9 @@ pub enum Bug {
 mod with_the_feature {
     use std::cell::Cell;
 
-    use super::Bug;
+    use super::Mutant;
 
-    impl Bug {
+    impl Mutant {
         /// All of them.
         pub const ALL: [Self; 12] = [
             Self::LateBytesDropped,
@@ -57,25 +57,25 @@ mod with_the_feature {
     }
 
     thread_local! {
-        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+        static ACTIVE: Cell<Option<Mutant>> = const { Cell::new(None) };
     }
 
-    /// From now on the engines of this thread have this bug, and no other.
-    pub fn plant(bug: Option<Bug>) {
-        PLANTED.set(bug);
+    /// From now on the engines of this thread are this mutant, or none.
+    pub fn activate(mutant: Option<Mutant>) {
+        ACTIVE.set(mutant);
     }
 
-    pub(crate) fn is(bug: Bug) -> bool {
-        PLANTED.get() == Some(bug)
+    pub(crate) fn is_active(mutant: Mutant) -> bool {
+        ACTIVE.get() == Some(mutant)
     }
 }
 
 #[cfg(feature = "planted")]
-pub(crate) use with_the_feature::is;
+pub use with_the_feature::activate;
 #[cfg(feature = "planted")]
-pub use with_the_feature::plant;
+pub(crate) use with_the_feature::is_active;
 
 #[cfg(not(feature = "planted"))]
-pub(crate) const fn is(_: Bug) -> bool {
+pub(crate) const fn is_active(_: Mutant) -> bool {
     false
 }

@@ -1,4 +1,4 @@
-//! A test of the tests: each bug that is planted in the engine is found, and soon.
+//! A test of the tests: each mutant of the engine is found, and soon.
 
 use std::{
     cell::Cell,
@@ -7,7 +7,7 @@ use std::{
 };
 
 use facade_engine::{
-    planted::{Bug, plant},
+    mutants::{Mutant, activate},
     sim::Network,
 };
 
@@ -22,30 +22,30 @@ thread_local! {
 const SEEDS_MAX: u64 = 2000;
 
 #[test]
-fn every_planted_bug_is_found() {
+fn every_mutant_is_found() {
     let say = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         if !MEANT.get() {
             say(info);
         }
     }));
-    let found = Bug::ALL.map(|bug| {
+    let found = Mutant::ALL.map(|mutant| {
         let test = |network: &Network| {
             MEANT.set(true);
-            plant(Some(bug));
+            activate(Some(mutant));
             model::run(network)
         };
         let found = seeds::search(SEEDS_MAX, |at| at, &test);
-        plant(None);
-        (bug, found.map(|(seed, panic)| (seed, words(&*panic))))
+        activate(None);
+        (mutant, found.map(|(seed, panic)| (seed, words(&*panic))))
     });
     let mut missed = Vec::new();
-    for (bug, found) in found {
-        let name = format!("{bug:?}");
+    for (mutant, found) in found {
+        let name = format!("{mutant:?}");
         let line = match found {
             Some((seed, words)) => format!("{name:24} seed {seed:4}  {words}"),
             None => {
-                missed.push(bug);
+                missed.push(mutant);
                 format!("{name:24} missed")
             }
         };
@@ -57,14 +57,14 @@ fn every_planted_bug_is_found() {
 
 #[test]
 fn a_driver_with_a_bug_of_its_own_differs_from_another() {
-    for bug in [Bug::ClaimToTheEnd, Bug::EndBeforeBytes, Bug::TimerBeforeCompletion] {
+    for mutant in [Mutant::ClaimToTheEnd, Mutant::EndBeforeBytes, Mutant::TimerBeforeCompletion] {
         let found = (0..SEEDS_MAX).find(|&seed| {
-            let differs = differential::differs(seed, || plant(Some(bug)));
-            plant(None);
+            let differs = differential::differs(seed, || activate(Some(mutant)));
+            activate(None);
             differs
         });
-        writeln!(stderr(), "{:24} script {found:?}", format!("{bug:?}")).unwrap();
-        assert!(found.is_some(), "{bug:?} was not found");
+        writeln!(stderr(), "{:24} script {found:?}", format!("{mutant:?}")).unwrap();
+        assert!(found.is_some(), "{mutant:?} was not found");
     }
 }
 
