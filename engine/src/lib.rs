@@ -73,9 +73,9 @@ mod homed;
 mod limits;
 mod listener;
 mod medium;
-#[cfg(not(feature = "planted"))]
+#[cfg(not(facade_mutants))]
 mod mutants;
-#[cfg(feature = "planted")]
+#[cfg(facade_mutants)]
 #[doc(hidden)]
 pub mod mutants;
 mod operation;

@@ -1,7 +1,9 @@
 //! Mutants of the engine: bugs that a test gives it, to see that it would find them.
 //!
-//! Only with the feature `planted`. Without it nothing ever is, and the compiler drops what asks.
-#![cfg_attr(not(feature = "planted"), expect(unreachable_pub, reason = "public with the feature"))]
+//! Only with `--cfg facade_mutants`, which is no cargo feature because those unify: a build that
+//! tests the engine would change it for everybody else. Without it nothing ever is, and the compiler
+//! drops what asks.
+#![cfg_attr(not(facade_mutants), expect(unreachable_pub, reason = "public with the cfg"))]
 
 /// The engine with one bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +34,8 @@ pub enum Mutant {
     ConnectionToTheEnd,
 }
 
-#[cfg(feature = "planted")]
-mod with_the_feature {
+#[cfg(facade_mutants)]
+mod with_the_cfg {
     use std::cell::Cell;
 
     use super::Mutant;
@@ -70,12 +72,12 @@ mod with_the_feature {
     }
 }
 
-#[cfg(feature = "planted")]
-pub use with_the_feature::activate;
-#[cfg(feature = "planted")]
-pub(crate) use with_the_feature::is_active;
+#[cfg(facade_mutants)]
+pub use with_the_cfg::activate;
+#[cfg(facade_mutants)]
+pub(crate) use with_the_cfg::is_active;
 
-#[cfg(not(feature = "planted"))]
+#[cfg(not(facade_mutants))]
 pub(crate) const fn is_active(_: Mutant) -> bool {
     false
 }

@@ -3,7 +3,7 @@
 
 mod differential;
 mod model;
-#[cfg(feature = "planted")]
+#[cfg(facade_mutants)]
 mod mutants;
 mod seeds;
 mod sweep;

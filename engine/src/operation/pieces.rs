@@ -37,7 +37,7 @@ enum Piece {
 
 /// A piece of at least this length is kept as it came: copying it would cost more than one piece
 /// more. The few bytes that tests of everything send come in pieces, too.
-const KEPT_MIN: usize = if cfg!(feature = "planted") { 3 } else { 4096 };
+const KEPT_MIN: usize = if cfg!(facade_mutants) { 3 } else { 4096 };
 /// A slice of a block that is larger than this...
 const SLICE_BLOCK_MAX: usize = 4096;
 /// ...must be at least this part of it, or it is copied: what users keep must not pin much more.

@@ -83,7 +83,7 @@ fn promise_19_a_script_has_the_same_outcomes_on_all_drivers() {
 
 /// Whether mio and the simulated driver differ over the script of a seed, if the engine changes before
 /// the latter plays it.
-#[cfg(feature = "planted")]
+#[cfg(facade_mutants)]
 pub(crate) fn differs(seed: u64, change: impl Fn()) -> bool {
     let script = script::draw(seed);
     let right = mio::play::play(&script);

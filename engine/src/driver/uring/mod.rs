@@ -40,7 +40,7 @@ use crate::{
 
 mod bell;
 mod buffers;
-#[cfg_attr(feature = "quarantine", path = "quarantine.rs")]
+#[cfg_attr(facade_quarantine, path = "quarantine.rs")]
 mod exposed;
 mod in_flight;
 mod ring;

@@ -1,4 +1,4 @@
-//! [`Exposed`], as a trap: a test tool, for the feature `quarantine`.
+//! [`Exposed`], as a trap: a test tool, for `--cfg facade_quarantine`.
 //!
 //! AddressSanitizer and valgrind do not see what the kernel does to a process's memory for an entry
 //! of a ring. So here each piece of memory that an entry points to is copied to pages of its own,
