@@ -6,7 +6,10 @@ use std::{
     io,
     mem::ManuallyDrop,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use rustix::{
@@ -28,6 +31,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Descriptor {
     file: File,
+    /// The program has asked a stream for it, and may receive by itself.
+    borrowed: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -41,13 +46,25 @@ enum File {
 
 impl Descriptor {
     pub(crate) fn new(fd: OwnedFd) -> Arc<Self> {
-        Arc::new(Self { file: File::System(fd) })
+        Arc::new(Self { file: File::System(fd), borrowed: AtomicBool::new(false) })
     }
 
     /// Stands for a socket of a simulated network.
     #[cfg(feature = "sim")]
     pub(crate) fn of_simulated(socket: crate::sim::Socket) -> Arc<Self> {
-        Arc::new(Self { file: File::Simulated(socket) })
+        Arc::new(Self { file: File::Simulated(socket), borrowed: AtomicBool::new(false) })
+    }
+
+    /// Lends it to the program, for as long as that likes.
+    pub(crate) fn borrow(&self) -> BorrowedFd<'_> {
+        self.borrowed.store(true, Relaxed);
+        self.as_fd()
+    }
+
+    /// Whether the program has ever had it in hand since it became a stream.
+    #[inline]
+    pub(crate) fn is_borrowed(&self) -> bool {
+        self.borrowed.load(Relaxed)
     }
 
     /// The socket in its network, if it is simulated.

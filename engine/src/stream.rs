@@ -265,15 +265,18 @@ impl Drop for StreamInner {
 
 /// Lends the descriptor, e.g. to look at socket options. After the stream was closed the number
 /// leads to the null device.
+///
+/// Since the program may now receive from it by itself, the readiness driver no longer takes what
+/// it knows of a socket for granted, which costs a call a message.
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptor().as_fd()
+        self.descriptor().borrow()
     }
 }
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").field("fd", &self.as_fd()).finish_non_exhaustive()
+        f.debug_struct("Stream").field("fd", &self.descriptor().as_fd()).finish_non_exhaustive()
     }
 }
 

@@ -26,3 +26,6 @@ mod torture;
 
 #[path = "engines.rs"]
 mod engines;
+
+#[path = "urgent.rs"]
+mod urgent;

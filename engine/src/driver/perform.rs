@@ -9,8 +9,9 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::{Errno, ReadWriteFlags, Result, retry_on_intr},
     net::{
-        RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrUnix, SocketFlags,
-        accept_with, recv, sendmsg, shutdown, sockopt,
+        RecvAncillaryBuffer, RecvFlags, RecvMsg, ReturnFlags, SendAncillaryBuffer, SendFlags,
+        Shutdown, SocketAddrUnix, SocketFlags, accept_with, recv, recvmsg, sendmsg, shutdown,
+        sockopt,
     },
 };
 
@@ -26,7 +27,10 @@ pub(super) enum Attempt<T> {
 /// What a read came to.
 #[derive(Debug)]
 pub(super) enum Received {
+    /// So many bytes.
     Some(usize),
+    /// The same, and there were no more.
+    All(usize),
     Nothing,
     End,
     Failed(Errno),
@@ -37,9 +41,7 @@ const PIPE_BUF: usize = 4096;
 
 pub(super) fn receive(fd: BorrowedFd<'_>, medium: Medium, block: &mut [u8]) -> Received {
     let result = match medium {
-        Medium::Socket { .. } => {
-            retry_on_intr(|| recv(fd, &mut *block, RecvFlags::empty())).map(|(count, _)| count)
-        }
+        Medium::Socket { .. } => return receive_from_socket(fd, block),
         medium if medium.is_shared() && !is_ready(fd, PollFlags::IN) => Err(Errno::AGAIN),
         _ => retry_on_intr(|| rustix::io::read(fd, &mut *block)),
     };
@@ -49,6 +51,27 @@ pub(super) fn receive(fd: BorrowedFd<'_>, medium: Medium, block: &mut [u8]) -> R
         Err(Errno::AGAIN) => Received::Nothing,
         // A terminal whose other side is gone says so.
         Err(Errno::IO) if matches!(medium, Medium::Terminal { .. }) => Received::End,
+        Err(error) => Received::Failed(error),
+    }
+}
+
+/// Receives from a socket by recvmsg(2), which says more than recv(2) does: something came along with
+/// these bytes, and what comes behind them is not glued to them. So it is where descriptors were
+/// sent (SCM_RIGHTS, see unix(7)), where the receiver asks who sends (SO_PASSCRED), and where the
+/// kernel decrypts records of TLS. Nobody takes what came along here: the kernel closes descriptors.
+fn receive_from_socket(fd: BorrowedFd<'_>, block: &mut [u8]) -> Received {
+    let len = block.len();
+    let mut slices = [IoSliceMut::new(block)];
+    let result = retry_on_intr(|| {
+        recvmsg(fd, &mut slices, &mut RecvAncillaryBuffer::default(), RecvFlags::empty())
+    });
+    match result {
+        Ok(RecvMsg { bytes: 0, .. }) => Received::End,
+        Ok(RecvMsg { bytes, flags, .. }) if bytes == len || flags.contains(ReturnFlags::CTRUNC) => {
+            Received::Some(bytes)
+        }
+        Ok(RecvMsg { bytes, .. }) => Received::All(bytes),
+        Err(Errno::AGAIN) => Received::Nothing,
         Err(error) => Received::Failed(error),
     }
 }

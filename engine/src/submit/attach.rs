@@ -25,6 +25,10 @@ impl Handle {
     /// are not touched: a pipe or terminal is opened a second time where the system can do that,
     /// and otherwise used with care. A file is read and written from where its cursor is now.
     ///
+    /// What is read are bytes. Descriptors that a peer sends along (SCM_RIGHTS, see unix(7)) are
+    /// closed by the system, since nobody asks for them. An urgent byte is left out, as by read(2),
+    /// unless SO_OOBINLINE was set, see tcp(7); it can be received by the descriptor.
+    ///
     /// # Errors
     ///
     /// [`InvalidInput`](crate::Error::InvalidInput) for a directory or a listening socket,

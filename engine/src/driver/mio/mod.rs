@@ -142,6 +142,8 @@ impl Mio {
         let number = source.descriptor.as_fd().as_raw_fd();
         let interest = match source.medium {
             Medium::Listener => Interest::READABLE,
+            // An urgent byte cuts receives short.
+            Medium::Socket { .. } => Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY,
             _ => Interest::READABLE | Interest::WRITABLE,
         };
         registry.register(&mut SourceFd(&number), token(resource), interest)?;
@@ -244,9 +246,8 @@ impl Mio {
                 }
             }
             result => {
-                if result.is_ok_and(|sent| sent < gather.len()) && source.medium.is_socket() {
-                    source.writable = false;
-                }
+                source.writable =
+                    result.is_err() || result == Ok(gather.len()) || !source.short_send_fills();
                 let result = result.map_err(io::Error::from);
                 self.complete(resource, Event::Sent { gather, result });
                 // A short send finds the socket full; registered, it hears when there is room.
@@ -479,29 +480,34 @@ impl Mio {
     #[inline]
     fn receive(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
         let Some(Some(source)) = self.sources.get_mut(resource.index()) else { return 0 };
-        let event =
-            match perform::receive(source.descriptor.as_fd(), source.medium, &mut self.block) {
-                Received::Nothing => {
+        let received = perform::receive(source.descriptor.as_fd(), source.medium, &mut self.block);
+        let event = match received {
+            Received::Nothing => {
+                source.readable = false;
+                source.urgent = false;
+                return 0;
+            }
+            Received::Some(count) | Received::All(count) => {
+                // Whatever comes to a socket that was emptied is a new event: asking again would
+                // only cost a call. But an end that was announced with these bytes is not announced
+                // again; and a receive stops at an urgent byte, also at one that the program has
+                // taken by itself.
+                if matches!(received, Received::All(_))
+                    && !source.hung_up
+                    && !source.urgent
+                    && !source.descriptor.is_borrowed()
+                {
                     source.readable = false;
-                    return 0;
+                } else if !std::mem::replace(&mut source.listed, true) {
+                    self.ready.push_back(resource);
                 }
-                Received::Some(count) => {
-                    // A short read has emptied a socket, and whatever comes later is a new event:
-                    // asking again would only cost a call. But an end that was announced with these
-                    // bytes is not announced again.
-                    let emptied = source.medium.is_socket() && count < self.block.len();
-                    if emptied && !source.hung_up {
-                        source.readable = false;
-                    } else if !std::mem::replace(&mut source.listed, true) {
-                        self.ready.push_back(resource);
-                    }
-                    let bytes = self.blocks.received(&mut self.block, count);
-                    completions.push(Completion { resource, event: Event::Received(bytes) });
-                    return count;
-                }
-                Received::End => Event::ReceiveEnded(Ended::EndOfStream),
-                Received::Failed(error) => Event::ReceiveEnded(Ended::Failed(error.into())),
-            };
+                let bytes = self.blocks.received(&mut self.block, count);
+                completions.push(Completion { resource, event: Event::Received(bytes) });
+                return count;
+            }
+            Received::End => Event::ReceiveEnded(Ended::EndOfStream),
+            Received::Failed(error) => Event::ReceiveEnded(Ended::Failed(error.into())),
+        };
         source.receiving = false;
         completions.push(Completion { resource, event });
         0
@@ -550,6 +556,7 @@ impl Mio {
             let Some(source) = source.filter(|source| source.id == resource) else { continue };
             let failed = event.is_error();
             source.hung_up |= event.is_read_closed() || failed;
+            source.urgent |= event.is_priority();
             source.readable |= event.is_readable() || source.hung_up;
             source.writable |= event.is_writable() || event.is_write_closed() || failed;
             if source.has_work() && !source.listed {
@@ -626,7 +633,7 @@ impl Driver for Mio {
                 None
             }
             Ok(sent) => {
-                source.writable = sent == bytes.len();
+                source.writable = sent == bytes.len() || !source.short_send_fills();
                 Some(Ok(sent))
             }
             Err(error) => Some(Err(error.into())),

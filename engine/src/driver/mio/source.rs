@@ -19,6 +19,9 @@ pub(super) struct Source {
     pub(super) readable: bool,
     /// Assumed until a call finds the system full.
     pub(super) writable: bool,
+    /// An urgent byte has come, and nothing was missing since: it may cut a receive short. So it may
+    /// in a socket that was used before it was attached.
+    pub(super) urgent: bool,
     /// The peer has closed, or the socket failed. Never cleared: it is announced only once.
     pub(super) hung_up: bool,
 
@@ -46,6 +49,7 @@ impl Source {
             registered: false,
             listed: false,
             readable: false,
+            urgent: false,
             writable: true,
             hung_up: false,
             receiving: false,
@@ -57,6 +61,12 @@ impl Source {
             offset: 0,
             send_offset: 0,
         }
+    }
+
+    /// Whether a send that takes less than it was given has found the system full, and is told when
+    /// there is room. A Unix socket may have lacked memory instead.
+    pub(super) fn short_send_fills(&self) -> bool {
+        self.medium == Medium::Socket { tcp: true }
     }
 
     /// Whether something asked for can be done now.

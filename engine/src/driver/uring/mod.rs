@@ -370,7 +370,7 @@ impl Uring {
         let Some(Some(source)) = self.sources.get_mut(resource.index()) else { return };
         let fd = source.descriptor.as_fd();
         match perform::receive(fd, source.medium, &mut self.block) {
-            Received::Some(count) => {
+            Received::Some(count) | Received::All(count) => {
                 let bytes = self.blocks.received(&mut self.block, count);
                 completions.push(Completion { resource, event: Event::Received(bytes) });
                 self.make_ready(resource);
