@@ -248,7 +248,7 @@ fn torture_of_receiving_and_sending() {
     torture(
         "torture_of_receiving_and_sending",
         &[
-            ("recvfrom", &["EINTR", "EAGAIN", "ECONNRESET", "ENOMEM", "EIO"]),
+            ("recvmsg", &["EINTR", "EAGAIN", "ECONNRESET", "ENOMEM", "EIO"]),
             ("sendto", &["EINTR", "EAGAIN", "ENOBUFS", "ENOMEM", "EPIPE", "ECONNRESET"]),
             ("sendmsg", &["EINTR", "EAGAIN", "ENOBUFS", "ECONNRESET"]),
             ("shutdown", &["ENOTCONN", "ENOBUFS"]),
