@@ -31,8 +31,8 @@ enum Piece {
     Empty,
     /// A block as it came, or what is left of it; `block` is how long it was then, or very long.
     Whole { bytes: Bytes, block: u32 },
-    /// Several, copied together.
-    Grown(BytesMut),
+    /// Several, copied together; `block` is how much memory that takes.
+    Grown { bytes: BytesMut, block: usize },
 }
 
 /// A piece of at least this length is kept as it came: copying it would cost more than one piece
@@ -42,6 +42,9 @@ const KEPT_MIN: usize = if cfg!(facade_mutants) { 3 } else { 4096 };
 const SLICE_BLOCK_MAX: usize = 4096;
 /// ...must be at least this part of it, or it is copied: what users keep must not pin much more.
 const SLICE_PART_MIN: usize = 4;
+/// What is left of such a block is copied when it is less than this part: it may stay for long. The
+/// part is a small one, because most rests do not.
+const REST_PART_MIN: usize = 16;
 
 impl Pieces {
     /// The bytes that are in one piece.
@@ -225,7 +228,7 @@ impl Piece {
         match self {
             Self::Empty => &[],
             Self::Whole { bytes, .. } => bytes,
-            Self::Grown(bytes) => bytes,
+            Self::Grown { bytes, .. } => bytes,
         }
     }
 
@@ -239,20 +242,34 @@ impl Piece {
         self.as_slice().is_empty()
     }
 
+    /// How much memory it keeps from being used for anything else.
+    fn block(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::Whole { block, .. } => *block as usize,
+            Self::Grown { block, .. } => *block,
+        }
+    }
+
     /// Whether so many bytes more are copied behind it, and not kept as a piece of their own.
     fn absorbs(&self, more: usize) -> bool {
-        more < KEPT_MIN && (matches!(self, Self::Grown(_)) || self.len() < KEPT_MIN)
+        more < KEPT_MIN && (matches!(self, Self::Grown { .. }) || self.len() < KEPT_MIN)
     }
 
     /// Copies bytes behind it, with room for `room` in all.
     fn extend(&mut self, more: &[u8], room: usize) {
-        if !matches!(self, Self::Grown(_)) {
-            let mut grown = BytesMut::with_capacity(2 * self.len() + room);
-            grown.extend_from_slice(self.as_slice());
-            *self = Self::Grown(grown);
+        if !matches!(self, Self::Grown { .. }) {
+            let mut bytes = BytesMut::with_capacity(2 * self.len() + room);
+            bytes.extend_from_slice(self.as_slice());
+            *self = Self::Grown { block: bytes.capacity(), bytes };
         }
-        if let Self::Grown(bytes) = self {
+        if let Self::Grown { bytes, block } = self {
+            let before = bytes.capacity();
             bytes.extend_from_slice(more);
+            if bytes.capacity() > before {
+                // They have moved, to the start of this memory or of another.
+                *block = bytes.capacity();
+            }
         }
     }
 
@@ -260,40 +277,38 @@ impl Piece {
         match self {
             Self::Empty => assert_eq!(count, 0),
             Self::Whole { bytes, .. } => bytes.advance(count),
-            Self::Grown(bytes) => bytes.advance(count),
+            Self::Grown { bytes, .. } => bytes.advance(count),
         }
     }
 
     /// Takes the first `count` bytes, of which there must be as many.
     fn cut(&mut self, count: usize) -> Bytes {
-        match self {
-            Self::Whole { bytes, .. } if count == bytes.len() => {
-                let whole = std::mem::take(bytes);
-                *self = Self::Empty;
-                return whole;
+        let (block, is_all) = (self.block(), count == self.len());
+        let taken = match self {
+            _ if is_part_below(SLICE_PART_MIN, count, block) => {
+                let copy = Bytes::copy_from_slice(&self.as_slice()[..count]);
+                self.advance(count);
+                copy
             }
-            Self::Grown(bytes) if count == bytes.len() => {
-                let whole = std::mem::take(bytes).freeze();
-                *self = Self::Empty;
-                return whole;
-            }
-            Self::Whole { bytes, block } if !is_small_part(count, *block as usize) => {
-                return bytes.split_to(count);
-            }
-            Self::Grown(bytes) if !is_small_part(count, bytes.len()) => {
-                return bytes.split_to(count).freeze();
-            }
-            _ => {}
+            Self::Empty => Bytes::new(),
+            Self::Whole { bytes, .. } if is_all => std::mem::take(bytes),
+            Self::Whole { bytes, .. } => bytes.split_to(count),
+            Self::Grown { bytes, .. } if is_all => std::mem::take(bytes).freeze(),
+            Self::Grown { bytes, .. } => bytes.split_to(count).freeze(),
+        };
+        if is_all {
+            *self = Self::Empty;
+        } else if is_part_below(REST_PART_MIN, self.len(), block) {
+            *self = Self::whole(Bytes::copy_from_slice(self.as_slice()));
         }
-        let copy = Bytes::copy_from_slice(&self.as_slice()[..count]);
-        self.advance(count);
-        copy
+        taken
     }
 
     /// The first `count` bytes, which stay.
     fn lend(&mut self, count: usize) -> Bytes {
-        if let Self::Grown(bytes) = self {
-            *self = Self::whole(std::mem::take(bytes).freeze());
+        if let Self::Grown { bytes, block } = self {
+            let block = u32::try_from(*block).unwrap_or(u32::MAX);
+            *self = Self::Whole { bytes: std::mem::take(bytes).freeze(), block };
         }
         match self {
             Self::Whole { bytes, .. } => bytes.slice(..count),
@@ -302,14 +317,14 @@ impl Piece {
     }
 }
 
-/// Whether so many bytes of a block are copied.
-const fn is_small_part(count: usize, block: usize) -> bool {
-    block > SLICE_BLOCK_MAX && count < block / SLICE_PART_MIN
+/// Whether so many bytes of a block are copied, because they are not even this part of it.
+const fn is_part_below(part: usize, count: usize, block: usize) -> bool {
+    block > SLICE_BLOCK_MAX && count < block / part
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
+    use std::{collections::VecDeque, sync::Arc};
 
     use proptest::prelude::*;
 
@@ -429,5 +444,52 @@ mod tests {
         pieces.append(block);
         assert_ne!(pieces.take(64).as_ptr(), start, "copied");
         assert_eq!(pieces.take(32 << 10).as_ptr(), start.wrapping_add(64), "lent");
+    }
+
+    /// A block that says when nobody has it any more.
+    struct Block(Arc<()>, Vec<u8>);
+
+    impl AsRef<[u8]> for Block {
+        fn as_ref(&self) -> &[u8] {
+            let _ = &self.0;
+            &self.1
+        }
+    }
+
+    #[test]
+    fn a_small_rest_does_not_pin_a_large_block() {
+        for (taken, left) in [((64 << 10) - 10, 10), ((64 << 10) - 10, 0), (40 << 10, 20 << 10)] {
+            let users = Arc::new(());
+            let mut pieces = Pieces::default();
+            let block = Block(Arc::clone(&users), vec![7; 64 << 10]);
+            pieces.append(Bytes::from_owner(block));
+            drop(pieces.take(taken));
+            let rest = pieces.take(pieces.len() - left);
+            assert_eq!(rest.len(), (64 << 10) - taken - left);
+            drop(rest);
+            let is_large = left > 4096;
+            assert_eq!(Arc::strong_count(&users) == 2, is_large, "{left} bytes of the block");
+            assert_eq!(pieces.take(left), vec![7; left]);
+        }
+    }
+
+    #[test]
+    fn a_small_end_of_a_large_block_does_not_pin_it_where_users_keep_it() {
+        let users = Arc::new(());
+        let mut pieces = Pieces::default();
+        pieces.append(Bytes::from_owner(Block(Arc::clone(&users), vec![7; 64 << 10])));
+        drop(pieces.take(60 << 10));
+        let end = pieces.take(4 << 10);
+        assert_eq!(Arc::strong_count(&users), 1, "{} bytes", end.len());
+    }
+
+    #[test]
+    fn a_small_slice_does_not_pin_what_was_copied_together() {
+        let mut pieces = Pieces::default();
+        (0..30).for_each(|_| pieces.append(vec![7; 1000].into()));
+        assert!(matches!(pieces.front, Piece::Grown { block: 30_000.., .. }), "copied together");
+        drop(pieces.take(27_000));
+        let start = pieces.front().as_ptr();
+        assert_ne!(pieces.take(100).as_ptr(), start, "copied");
     }
 }
