@@ -1,7 +1,7 @@
 //! Limits on everything that a peer can fill, what is heard when one is reached, and fairness.
 
 use std::{
-    io::Write,
+    io::{Read, Write},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -14,7 +14,7 @@ use facade_engine::{
     Bytes, Callback, Engine, Handle, Limits, LineGlob, Local, Pattern, Regex, Stream,
 };
 use facade_tests::{
-    alone::alone,
+    alone::{alone, resident},
     outcome::Outcome,
     peers::{arrived, numbered, unstuff},
     told::Told,
@@ -347,4 +347,42 @@ fn accept_all(engine: &Handle, listener: facade_engine::Listener) {
     let again = listener.clone();
     let next = move |engine: &Local, _: Stream| accept_all(engine, again);
     engine.accept(&listener, Callback::new(next, |_, _| ()));
+}
+
+// Memory
+
+/// Keeps a write in hand, for which the one before it says when.
+fn write_for_ever(engine: &Handle, stream: Stream, data: Bytes) {
+    let (again, more) = (stream.clone(), data.clone());
+    let next = Callback::from_fn(move |engine: &Local, outcome: facade_engine::Result<usize>| {
+        if outcome.is_ok() {
+            write_for_ever(engine, again, more);
+        }
+    });
+    engine.write(&stream, data, next);
+}
+
+/// As to a child that reads its input more slowly than the program writes it.
+#[test]
+fn promise_14_what_was_sent_takes_no_memory_although_there_is_always_more_to_send() {
+    let name = "promise_14_what_was_sent_takes_no_memory_although_there_is_always_more_to_send";
+    alone(module_path!(), name, || {
+        const MORE_MAX: usize = 8 << 20;
+        let engine = driver::engine();
+        let (mut peer, stream) = pair(&engine);
+        for _ in 0..200 {
+            write_for_ever(&engine, stream.clone(), Bytes::from(vec![7; 1000]));
+        }
+        turns(&engine, 3);
+        let (mut block, mut before) = (vec![0; 4000], 0);
+        for times in 0..10_000 {
+            peer.read_exact(&mut block).unwrap();
+            turns(&engine, 1);
+            if times == 1000 {
+                before = resident();
+            }
+        }
+        let more = resident().saturating_sub(before);
+        assert!(more < MORE_MAX, "36 MB were sent, and {more} bytes of memory taken");
+    });
 }

@@ -29,3 +29,12 @@ pub fn descriptors() -> usize {
     // Of which one is the directory's own.
     fs::read_dir("/proc/self/fd").unwrap().count() - 1
 }
+
+/// How many bytes of memory this process has, see proc_pid_statm(5).
+pub fn resident() -> usize {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    /// Of the machines that the tests run on.
+    const PAGE: usize = 4096;
+    pages * PAGE
+}

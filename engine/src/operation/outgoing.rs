@@ -8,6 +8,10 @@ use bytes::{Buf, Bytes};
 /// less than another piece in a gathered send.
 pub(crate) const COPY_MAX: usize = 2048;
 
+/// How much small writes are copied together before a new piece begins, so that what is sent is let
+/// go of although more and more is written behind it.
+const COPIES_MAX: usize = 64 << 10;
+
 /// A piece of outgoing bytes.
 #[derive(Debug, Default)]
 pub(crate) enum Segment {
@@ -38,6 +42,26 @@ impl Segment {
             Self::Copied { sent, .. } => *sent += count,
             Self::Shared(bytes) => bytes.advance(count),
         }
+    }
+
+    /// Whether copies of so many bytes more go into this piece. Where its memory is at an end, what
+    /// has been sent of it goes first: else a reader that always leaves something would have all
+    /// that was ever written kept. It is at least half of the piece then, so that moving the rest
+    /// costs less than sending did.
+    #[inline]
+    fn absorbs(&mut self, more: usize) -> bool {
+        match self {
+            Self::Copied { bytes, .. } if bytes.len() + more <= bytes.capacity() => true,
+            _ => self.absorbs_in_more_memory(more),
+        }
+    }
+
+    fn absorbs_in_more_memory(&mut self, more: usize) -> bool {
+        let Self::Copied { bytes, sent } = self else { return false };
+        if *sent >= bytes.len() - *sent {
+            bytes.drain(..mem::take(sent));
+        }
+        bytes.len() + more <= COPIES_MAX.max(bytes.capacity())
     }
 
     fn truncate(&mut self, len: usize) {
@@ -103,6 +127,20 @@ const SPARES_MAX: usize = 64;
 /// ...unless it is large.
 const SPARE_CAPACITY_MAX: usize = 64 << 10;
 
+impl Spare {
+    /// Keeps the memory of a piece of copies.
+    #[inline]
+    fn keep(&mut self, piece: Segment) {
+        if let Segment::Copied { mut bytes, .. } = piece
+            && self.copies.len() < SPARES_MAX
+            && bytes.capacity() <= SPARE_CAPACITY_MAX
+        {
+            bytes.clear();
+            self.copies.push(bytes);
+        }
+    }
+}
+
 /// Bytes on their way out, in order. Writes are appended; a send takes a [`Gather`] from the front
 /// and [`settle`](Self::settle) tells how much of it the system took.
 #[derive(Debug, Default)]
@@ -146,8 +184,9 @@ impl Outgoing {
     #[inline]
     pub(crate) fn append_slices(&mut self, one: &[u8], two: &[u8], spare: &mut Spare) {
         let is_last_all = self.is_last_all();
+        let absorbs = self.last.absorbs(one.len() + two.len());
         match &mut self.last {
-            Segment::Copied { bytes, .. } => {
+            Segment::Copied { bytes, .. } if absorbs => {
                 bytes.extend_from_slice(one);
                 bytes.extend_from_slice(two);
             }
@@ -168,7 +207,9 @@ impl Outgoing {
     /// Appends a copy of a few bytes.
     pub(crate) fn append_slice(&mut self, slice: &[u8], spare: &mut Spare) {
         self.queued += slice.len();
-        if let Segment::Copied { bytes, .. } = &mut self.last {
+        if self.last.absorbs(slice.len())
+            && let Segment::Copied { bytes, .. } = &mut self.last
+        {
             bytes.extend_from_slice(slice);
             return;
         }
@@ -262,10 +303,7 @@ impl Outgoing {
             count -= here;
             if keep == 0 {
                 let last = self.queue().pop_back().unwrap_or_default();
-                if let Segment::Copied { mut bytes, .. } = mem::replace(&mut self.last, last) {
-                    bytes.clear();
-                    spare.copies.push(bytes);
-                }
+                spare.keep(mem::replace(&mut self.last, last));
             }
         }
         rest.reverse();
@@ -320,14 +358,8 @@ impl Outgoing {
 #[inline]
 fn retire(piece: Segment, spare: &mut Spare, trash: &mut Vec<Bytes>) {
     match piece {
-        Segment::Copied { mut bytes, .. }
-            if spare.copies.len() < SPARES_MAX && bytes.capacity() <= SPARE_CAPACITY_MAX =>
-        {
-            bytes.clear();
-            spare.copies.push(bytes);
-        }
         Segment::Shared(bytes) => trash.push(bytes),
-        _ => {}
+        piece => spare.keep(piece),
     }
 }
 
@@ -392,6 +424,57 @@ mod tests {
                 prop_assert_eq!(outgoing.len(), model.len());
             }
         }
+    }
+
+    impl Outgoing {
+        /// How much memory copies take.
+        fn held(&self) -> usize {
+            let queue = self.queue.iter().flat_map(|queue| &queue.0);
+            let held = |piece: &Segment| match piece {
+                Segment::Copied { bytes, .. } => bytes.capacity(),
+                _ => 0,
+            };
+            queue.chain([&self.last]).map(held).sum()
+        }
+    }
+
+    /// As with a pipe whose reader is slower than the program: there is always something left.
+    #[test]
+    fn what_was_sent_of_a_piece_is_let_go_of_while_more_is_written_behind_it() {
+        let cases =
+            [(100, 10, 40), (5000, 100, 4096), (60_000, 1000, 4096), (200_000, 2000, 60_000)];
+        for ((unsent, write, taken), more) in
+            cases.into_iter().flat_map(|c| [(c, false), (c, true)])
+        {
+            let (mut outgoing, mut spare) = (Outgoing::default(), Spare::default());
+            let mut most = 0;
+            for _ in 0..2000 {
+                while outgoing.len() < unsent {
+                    outgoing.append(vec![1; write].into(), &mut spare);
+                }
+                let gather = outgoing.take(256 << 10, &mut spare);
+                if more {
+                    // Meanwhile, so that it goes into a piece of its own.
+                    outgoing.append_slices(&[2; 9], b"\n", &mut spare);
+                }
+                let taken = taken.min(gather.len() - 1);
+                outgoing.settle(gather, taken, &mut spare, &mut Vec::new());
+                most = most.max(outgoing.held());
+            }
+            assert!(most <= 4 * (unsent + write), "{most} bytes for {unsent} unsent");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_for_later_is_bounded() {
+        let (mut outgoing, mut spare) = (Outgoing::default(), Spare::default());
+        for _ in 0..1000 {
+            let mut others: Vec<_> = (0..100).map(|_| Outgoing::default()).collect();
+            others.iter_mut().for_each(|other| other.append_slice(&[1; 100], &mut spare));
+            others.iter_mut().for_each(|other| drop(other.cut(100, &mut spare)));
+            outgoing.append_slice(&[1; 100], &mut spare);
+        }
+        assert!(spare.copies.len() <= SPARES_MAX);
     }
 
     #[test]
