@@ -671,6 +671,7 @@ impl Core {
                 for resource in connecting.resources() {
                     self.driver.submit(resource, Operation::Probe);
                 }
+                self.try_full_backlog(id);
                 true
             }
             Kind::Sleep { .. } | Kind::Claimed(_) => false,

@@ -4,9 +4,14 @@ use facade_engine::{
     Address, Callback, Detached, Error, Hints, Stream,
     sim::{Host, Link, Machine, Network, Peer},
 };
-use facade_tests::{outcome::Outcome, told::Told};
+use facade_tests::{
+    alone::{alone, resident},
+    outcome::Outcome,
+    told::Told,
+};
 use std::{
     io::{ErrorKind, Read, Write},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -235,4 +240,28 @@ fn what_is_detached_is_the_null_device_and_ends_for_its_peer() {
         assert_eq!(here.descriptors(), 0);
         drop(clone);
     }
+}
+
+#[test]
+fn promise_14_waiting_for_room_in_a_backlog_takes_no_memory() {
+    let name = "promise_14_waiting_for_room_in_a_backlog_takes_no_memory";
+    alone(module_path!(), name, || {
+        let (_, here, _, engine) = two_hosts(1, Link::default());
+        here.set_machine(Machine { backlog: 0, ..Machine::default() });
+        let _full = here.listen_unix("/run/socket").unwrap();
+        for _ in 0..20 {
+            engine.connect(PathBuf::from("/run/socket"), Callback::ignore());
+        }
+        let wait = |minutes: u64| {
+            engine.sleep(
+                Duration::from_secs(60 * minutes),
+                Callback::from_fn(|engine, _| engine.stop()),
+            );
+            engine.run().unwrap();
+            resident()
+        };
+        let before = wait(1);
+        let more = wait(10).saturating_sub(before);
+        assert!(more < 4 << 20, "1.2 million tries have taken {more} bytes of memory");
+    });
 }

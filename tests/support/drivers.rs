@@ -170,10 +170,23 @@ pub mod sim {
         (host().listen_unix(&path).unwrap(), path)
     }
 
+    /// Somebody who listens at a path and whose backlog is full.
+    #[derive(Debug)]
+    pub struct FullUnix(#[expect(dead_code, reason = "listens as long as it lives")] SimListener);
+
+    impl FullUnix {
+        /// Lets in everybody who waits.
+        pub fn make_room(&mut self) {
+            host().set_machine(Machine::default());
+        }
+    }
+
     /// The same, but nobody can connect: the backlog is full.
-    pub fn bind_full_unix() -> (impl Any, PathBuf) {
+    pub fn bind_full_unix() -> (FullUnix, PathBuf) {
         host().set_machine(Machine { backlog: 0, ..Machine::default() });
-        bind_unix()
+        let path = PathBuf::from("/run/full");
+        host().unlink(&path);
+        (FullUnix(host().listen_unix(&path).unwrap()), path)
     }
 
     /// Submits work that does not end before the engine does.

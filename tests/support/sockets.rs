@@ -4,7 +4,10 @@ use std::{
     any::Any,
     io,
     net::{SocketAddr, TcpListener, TcpStream},
-    os::unix::net::{UnixListener, UnixStream},
+    os::{
+        fd::OwnedFd,
+        unix::net::{UnixListener, UnixStream},
+    },
     path::PathBuf,
     sync::mpsc,
 };
@@ -14,6 +17,7 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     net::{AddressFamily, SendFlags, SocketAddrUnix, SocketType, send, sockopt},
 };
+use tempfile::TempDir;
 
 /// The other end of a pair.
 pub type Peer = UnixStream;
@@ -71,8 +75,25 @@ pub fn bind_unix() -> (impl Any, PathBuf) {
     ((UnixListener::bind(&path).unwrap(), folder), path)
 }
 
+/// Somebody who listens at a path and whose backlog is full.
+#[derive(Debug)]
+pub struct FullUnix {
+    listener: OwnedFd,
+    /// Those who fill it.
+    clients: Vec<OwnedFd>,
+    _folder: TempDir,
+}
+
+impl FullUnix {
+    /// Lets in everybody who waits. What they connected goes with them.
+    pub fn make_room(&mut self) {
+        self.clients.clear();
+        while rustix::net::accept(&self.listener).is_ok() {}
+    }
+}
+
 /// The same, but nobody can connect: the backlog is full.
-pub fn bind_full_unix() -> (impl Any, PathBuf) {
+pub fn bind_full_unix() -> (FullUnix, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let address = SocketAddrUnix::new(&path).unwrap();
@@ -84,13 +105,13 @@ pub fn bind_full_unix() -> (impl Any, PathBuf) {
     let listener = socket();
     rustix::net::bind(&listener, &address).unwrap();
     rustix::net::listen(&listener, 0).unwrap();
-    let mut all = vec![listener];
+    let mut clients = Vec::new();
     loop {
         let client = socket();
         let connected = rustix::net::connect(&client, &address);
-        all.push(client);
+        clients.push(client);
         if connected.is_err() {
-            return ((all, folder), path);
+            return (FullUnix { listener, clients, _folder: folder }, path);
         }
     }
 }

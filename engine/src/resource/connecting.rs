@@ -23,6 +23,7 @@ use crate::{
 /// A connect without an outcome.
 pub(crate) struct Connecting {
     goal: Goal,
+    /// Those that are under way.
     attempts: Vec<Attempt>,
     /// When the next step is due, or nought.
     pub(crate) timer: TimerNumber,
@@ -33,13 +34,15 @@ pub(crate) struct Connecting {
 enum Goal {
     /// The first of these that answers.
     Inet(Race),
-    /// A Unix socket, by its path. One whose backlog is full is tried again.
+    /// A Unix socket, by its path. One whose backlog is full is tried again, with the same socket.
     Path(Address),
 }
 
 struct Attempt {
+    /// As the race counts.
+    number: usize,
     resource: Id,
-    descriptor: Option<Arc<Descriptor>>,
+    descriptor: Arc<Descriptor>,
     medium: Medium,
 }
 
@@ -48,7 +51,7 @@ struct Attempt {
 const BACKLOG_FULL_DELAY: Duration = Duration::from_millis(10);
 
 impl Connecting {
-    /// The sockets that are or were connecting.
+    /// The sockets that are connecting.
     pub(crate) fn resources(&self) -> impl Iterator<Item = Id> {
         self.attempts.iter().map(|attempt| attempt.resource)
     }
@@ -116,7 +119,9 @@ impl Core {
                 Step::Begin { attempt, address, more } => {
                     self.arm_step(id, more.then_some(CONNECTION_ATTEMPT_DELAY));
                     let address = Address::Inet(address);
-                    let Err(cause) = self.begin_attempt(id, address) else { return };
+                    let Err(cause) = self.begin_attempt(id, attempt, address) else {
+                        return;
+                    };
                     let error = Error::io("connect", cause);
                     let Some(connecting) = self.connecting(id) else { return };
                     match &mut connecting.goal {
@@ -156,26 +161,32 @@ impl Core {
             }
             Goal::Path(address) => {
                 let address = address.clone();
-                if let Err(cause) = self.begin_attempt(id, address) {
+                if let Some(&Attempt { resource, .. }) = connecting.attempts.first() {
+                    self.driver.submit(resource, Operation::Connect { address });
+                } else if let Err(cause) = self.begin_attempt(id, 0, address) {
                     self.lose(id, Error::io("connect", cause));
                 }
             }
         }
     }
 
-    fn begin_attempt(&mut self, id: Id, address: Address) -> io::Result<()> {
+    /// Tries a Unix socket whose backlog was full again now, if it is one.
+    pub(crate) fn try_full_backlog(&mut self, id: Id) {
+        if let Some(Connecting { goal: Goal::Path(_), timer: 1.., .. }) = self.connecting(id) {
+            self.arm_step(id, None);
+            self.step_due(id);
+        }
+    }
+
+    fn begin_attempt(&mut self, id: Id, number: usize, address: Address) -> io::Result<()> {
         let medium = Medium::Socket { tcp: matches!(address, Address::Inet(_)) };
-        // Counted even if there is no socket for it: attempts are numbered as they begin.
-        let attempt = Attempt { resource: Id::NONE, descriptor: None, medium };
-        let Some(connecting) = self.connecting(id) else { return Ok(()) };
-        connecting.attempts.push(attempt);
         let descriptor = self.shared.world.socket(&address)?;
         let resource = self.insert_stream(Arc::clone(&descriptor), medium, 0);
         if let Some(state) = self.stream(resource) {
             state.attempt_of = id;
         }
-        if let Some(attempt) = self.connecting(id).and_then(|c| c.attempts.last_mut()) {
-            (attempt.resource, attempt.descriptor) = (resource, Some(descriptor));
+        if let Some(connecting) = self.connecting(id) {
+            connecting.attempts.push(Attempt { number, resource, descriptor, medium });
         }
         self.driver.submit(resource, Operation::Connect { address });
         Ok(())
@@ -184,8 +195,8 @@ impl Core {
     pub(crate) fn connected(&mut self, resource: Id, result: io::Result<()>) {
         let Some(id) = self.stream(resource).map(|state| state.attempt_of) else { return };
         let Some(connecting) = self.connecting(id) else { return };
-        let position = connecting.attempts.iter().position(|a| a.resource == resource);
-        let Some(attempt) = position else { return };
+        let attempt = connecting.attempts.iter().find(|attempt| attempt.resource == resource);
+        let Some(&Attempt { number: attempt, .. }) = attempt else { return };
         match (&mut connecting.goal, result) {
             (Goal::Inet(race), result) => {
                 let event = match result {
@@ -200,24 +211,20 @@ impl Core {
                 self.take_step(id, step);
             }
             (Goal::Path(_), Ok(())) => self.win(id, attempt),
+            (Goal::Path(_), Err(cause)) if cause.kind() == io::ErrorKind::WouldBlock => {
+                self.arm_step(id, Some(BACKLOG_FULL_DELAY));
+            }
             (Goal::Path(_), Err(cause)) => {
                 self.end_attempts(id, &[attempt]);
-                if cause.kind() == io::ErrorKind::WouldBlock {
-                    self.arm_step(id, Some(BACKLOG_FULL_DELAY));
-                } else {
-                    self.lose(id, Error::io("connect", cause));
-                }
+                self.lose(id, Error::io("connect", cause));
             }
         }
     }
 
     fn win(&mut self, id: Id, attempt: usize) {
         let Some((connecting, chain)) = self.remove_connecting(id) else { return };
-        let Some(Attempt { resource, descriptor: Some(descriptor), medium }) =
-            connecting.attempts.into_iter().nth(attempt)
-        else {
-            return;
-        };
+        let won = connecting.attempts.into_iter().find(|other| other.number == attempt);
+        let Some(Attempt { resource, descriptor, medium, .. }) = won else { return };
         if let Some(state) = self.stream(resource) {
             state.attempt_of = Id::NONE;
         }
@@ -240,10 +247,7 @@ impl Core {
                 let step = race.resume(Event::Cancelled);
                 self.take_step(id, step);
             }
-            Goal::Path(_) => {
-                let last = connecting.attempts.len() - 1;
-                self.end_attempts(id, &[last]);
-            }
+            Goal::Path(_) => self.end_attempts(id, &[0]),
         }
         self.lose(id, cause);
     }
@@ -260,9 +264,9 @@ impl Core {
     fn end_attempts(&mut self, id: Id, attempts: &[usize]) {
         for &attempt in attempts {
             let Some(connecting) = self.connecting(id) else { return };
-            let Some(attempt) = connecting.attempts.get_mut(attempt) else { continue };
-            attempt.descriptor = None;
-            let resource = attempt.resource;
+            let position = connecting.attempts.iter().position(|other| other.number == attempt);
+            let Some(position) = position else { continue };
+            let resource = connecting.attempts.remove(position).resource;
             let Some(state) = self.stream(resource).filter(|state| state.closing.is_none()) else {
                 continue;
             };
