@@ -160,7 +160,9 @@ impl Engine {
     /// # Errors
     ///
     /// [`Error::InvalidInput`] inside one of the engine's own callbacks; [`Error::Io`] if the
-    /// system fails to wait.
+    /// system fails to wait. Where it has no memory for that, the engine tries again for two
+    /// seconds before it says so; meanwhile a stop and other threads' requests are seen. Run again,
+    /// it goes on where it was.
     ///
     /// # Panics
     ///

@@ -27,6 +27,7 @@ use crate::{
         blocks::{BLOCK_LEN, Blocks},
         mio::source::Source,
         perform::{self, Attempt, Received},
+        setbacks::Setbacks,
     },
     medium::Medium,
     operation::outgoing::Gather,
@@ -66,6 +67,7 @@ pub(crate) struct Mio {
     tasks: HashMap<Id, Task>,
     /// How many jobs on files they have in hand.
     at_work: usize,
+    setbacks: Setbacks,
 }
 
 /// A job for an operation on a file by position.
@@ -118,6 +120,7 @@ impl Mio {
             finished: Arc::default(),
             tasks: HashMap::new(),
             at_work: 0,
+            setbacks: Setbacks::default(),
         })
     }
 
@@ -544,8 +547,9 @@ impl Mio {
     /// Asks the system what is ready, waiting at most `timeout`.
     fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => self.setbacks.end(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            result => result?,
+            Err(error) => return self.setbacks.bear(error, timeout),
         }
         for event in &self.events {
             if event.token() == WAKER {

@@ -26,6 +26,7 @@ use crate::{
         Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Role, Waker,
         blocks::Blocks,
         perform::{self, Received},
+        setbacks::Setbacks,
         uring::{
             buffers::Buffers,
             in_flight::{FileRead, Flight, InFlight, ReadAt, Work, WriteAt},
@@ -80,6 +81,7 @@ pub(crate) struct Uring {
     files: HashMap<Id, Id>,
     /// How many operations on files are in flight.
     at_work: usize,
+    setbacks: Setbacks,
 }
 
 impl Uring {
@@ -107,6 +109,7 @@ impl Uring {
             blocks,
             files: HashMap::new(),
             at_work: 0,
+            setbacks: Setbacks::default(),
         };
         driver.await_wake();
         driver.ring.enter(Some(Duration::ZERO))?;
@@ -727,9 +730,15 @@ impl Driver for Uring {
         // Whatever it rang for is reaped below.
         self.bell.silence();
         let nothing_yet = completions.is_empty() && self.ready.is_empty();
-        let entered = self.ring.enter(if nothing_yet { timeout } else { Some(Duration::ZERO) });
+        let wait = if nothing_yet { timeout } else { Some(Duration::ZERO) };
+        let entered = self.ring.enter(wait);
         let mut reports = std::mem::take(&mut self.reports);
         self.ring.take_reports(&mut reports);
+        if entered.is_ok() || !reports.is_empty() {
+            self.setbacks.end();
+        }
+        // Where reports were taken there is room for others.
+        let wait = if reports.is_empty() { wait } else { Some(Duration::ZERO) };
         for report in reports.drain(..) {
             self.dispatch(report, completions);
         }
@@ -740,7 +749,7 @@ impl Driver for Uring {
         }
         self.buffers.publish();
         completions.append(&mut self.done);
-        entered
+        entered.or_else(|error| self.setbacks.bear(error, wait))
     }
 
     fn flush(&mut self) {
@@ -817,7 +826,9 @@ impl Uring {
             if left.is_zero() {
                 break;
             }
-            self.ring.enter(Some(left))?;
+            if let Err(error) = self.ring.enter(Some(left)) {
+                self.setbacks.bear(error, Some(left))?;
+            }
             while let Some(report) = self.ring.pop() {
                 let is_accept = self
                     .in_flight

@@ -162,6 +162,11 @@ impl Ring {
 
     /// Submits what is queued and waits for a report, at most `timeout`, or for ever if none. Makes
     /// no system call if there is nothing to submit, to wait for, or to be fetched.
+    ///
+    /// # Errors
+    ///
+    /// Some pass: the kernel has no memory, or no room for what would complete, which is made by
+    /// taking the reports. What is not submitted stays queued.
     pub(super) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         loop {
             self.refill();
@@ -189,8 +194,6 @@ impl Ring {
                 Ok(_) => {}
                 // Time is up, or a signal came: the caller looks what there is.
                 Err((Some(Errno::TIME | Errno::INTR), _)) => return Ok(()),
-                // No room for what would complete: it is made by reaping, and this tried again.
-                Err((Some(Errno::BUSY | Errno::AGAIN), _)) => return Ok(()),
                 Err((_, error)) => return Err(error),
             }
             if self.backlog.is_empty() {
