@@ -188,6 +188,8 @@ impl Engines {
     /// Connections that wait at a listener when it is closed are reset, though other engines go on
     /// listening.
     ///
+    /// An address that is in use is tried again as by [`Handle::listen`].
+    ///
     /// Linux spreads the connections, see [Engines](Engines#how-connections-are-spread).
     ///
     /// # Errors
@@ -204,11 +206,11 @@ impl Engines {
         serve: impl Fn(&Local, Listener) + Send + Sync + 'static,
     ) -> Result<SocketAddr> {
         let running = self.running()?;
-        let first = running[0].shared().world.listen_tcp(address, Sharing::First)?;
+        let first = running[0].shared().listen_tcp(address, Sharing::First)?;
         let address = inet(first.local_address()?)?;
         let others = running[1..].iter().map(|handle| {
             // All of them are open before an engine has one: those made so far close at a failure.
-            handle.shared().world.listen_tcp(address, Sharing::Others)
+            handle.shared().listen_tcp(address, Sharing::Others)
         });
         let sockets = iter::once(Ok(first)).chain(others).collect::<Result<Vec<_>>>()?;
         let listeners = running.into_iter().zip(sockets);

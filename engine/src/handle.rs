@@ -9,6 +9,7 @@ use std::{
     cell::{Cell, RefCell},
     fmt,
     mem::ManuallyDrop,
+    net::SocketAddr,
     ops::Deref,
     sync::{
         Arc, Weak,
@@ -23,7 +24,10 @@ use crate::{
     closure::Once,
     completion::message::{Inbox, Message},
     core::Core,
+    descriptor::Descriptor,
     driver::Waker,
+    error,
+    socket::Sharing,
     stream::Stream,
     table::Id,
     world::World,
@@ -130,6 +134,16 @@ impl Shared {
             world,
             driver,
         })
+    }
+
+    /// A TCP socket that listens.
+    pub(crate) fn listen_tcp(
+        &self,
+        address: SocketAddr,
+        sharing: Sharing,
+    ) -> error::Result<Arc<Descriptor>> {
+        // What ran here before ran on the same driver, in most cases.
+        self.world.listen_tcp(address, sharing, self.driver == "io_uring")
     }
 }
 

@@ -69,14 +69,16 @@ impl World {
         }
     }
 
-    /// A TCP socket that listens.
+    /// A TCP socket that listens. `behind_ring`: whether another process may just have ended that
+    /// listened there and had a ring.
     pub(crate) fn listen_tcp(
         &self,
         address: SocketAddr,
         sharing: Sharing,
+        behind_ring: bool,
     ) -> Result<Arc<Descriptor>> {
         match self {
-            Self::Real => socket::listen_tcp(address, sharing).map(Descriptor::new),
+            Self::Real => socket::listen_tcp(address, sharing, behind_ring).map(Descriptor::new),
             #[cfg(feature = "sim")]
             Self::Simulated(home) => home.listen_tcp(address, sharing),
         }

@@ -24,6 +24,9 @@ mod races;
 #[path = "torture.rs"]
 mod torture;
 
+#[path = "restarts.rs"]
+mod restarts;
+
 #[path = "engines.rs"]
 mod engines;
 

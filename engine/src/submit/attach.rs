@@ -136,6 +136,11 @@ impl Handle {
     /// system choose one, which [`Listener::local_addr`] tells. See listen(2), and socket(7) for
     /// the options.
     ///
+    /// When a process ends that listened by io_uring, however it ends, the kernel closes its sockets
+    /// some milliseconds later. So that a server can be started again at once, an engine on that
+    /// driver tries an address that is in use again, for a quarter of a second; that long the call
+    /// takes before it fails. On mio it fails at once.
+    ///
     /// # Errors
     ///
     /// [`Io`](crate::Error::Io) if the address is in use or not this machine's.
@@ -151,7 +156,7 @@ impl Handle {
     #[doc(alias = "SO_REUSEADDR")]
     #[doc(alias = "bind")]
     pub fn listen(&self, address: SocketAddr) -> Result<Listener> {
-        Ok(self.make_listener(self.shared().world.listen_tcp(address, Sharing::Nobody)?, true))
+        Ok(self.make_listener(self.shared().listen_tcp(address, Sharing::Nobody)?, true))
     }
 
     /// Listens for TCP connections with SO_REUSEPORT as well, so that several engines, one a
@@ -174,7 +179,7 @@ impl Handle {
     /// ```
     #[doc(alias = "SO_REUSEPORT")]
     pub fn listen_shared(&self, address: SocketAddr) -> Result<Listener> {
-        Ok(self.make_listener(self.shared().world.listen_tcp(address, Sharing::Others)?, true))
+        Ok(self.make_listener(self.shared().listen_tcp(address, Sharing::Others)?, true))
     }
 
     /// Listens for connections to a Unix socket at this path. Never unlinks: a socket left behind
