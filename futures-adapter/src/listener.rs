@@ -12,6 +12,8 @@ use facade_engine::{
     Result, Stream as EngineStream,
 };
 
+use futures::stream::FusedStream;
+
 use crate::{
     io::with_stream,
     operation::{OpFuture, Submit, Submitted, op},
@@ -206,5 +208,12 @@ impl futures::Stream for Incoming<'_> {
         this.accept = None;
         this.ended = matches!(outcome, Err(Error::Closed | Error::EngineClosed));
         Poll::Ready(Some(outcome.map(Stream::from)))
+    }
+}
+
+/// Behind its last item it has none, however often it is asked.
+impl FusedStream for Incoming<'_> {
+    fn is_terminated(&self) -> bool {
+        self.ended
     }
 }

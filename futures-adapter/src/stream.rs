@@ -12,7 +12,7 @@ use facade_engine::{
     Address, AnyMatch, Bytes, Callback, Detached, Error, Limits, LineEnd, LineGlob, LineMatch,
     LinePattern, Matcher, Pattern, Regex, RegexMatch, Result, Stream as EngineStream,
 };
-use futures::{AsyncBufRead, AsyncRead, AsyncWrite, Sink};
+use futures::{AsyncBufRead, AsyncRead, AsyncWrite, Sink, stream::FusedStream};
 
 use crate::{
     io::time_limit,
@@ -88,6 +88,8 @@ pub struct ReadHalf {
 struct Look {
     shown: Bytes,
     peek: Option<Submitted<Bytes>>,
+    /// The stream has ended behind what was shown. An end stays.
+    ended: bool,
 }
 
 /// The outgoing direction of a [`Stream`]: from [`Stream::split`] or [`Stream::into_split`], where
@@ -465,6 +467,8 @@ impl Stream {
 
     /// See [`Handle::close`](facade_engine::Handle::close).
     pub fn close(&mut self) -> OpFuture<(), impl Submit<()>> {
+        // Whoever flushes afterwards is to hear of it.
+        self.write.engine();
         let stream = self.read.engine();
         op(move |callback| stream.handle().close(stream, callback))
     }
@@ -604,6 +608,7 @@ impl WriteHalf {
     fn engine(&mut self) -> &EngineStream {
         if let Some(submitted) = &mut self.polled {
             submitted.flush = None;
+            submitted.flushed = false;
         }
         &self.engine
     }
@@ -666,7 +671,7 @@ impl ReadHalf {
     fn poll_show(&mut self, context: &Context<'_>, size: usize) -> Poll<Result<()>> {
         let stream = &self.engine;
         let look = self.polled.get_or_insert_default();
-        if look.shown.is_empty() {
+        if look.shown.is_empty() && !look.ended {
             let peek = look.peek.get_or_insert_with(|| {
                 Submitted::new(None, |callback| stream.handle().peek(stream, size, callback))
             });
@@ -674,7 +679,10 @@ impl ReadHalf {
             look.peek = None;
             look.shown = match outcome {
                 Ok(shown) => shown,
-                Err(Error::EndOfStream) => Bytes::new(),
+                Err(Error::EndOfStream) => {
+                    look.ended = true;
+                    Bytes::new()
+                }
                 Err(error) => return Poll::Ready(Err(error)),
             };
         }
@@ -684,7 +692,8 @@ impl ReadHalf {
 
 /// Between polls no byte leaves the engine: a poll looks at what is unread, and `consume` takes it.
 /// What `poll_fill_buf` has shown and nobody has consumed, it shows again without a new look: read
-/// it up, or by a method of the adapter, before reading by a raw callback.
+/// it up, or by a method of the adapter, before reading by a raw callback. So it is with an end that
+/// it has found, which is ready at once from then on: a method of the adapter looks again.
 impl AsyncBufRead for ReadHalf {
     fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
@@ -697,7 +706,9 @@ impl AsyncBufRead for ReadHalf {
         let Some(look) = &mut this.polled else { return };
         let count = count.min(look.shown.len());
         drop(look.shown.split_to(count));
-        this.engine.handle().consume(&this.engine, count);
+        if count > 0 {
+            this.engine.handle().consume(&this.engine, count);
+        }
     }
 }
 
@@ -716,7 +727,9 @@ impl AsyncRead for ReadHalf {
         let shown = std::mem::take(&mut look.shown);
         let count = shown.len().min(buf.len());
         buf[..count].copy_from_slice(&shown[..count]);
-        self.engine.handle().consume(&self.engine, count);
+        if count > 0 {
+            self.engine.handle().consume(&self.engine, count);
+        }
         Poll::Ready(Ok(count))
     }
 }
@@ -728,6 +741,11 @@ struct Submissions {
     write: Option<Submitted<usize>>,
     flush: Option<Submitted<()>>,
     shutdown: Option<Submitted<()>>,
+    /// Nothing was written since a flush succeeded. What was written before the first one, by
+    /// whomever, is not known.
+    flushed: bool,
+    /// The direction was shut down.
+    shut_down: bool,
 }
 
 impl Drop for Submissions {
@@ -757,18 +775,28 @@ impl WriteHalf {
     fn begin_write(&mut self, bytes: Bytes) {
         let stream = self.engine();
         let write = Submitted::new(None, |callback| stream.handle().write(stream, bytes, callback));
-        self.polled.get_or_insert_default().write = Some(write);
+        let before = self.polled.get_or_insert_default().write.replace(write);
+        if let Some(before) = before {
+            // Its owner did not ask whether another may come, and it is not lost for that.
+            before.detach();
+        }
     }
 
+    /// Ready at once if nothing was written since the last flush that succeeded, so that a caller
+    /// may ask as often as it likes; a failure stays, and is told each time.
     fn poll_flushed(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
         ready!(self.poll_written(context))?;
         let stream = &self.engine;
         let submitted = self.polled.get_or_insert_default();
+        if submitted.flushed {
+            return Poll::Ready(Ok(()));
+        }
         let flush = submitted.flush.get_or_insert_with(|| {
             Submitted::new(None, |callback| stream.handle().flush(stream, callback))
         });
         let outcome = ready!(flush.poll(context));
         submitted.flush = None;
+        submitted.flushed = outcome.is_ok();
         Poll::Ready(outcome)
     }
 
@@ -776,18 +804,25 @@ impl WriteHalf {
         ready!(self.poll_written(context))?;
         let stream = &self.engine;
         let submitted = self.polled.get_or_insert_default();
+        if submitted.shut_down {
+            return Poll::Ready(Ok(()));
+        }
         let shutdown = submitted.shutdown.get_or_insert_with(|| {
             Submitted::new(None, |callback| stream.handle().shutdown_write(stream, callback))
         });
         let outcome = ready!(shutdown.poll(context));
         submitted.shutdown = None;
+        submitted.shut_down = outcome.is_ok();
+        // It comes behind all that was written.
+        submitted.flushed |= submitted.shut_down;
         Poll::Ready(outcome)
     }
 }
 
 /// `poll_write` takes up to 64 KiB at a time and is ready as soon as the engine has taken the write
 /// before; what fails later is told to the next call. `poll_flush` is ready when the system has
-/// all, `poll_close` shuts the direction down.
+/// all, `poll_close` shuts the direction down; both at once, without asking the engine, if that is
+/// so already. What raw callbacks write after a flush is theirs to flush.
 impl AsyncWrite for WriteHalf {
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -810,8 +845,8 @@ impl AsyncWrite for WriteHalf {
 }
 
 /// Each item is one write. `poll_ready` is ready as soon as the engine has taken the write before;
-/// what fails later is told to the next call. `poll_flush` is ready when the system has all,
-/// `poll_close` shuts the direction down.
+/// what fails later is told to the next call. `poll_flush` and `poll_close` are as those of
+/// [`AsyncWrite`].
 impl Sink<Bytes> for WriteHalf {
     type Error = Error;
 
@@ -945,5 +980,12 @@ impl futures::Stream for Lines<'_> {
                 (_, line) => return Poll::Ready(Some(line)),
             }
         }
+    }
+}
+
+/// Behind its last item it has none, however often it is asked.
+impl FusedStream for Lines<'_> {
+    fn is_terminated(&self) -> bool {
+        self.state == LinesState::Ended
     }
 }

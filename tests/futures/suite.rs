@@ -11,6 +11,9 @@ mod operations;
 #[path = "executors.rs"]
 mod executors;
 
+#[path = "polling.rs"]
+mod polling;
+
 #[path = "tasks.rs"]
 mod tasks;
 
