@@ -11,6 +11,7 @@ use crate::{
     handle::Shared,
     limits::Limits,
     pool::Pool,
+    task::TaskPanic,
     world::World,
 };
 
@@ -50,6 +51,7 @@ pub struct Builder {
     driver: DriverChoice,
     limits: Limits,
     workers: Option<usize>,
+    task_panic: TaskPanic,
     #[cfg(feature = "sim")]
     host: Option<crate::sim::Host>,
 }
@@ -105,6 +107,15 @@ impl Builder {
     #[must_use]
     pub const fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
+        self
+    }
+
+    /// Sets what becomes of the panic of a task, which by default ends that task alone.
+    ///
+    /// See [`TaskPanic`] for an example.
+    #[must_use]
+    pub const fn task_panic(mut self, task_panic: TaskPanic) -> Self {
+        self.task_panic = task_panic;
         self
     }
 
@@ -198,7 +209,7 @@ impl Builder {
         // Opened now, so that closing needs no descriptor when there are none left.
         crate::descriptor::null().map_err(failed)?;
         let pollable = driver.as_pollable().map_err(failed)?;
-        let shared = Shared::new(world, driver.name(), driver.waker());
+        let shared = Shared::new(world, driver.name(), driver.waker(), self.task_panic);
         let core = Core::new(std::sync::Arc::clone(&shared), driver, self.limits, pool);
         Ok(Engine::from_parts(shared, core, pollable))
     }

@@ -30,6 +30,7 @@ use crate::{
     socket::Sharing,
     stream::Stream,
     table::Id,
+    task::TaskPanic,
     world::World,
 };
 
@@ -120,10 +121,16 @@ pub(crate) struct Shared {
     tickets: AtomicU64,
     pub(crate) world: World,
     driver: &'static str,
+    task_panic: TaskPanic,
 }
 
 impl Shared {
-    pub(crate) fn new(world: World, driver: &'static str, waker: Waker) -> Arc<Self> {
+    pub(crate) fn new(
+        world: World,
+        driver: &'static str,
+        waker: Waker,
+        task_panic: TaskPanic,
+    ) -> Arc<Self> {
         static ENGINES: AtomicU32 = AtomicU32::new(1);
         Arc::new(Self {
             id: ENGINES.fetch_add(1, Relaxed),
@@ -133,6 +140,7 @@ impl Shared {
             tickets: AtomicU64::new(1),
             world,
             driver,
+            task_panic,
         })
     }
 
@@ -303,6 +311,13 @@ impl Handle {
     /// ```
     pub fn driver(&self) -> &'static str {
         self.shared.driver
+    }
+
+    /// What the builder said of tasks that panic: for adapters, which run them.
+    ///
+    /// See [`TaskPanic`] for an example.
+    pub fn task_panic(&self) -> TaskPanic {
+        self.shared.task_panic
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -109,5 +109,5 @@ pub use crate::{
     pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
     stream::{Detached, LineEnd, Stream},
     submit::{chain::Chain, close::Closable},
-    task::LiveTask,
+    task::{LiveTask, TaskPanic},
 };

@@ -1,4 +1,5 @@
 //! [`LiveTask`]: a task of an executor that runs in the engine's turns, as the engine sees it.
+//! [`TaskPanic`]: what is to become of one that panics.
 
 use std::task::Waker;
 
@@ -44,6 +45,32 @@ impl LiveTask {
     pub fn enter(waker: Waker) -> Option<Self> {
         with_any_current(|core| Self { engine: core.engine, id: core.tasks.insert(waker) })
     }
+}
+
+/// What becomes of the panic of a task: of a future that an adapter runs in the engine's turns. The
+/// panic hook has printed it in any case.
+///
+/// This is not about callbacks, nor about the future that [`run_until`](crate::Engine::run_until)
+/// drives: their panics are contained, and resumed by the run after its turn.
+///
+/// ```
+/// use facade_engine::{Engine, TaskPanic};
+///
+/// let engine = Engine::builder().task_panic(TaskPanic::EndsRun).build()?;
+/// assert_eq!(engine.task_panic(), TaskPanic::EndsRun);
+/// assert_eq!(Engine::new()?.task_panic(), TaskPanic::EndsTask);
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskPanic {
+    /// It ends the task and nothing else, and is resumed where the task is awaited. A server that
+    /// runs a task for each connection loses the one.
+    #[default]
+    EndsTask,
+    /// The run resumes it after its turn, as it does with the panic of a callback: for programs that
+    /// are to end then, and tests. Engines on threads of their own go on all the same.
+    EndsRun,
 }
 
 impl Drop for LiveTask {

@@ -1,19 +1,21 @@
 //! Tasks on an engine: their steps are run by the engine's turns, like any other callback.
 //!
 //! There is no queue here. A task that is to take a step is posted to the engine, and so is a
-//! callback of its own: run in order, counted, and contained if it panics. Between its steps the
-//! engine knows it as a [`LiveTask`].
+//! callback of its own: run in order, and counted. Between its steps the engine knows it as a
+//! [`LiveTask`]. Its panic is kept for whoever awaits it, unless the engine was built to have it
+//! resumed by the run.
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     thread::{self, ThreadId},
 };
 
-use async_task::{Runnable, Task};
-use facade_engine::{Handle, LiveTask, Local};
+use async_task::{Builder, Runnable, Task};
+use facade_engine::{Handle, LiveTask, Local, TaskPanic};
 use pin_project_lite::pin_project;
 
 /// Spawns a future that any thread may run; the engine's does.
@@ -21,14 +23,20 @@ pub(crate) fn spawn<T: Send + 'static>(
     engine: &Handle,
     future: impl Future<Output = T> + Send + 'static,
 ) -> Task<T> {
+    let builder = builder(engine);
     let engine = engine.clone();
     let schedule = move |runnable| engine.post(|local| step(local, runnable));
-    let (runnable, task) = async_task::spawn(Tracked::new(future), schedule);
+    let (runnable, task) = builder.spawn(|()| Tracked::new(future), schedule);
     runnable.schedule();
     task
 }
 
-/// Lets a task take a step. Its panic goes on to the engine.
+/// How tasks on this engine are made.
+fn builder(engine: &Handle) -> Builder<()> {
+    Builder::new().propagate_panic(engine.task_panic() != TaskPanic::EndsRun)
+}
+
+/// Lets a task take a step. A panic that it does not keep goes on to the engine.
 fn step(local: &Local, runnable: Runnable) {
     // In the engine's last turn tasks end by being dropped: one that tries again and again would
     // find everything refused, for ever.
@@ -54,12 +62,13 @@ impl LocalExecutor {
     }
 
     pub(crate) fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Task<T> {
+        let builder = builder(&self.0.engine);
         let home = Arc::clone(&self.0);
         let schedule = move |runnable| {
             let at_home = AtHome { home: Arc::clone(&home), runnable: Some(runnable) };
             home.engine.post(|local| at_home.step(local));
         };
-        let (runnable, task) = async_task::spawn_local(Tracked::new(future), schedule);
+        let (runnable, task) = builder.spawn_local(|()| Tracked::new(future), schedule);
         runnable.schedule();
         task
     }
@@ -113,15 +122,24 @@ pin_project! {
     /// A task's future, known to the engine from the end of its first step until it is dropped.
     /// Before, what is posted stands for it.
     struct Tracked<F> {
+        // Here until it is dropped.
         #[pin]
-        future: F,
+        future: Option<F>,
         live: Option<LiveTask>,
+    }
+
+    /// A panic of what the future owns would end the process: `async_task` cannot let it pass.
+    impl<F> PinnedDrop for Tracked<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut future = this.project().future;
+            drop(catch_unwind(AssertUnwindSafe(|| future.set(None))));
+        }
     }
 }
 
 impl<F> Tracked<F> {
     const fn new(future: F) -> Self {
-        Self { future, live: None }
+        Self { future: Some(future), live: None }
     }
 }
 
@@ -130,7 +148,10 @@ impl<F: Future> Future for Tracked<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let poll = this.future.poll(context);
+        let Some(future) = this.future.as_pin_mut() else {
+            unreachable!("it is dropped only when it is polled no more");
+        };
+        let poll = future.poll(context);
         if poll.is_pending() && this.live.is_none() {
             *this.live = LiveTask::enter(context.waker().clone());
         }

@@ -84,8 +84,11 @@ impl Io {
     /// the [`Task`] cancels it; [`Task::detach`] lets it go on by itself. A live task is pending:
     /// the engine's run does not end before it.
     ///
-    /// A panic of the future is a panic of a callback: everything else goes on, and the run resumes
-    /// it after the turn.
+    /// A panic of the future ends this task and nothing else. The panic hook has printed it, and
+    /// awaiting the [`Task`] resumes it there, as joining a thread and unwrapping does; whoever wants
+    /// to look at it awaits `AssertUnwindSafe(task).catch_unwind()` of the crate `futures`. An engine
+    /// that was built with [`TaskPanic::EndsRun`](facade_engine::TaskPanic::EndsRun) has its run resume
+    /// it instead.
     ///
     /// # Cancellation
     ///

@@ -81,7 +81,7 @@ impl Runtime {
 
     /// An engine on a thread of its own, for futures under any other executor.
     ///
-    /// A panic of a callback there goes to the panic hook, and the engine goes on.
+    /// A panic of a callback or task there goes to the panic hook, and the engine goes on.
     ///
     /// # Errors
     ///
@@ -124,7 +124,9 @@ impl Runtime {
     ///
     /// # Panics
     ///
-    /// If the future, a task or a callback panics; if called from inside one of them; if the system
+    /// If the future or a callback panics; with
+    /// [`TaskPanic::EndsRun`](facade_engine::TaskPanic::EndsRun) if a task does, which otherwise ends
+    /// only that task; if called from inside one of them; if the system
     /// fails to wait.
     ///
     /// ```

@@ -5,12 +5,13 @@ use std::{
     io::{ErrorKind, Write, read_to_string},
     net::{TcpListener, TcpStream},
     os::unix::net::UnixStream,
+    panic::AssertUnwindSafe,
     time::Duration,
 };
 
-use facade_engine::{Detached, Error};
+use facade_engine::{Detached, Error, TaskPanic};
 use facade_futures::{Io, Listener, Runtimes};
-use futures::executor::block_on;
+use futures::{FutureExt as _, executor::block_on};
 
 use super::driver;
 
@@ -76,6 +77,21 @@ fn a_stream_moves_from_engine_to_engine() {
         let mut stream = other.attach_detached(detached).unwrap();
         assert_eq!(stream.read_line().await.unwrap(), "there");
     });
+}
+
+/// Whatever is to become of a task's panic: there is no run of the program's to end.
+#[test]
+fn a_tasks_panic_ends_no_engine() {
+    for task_panic in [TaskPanic::EndsTask, TaskPanic::EndsRun] {
+        let engines = driver::builder().task_panic(task_panic).build_engines(COUNT).unwrap();
+        let runtimes = Runtimes::from(engines);
+        for io in runtimes.ios() {
+            let panics = io.spawn(async { panic!("a task") });
+            let panics = AssertUnwindSafe(panics).catch_unwind();
+            assert!(block_on(panics).is_err());
+            assert_eq!(block_on(io.spawn(async { 6 * 7 })), 42);
+        }
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use facade_engine::{Callback, Error};
+use facade_engine::{Callback, Error, TaskPanic};
 use facade_futures::{Background, Io, Runtime, Stream};
 use facade_tests::{
     drops::Drops,
@@ -22,7 +22,7 @@ use facade_tests::{
     polls::{Bell, give_way, in_time, poll_here, poll_once},
     turns::turns,
 };
-use futures::{channel::oneshot, future::join_all};
+use futures::{FutureExt as _, channel::oneshot, future::join_all};
 
 use super::driver::{self, pair};
 
@@ -109,9 +109,117 @@ fn a_dropped_task_is_cancelled_and_a_detached_one_goes_on() {
     assert_eq!(drops.alive(), 0);
 }
 
+/// A server that spawns a task for each connection, and one of those panics.
 #[test]
-fn promise_17_a_tasks_panic_is_resumed_after_the_turn_and_the_others_go_on() {
+fn a_tasks_panic_ends_that_task_and_no_other() {
     let runtime = Runtime::from(driver::engine());
+    let io = runtime.io().clone();
+    let drops = Drops::new();
+    let counted = drops.clone();
+    let mut listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let again = io.clone();
+    let accepts = runtime.spawn_local(async move {
+        loop {
+            let (mut stream, token) = (listener.accept().await.unwrap(), counted.token());
+            let serve = async move {
+                let _token = token;
+                let line = stream.read_line().await.unwrap();
+                assert_ne!(line, "boom");
+                stream.write_line(line).await.unwrap();
+            };
+            again.spawn(serve).detach();
+        }
+    });
+    runtime.block_on(in_time(&io, async {
+        for line in ["one", "boom", "two", "boom", "boom", "three"] {
+            let mut client = io.connect(address).await.unwrap();
+            client.write_line(line).await.unwrap();
+            let answer = client.read_line().await;
+            assert_eq!(answer.is_ok(), line != "boom", "{line}: {answer:?}");
+        }
+    }));
+    drop(accepts);
+    runtime.spawn_local(async { panic!("a local task") }).detach();
+    runtime.spawn(async { panic!("another") }).detach();
+    runtime.engine().run().unwrap();
+    drop(runtime);
+    assert_eq!(drops.alive(), 0);
+    // On an engine that somebody else runs as well.
+    let engine = driver::engine();
+    let io = Io::new(engine.handle().clone());
+    io.spawn(async { panic!("on a plain engine") }).detach();
+    let sum = io.spawn(async { 1 + 1 });
+    engine.run().unwrap();
+    assert_eq!(futures::executor::block_on(sum), 2);
+}
+
+#[test]
+fn awaiting_a_task_that_panicked_resumes_its_panic() {
+    let runtime = Runtime::from(driver::engine());
+    let io = runtime.io();
+    for task in [
+        runtime.spawn(async { panic!("at once") }),
+        runtime.spawn_local(async {
+            give_way().await;
+            panic!("at once");
+        }),
+    ] {
+        let outcome = runtime.block_on(in_time(io, AssertUnwindSafe(task).catch_unwind()));
+        assert_eq!(said(outcome.unwrap_err()), "at once");
+    }
+    let task = runtime.spawn(async { panic!("in its own time") });
+    let fallible = AssertUnwindSafe(task.fallible()).catch_unwind();
+    assert_eq!(said(runtime.block_on(fallible).unwrap_err()), "in its own time");
+    // One that nobody is left to await.
+    let task = runtime.spawn(async { panic!("unheard") });
+    turns(runtime.engine(), 3);
+    drop(task);
+    runtime.engine().run().unwrap();
+}
+
+/// What a future owns may panic when it is dropped: cancelled, over, or with its engine.
+#[test]
+fn a_panic_in_a_tasks_destructor_ends_nothing_else() {
+    struct Bad;
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            panic!("in a destructor");
+        }
+    }
+    let runtime = Runtime::from(driver::engine());
+    let bad = || {
+        let bad = Bad;
+        poll_fn(move |_| {
+            let _bad = &bad;
+            Poll::<()>::Pending
+        })
+    };
+    let over = || {
+        let bad = Bad;
+        poll_fn(move |_| {
+            let _bad = &bad;
+            Poll::Ready(7)
+        })
+    };
+    let (cancelled, dropped) = (runtime.spawn(bad()), runtime.spawn_local(bad()));
+    runtime.spawn(bad()).detach();
+    let unpolled = runtime.spawn(bad());
+    drop(unpolled);
+    let seven = runtime.spawn(over());
+    runtime.block_on(async {
+        assert_eq!(seven.await, 7);
+        assert!(cancelled.cancel().await.is_none());
+        drop(dropped);
+        runtime.io().sleep(Duration::ZERO).await.unwrap();
+    });
+    drop(runtime);
+}
+
+#[test]
+fn promise_17_a_tasks_panic_is_resumed_after_the_turn_if_the_builder_says_so() {
+    let engine = driver::builder().task_panic(TaskPanic::EndsRun).build().unwrap();
+    let runtime = Runtime::from(engine);
     let finished = Arc::new(AtomicUsize::new(0));
     let drops = Drops::new();
     for number in 0..10 {
