@@ -13,7 +13,6 @@ use std::{
 use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
-    sync::Arc,
 };
 
 use dns_lookup::{AddrFamily, AddrInfoHints, LookupError, LookupErrorKind, Protocol, SockType};
@@ -498,7 +497,8 @@ impl Query {
                 return self.failed(io::ErrorKind::InvalidInput, text);
             }
             Kind::System => {
-                return Error::Resolve { host: self.host.clone(), cause: Arc::new(cause.into()) };
+                let cause = io::Error::from(cause).into();
+                return Error::Resolve { host: self.host.clone(), cause };
             }
             _ => io::ErrorKind::Other,
         };
@@ -508,7 +508,7 @@ impl Query {
     /// What a lookup fails with.
     pub(crate) fn failed(&self, kind: io::ErrorKind, text: impl Into<String>) -> Error {
         let cause = io::Error::new(kind, text.into());
-        Error::Resolve { host: self.host.clone(), cause: Arc::new(cause) }
+        Error::Resolve { host: self.host.clone(), cause: cause.into() }
     }
 }
 

@@ -410,6 +410,8 @@ pub(crate) struct Cut {
     /// The write's place in the order of submissions.
     pub(crate) number: u64,
     pub(crate) rest: Bytes,
+    /// What later writes hear again if a claim on the rest is not taken.
+    pub(crate) error: Option<Box<Error>>,
 }
 
 /// Where bytes were taken. It keeps nothing alive: with its last clone a stream is gone, and so is

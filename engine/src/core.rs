@@ -38,7 +38,7 @@ use crate::{
         connecting::Connecting,
         file::Task,
         reading::Read,
-        stream::StreamState,
+        stream::{Settings, StreamState},
         thread::Unfinished,
         writing::Write,
     },
@@ -74,7 +74,8 @@ pub(crate) struct Core {
     pub(crate) listeners: Vec<Id>,
     /// Memory that small writes are copied into, used again and again.
     pub(crate) spare: Spare,
-    pub(crate) limits: Arc<Limits>,
+    /// Of the streams that have none of their own, and of the engine as a whole.
+    pub(crate) settings: Arc<Settings>,
     pub(crate) pool: Pool,
     /// How many resources are pending by themselves: bytes unsent, or closing.
     pub(crate) unsettled: usize,
@@ -161,7 +162,7 @@ impl Core {
             discarded: Vec::new(),
             listeners: Vec::new(),
             spare: Spare::default(),
-            limits: Arc::new(limits),
+            settings: Arc::new(Settings { limits, peer: None }),
             pool,
             unsettled: 0,
             on_files: 0,

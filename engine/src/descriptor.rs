@@ -1,6 +1,6 @@
 //! [`Descriptor`]: a file descriptor that can be closed while its number is still lent.
 //!
-//! The one place of unsafe code outside the drivers.
+//! One block of it is unsafe: the number of a descriptor that others share is given another file.
 
 use std::{
     io,
@@ -21,6 +21,7 @@ use socket2::{SockAddr, SockRef};
 use crate::{
     address::Address,
     error::{Error, Result},
+    medium::Medium,
 };
 
 /// A descriptor shared by the user's clones of a stream and the engine.
@@ -98,7 +99,7 @@ impl Descriptor {
     /// The address of this end, of a socket.
     pub(crate) fn local_address(&self) -> Result<Address> {
         match &self.file {
-            File::System(fd) => to_address(SockRef::from(fd).local_addr(), "getsockname"),
+            File::System(fd) => to_address(fd, SockRef::from(fd).local_addr(), "getsockname"),
             #[cfg(feature = "sim")]
             File::Simulated(socket) => socket.local_address(),
         }
@@ -107,9 +108,25 @@ impl Descriptor {
     /// The address of the other end, of a socket.
     pub(crate) fn peer_address(&self) -> Result<Address> {
         match &self.file {
-            File::System(fd) => to_address(SockRef::from(fd).peer_addr(), "getpeername"),
+            File::System(fd) => to_address(fd, SockRef::from(fd).peer_addr(), "getpeername"),
             #[cfg(feature = "sim")]
             File::Simulated(socket) => socket.peer_address(),
+        }
+    }
+
+    /// What it is called where errors and dumps name it: a connection by who is at its other end, a
+    /// listener by where it listens, all else by what it is.
+    pub(crate) fn name(&self, medium: Medium) -> String {
+        let address = match medium {
+            Medium::Socket { .. } => self.peer_address().ok(),
+            Medium::Listener => self.local_address().ok(),
+            _ => None,
+        };
+        match address {
+            None | Some(Address::UnixUnnamed) => {
+                format!("{medium} (descriptor {})", self.as_fd().as_raw_fd())
+            }
+            Some(address) => address.to_string(),
         }
     }
 
@@ -146,8 +163,14 @@ impl Descriptor {
 }
 
 /// What the system says of an address.
-fn to_address(answer: io::Result<SockAddr>, operation: &'static str) -> Result<Address> {
-    let address = answer.map_err(|cause| Error::io(operation, cause))?;
+fn to_address(
+    fd: &OwnedFd,
+    answer: io::Result<SockAddr>,
+    operation: &'static str,
+) -> Result<Address> {
+    let number = fd.as_raw_fd();
+    let failed = |cause| Error::io_on(operation, format_args!("descriptor {number}"), cause);
+    let address = answer.map_err(failed)?;
     Address::from_system(&address).ok_or_else(|| Error::unsupported("this family of addresses"))
 }
 

@@ -1,6 +1,11 @@
 //! [`Error`]: everything that an operation can fail with, and what to do about it.
 
-use std::{fmt, io, sync::Arc};
+use std::{
+    fmt::{self, Write},
+    io,
+    ops::Deref,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 
@@ -24,8 +29,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why an operation failed.
 ///
-/// Cheap to clone: system errors are shared. The `Display` text does not repeat the cause, which
-/// [`std::error::Error::source`] gives.
+/// Cheap to clone: system errors are shared. The `Display` text says what was tried, on what, and why,
+/// all in one line; [`std::error::Error::source`] gives the cause as a value, so a program prints the
+/// error *or* the chain of its sources. What a peer sent is cut short in it, and escaped.
 ///
 /// ```
 /// use facade_engine::{Callback, Engine, Error, Result, Stream};
@@ -33,14 +39,18 @@ pub type Result<T> = std::result::Result<T, Error>;
 ///
 /// let engine = Engine::new()?;
 /// # let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-/// engine.connect(nobody, Callback::from_fn(|_, outcome: Result<Stream>| match outcome {
-///     Err(Error::Io { cause, .. }) if cause.kind() == ErrorKind::ConnectionRefused => {}
+/// engine.connect(nobody, Callback::from_fn(move |_, outcome: Result<Stream>| match outcome {
+///     Err(ref error @ Error::Io { ref cause, .. }) => {
+///         assert_eq!(cause.kind(), ErrorKind::ConnectionRefused);
+///         let text = format!("connect to {nobody}: Connection refused (os error 111)");
+///         assert_eq!(error.to_string(), text);
+///     }
 ///     outcome => panic!("{outcome:?}"),
 /// }));
 /// engine.run()?;
 /// # Ok::<(), facade_engine::Error>(())
 /// ```
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The operation was cancelled, by its [`Cancel`](crate::Cancel) or because its future was
@@ -59,9 +69,19 @@ pub enum Error {
     #[error("end of stream")]
     EndOfStream,
 
-    /// The read would have to take more bytes than its limit allows. The bytes stay unread, so the
-    /// same read fails again: raise the limit, consume some bytes, or close the stream.
-    #[error("longer than the limit of {limit} bytes")]
+    /// The read would have to take more bytes than its limit allows: [`Limits::all`] for `read_all`,
+    /// `read_exact` and `read_at`, [`Limits::line`] for all others. The bytes stay unread, so the same
+    /// read fails again: raise the limit with [`set_limits`](crate::Handle::set_limits), for this
+    /// stream, or [`Builder::limits`](crate::Builder::limits), for all; consume some bytes; or close
+    /// the stream.
+    ///
+    /// [`Limits::all`]: crate::Limits::all
+    /// [`Limits::line`]: crate::Limits::line
+    #[error(
+        "longer than the limit of {limit} bytes, which is `Limits::all` for read_all, read_exact \
+         and read_at and `Limits::line` for other reads: `set_limits` raises it for a stream, \
+         `Builder::limits` for all"
+    )]
     TooLong {
         /// The limit that was in force when the read was submitted, in bytes.
         limit: usize,
@@ -69,7 +89,7 @@ pub enum Error {
 
     /// The next line was not the expected one. It stays unread, so that another read can look at
     /// it.
-    #[error("expected {expected}, got {:?}", String::from_utf8_lossy(.line))]
+    #[error("expected {expected}, got {}", Excerpt(.line))]
     Unexpected {
         /// What was expected, as the pattern writes itself.
         expected: String,
@@ -79,7 +99,7 @@ pub enum Error {
 
     /// The system took a part of the write before it was cancelled, expired or failed. The rest is
     /// kept: [`take_unsent`](crate::Handle::take_unsent) hands it over and lets later writes go on.
-    #[error("only {written} bytes were written")]
+    #[error("only {written} bytes were written: {cause}")]
     PartialWrite {
         /// How many bytes of this write the system took.
         written: usize,
@@ -88,8 +108,24 @@ pub enum Error {
         cause: Box<Self>,
     },
 
+    /// An earlier write of the stream was cut: it was cancelled or expired when the system had taken
+    /// a part of it. Nothing is written behind a frame that was cut in half, until
+    /// [`take_unsent`](crate::Handle::take_unsent) has handed over its rest: write that first, or
+    /// give the stream up. Of the write that says this nothing was taken.
+    #[error(
+        "an earlier write of this stream was cut after {written} bytes ({cause}): call \
+         `take_unsent` first"
+    )]
+    Cut {
+        /// How many bytes of the earlier write the system took.
+        written: usize,
+        /// Why that one ended early.
+        #[source]
+        cause: Box<Self>,
+    },
+
     /// An earlier stage of the chain failed, so this one never began.
-    #[error("stage {stage} of the chain failed")]
+    #[error("stage {stage} of the chain failed: {cause}")]
     Stage {
         /// The stage that failed, counted from 1.
         stage: usize,
@@ -100,24 +136,24 @@ pub enum Error {
 
     /// The name could not be resolved. `cause` tells an unknown name from a resolver that could
     /// not be reached.
-    #[error("cannot resolve {host:?}")]
+    #[error("getaddrinfo of {host:?}: {cause}")]
     Resolve {
         /// The host as it was given.
         host: String,
         /// The resolver's own error.
         #[source]
-        cause: Arc<io::Error>,
+        cause: SystemError,
     },
 
     /// The system refused. For a stream this is final: what was received before it can still be
     /// read.
-    #[error("{operation} failed")]
+    #[error("{operation}{}: {cause}", .cause.place(.operation))]
     Io {
         /// What was being done: `"read"`, `"write"`, `"connect"`, `"accept"`, ...
         operation: &'static str,
-        /// The system's error.
+        /// The system's error, and what it was about.
         #[source]
-        cause: Arc<io::Error>,
+        cause: SystemError,
     },
 
     /// The stream or listener was closed, detached, or shut down for writing.
@@ -153,10 +189,217 @@ pub enum Error {
     },
 }
 
+/// What the system said, and of what: an [`io::Error`], as which it is used, that also knows the
+/// address, stream or descriptor it is about.
+///
+/// Clones are the same error.
+///
+/// ```
+/// use facade_engine::{Engine, Error};
+/// use std::io::ErrorKind;
+///
+/// let engine = Engine::new()?;
+/// let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+/// let address = listener.local_addr()?;
+/// let Err(Error::Io { operation: "listen", cause }) = engine.listen(address) else { panic!() };
+/// assert_eq!(cause.kind(), ErrorKind::AddrInUse);
+/// assert_eq!(cause.on(), Some(&*address.to_string()));
+/// # Ok::<(), Error>(())
+/// ```
+// It is no `std::error::Error` itself: so the source of an error is the `io::Error`, which can be
+// found by its type.
+#[derive(Clone)]
+pub struct SystemError {
+    told: Arc<Told>,
+}
+
+struct Told {
+    error: io::Error,
+    on: Option<String>,
+}
+
+impl SystemError {
+    pub(crate) fn new(on: impl fmt::Display, error: impl Into<io::Error>) -> Self {
+        let on = Some(on.to_string());
+        Self { told: Arc::new(Told { error: error.into(), on }) }
+    }
+
+    /// What it is about, if it is about something: an address, `TCP socket (descriptor 7)`, ...
+    #[must_use]
+    pub fn on(&self) -> Option<&str> {
+        self.told.on.as_deref()
+    }
+
+    /// The same as part of a sentence, behind the name of what was being done.
+    fn place<'a>(&'a self, operation: &str) -> Place<'a> {
+        let preposition = match operation {
+            "connect" | "write" => " to",
+            "read" => " from",
+            "accept" | "listen" => " on",
+            "getpeername" | "getsockname" => " of",
+            _ => "",
+        };
+        Place { preposition, on: self.on() }
+    }
+}
+
+impl From<io::Error> for SystemError {
+    fn from(error: io::Error) -> Self {
+        Self { told: Arc::new(Told { error, on: None }) }
+    }
+}
+
+impl Deref for SystemError {
+    type Target = io::Error;
+
+    fn deref(&self) -> &io::Error {
+        &self.told.error
+    }
+}
+
+impl fmt::Display for SystemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.told.error.fmt(f)
+    }
+}
+
+impl fmt::Debug for SystemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Told { error, on } = &*self.told;
+        match on {
+            Some(on) => {
+                f.debug_struct("SystemError").field("on", on).field("error", error).finish()
+            }
+            None => error.fmt(f),
+        }
+    }
+}
+
+struct Place<'a> {
+    preposition: &'static str,
+    on: Option<&'a str>,
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.on {
+            Some(on) => write!(f, "{} {on}", self.preposition),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The beginning of what a peer sent, escaped, and how long it was: it may be as long as a limit
+/// allows, and is nobody's to write into a log as it is.
+struct Excerpt<'a>(&'a [u8]);
+
+impl Excerpt<'_> {
+    const LEN_MAX: usize = 80;
+}
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let len = self.0.len();
+        let shown = &self.0[..len.min(Self::LEN_MAX)];
+        f.write_char('"')?;
+        for chunk in shown.utf8_chunks() {
+            write!(f, "{}{}", chunk.valid().escape_debug(), chunk.invalid().escape_ascii())?;
+        }
+        f.write_char('"')?;
+        match len > shown.len() {
+            true => write!(f, " and so on, {len} bytes"),
+            false => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// As it would be derived, but for the line of [`Error::Unexpected`].
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cut_short = |f: &mut fmt::Formatter<'_>, name, written: &usize, cause: &Self| {
+            f.debug_struct(name).field("written", written).field("cause", cause).finish()
+        };
+        match self {
+            Self::Cancelled => f.write_str("Cancelled"),
+            Self::TimedOut => f.write_str("TimedOut"),
+            Self::EndOfStream => f.write_str("EndOfStream"),
+            Self::TooLong { limit } => f.debug_struct("TooLong").field("limit", limit).finish(),
+            Self::Unexpected { expected, line } => f
+                .debug_struct("Unexpected")
+                .field("expected", expected)
+                .field("line", &Excerpt(line))
+                .finish(),
+            Self::PartialWrite { written, cause } => cut_short(f, "PartialWrite", written, cause),
+            Self::Cut { written, cause } => cut_short(f, "Cut", written, cause),
+            Self::Stage { stage, cause } => {
+                f.debug_struct("Stage").field("stage", stage).field("cause", cause).finish()
+            }
+            Self::Resolve { host, cause } => {
+                f.debug_struct("Resolve").field("host", host).field("cause", cause).finish()
+            }
+            Self::Io { operation, cause } => {
+                f.debug_struct("Io").field("operation", operation).field("cause", cause).finish()
+            }
+            Self::Closed => f.write_str("Closed"),
+            Self::EngineClosed => f.write_str("EngineClosed"),
+            Self::Overloaded => f.write_str("Overloaded"),
+            Self::Panicked => f.write_str("Panicked"),
+            Self::InvalidInput { what } => {
+                f.debug_struct("InvalidInput").field("what", what).finish()
+            }
+            Self::Unsupported { what } => {
+                f.debug_struct("Unsupported").field("what", what).finish()
+            }
+        }
+    }
+}
+
 impl Error {
+    /// The code of the system, if the system is the cause, at first hand or behind
+    /// [`Stage`](Self::Stage), [`PartialWrite`](Self::PartialWrite) or [`Cut`](Self::Cut).
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine};
+    ///
+    /// let engine = Engine::new()?;
+    /// engine.chain()
+    ///     .connect(std::path::Path::new("/nowhere"), Callback::ignore())
+    ///     .read_line(Callback::new(|_, _| (), |_, error| {
+    ///         assert_eq!(error.raw_os_error(), Some(2)); // ENOENT
+    ///     }))
+    ///     .submit();
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn raw_os_error(&self) -> Option<i32> {
+        match self {
+            Self::Io { cause, .. } | Self::Resolve { cause, .. } => cause.raw_os_error(),
+            Self::PartialWrite { cause, .. }
+            | Self::Cut { cause, .. }
+            | Self::Stage { cause, .. } => cause.raw_os_error(),
+            _ => None,
+        }
+    }
+
     /// An [`Error::Io`] that names what was being done.
     pub(crate) fn io(operation: &'static str, cause: impl Into<io::Error>) -> Self {
-        Self::Io { operation, cause: Arc::new(cause.into()) }
+        Self::Io { operation, cause: cause.into().into() }
+    }
+
+    /// One that names as well on what.
+    pub(crate) fn io_on(
+        operation: &'static str,
+        on: impl fmt::Display,
+        cause: impl Into<io::Error>,
+    ) -> Self {
+        Self::Io { operation, cause: SystemError::new(on, cause) }
     }
 
     /// An [`Error::InvalidInput`] that names what was wrong.
@@ -170,27 +413,201 @@ impl Error {
     }
 }
 
-/// Keeps the kind that callers of `std::io` traits look at; the whole error is the payload, so that
-/// [`io::Error::downcast`] gives it back.
+/// What the system said becomes that again, so that its code survives: [`Io`](Error::Io) and
+/// [`Resolve`](Error::Resolve) with a code. In every other case the kind is kept that callers of
+/// `std::io` traits look at, and the whole error is the payload, so that [`io::Error::downcast`] gives
+/// it back, and [`Error::raw_os_error`] the code that may be behind it.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
-        let kind = match &error {
-            Error::Cancelled => io::ErrorKind::Interrupted,
-            Error::TimedOut => io::ErrorKind::TimedOut,
-            Error::EndOfStream => io::ErrorKind::UnexpectedEof,
-            Error::TooLong { .. } | Error::Unexpected { .. } => io::ErrorKind::InvalidData,
-            Error::PartialWrite { cause, .. } | Error::Stage { cause, .. } => {
-                Self::from((**cause).clone()).kind()
-            }
-            Error::Resolve { cause, .. } | Error::Io { cause, .. } => cause.kind(),
-            Error::Closed | Error::EngineClosed => io::ErrorKind::NotConnected,
-            Error::Overloaded => io::ErrorKind::ResourceBusy,
-            Error::Panicked => io::ErrorKind::Other,
-            Error::InvalidInput { .. } => io::ErrorKind::InvalidInput,
-            Error::Unsupported { .. } => io::ErrorKind::Unsupported,
-        };
+        let kind = kind(&error);
         // `Interrupted` makes std's own loops try again for ever, so a cancelled read must not say it.
         let kind = if kind == io::ErrorKind::Interrupted { io::ErrorKind::Other } else { kind };
-        Self::new(kind, error)
+        let code = match &error {
+            Error::Resolve { cause, .. } | Error::Io { cause, .. } => cause.raw_os_error(),
+            _ => None,
+        };
+        let system = code.map(Self::from_raw_os_error).filter(|system| system.kind() == kind);
+        system.unwrap_or_else(|| Self::new(kind, error))
+    }
+}
+
+fn kind(error: &Error) -> io::ErrorKind {
+    match error {
+        Error::Cancelled => io::ErrorKind::Interrupted,
+        Error::TimedOut => io::ErrorKind::TimedOut,
+        Error::EndOfStream => io::ErrorKind::UnexpectedEof,
+        Error::TooLong { .. } | Error::Unexpected { .. } => io::ErrorKind::InvalidData,
+        Error::PartialWrite { cause, .. } | Error::Stage { cause, .. } => kind(cause),
+        Error::Resolve { cause, .. } | Error::Io { cause, .. } => cause.kind(),
+        Error::Closed | Error::EngineClosed => io::ErrorKind::NotConnected,
+        Error::Overloaded => io::ErrorKind::ResourceBusy,
+        // Not that of its cause: this write neither timed out nor is worth another try.
+        Error::Cut { .. } | Error::Panicked => io::ErrorKind::Other,
+        Error::InvalidInput { .. } => io::ErrorKind::InvalidInput,
+        Error::Unsupported { .. } => io::ErrorKind::Unsupported,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use rustix::io::Errno;
+
+    use super::*;
+
+    /// Each variant once: what it prints, and what `io::Error::from` makes of it.
+    #[test]
+    fn each_error_says_what_was_tried_on_what_and_why() {
+        use io::ErrorKind::*;
+
+        let refused = || Error::io_on("connect", "127.0.0.1:1", Errno::CONNREFUSED);
+        let broken = || Error::io_on("write", "pipe (descriptor 7)", Errno::PIPE);
+        let unknown = io::Error::new(NotFound, "failed to lookup address information: Name or …");
+        let no_memory = io::Error::from_raw_os_error(12);
+        let samples: [(Error, &str, io::ErrorKind, Option<i32>); 23] = [
+            (Error::Cancelled, "cancelled", Other, None),
+            (Error::TimedOut, "timed out", TimedOut, None),
+            (Error::EndOfStream, "end of stream", UnexpectedEof, None),
+            (
+                Error::TooLong { limit: 4 },
+                "longer than the limit of 4 bytes, which is `Limits::all` for read_all, read_exact \
+                 and read_at and `Limits::line` for other reads: `set_limits` raises it for a \
+                 stream, `Builder::limits` for all",
+                InvalidData,
+                None,
+            ),
+            (
+                Error::Unexpected { expected: r#""OK""#.to_owned(), line: "220\t\u{e9}".into() },
+                "expected \"OK\", got \"220\\t\u{e9}\"",
+                InvalidData,
+                None,
+            ),
+            (
+                Error::PartialWrite { written: 5, cause: Box::new(Error::TimedOut) },
+                "only 5 bytes were written: timed out",
+                TimedOut,
+                None,
+            ),
+            (
+                Error::PartialWrite { written: 5, cause: Box::new(broken()) },
+                "only 5 bytes were written: write to pipe (descriptor 7): Broken pipe (os error 32)",
+                BrokenPipe,
+                None,
+            ),
+            (
+                Error::Cut { written: 5, cause: Box::new(Error::Cancelled) },
+                "an earlier write of this stream was cut after 5 bytes (cancelled): call \
+                 `take_unsent` first",
+                Other,
+                None,
+            ),
+            (
+                Error::Stage { stage: 1, cause: Box::new(refused()) },
+                "stage 1 of the chain failed: connect to 127.0.0.1:1: Connection refused \
+                 (os error 111)",
+                ConnectionRefused,
+                None,
+            ),
+            (
+                Error::Resolve { host: "no.such".to_owned(), cause: unknown.into() },
+                "getaddrinfo of \"no.such\": failed to lookup address information: Name or …",
+                NotFound,
+                None,
+            ),
+            (
+                Error::Resolve { host: "no.such".to_owned(), cause: no_memory.into() },
+                "getaddrinfo of \"no.such\": Cannot allocate memory (os error 12)",
+                OutOfMemory,
+                Some(12),
+            ),
+            (
+                refused(),
+                "connect to 127.0.0.1:1: Connection refused (os error 111)",
+                ConnectionRefused,
+                Some(111),
+            ),
+            (
+                broken(),
+                "write to pipe (descriptor 7): Broken pipe (os error 32)",
+                BrokenPipe,
+                Some(32),
+            ),
+            (
+                Error::io_on("listen", "/run/x", Errno::ADDRINUSE),
+                "listen on /run/x: Address already in use (os error 98)",
+                AddrInUse,
+                Some(98),
+            ),
+            (
+                Error::io_on("attach", "descriptor 7", Errno::BADF),
+                "attach descriptor 7: Bad file descriptor (os error 9)",
+                io::Error::from(Errno::BADF).kind(),
+                Some(9),
+            ),
+            (
+                Error::io("wait", Errno::NOMEM),
+                "wait: Cannot allocate memory (os error 12)",
+                OutOfMemory,
+                Some(12),
+            ),
+            (Error::Closed, "closed", NotConnected, None),
+            (Error::EngineClosed, "the engine is gone", NotConnected, None),
+            (Error::Overloaded, "overloaded", ResourceBusy, None),
+            (Error::Panicked, "the work panicked", Other, None),
+            (Error::invalid("no such thing"), "invalid input: no such thing", InvalidInput, None),
+            (Error::unsupported("that"), "unsupported: that", Unsupported, None),
+            // No more than std's loops may hear: they try again at once, for ever.
+            (
+                Error::io("wait", Errno::INTR),
+                "wait: Interrupted system call (os error 4)",
+                Other,
+                None,
+            ),
+        ];
+        for (error, text, kind, code) in samples {
+            assert_eq!(error.to_string(), text);
+            let system = io::Error::from(error.clone());
+            assert_eq!((system.kind(), system.raw_os_error()), (kind, code), "{text}");
+            if code.is_none() {
+                let whole = system.downcast::<Error>().unwrap();
+                assert_eq!(whole.to_string(), text, "the payload is the error itself");
+            } else {
+                assert_eq!(error.raw_os_error(), code, "{text}");
+            }
+        }
+        let stage = Error::Stage { stage: 1, cause: Box::new(refused()) };
+        assert_eq!(stage.raw_os_error(), Some(111), "through what it stands in");
+    }
+
+    #[test]
+    fn the_sources_of_an_error_end_with_that_of_the_system() {
+        let cause = Box::new(Error::io_on("connect", "127.0.0.1:1", Errno::CONNREFUSED));
+        let error = Error::Stage { stage: 1, cause };
+        let connect = error.source().unwrap();
+        assert!(connect.to_string().starts_with("connect to 127.0.0.1:1: "), "{connect}");
+        let system = connect.source().unwrap().downcast_ref::<io::Error>().unwrap();
+        assert_eq!(system.raw_os_error(), Some(111));
+        assert!(system.source().is_none());
+    }
+
+    #[test]
+    fn an_unexpected_line_is_shown_cut_short_and_escaped() {
+        let error = Error::Unexpected {
+            expected: "any line".to_owned(),
+            line: [b"\x1b[2J\xff".repeat(1 << 17), b"!".to_vec()].concat().into(),
+        };
+        let shown = r"\u{1b}[2J\xff".repeat(16);
+        let got = format!("\"{shown}\" and so on, 655361 bytes");
+        assert_eq!(error.to_string(), format!("expected any line, got {got}"));
+        let debug = format!("Unexpected {{ expected: \"any line\", line: {got} }}");
+        assert_eq!(format!("{error:?}"), debug);
+        assert_eq!(format!("{:?}", io::Error::from(error)).matches(&got).count(), 1);
+    }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn an_error_is_no_larger_than_a_line_and_what_was_expected() {
+        assert!(size_of::<Error>() <= 56, "{}", size_of::<Error>());
     }
 }

@@ -100,7 +100,7 @@ pub use crate::{
     cancel::Cancel,
     engine::{Engine, Turn},
     engines::Engines,
-    error::{Error, Result},
+    error::{Error, Result, SystemError},
     file::File,
     handle::{Handle, KeepAlive, Local},
     limits::Limits,

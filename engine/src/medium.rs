@@ -1,8 +1,8 @@
 //! [`Medium`]: what kind of thing a descriptor is, and so how it is read and written.
 
 use std::{
-    io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    fmt, io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
 };
 
 use rustix::{
@@ -59,6 +59,20 @@ impl Medium {
     }
 }
 
+impl fmt::Display for Medium {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Socket { tcp: true } => "TCP socket",
+            Self::Socket { tcp: false } => "Unix socket",
+            Self::Pipe { .. } => "pipe",
+            Self::Terminal { .. } => "terminal",
+            Self::File { .. } => "file",
+            Self::Device => "device",
+            Self::Listener => "listener",
+        })
+    }
+}
+
 /// What was found out about a descriptor that becomes a stream.
 pub(crate) struct Examined {
     pub(crate) fd: OwnedFd,
@@ -71,7 +85,7 @@ pub(crate) struct Examined {
 /// delay. Flags that others may share are left alone: a pipe or terminal is opened a second time
 /// instead.
 pub(crate) fn examine(fd: OwnedFd) -> Result<Examined> {
-    let failed = |cause: Errno| Error::io("attach", cause);
+    let failed = failure_of(fd.as_raw_fd());
     let stat = fstat(&fd).map_err(failed)?;
     let (fd, medium, cursor) = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Socket => {
@@ -99,9 +113,14 @@ pub(crate) fn examine(fd: OwnedFd) -> Result<Examined> {
     Ok(Examined { fd, medium, cursor })
 }
 
+/// What an examination fails with if the system refuses.
+fn failure_of(number: RawFd) -> impl Fn(Errno) -> Error + Copy {
+    move |cause| Error::io_on("attach", format_args!("descriptor {number}"), cause)
+}
+
 /// Checks that a socket is a connected stream. Returns whether it is TCP.
 fn examine_socket(fd: BorrowedFd<'_>) -> Result<bool> {
-    let failed = |cause: Errno| Error::io("attach", cause);
+    let failed = failure_of(fd.as_raw_fd());
     if sockopt::socket_type(fd).map_err(failed)? != SocketType::STREAM {
         return Err(Error::unsupported("only stream sockets are streams"));
     }
@@ -156,7 +175,7 @@ fn reopen(fd: OwnedFd) -> (OwnedFd, bool) {
 /// Checks that something is read and written by position. Returns whether it was opened for
 /// appending.
 pub(crate) fn examine_file(fd: &OwnedFd) -> Result<bool> {
-    let failed = |cause: Errno| Error::io("attach", cause);
+    let failed = failure_of(fd.as_raw_fd());
     let stat = fstat(fd).map_err(failed)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile | FileType::BlockDevice => {
@@ -171,7 +190,7 @@ pub(crate) fn examine_file(fd: &OwnedFd) -> Result<bool> {
 pub(crate) fn examine_listener(fd: BorrowedFd<'_>) -> Result<bool> {
     let failed = |cause: Errno| match cause {
         Errno::NOTSOCK => Error::invalid("not a socket, so not a listener"),
-        cause => Error::io("attach", cause),
+        cause => failure_of(fd.as_raw_fd())(cause),
     };
     if !sockopt::socket_acceptconn(fd).map_err(failed)? {
         return Err(Error::invalid("the socket does not listen"));

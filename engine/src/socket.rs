@@ -62,7 +62,7 @@ pub(crate) fn listen_tcp(
     loop {
         match try_to_listen_tcp(address, sharing) {
             Err(error) if is_in_use(&error) && now() < until => wait(pause),
-            listening => return listening.map_err(|cause| Error::io("listen", cause)),
+            listening => return listening.map_err(|cause| Error::io_on("listen", address, cause)),
         }
         pause = (pause * 2).min(Duration::from_millis(8));
     }
@@ -102,7 +102,7 @@ pub(crate) fn listen_unix(path: &Path) -> Result<OwnedFd> {
         listen(&fd, BACKLOG)?;
         Ok(fd)
     };
-    listening().map_err(|cause| Error::io("listen", cause))
+    listening().map_err(|cause| Error::io_on("listen", path.display(), cause))
 }
 
 fn tcp(address: SocketAddr) -> io::Result<OwnedFd> {

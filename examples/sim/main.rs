@@ -19,7 +19,7 @@ use facade_engine::{
     Engine,
     sim::{Link, Machine, Network, Rng},
 };
-use facade_examples::{Result, Style, say, whole};
+use facade_examples::{Result, Style, say};
 
 use crate::{
     mail::{Mail, Server},
@@ -151,7 +151,7 @@ fn deliver(network: &Network, style: Style, bug: Option<Bug>) -> Result<bool, St
     while sent.is_err() && retries.replace(0) > 0 {
         sent = attempt();
     }
-    check(&message, &mailboxes.take(), sent.map_err(|error| whole(&*error)), here.descriptors())
+    check(&message, &mailboxes.take(), sent.map_err(|error| error.to_string()), here.descriptors())
 }
 
 /// Holds what the client was told against what the server has.

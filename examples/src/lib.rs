@@ -75,16 +75,10 @@ pub fn run<O>(
     match work(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}", whole(&*error));
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
-}
-
-/// An error with its causes, on one line: the engine's errors do not repeat their causes.
-pub fn whole(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |&error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Tells of an error that ended one connection, unless it is how connections end: by the peer, well
@@ -97,7 +91,7 @@ pub fn report(error: &facade_engine::Error) {
         _ => false,
     };
     if !usual {
-        eprintln!("{}", whole(error));
+        eprintln!("{error}");
     }
 }
 

@@ -49,7 +49,7 @@ mod stream;
 mod sync;
 
 pub use async_task::Task;
-pub use facade_engine::{Error, Result};
+pub use facade_engine::{Error, Result, SystemError};
 
 pub use crate::{
     background::{Background, Runtimes},

@@ -46,3 +46,6 @@ mod bad_input;
 
 #[path = "loops.rs"]
 mod loops;
+
+#[path = "errors.rs"]
+mod errors;

@@ -395,11 +395,14 @@ fn promise_10_after_a_cut_write_queued_and_later_ones_fail_until_the_rest_is_tak
     cancel.cancel();
     turns(&engine, 2);
     let written = written(&outcome.error(), "Cancelled");
-    assert_eq!(told.take(), ["queued Cancelled", "queued flush Cancelled"]);
+    let cut = format!("Cut({written}, Cancelled)");
+    assert_eq!(told.take(), [format!("queued {cut}"), format!("queued flush {cut}")]);
     engine.write(&stream, "later", told.callback("later"));
     engine.flush(&stream, told.callback("flush"));
+    engine.shutdown_write(&stream, told.callback("shutdown"));
     turns(&engine, 2);
-    assert_eq!(told.take(), ["later Cancelled", "flush Cancelled"], "sticky");
+    let later = ["later", "flush", "shutdown"].map(|name| format!("{name} {cut}"));
+    assert_eq!(told.take(), later, "sticky");
     assert_eq!(arrived(&peer), data[..written]);
 
     let rest = Outcome::new();
@@ -461,7 +464,10 @@ fn promise_10_a_claim_on_the_rest_that_is_dropped_leaves_the_stream_cut() {
     turns(&engine, 2);
     engine.write(&stream, "later", told.callback("write"));
     turns(&engine, 2);
-    assert_eq!(told.take(), ["claim dropped", "write Cancelled"]);
+    assert_eq!(
+        told.take(),
+        ["claim dropped".to_owned(), format!("write Cut({written}, Cancelled)")]
+    );
 
     let (taken, keep) = mpsc::channel();
     engine.take_unsent(

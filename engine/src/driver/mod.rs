@@ -91,6 +91,12 @@ pub(crate) enum FileDone {
     Synced(io::Result<()>),
 }
 
+impl FileDone {
+    pub(crate) const fn has_failed(&self) -> bool {
+        matches!(self, Self::Read(Err(_)) | Self::Written(Err(_)) | Self::Synced(Err(_)))
+    }
+}
+
 /// Which of a resource's operations to cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -148,6 +154,8 @@ pub(crate) trait Driver {
     fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, medium: Medium);
     /// Takes the descriptor back, of which no operation is pending.
     fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>>;
+    /// The descriptor of a resource, to look at.
+    fn descriptor(&self, resource: Id) -> Option<&Descriptor>;
     /// Begins an operation. Never fails and never completes inside.
     fn submit(&mut self, resource: Id, operation: Operation);
     /// Sends what the system takes at once, and returns how much that was. None if this driver
@@ -273,6 +281,10 @@ impl Driver for AnyDriver {
 
     fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>> {
         in_use!(self, driver => driver.detach(resource))
+    }
+
+    fn descriptor(&self, resource: Id) -> Option<&Descriptor> {
+        in_use!(self, driver => driver.descriptor(resource))
     }
 
     #[inline]

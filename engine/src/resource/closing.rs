@@ -203,6 +203,7 @@ impl Core {
 
     /// Hands a stream's descriptor and unread bytes to the user.
     fn part(&mut self, stream: Id) {
+        let name = self.name_of(stream);
         let Some(descriptor) = self.driver.detach(stream) else { return };
         let Some(Resource::Stream(state)) = self.forget(stream) else { return };
         let Some(closing) = state.closing else { return };
@@ -219,7 +220,7 @@ impl Core {
             Ok(()) => descriptor
                 .into_owned()
                 .map(|fd| Detached { fd, unread })
-                .map_err(|cause| Error::io("detach", cause)),
+                .map_err(|cause| Error::io_on("detach", name, cause)),
             Err(error) => {
                 descriptor.release();
                 Err(error)

@@ -8,12 +8,13 @@ use crate::{
     core::{Core, Kind, Pending},
     descriptor::Descriptor,
     driver::{Driver, Operation, Role},
-    error::Error,
+    error::{Error, Result},
     medium::Medium,
     operation::race::{CONNECTION_ATTEMPT_DELAY, Event, Race, Step},
     resource::{
         chain::Product,
         closing::{Closing, Ending},
+        stream::Settings,
     },
     stream::Stream,
     table::Id,
@@ -119,10 +120,9 @@ impl Core {
                 Step::Begin { attempt, address, more } => {
                     self.arm_step(id, more.then_some(CONNECTION_ATTEMPT_DELAY));
                     let address = Address::Inet(address);
-                    let Err(cause) = self.begin_attempt(id, attempt, address) else {
+                    let Err(error) = self.begin_attempt(id, attempt, address) else {
                         return;
                     };
-                    let error = Error::io("connect", cause);
                     let Some(connecting) = self.connecting(id) else { return };
                     match &mut connecting.goal {
                         Goal::Inet(race) => race.resume(Event::Failed { attempt, error }),
@@ -163,8 +163,8 @@ impl Core {
                 let address = address.clone();
                 if let Some(&Attempt { resource, .. }) = connecting.attempts.first() {
                     self.driver.submit(resource, Operation::Connect { address });
-                } else if let Err(cause) = self.begin_attempt(id, 0, address) {
-                    self.lose(id, Error::io("connect", cause));
+                } else if let Err(error) = self.begin_attempt(id, 0, address) {
+                    self.lose(id, error);
                 }
             }
         }
@@ -178,12 +178,15 @@ impl Core {
         }
     }
 
-    fn begin_attempt(&mut self, id: Id, number: usize, address: Address) -> io::Result<()> {
+    fn begin_attempt(&mut self, id: Id, number: usize, address: Address) -> Result<()> {
         let medium = Medium::Socket { tcp: matches!(address, Address::Inet(_)) };
-        let descriptor = self.shared.world.socket(&address)?;
+        let socket = self.shared.world.socket(&address);
+        let descriptor = socket.map_err(|cause| Error::io_on("connect", &address, cause))?;
         let resource = self.insert_stream(Arc::clone(&descriptor), medium, 0);
         if let Some(state) = self.stream(resource) {
             state.attempt_of = id;
+            let (limits, peer) = (state.settings.limits, Some(address.clone()));
+            state.settings = Arc::new(Settings { limits, peer });
         }
         if let Some(connecting) = self.connecting(id) {
             connecting.attempts.push(Attempt { number, resource, descriptor, medium });
@@ -194,6 +197,9 @@ impl Core {
 
     pub(crate) fn connected(&mut self, resource: Id, result: io::Result<()>) {
         let Some(id) = self.stream(resource).map(|state| state.attempt_of) else { return };
+        let result = result.map_err(|cause| {
+            (cause.kind(), Error::io_on("connect", self.name_of(resource), cause))
+        });
         let Some(connecting) = self.connecting(id) else { return };
         let attempt = connecting.attempts.iter().find(|attempt| attempt.resource == resource);
         let Some(&Attempt { number: attempt, .. }) = attempt else { return };
@@ -201,7 +207,7 @@ impl Core {
             (Goal::Inet(race), result) => {
                 let event = match result {
                     Ok(()) => Event::Succeeded { attempt },
-                    Err(cause) => Event::Failed { attempt, error: Error::io("connect", cause) },
+                    Err((_, error)) => Event::Failed { attempt, error },
                 };
                 let failed = matches!(event, Event::Failed { .. });
                 let step = race.resume(event);
@@ -211,12 +217,12 @@ impl Core {
                 self.take_step(id, step);
             }
             (Goal::Path(_), Ok(())) => self.win(id, attempt),
-            (Goal::Path(_), Err(cause)) if cause.kind() == io::ErrorKind::WouldBlock => {
+            (Goal::Path(_), Err((io::ErrorKind::WouldBlock, _))) => {
                 self.arm_step(id, Some(BACKLOG_FULL_DELAY));
             }
-            (Goal::Path(_), Err(cause)) => {
+            (Goal::Path(_), Err((_, error))) => {
                 self.end_attempts(id, &[attempt]);
-                self.lose(id, Error::io("connect", cause));
+                self.lose(id, error);
             }
         }
     }

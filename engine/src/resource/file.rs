@@ -127,7 +127,7 @@ impl Core {
         task: Task,
         timeout: Option<Duration>,
     ) -> Option<Id> {
-        let (all, most) = (self.limits.all, self.limits.workers);
+        let (all, most) = (self.settings.limits.all, self.settings.limits.workers);
         let busy = self.on_files >= most;
         let refused = match self.file(file).filter(|state| state.closing.is_none()) {
             None => Some(Error::Closed),
@@ -160,6 +160,7 @@ impl Core {
 
     /// The driver has done something for an operation, or for one that has ended since.
     pub(crate) fn file_done(&mut self, file: Id, id: Id, done: FileDone) {
+        let name = if done.has_failed() { self.name_of(file) } else { String::new() };
         let Some(Pending { kind: Kind::File(task), .. }) = self.pending.get_mut(id) else {
             return;
         };
@@ -185,12 +186,14 @@ impl Core {
                 }
             }
             (Task::Sync { .. }, FileDone::Synced(Ok(()))) => Some(Ok(())),
-            (Task::Read { .. }, FileDone::Read(Err(cause))) => Some(Err(Error::io("read", cause))),
+            (Task::Read { .. }, FileDone::Read(Err(cause))) => {
+                Some(Err(Error::io_on("read", name, cause)))
+            }
             (Task::Write { .. }, FileDone::Written(Err(cause))) => {
-                Some(Err(Error::io("write", cause)))
+                Some(Err(Error::io_on("write", name, cause)))
             }
             (Task::Sync { .. }, FileDone::Synced(Err(cause))) => {
-                Some(Err(Error::io("sync", cause)))
+                Some(Err(Error::io_on("sync", name, cause)))
             }
             _ => unreachable!("a driver does what it was asked"),
         };

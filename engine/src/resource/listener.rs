@@ -71,7 +71,7 @@ impl Core {
             accepts: Queue::EMPTY,
             untaken: VecDeque::new(),
             // What waits at a shared socket is anybody's: nobody takes more than is asked for.
-            limit: if listener.is_shared() { 0 } else { self.limits.accepted.max(1) },
+            limit: if listener.is_shared() { 0 } else { self.settings.limits.accepted.max(1) },
             accepting: Phase::Idle,
             timer: 0,
             rest: REST_MIN,
@@ -249,7 +249,10 @@ impl Core {
                     state.timer = timer;
                 }
             }
-            Some(error) => self.fail_accepts(listener, &Error::io("accept", error)),
+            Some(error) => {
+                let error = Error::io_on("accept", self.name_of(listener), error);
+                self.fail_accepts(listener, &error);
+            }
         }
     }
 

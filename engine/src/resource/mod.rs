@@ -11,6 +11,7 @@ pub(crate) mod file;
 pub(crate) mod listener;
 pub(crate) mod parked;
 pub(crate) mod reading;
+pub(crate) mod report;
 pub(crate) mod stream;
 pub(crate) mod thread;
 pub(crate) mod writing;

@@ -126,7 +126,7 @@ impl Core {
         if !state.is_readable_at_once() || state.end.is_some() || state.attempt_of != Id::NONE {
             return None;
         }
-        let limit = state.limits.of_read(bound);
+        let limit = state.settings.limits.of_read(bound);
         let matched = match matcher.scan(&mut state.unread, false) {
             Scan::Found { end } if end <= limit => NonZeroUsize::new(end),
             Scan::NeedMore if state.unread.len() < limit => None,
@@ -279,7 +279,7 @@ impl Core {
         let others_wait = !state.reads.is_empty() || state.closing.is_some();
         let is_released = state.released;
         let is_steered =
-            state.reception == Phase::Running && state.unread.len() < state.limits.unread;
+            state.reception == Phase::Running && state.unread.len() < state.settings.limits.unread;
         self.parked -= 1;
         if timer != 0 {
             self.timers.disarm();

@@ -1,6 +1,6 @@
 //! How streams are read: receptions bring bytes, reads take them in order.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use crate::{
     completion::ready::Ready,
     core::{Core, Kind, Pending, may_be_unheard},
     driver::{Driver, Ended, Operation, Role},
-    error::{Error, Result},
+    error::{Error, Result, SystemError},
     matcher::{Chunk, Exact, Line, Matcher, Scan},
     mutants::{self, Mutant},
     operation::unread::Unread,
@@ -290,7 +290,7 @@ fn verdict(
 impl StreamState {
     /// Whether as much is unread as may be received ahead of reads.
     fn is_overfull(&self) -> bool {
-        self.unread.len() >= self.limits.unread
+        self.unread.len() >= self.settings.limits.unread
     }
 
     /// What the system's end of stream really is. It tells a reset once: if a send has heard it, a
@@ -300,7 +300,7 @@ impl StreamState {
             Some(Error::Io { operation: "write", cause })
                 if self.medium.is_socket() && cause.kind() != io::ErrorKind::BrokenPipe =>
             {
-                End::Failed(Arc::clone(cause))
+                End::Failed(cause.clone())
             }
             _ => End::EndOfStream,
         }
@@ -353,7 +353,7 @@ impl Core {
             return None;
         }
         match matcher.scan(&mut state.unread, has_ended(state.end.as_ref())) {
-            Scan::Found { end } if end <= state.limits.of_read(bound) => {
+            Scan::Found { end } if end <= state.settings.limits.of_read(bound) => {
                 Some(matcher.take_output(&mut state.unread, end))
             }
             _ => None,
@@ -625,7 +625,12 @@ impl Core {
         match ended {
             Ended::Stopped => {}
             Ended::EndOfStream => state.end = Some(state.real_end()),
-            Ended::Failed(cause) => state.end = Some(End::Failed(Arc::new(cause))),
+            Ended::Failed(cause) => {
+                let cause = SystemError::new(self.name_of(stream), cause);
+                if let Some(state) = self.stream(stream) {
+                    state.end = Some(End::Failed(cause));
+                }
+            }
         }
         self.serve_reads(stream);
         self.feed(stream);

@@ -1,15 +1,16 @@
 //! [`StreamState`]: one stream as the engine keeps it.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::{
+    address::Address,
     callback::Cut,
     core::Core,
     descriptor::Descriptor,
     driver::Driver,
-    error::Error,
+    error::{Error, SystemError},
     limits::Limits,
     medium::Medium,
     operation::{outgoing::Outgoing, queue::Queue, unread::Unread},
@@ -21,7 +22,7 @@ use crate::{
 /// One stream. What is read and what is written are independent, but for a file.
 pub(crate) struct StreamState {
     pub(crate) medium: Medium,
-    pub(crate) limits: Arc<Limits>,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) line_end: LineEnd,
 
     pub(crate) unread: Unread,
@@ -78,18 +79,26 @@ pub(crate) struct StreamState {
     pub(crate) cursor: u64,
 }
 
+/// What few streams have of their own, and the others share.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) limits: Limits,
+    /// Whom it was connected to: of a connection that has failed the system tells no more.
+    pub(crate) peer: Option<Address>,
+}
+
 /// What comes after a stream's last byte.
 #[derive(Debug, Clone)]
 pub(crate) enum End {
     EndOfStream,
-    Failed(Arc<io::Error>),
+    Failed(SystemError),
 }
 
 impl End {
     pub(crate) fn error(&self) -> Error {
         match self {
             Self::EndOfStream => Error::EndOfStream,
-            Self::Failed(cause) => Error::Io { operation: "read", cause: Arc::clone(cause) },
+            Self::Failed(cause) => Error::Io { operation: "read", cause: cause.clone() },
         }
     }
 }
@@ -106,10 +115,10 @@ pub(crate) enum Shutdown {
 }
 
 impl StreamState {
-    fn new(medium: Medium, limits: Arc<Limits>, cursor: u64) -> Self {
+    fn new(medium: Medium, settings: Arc<Settings>, cursor: u64) -> Self {
         Self {
             medium,
-            limits,
+            settings,
             line_end: if medium.is_socket() { LineEnd::CrLf } else { LineEnd::Lf },
             unread: Unread::default(),
             end: None,
@@ -150,7 +159,7 @@ impl Core {
         medium: Medium,
         cursor: u64,
     ) -> Id {
-        let state = StreamState::new(medium, Arc::clone(&self.limits), cursor);
+        let state = StreamState::new(medium, Arc::clone(&self.settings), cursor);
         let id = self.resources.insert(Resource::Stream(state));
         self.driver.attach(id, descriptor, medium);
         id

@@ -73,7 +73,7 @@ impl Core {
             false => b"",
         };
         let len = bytes.len() + ending.len();
-        if state.outgoing.len() + len > state.limits.unsent
+        if state.outgoing.len() + len > state.settings.limits.unsent
             || !state.writes.is_empty()
             || state.closing.is_some()
             || state.write_error.is_some()
@@ -163,7 +163,7 @@ impl Core {
                 Data::Many(many) => many.iter().map(Bytes::len).sum(),
             };
         let at_once = state.writes.is_empty()
-            && state.outgoing.len() + len <= state.limits.unsent
+            && state.outgoing.len() + len <= state.settings.limits.unsent
             && !(state.medium.is_file() && state.file_is_reading());
         if !at_once {
             return self.queue_write(stream, data, ending, len, slot, timeout, chain);
@@ -219,7 +219,7 @@ impl Core {
     ) -> Option<Id> {
         let state = self.stream(stream)?;
         let unsent = state.outgoing.len() + state.queued;
-        if unsent > state.limits.queued {
+        if unsent > state.settings.limits.queued {
             self.refuse_write(chain, slot, data, Error::Overloaded);
             return None;
         }
@@ -320,7 +320,7 @@ impl Core {
             let Some(pending) = self.pending.get_mut(head) else { return };
             match &mut pending.kind {
                 Kind::Write(write) => {
-                    let done = state.outgoing.len() + write.left <= state.limits.unsent;
+                    let done = state.outgoing.len() + write.left <= state.settings.limits.unsent;
                     state.before_file_write();
                     let fed = write.fed;
                     while write.left > 0 && (done || state.outgoing.len() < SEND_MAX) {
@@ -391,7 +391,8 @@ impl Core {
         let Some(state) = self.stream(stream) else { return };
         state.shutdown = Shutdown::Done;
         if let Err(cause) = result {
-            self.fail_writes(stream, Error::io("shutdown", cause));
+            let error = Error::io_on("shutdown", self.name_of(stream), cause);
+            self.fail_writes(stream, error);
         }
         self.feed(stream);
         self.go_on_closing(stream);
@@ -475,7 +476,8 @@ impl Core {
             write.taken += count - committed;
         }
         if let Err(cause) = result {
-            self.fail_writes(stream, Error::io("write", cause));
+            let error = Error::io_on("write", self.name_of(stream), cause);
+            self.fail_writes(stream, error);
         } else {
             self.cut_if_interrupted(stream);
         }
@@ -563,7 +565,7 @@ impl Core {
         let Some(head) = state.writes.head() else { return };
         let Some(pending) = self.pending.get(head) else { return };
         if let Kind::Write(write) = &pending.kind
-            && state.outgoing.len() + write.left <= state.limits.unsent
+            && state.outgoing.len() + write.left <= state.settings.limits.unsent
         {
             // It has succeeded meanwhile, which comes first.
             return;
@@ -577,11 +579,20 @@ impl Core {
         let error = write.error(*cause);
         if write.taken > 0 {
             state.queued -= write.left;
-            state.keep_rest(Cut { number, rest: join(fed_rest, write.rest) });
+            state.keep_rest(Cut { number, rest: join(fed_rest, write.rest), error: None });
             state.write_error_told = true;
-            self.fail(chain, write.slot, error.clone());
-            let Error::PartialWrite { cause, .. } = error else { return };
-            self.fail_writes(stream, *cause);
+            let later = match &error {
+                // Nothing is written any more, cut or not.
+                Error::PartialWrite { cause, .. } if matches!(**cause, Error::EngineClosed) => {
+                    Error::EngineClosed
+                }
+                Error::PartialWrite { written, cause } => {
+                    Error::Cut { written: *written, cause: cause.clone() }
+                }
+                other => other.clone(),
+            };
+            self.fail(chain, write.slot, error);
+            self.fail_writes(stream, later);
         } else {
             self.trash.push(fed_rest);
             self.drop_rest(stream, write.rest);
@@ -606,7 +617,7 @@ impl Core {
         assert_eq!(state.sending, Phase::Idle, "the counts are exact only between sends");
         state.write_error.get_or_insert_with(|| Box::new(error.clone()));
         state.interrupted = None;
-        let mut cut = Cut { number: 0, rest: Bytes::new() };
+        let mut cut = Cut { number: 0, rest: Bytes::new(), error: None };
         if let Some(head) = state.writes.head()
             && let Some(Pending { kind: Kind::Write(write), number, .. }) = self.pending.get(head)
             && write.taken > 0
@@ -630,7 +641,7 @@ impl Core {
                         let rest = join(mem::take(&mut cut.rest), write.rest);
                         if let Some(state) = self.stream(stream) {
                             state.queued -= write.left;
-                            state.keep_rest(Cut { number: cut.number, rest });
+                            state.keep_rest(Cut { number: cut.number, rest, error: None });
                         }
                     } else {
                         self.drop_rest(stream, write.rest);
@@ -675,15 +686,15 @@ impl Core {
             self.fail(Id::NONE, slot, Error::Closed);
             return None;
         };
-        let Some(Cut { number, rest }) = state.cut.take().map(|cut| *cut) else {
+        let Some(mut cut) = state.cut.take().map(|cut| *cut) else {
             self.succeed(Id::NONE, slot, Bytes::new());
             return None;
         };
         if !matches!(state.write_error.as_deref(), Some(Error::Io { .. })) {
-            state.write_error = None;
+            cut.error = state.write_error.take();
             state.write_error_told = false;
         }
-        let cut = Cut { number, rest: rest.clone() };
+        let rest = cut.rest.clone();
         let origin = || Origin::Unsent(Box::new((stream.clone(), cut)));
         let is_claim = slot.is_claim();
         let outcome = Outcome::Bytes(slot.deliver_from(Ok(rest), origin));
@@ -695,13 +706,14 @@ impl Core {
     }
 
     /// A claim on the rest of a cut write was not taken: the stream is cut again.
-    pub(crate) fn give_back_unsent(&mut self, stream: &Stream, cut: Cut) {
+    pub(crate) fn give_back_unsent(&mut self, stream: &Stream, mut cut: Cut) {
         let id = self.id_of(stream);
         let Some(state) = self.stream(id) else { return };
+        let error = cut.error.take();
         state.keep_rest(cut);
         if state.write_error.is_none() {
-            // That of the write itself, which heard it.
-            state.write_error = Some(Box::new(Error::Cancelled));
+            // The write itself has heard of it.
+            state.write_error = error;
             state.write_error_told = true;
         }
     }
@@ -768,7 +780,8 @@ impl StreamState {
         if let Some(other) = self.cut.take() {
             let (first, second) =
                 if other.number < cut.number { (*other, cut) } else { (cut, *other) };
-            cut = Cut { number: first.number, rest: join(first.rest, [second.rest].into()) };
+            let rest = join(first.rest, [second.rest].into());
+            cut = Cut { rest, ..first };
         }
         self.cut = Some(Box::new(cut));
     }

@@ -71,21 +71,22 @@ impl Home {
         address: SocketAddr,
         sharing: Sharing,
     ) -> Result<Arc<Descriptor>> {
-        self.listen(true, |state, id| state.listen(id, address, sharing))
+        self.listen(&address.into(), |state, id| state.listen(id, address, sharing))
     }
 
     pub(crate) fn listen_unix(&self, path: &Path) -> Result<Arc<Descriptor>> {
-        Address::from(path).to_system()?;
-        self.listen(false, |state, id| state.listen_unix(id, path))
+        let address = Address::from(path);
+        address.to_system()?;
+        self.listen(&address, |state, id| state.listen_unix(id, path))
     }
 
     fn listen(
         &self,
-        tcp: bool,
+        address: &Address,
         begin: impl FnOnce(&mut super::state::State, Id) -> rustix::io::Result<()>,
     ) -> Result<Arc<Descriptor>> {
-        let failed = |cause: Errno| Error::io("listen", cause);
-        let id = self.open(tcp).map_err(failed)?;
+        let failed = |cause: Errno| Error::io_on("listen", address, cause);
+        let id = self.open(address.as_inet().is_some()).map_err(failed)?;
         let descriptor = self.host.network.descriptor(id);
         let begun = begin(&mut self.host.network.lock(), id);
         begun.map_err(failed)?;

@@ -12,6 +12,7 @@ use crate::{
     limits::Limits,
     listener::Listener,
     medium::{Examined, Medium},
+    resource::stream::Settings,
     socket::Sharing,
     stream::{Detached, LineEnd, Stream},
     table::Id,
@@ -230,7 +231,8 @@ impl Handle {
     pub fn set_limits(&self, s: &Stream, limits: Limits) {
         Self::submit_on(s, move |core, id| {
             if let Some(state) = core.stream(id) {
-                state.limits = Arc::new(limits);
+                let peer = state.settings.peer.clone();
+                state.settings = Arc::new(Settings { limits, peer });
             }
             None::<Id>
         });

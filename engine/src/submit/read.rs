@@ -578,7 +578,7 @@ impl Core {
     /// The limit of a stream that bounds a read.
     #[inline]
     pub(crate) fn limit(&mut self, stream: Id, bound: Bound) -> usize {
-        self.stream(stream).map_or(usize::MAX, |state| state.limits.of_read(bound))
+        self.stream(stream).map_or(usize::MAX, |state| state.settings.limits.of_read(bound))
     }
 
     /// Begins a read, or tells what is wrong with it.

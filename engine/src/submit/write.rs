@@ -29,7 +29,8 @@ impl Handle {
     /// # Errors
     ///
     /// [`Error::PartialWrite`](crate::Error::PartialWrite) if the system took some of it before it
-    /// was cancelled, expired or failed; [`Error::Overloaded`](crate::Error::Overloaded) behind
+    /// was cancelled, expired or failed; [`Error::Cut`](crate::Error::Cut) after such a write, until
+    /// its rest was taken; [`Error::Overloaded`](crate::Error::Overloaded) behind
     /// more than [`Limits::queued`](crate::Limits::queued) unsent bytes;
     /// [`Error::Closed`](crate::Error::Closed) after [`shutdown_write`](Self::shutdown_write) or
     /// [`close`](Self::close); [`Error::Io`](crate::Error::Io) if the system refuses. What fails

@@ -398,6 +398,12 @@ impl Outflow {
         self.give_back(vec![Rest { number, bytes, since: now }], now);
     }
 
+    /// Whether a write ended when the system had so many of its bytes, and not all.
+    pub(crate) fn was_cut_at(&self, count: usize) -> bool {
+        let cut = |write: &Write| write.counts == Some(count) && count < write.bytes.len();
+        self.writes.iter().any(cut)
+    }
+
     /// Somebody asks for what is unsent.
     pub(crate) fn ask_for_rest(&mut self, now: usize) {
         if let Some(failure) = &mut self.failure {

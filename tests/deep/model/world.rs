@@ -1094,7 +1094,7 @@ impl World {
     /// The rests of cut writes were not taken: the stream is cut again.
     fn give_back_rests(&mut self, stream: usize, rests: Vec<Rest>) {
         self.streams[stream].outflow.give_back(rests, self.begun);
-        self.direction_fails(stream, "Cancelled");
+        self.direction_fails(stream, "Cut");
     }
 
     /// Writes that are submitted from now on fail.
@@ -1498,7 +1498,7 @@ impl World {
                 Error::Cancelled => {
                     assert!(cancelled && self.ops[id].claims);
                     if self.streams[stream].outflow.withdraw_rest(self.begun) {
-                        self.direction_fails(stream, "Cancelled");
+                        self.direction_fails(stream, "Cut");
                     }
                 }
                 _ => panic!("it hears {error:?}"),
@@ -1623,7 +1623,12 @@ impl World {
                 Error::Closed => assert!(line.closing, "nobody closed it"),
                 _ => panic!("a cut write hears {error:?}"),
             }
-            return self.direction_fails(stream, cause_name(cause));
+            // What others hear of: that it was cut, and not that somebody cancelled them.
+            let heard = match **cause {
+                Error::Cancelled | Error::TimedOut => "Cut",
+                _ => cause_name(cause),
+            };
+            return self.direction_fails(stream, heard);
         }
         self.streams[stream].outflow.counts(number, 0);
         self.admit_of_write(stream, error, cancelled, due, most);
@@ -1641,8 +1646,13 @@ impl World {
         let line = &mut self.streams[stream];
         let failed = line.outflow.has_failed(cause_name(error));
         match error {
-            Error::Cancelled => assert!(cancelled || failed, "nobody cancelled it"),
-            Error::TimedOut => assert!(due || failed, "too early"),
+            Error::Cancelled => assert!(cancelled, "nobody cancelled it"),
+            Error::TimedOut => assert!(due, "too early"),
+            Error::Cut { written, cause } => {
+                assert!(failed, "no write was cut");
+                assert!(line.outflow.was_cut_at(*written), "none was cut after {written} bytes");
+                assert!(matches!(**cause, Error::Cancelled | Error::TimedOut), "{cause}");
+            }
             Error::Closed => {
                 assert!(line.closing || line.outflow.shutdowns > 0 || failed, "nobody closed it")
             }
@@ -1885,6 +1895,7 @@ const fn cause_name(error: &Error) -> &'static str {
     match error {
         Error::Cancelled => "Cancelled",
         Error::TimedOut => "TimedOut",
+        Error::Cut { .. } => "Cut",
         Error::Io { .. } => "Io",
         Error::Closed => "Closed",
         _ => "other",

@@ -106,5 +106,5 @@ fn attach_and_close(engine: &Engine, open: usize) -> Result<f64> {
 }
 
 fn failed(operation: &'static str, cause: io::Error) -> Error {
-    Error::Io { operation, cause: Arc::new(cause) }
+    Error::Io { operation, cause: cause.into() }
 }

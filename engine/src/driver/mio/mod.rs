@@ -593,6 +593,11 @@ impl Driver for Mio {
         Some(source.descriptor)
     }
 
+    fn descriptor(&self, resource: Id) -> Option<&Descriptor> {
+        let source = self.sources.get(resource.index())?.as_ref()?;
+        (source.id == resource).then_some(&*source.descriptor)
+    }
+
     fn submit(&mut self, resource: Id, operation: Operation) {
         match operation {
             Operation::Receive { offset } => self.begin_receive(resource, offset),

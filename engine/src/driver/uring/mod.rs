@@ -624,6 +624,11 @@ impl Driver for Uring {
         self.sources[resource.index()].take().map(|source| source.descriptor)
     }
 
+    fn descriptor(&self, resource: Id) -> Option<&Descriptor> {
+        let source = self.sources.get(resource.index())?.as_ref()?;
+        (source.id == resource).then_some(&*source.descriptor)
+    }
+
     fn submit(&mut self, resource: Id, operation: Operation) {
         match operation {
             Operation::Receive { offset } => self.begin_receive(resource, offset),
