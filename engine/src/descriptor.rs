@@ -32,8 +32,28 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Descriptor {
     file: File,
-    /// The program has asked a stream for it, and may receive by itself.
-    borrowed: AtomicBool,
+    /// The user has had it in hand, and may have copied it.
+    lent: AtomicBool,
+}
+
+/// How the engine holds what a descriptor leads to, its open file description, see open(2): alone, or
+/// with others, who are to find nothing taken or ended for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tenure {
+    /// The engine made it and has never lent it.
+    Own,
+    /// The program has had it in hand and says that nobody else has it.
+    Exclusive,
+    /// Others may hold it, too.
+    Shared,
+}
+
+impl Tenure {
+    /// Whether nobody else holds it.
+    #[inline]
+    pub(crate) const fn is_sole(self) -> bool {
+        !matches!(self, Self::Shared)
+    }
 }
 
 #[derive(Debug)]
@@ -47,25 +67,29 @@ enum File {
 
 impl Descriptor {
     pub(crate) fn new(fd: OwnedFd) -> Arc<Self> {
-        Arc::new(Self { file: File::System(fd), borrowed: AtomicBool::new(false) })
+        Arc::new(Self { file: File::System(fd), lent: AtomicBool::new(false) })
     }
 
     /// Stands for a socket of a simulated network.
     #[cfg(feature = "sim")]
     pub(crate) fn of_simulated(socket: crate::sim::Socket) -> Arc<Self> {
-        Arc::new(Self { file: File::Simulated(socket), borrowed: AtomicBool::new(false) })
+        Arc::new(Self { file: File::Simulated(socket), lent: AtomicBool::new(false) })
     }
 
-    /// Lends it to the program, for as long as that likes.
-    pub(crate) fn borrow(&self) -> BorrowedFd<'_> {
-        self.borrowed.store(true, Relaxed);
-        self.as_fd()
+    /// Marks it as lent to the program, for as long as that likes. Returns whether that is news.
+    pub(crate) fn lend(&self) -> bool {
+        !self.is_lent() && !self.lent.swap(true, Relaxed)
     }
 
-    /// Whether the program has ever had it in hand since it became a stream.
+    /// Takes back what [`lend`](Self::lend) marks: the program says that nobody uses it any more.
+    pub(crate) fn unlend(&self) {
+        self.lent.store(false, Relaxed);
+    }
+
+    /// Whether the program or anybody else may have it in hand, and receive by himself.
     #[inline]
-    pub(crate) fn is_borrowed(&self) -> bool {
-        self.borrowed.load(Relaxed)
+    pub(crate) fn is_lent(&self) -> bool {
+        self.lent.load(Relaxed)
     }
 
     /// The socket in its network, if it is simulated.

@@ -18,7 +18,7 @@ use std::{
 use crate::{
     builder::Builder,
     core::now,
-    descriptor::Descriptor,
+    descriptor::{Descriptor, Tenure},
     engine::Engine,
     error::{Error, Result},
     handle::{Handle, Local},
@@ -349,8 +349,8 @@ impl Engines {
         let sockets = sockets.collect::<io::Result<Vec<_>>>();
         let sockets = sockets.map_err(|cause| Error::io("listen", cause))?;
         let listeners = running.into_iter().zip(sockets).map(|(handle, socket)| {
-            let listener = Listener::new(handle.clone(), Descriptor::new(socket), tcp);
-            handle.submit_listener(listener.attached().shared())
+            let descriptor = Descriptor::new(socket);
+            handle.submit_listener(Listener::new(handle.clone(), descriptor, tcp, Tenure::Shared))
         });
         run_on_each(listeners, serve);
         Ok(())

@@ -11,7 +11,11 @@ use std::{
 };
 
 use crate::{
-    address::Address, descriptor::Descriptor, error::Result, handle::Handle, stream::inet,
+    address::Address,
+    descriptor::{Descriptor, Tenure},
+    error::Result,
+    handle::Handle,
+    stream::inet,
     table::Id,
 };
 
@@ -54,45 +58,28 @@ pub(crate) struct ListenerInner {
     /// Gone only while this is being dropped, so that the engine may close the number at once.
     descriptor: Option<Arc<Descriptor>>,
     tcp: bool,
-    /// Others made it, so that connections may wait which have not inherited its options.
-    attached: bool,
-    /// Other engines accept from the same socket.
-    shared: bool,
+    /// Whether others may accept from it, too, when it was made.
+    tenure: Tenure,
     /// The engine's id, or nought until it has taken the listener in.
     id: AtomicU64,
 }
 
 impl Listener {
-    pub(crate) fn new(handle: Handle, descriptor: Arc<Descriptor>, tcp: bool) -> Self {
-        let id = AtomicU64::new(0);
-        let descriptor = Some(descriptor);
-        let (attached, shared) = (false, false);
-        let inner = ListenerInner { handle, descriptor, tcp, attached, shared, id };
-        Self { inner: Arc::new(inner) }
-    }
-
-    /// Marks one that others made, before it has clones.
-    pub(crate) fn attached(mut self) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.inner) {
-            inner.attached = true;
+    pub(crate) fn new(
+        handle: Handle,
+        descriptor: Arc<Descriptor>,
+        tcp: bool,
+        tenure: Tenure,
+    ) -> Self {
+        if tenure == Tenure::Shared {
+            descriptor.lend();
         }
-        self
+        let (descriptor, id) = (Some(descriptor), AtomicU64::new(0));
+        Self { inner: Arc::new(ListenerInner { handle, descriptor, tcp, tenure, id }) }
     }
 
-    pub(crate) fn is_attached(&self) -> bool {
-        self.inner.attached
-    }
-
-    /// Marks one that other engines accept from, too, before it has clones.
-    pub(crate) fn shared(mut self) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.inner) {
-            inner.shared = true;
-        }
-        self
-    }
-
-    pub(crate) fn is_shared(&self) -> bool {
-        self.inner.shared
+    pub(crate) fn tenure(&self) -> Tenure {
+        self.inner.tenure
     }
 
     /// The address that it listens at: with the port that the system chose, if it was to choose.
@@ -125,6 +112,23 @@ impl Listener {
     /// The handle of the engine that the listener belongs to.
     pub fn handle(&self) -> &Handle {
         &self.inner.handle
+    }
+
+    /// Says whether nobody else holds the listening socket.
+    ///
+    /// As for a stream, see [`Stream::set_exclusive`](crate::Stream::set_exclusive): connections are
+    /// accepted ahead only from one that nobody else can accept from.
+    pub fn set_exclusive(&self, exclusive: bool) {
+        if exclusive {
+            self.descriptor().unlend();
+        } else {
+            self.descriptor().lend();
+        }
+        let listener = self.clone();
+        self.inner.handle.apply(move |core| {
+            let id = core.id_of_listener(&listener);
+            core.set_listener_exclusive(id, exclusive);
+        });
     }
 
     pub(crate) fn id(&self) -> Option<Id> {
@@ -167,14 +171,19 @@ impl From<Arc<ListenerInner>> for Listener {
     }
 }
 
+/// Lends the descriptor, e.g. to set socket options. From then on the engine takes it that others
+/// may accept from the socket, too, unless [`set_exclusive`](Self::set_exclusive) says otherwise.
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
+        if self.descriptor().lend() {
+            self.set_exclusive(false);
+        }
         self.descriptor().as_fd()
     }
 }
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener").field("fd", &self.as_fd()).finish_non_exhaustive()
+        f.debug_struct("Listener").field("fd", &self.descriptor().as_fd()).finish_non_exhaustive()
     }
 }

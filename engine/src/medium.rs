@@ -54,6 +54,10 @@ impl Medium {
         matches!(self, Self::Pipe { shared: true } | Self::Terminal { shared: true })
     }
 
+    pub(crate) const fn is_tcp(self) -> bool {
+        matches!(self, Self::Socket { tcp: true })
+    }
+
     pub(crate) const fn is_socket(self) -> bool {
         matches!(self, Self::Socket { .. })
     }

@@ -26,7 +26,8 @@ use crate::{
 /// child's standard input or output, or a file.
 ///
 /// Clones are the same stream. It is closed when the last clone is gone *and* nothing is pending on
-/// it: reads without an outcome keep it open, and what was written still goes out.
+/// it: reads without an outcome keep it open, and what was written still goes out. That ends our
+/// copy of its descriptor, see [`attach`](Handle::attach).
 ///
 /// The stream owns its unread bytes. They leave it only when a callback takes them.
 ///
@@ -196,6 +197,42 @@ impl Stream {
         &self.inner.handle
     }
 
+    /// Says whether nobody else holds what the descriptor leads to: no copy of it made by
+    /// `try_clone` or dup(2), no child that has inherited it.
+    ///
+    /// The engine knows that of what it has connected or accepted, until the descriptor is lent by
+    /// [`as_fd`](AsFd::as_fd); of what was [attached](Handle::attach) it cannot know. What it does
+    /// otherwise for the one and the other stands there. To be said again after the descriptor was
+    /// lent for a look and not for a copy, and in time before others get one by other ways.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, Stream};
+    /// # use std::os::fd::AsFd;
+    /// # let engine = Engine::new()?;
+    /// # let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    /// engine.connect(listener.local_addr().unwrap(), Callback::new(
+    ///     |_, stream: Stream| {
+    ///         rustix::net::sockopt::set_socket_keepalive(&stream, true).unwrap();
+    ///         stream.set_exclusive(true); // it was not copied
+    ///     },
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn set_exclusive(&self, exclusive: bool) {
+        if exclusive {
+            self.descriptor().unlend();
+        } else {
+            self.descriptor().lend();
+        }
+        let stream = self.clone();
+        self.inner.handle.apply(move |core| {
+            let id = core.id_of(&stream);
+            core.set_exclusive(id, exclusive);
+        });
+    }
+
     #[inline]
     pub(crate) fn engine(&self) -> u32 {
         self.inner.engine
@@ -263,14 +300,18 @@ impl Drop for StreamInner {
     }
 }
 
-/// Lends the descriptor, e.g. to look at socket options. After the stream was closed the number
-/// leads to the null device.
+/// Lends the descriptor, e.g. to set socket options. After the stream was closed the number leads to
+/// the null device.
 ///
-/// Since the program may now receive from it by itself, the readiness driver no longer takes what
-/// it knows of a socket for granted, which costs a call a message.
+/// From then on the engine takes it that others may have a copy, as of what was
+/// [attached](Handle::attach), and receive by themselves, unless
+/// [`set_exclusive`](Self::set_exclusive) says otherwise.
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptor().borrow()
+        if self.descriptor().lend() {
+            self.set_exclusive(false);
+        }
+        self.descriptor().as_fd()
     }
 }
 

@@ -153,6 +153,15 @@ impl Io {
         self.handle().attach(fd).map(Stream::from)
     }
 
+    /// See [`Handle::attach_exclusive`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn attach_exclusive(&self, fd: impl Into<OwnedFd>) -> Result<Stream> {
+        self.handle().attach_exclusive(fd).map(Stream::from)
+    }
+
     /// See [`Handle::attach_detached`].
     ///
     /// # Errors
@@ -169,6 +178,15 @@ impl Io {
     /// As there.
     pub fn attach_listener(&self, fd: impl Into<OwnedFd>) -> Result<Listener> {
         self.handle().attach_listener(fd).map(Listener::from)
+    }
+
+    /// See [`Handle::attach_listener_exclusive`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn attach_listener_exclusive(&self, fd: impl Into<OwnedFd>) -> Result<Listener> {
+        self.handle().attach_listener_exclusive(fd).map(Listener::from)
     }
 
     /// See [`Handle::attach_file`].

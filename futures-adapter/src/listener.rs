@@ -163,6 +163,11 @@ impl Listener {
         Incoming { listener: self, accept: None, ended: false }
     }
 
+    /// See [`Listener::set_exclusive`](EngineListener::set_exclusive).
+    pub fn set_exclusive(&mut self, exclusive: bool) {
+        self.engine.set_exclusive(exclusive);
+    }
+
     /// See [`Handle::close`](facade_engine::Handle::close).
     pub fn close(&mut self) -> OpFuture<(), impl Submit<()>> {
         let listener = &self.engine;

@@ -217,6 +217,11 @@ impl Stream {
         self.engine_stream().local_address()
     }
 
+    /// See [`Stream::set_exclusive`](EngineStream::set_exclusive).
+    pub fn set_exclusive(&mut self, exclusive: bool) {
+        self.engine_stream().set_exclusive(exclusive);
+    }
+
     /// See [`Handle::set_limits`](facade_engine::Handle::set_limits).
     pub fn set_limits(&mut self, limits: Limits) {
         self.engine_stream().handle().set_limits(self.engine_stream(), limits);

@@ -32,3 +32,6 @@ mod engines;
 
 #[path = "urgent.rs"]
 mod urgent;
+
+#[path = "sharing.rs"]
+mod sharing;

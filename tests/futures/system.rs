@@ -1,7 +1,7 @@
 //! What only a real system has: sockets of std.
 
 use std::{
-    io::Write,
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
     time::Duration,
 };
@@ -70,4 +70,40 @@ fn no_wake_up_is_lost_between_threads() {
             outcome.unwrap();
         }
     }));
+}
+
+/// Reads that were dropped take nothing of what another holder waits for, and a stream that is
+/// dropped ends its own copy only.
+#[test]
+fn another_holder_of_a_connection_goes_on_without_us() {
+    let runtime = Runtime::from(driver::engine());
+    let io = runtime.io();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (ours, _) = listener.accept().unwrap();
+    let mut copy = ours.try_clone().unwrap();
+    runtime.block_on(async {
+        let mut stream = io.attach(ours).unwrap();
+        for round in 0..3 {
+            peer.write_all(b"ours\n").unwrap();
+            assert_eq!(stream.read_line().await.unwrap(), "ours");
+            let read = stream.read_line();
+            assert!(futures::poll!(std::pin::pin!(read)).is_pending());
+            // A turn, so that the read that was dropped is out of the system's hands.
+            io.sleep(Duration::from_millis(1)).await.unwrap();
+            peer.write_all(b"the copy's\n").unwrap();
+            io.sleep(Duration::from_millis(1)).await.unwrap();
+            let mut line = [0; 11];
+            copy.read_exact(&mut line).unwrap_or_else(|error| panic!("{round}: {error}"));
+            assert_eq!(&line, b"the copy's\n");
+        }
+        stream.write_line("goes out").await.unwrap();
+        drop(stream);
+    });
+    runtime.engine().run().unwrap();
+    copy.write_all(b"and on\n").unwrap();
+    drop(copy);
+    let mut all = String::new();
+    peer.read_to_string(&mut all).unwrap();
+    assert_eq!(all, "goes out\r\nand on\n");
 }

@@ -29,13 +29,14 @@ pub type PeerListener = TcpListener;
 /// A Unix socket pair: the peer's blocking end, and the engine's.
 pub fn pair(engine: &Handle) -> (Peer, Stream) {
     let (peer, ours) = UnixStream::pair().unwrap();
-    (peer, engine.attach(ours).unwrap())
+    (peer, engine.attach_exclusive(ours).unwrap())
 }
 
 /// A pair that takes much at once, in both directions.
 pub fn wide_pair(engine: &Handle) -> (Peer, Stream) {
     let (peer, stream) = pair(engine);
     sockopt::set_socket_send_buffer_size(&stream, 4 << 20).unwrap();
+    stream.set_exclusive(true);
     sockopt::set_socket_send_buffer_size(&peer, 4 << 20).unwrap();
     (peer, stream)
 }
@@ -50,7 +51,7 @@ pub fn tcp_pair(engine: &Handle) -> (TcpPeer, Stream) {
     let listener = bind();
     let peer = connect(listener.local_addr().unwrap()).unwrap();
     let (ours, _) = listener.accept().unwrap();
-    (peer, engine.attach(ours).unwrap())
+    (peer, engine.attach_exclusive(ours).unwrap())
 }
 
 /// A Unix socket pair whose way to the peer is full, and how many bytes fill it: the system takes
@@ -64,7 +65,7 @@ pub fn full_pair(engine: &Handle) -> (Peer, Stream, usize) {
             stuffed += count;
         }
     }
-    (peer, engine.attach(ours).unwrap(), stuffed)
+    (peer, engine.attach_exclusive(ours).unwrap(), stuffed)
 }
 
 /// Listens at a path for an engine's connects. The listener goes with what is returned first; nobody

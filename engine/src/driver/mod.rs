@@ -49,8 +49,8 @@ mod uring;
 /// What a resource asks of the system.
 #[derive(Debug)]
 pub(crate) enum Operation {
-    /// Receive until cancelled, failed or ended. A file is read once, at `offset`.
-    Receive { offset: u64 },
+    /// Receive until cancelled, failed or ended; or only `once`, as files always are, at `offset`.
+    Receive { offset: u64, once: bool },
     /// Send all or a part; to a file at `offset`.
     Send { gather: Box<Gather>, offset: u64 },
     /// Accept until cancelled or failed, or until `most` connections have come.
@@ -65,10 +65,22 @@ pub(crate) enum Operation {
     File { operation: Id, task: FileTask },
     /// End the outgoing direction.
     ShutdownWrite,
-    /// Release the descriptor. `reset` throws away what the system holds and resets the connection;
-    /// `drain` first takes what has arrived, because closing over unread bytes makes the system
-    /// reset the connection, and the peer lose what was sent.
-    Close { reset: bool, drain: bool },
+    /// Release the descriptor.
+    Close(Release),
+}
+
+/// How a descriptor is released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// By close(2) and nothing else: whoever else holds it goes on.
+    Close,
+    /// Having ended the outgoing direction and taken what has arrived, because closing over unread
+    /// bytes makes the system reset the connection, and the peer lose what was sent.
+    Drain,
+    /// Having thrown away what the system holds, and by a reset of the connection.
+    Reset,
+    /// The same of a connection that others may hold, too: it is reset for all of them, and now.
+    ResetForAll,
 }
 
 /// What is to be done to a file.
@@ -142,7 +154,7 @@ pub(crate) enum Event {
 /// Why a reception is over.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// It was cancelled, or a file's single read was done.
+    /// It was cancelled, or was for once and has brought something.
     Stopped,
     EndOfStream,
     Failed(io::Error),

@@ -10,12 +10,12 @@ use rustix::{
     io::{Errno, ReadWriteFlags, Result, retry_on_intr},
     net::{
         RecvAncillaryBuffer, RecvFlags, RecvMsg, ReturnFlags, SendAncillaryBuffer, SendFlags,
-        Shutdown, SocketAddrUnix, SocketFlags, accept_with, recv, recvmsg, sendmsg, shutdown,
-        sockopt,
+        Shutdown, SocketAddrUnix, SocketFlags, accept_with, connect_unspec, recv, recvmsg, sendmsg,
+        shutdown, sockopt,
     },
 };
 
-use crate::{address::Address, medium::Medium, operation::outgoing::Gather};
+use crate::{address::Address, driver::Release, medium::Medium, operation::outgoing::Gather};
 
 /// What a call that must not wait came to.
 #[derive(Debug)]
@@ -35,6 +35,10 @@ pub(super) enum Received {
     End,
     Failed(Errno),
 }
+
+/// A peer that is gone is told by an error and not by a signal. And a socket that others hold, too,
+/// may have been made a blocking one by them.
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 
 /// What a pipe takes without blocking once it is writable, pipe(7).
 const PIPE_BUF: usize = 4096;
@@ -63,7 +67,7 @@ fn receive_from_socket(fd: BorrowedFd<'_>, block: &mut [u8]) -> Received {
     let len = block.len();
     let mut slices = [IoSliceMut::new(block)];
     let result = retry_on_intr(|| {
-        recvmsg(fd, &mut slices, &mut RecvAncillaryBuffer::default(), RecvFlags::empty())
+        recvmsg(fd, &mut slices, &mut RecvAncillaryBuffer::default(), RecvFlags::DONTWAIT)
     });
     match result {
         Ok(RecvMsg { bytes: 0, .. }) => Received::End,
@@ -83,7 +87,7 @@ pub(super) fn send(fd: BorrowedFd<'_>, medium: Medium, gather: &Gather) -> Resul
             let slices = gather.slices();
             retry_on_intr(|| {
                 let mut control = SendAncillaryBuffer::default();
-                sendmsg(fd, &slices, &mut control, SendFlags::NOSIGNAL)
+                sendmsg(fd, &slices, &mut control, SEND_FLAGS)
             })
         }
         (medium, _) if medium.is_shared() => {
@@ -104,7 +108,7 @@ pub(super) fn send(fd: BorrowedFd<'_>, medium: Medium, gather: &Gather) -> Resul
 
 /// Sends to a socket.
 pub(super) fn send_bytes(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
-    retry_on_intr(|| rustix::net::send(fd, bytes, SendFlags::NOSIGNAL))
+    retry_on_intr(|| rustix::net::send(fd, bytes, SEND_FLAGS))
 }
 
 /// Begins to connect. Returns whether it is done already.
@@ -180,20 +184,28 @@ pub(super) fn shutdown_write(fd: BorrowedFd<'_>) -> Result<()> {
 /// How many blocks are read away before a close: more than a socket's buffer holds by default.
 const DRAIN_MAX: usize = 128;
 
-/// Decides how closing ends a connection.
-pub(super) fn before_close(fd: BorrowedFd<'_>, reset: bool, drain: bool, block: &mut [u8]) {
-    if reset {
-        // An error means that this is no socket, and nothing is to be reset.
-        let _ = sockopt::set_socket_linger(fd, Some(std::time::Duration::ZERO));
-    }
-    if drain {
-        let _ = shutdown(fd, Shutdown::Write);
-        // A bound, because a peer may send as fast as this reads.
-        for _ in 0..DRAIN_MAX {
-            match recv(fd, &mut *block, RecvFlags::DONTWAIT) {
-                Ok((1.., _)) | Err(Errno::INTR) => {}
-                _ => break,
+/// Decides how closing ends a connection. An error means that this is no socket, or none with a
+/// connection, and nothing is to be reset or ended.
+pub(super) fn before_close(fd: BorrowedFd<'_>, release: Release, block: &mut [u8]) {
+    match release {
+        Release::Close => {}
+        Release::Drain => {
+            let _ = shutdown(fd, Shutdown::Write);
+            // A bound, because a peer may send as fast as this reads.
+            for _ in 0..DRAIN_MAX {
+                match recv(fd, &mut *block, RecvFlags::DONTWAIT) {
+                    Ok((1.., _)) | Err(Errno::INTR) => {}
+                    _ => break,
+                }
             }
+        }
+        Release::Reset => {
+            let _ = sockopt::set_socket_linger(fd, Some(std::time::Duration::ZERO));
+        }
+        // Not by the option: it would stay with the other copies, and have the last of them reset
+        // the connection whenever it is closed.
+        Release::ResetForAll => {
+            let _ = connect_unspec(fd);
         }
     }
 }

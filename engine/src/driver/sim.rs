@@ -66,6 +66,8 @@ struct Source {
     /// Its socket in the network; none for a file.
     socket: Option<Id>,
     receiving: bool,
+    /// That is over when it has brought something.
+    once: bool,
     accepting: bool,
     /// How many connections the accepting is still for.
     accept_most: usize,
@@ -151,9 +153,10 @@ impl Sim {
 
     // Beginning
 
-    fn begin_receive(&mut self, resource: Id, offset: u64) {
+    fn begin_receive(&mut self, resource: Id, offset: u64, once: bool) {
         let Some(source) = self.source(resource) else { return };
         source.begun += 1;
+        source.once = once;
         if source.socket.is_some() {
             source.receiving = true;
             return self.touch(resource);
@@ -355,12 +358,17 @@ impl Sim {
                 (Event::ReceiveEnded(Ended::Failed(error.into())), 0)
             }
         };
-        if matches!(event, Event::ReceiveEnded(_))
-            && let Some(source) = self.source(resource)
+        let is_end = matches!(event, Event::ReceiveEnded(_));
+        completions.push(Completion { resource, event });
+        if let Some(source) = self.source(resource)
+            && (is_end || source.once)
         {
             source.receiving = false;
+            if !is_end {
+                let event = Event::ReceiveEnded(Ended::Stopped);
+                completions.push(Completion { resource, event });
+            }
         }
-        completions.push(Completion { resource, event });
         count
     }
 
@@ -463,6 +471,7 @@ impl Driver for Sim {
             medium,
             socket,
             receiving: false,
+            once: false,
             accepting: false,
             accept_most: 0,
             connecting: false,
@@ -483,7 +492,7 @@ impl Driver for Sim {
 
     fn submit(&mut self, resource: Id, operation: Operation) {
         match operation {
-            Operation::Receive { offset } => self.begin_receive(resource, offset),
+            Operation::Receive { offset, once } => self.begin_receive(resource, offset, once),
             Operation::Send { gather, offset } => self.begin_send(resource, gather, offset),
             Operation::Accept { most } => {
                 let Some(source) = self.source(resource) else { return };
@@ -505,10 +514,10 @@ impl Driver for Sim {
                 };
                 self.complete(resource, Event::ShutDown(result.map_err(Into::into)));
             }
-            Operation::Close { reset, drain } => {
+            Operation::Close(release) => {
                 if let Some(descriptor) = self.detach(resource) {
                     if let Some(socket) = descriptor.simulated() {
-                        self.network.lock().close(socket, reset, drain);
+                        self.network.lock().close(socket, release);
                     }
                     descriptor.release();
                 }

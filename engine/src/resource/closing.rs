@@ -10,9 +10,8 @@ use rustix::fs::{SeekFrom, seek};
 use crate::{
     callback::{Slot, boxed},
     core::{Core, Kind, Pending},
-    driver::{Driver, Operation, Role},
+    driver::{Driver, Operation, Release, Role},
     error::{Error, Result},
-    medium::Medium,
     resource::{Phase, Resource, stream::Shutdown},
     stream::Detached,
     table::Id,
@@ -167,9 +166,14 @@ impl Core {
         if matches!(closing.kind, Ending::Detach(_)) {
             return self.part(stream);
         }
-        let reset = closing.reset;
-        let drain = !reset && state.medium == Medium::Socket { tcp: true } && state.end.is_none();
-        self.driver.submit(stream, Operation::Close { reset, drain });
+        // Shut down or read away would be what others have who hold the connection, too.
+        let release = match (closing.reset, state.tenure.is_sole()) {
+            (true, true) => Release::Reset,
+            (true, false) => Release::ResetForAll,
+            (false, true) if state.medium.is_tcp() && state.end.is_none() => Release::Drain,
+            (false, _) => Release::Close,
+        };
+        self.driver.submit(stream, Operation::Close(release));
     }
 
     /// Ends a close early: the rest is dropped when time is up, else it goes on with nobody waiting.

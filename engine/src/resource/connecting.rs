@@ -6,8 +6,8 @@ use crate::{
     address::Address,
     callback::Slot,
     core::{Core, Kind, Pending},
-    descriptor::Descriptor,
-    driver::{Driver, Operation, Role},
+    descriptor::{Descriptor, Tenure},
+    driver::{Driver, Operation, Release, Role},
     error::{Error, Result},
     medium::Medium,
     operation::race::{CONNECTION_ATTEMPT_DELAY, Event, Race, Step},
@@ -182,7 +182,7 @@ impl Core {
         let medium = Medium::Socket { tcp: matches!(address, Address::Inet(_)) };
         let socket = self.shared.world.socket(&address);
         let descriptor = socket.map_err(|cause| Error::io_on("connect", &address, cause))?;
-        let resource = self.insert_stream(Arc::clone(&descriptor), medium, 0);
+        let resource = self.insert_stream(Arc::clone(&descriptor), medium, Tenure::Own, 0);
         if let Some(state) = self.stream(resource) {
             state.attempt_of = id;
             let (limits, peer) = (state.settings.limits, Some(address.clone()));
@@ -281,7 +281,7 @@ impl Core {
             state.closing = Some(Box::new(closing));
             self.settle(resource);
             self.driver.cancel(resource, Role::Connect);
-            self.driver.submit(resource, Operation::Close { reset: false, drain: false });
+            self.driver.submit(resource, Operation::Close(Release::Close));
         }
     }
 }

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use crate::{
     callback::Slot,
     core::{Core, Kind, Pending},
-    driver::{Driver, FileDone, FileTask, Operation, Role},
+    driver::{Driver, FileDone, FileTask, Operation, Release, Role},
     error::Error,
     file::File,
     medium::Medium,
@@ -320,7 +320,7 @@ impl Core {
             Some(closing) => {
                 let is_news = closing.hand_down_once();
                 if is_news {
-                    self.driver.submit(file, Operation::Close { reset: false, drain: false });
+                    self.driver.submit(file, Operation::Close(Release::Close));
                 }
             }
         }

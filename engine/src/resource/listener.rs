@@ -13,9 +13,10 @@ use rustix::{io::Errno, net::sockopt::set_tcp_nodelay};
 use crate::{
     callback::{Origin, Outcome, Slot},
     core::{Core, Kind, Pending},
-    descriptor::Descriptor,
-    driver::{Driver, Operation, Role},
+    descriptor::{Descriptor, Tenure},
+    driver::{Driver, Operation, Release, Role},
     error::Error,
+    limits::Limits,
     listener::{Listener, ListenerInner},
     medium::Medium,
     mutants::{self, Mutant},
@@ -35,8 +36,9 @@ pub(crate) struct ListenerState {
     clones: Weak<ListenerInner>,
     /// Its connections are TCP.
     tcp: bool,
-    /// Others made it: connections may have waited before it got its options, which they inherit.
-    attached: bool,
+    /// Whether others may accept from it, too. One that the engine did not make may have connections
+    /// waiting from before it got its options, which they inherit.
+    tenure: Tenure,
     /// Accepts without an outcome, in order.
     accepts: Queue,
     /// Connections that nobody has taken, in order.
@@ -67,11 +69,10 @@ impl Core {
         let state = ListenerState {
             clones: listener.downgrade(),
             tcp: listener.is_tcp(),
-            attached: listener.is_attached(),
+            tenure: listener.tenure(),
             accepts: Queue::EMPTY,
             untaken: VecDeque::new(),
-            // What waits at a shared socket is anybody's: nobody takes more than is asked for.
-            limit: if listener.is_shared() { 0 } else { self.settings.limits.accepted.max(1) },
+            limit: limit(listener.tenure(), &self.settings.limits),
             accepting: Phase::Idle,
             timer: 0,
             rest: REST_MIN,
@@ -82,6 +83,24 @@ impl Core {
         self.listeners.push(id);
         self.driver.attach(id, Arc::clone(listener.descriptor()), Medium::Listener);
         listener.set_id(id);
+    }
+
+    /// The program has lent a listener's descriptor, and others may accept from it from now on; or it
+    /// says that nobody else does.
+    pub(crate) fn set_listener_exclusive(&mut self, id: Id, exclusive: bool) {
+        let settings = Arc::clone(&self.settings);
+        let Some(state) = self.listener(id) else { return };
+        state.tenure = match (state.tenure, exclusive) {
+            (Tenure::Shared, true) => Tenure::Exclusive,
+            (_, false) => Tenure::Shared,
+            (sole, true) => sole,
+        };
+        state.limit = limit(state.tenure, &settings.limits);
+        // One that accepts ahead makes way for one that does not.
+        if !exclusive && state.accepting == Phase::Running {
+            state.accepting = Phase::Stopping;
+            self.driver.cancel(id, Role::Accept);
+        }
     }
 
     pub(crate) fn id_of_listener(&mut self, listener: &Listener) -> Id {
@@ -205,7 +224,8 @@ impl Core {
             return;
         };
         state.rest = REST_MIN;
-        if state.tcp && state.attached {
+        let made_here = state.tenure == Tenure::Own;
+        if state.tcp && !made_here {
             // An error means that the connection is gone, which its first read will tell.
             let _ = set_tcp_nodelay(&*connection, true);
         }
@@ -213,7 +233,9 @@ impl Core {
             return;
         }
         let medium = Medium::Socket { tcp: state.tcp };
-        let connection = self.make_stream(connection, medium);
+        // From a socket that the program had in hand it may have inherited anything.
+        let tenure = if made_here { Tenure::Own } else { Tenure::Exclusive };
+        let connection = self.make_stream(connection, medium, tenure);
         if let Some(state) = self.listener(listener) {
             state.untaken.push_back(connection);
         }
@@ -284,6 +306,7 @@ impl Core {
         if let Some((slot, chain)) = self.unqueue_accept(listener, id) {
             self.fail(chain, slot, cause);
         }
+        self.steer_accepting(listener);
         self.close_listener_if_released(listener);
     }
 
@@ -377,7 +400,7 @@ impl Core {
         match state.accepting {
             Phase::Idle => {
                 self.listeners.retain(|&id| id != listener);
-                self.driver.submit(listener, Operation::Close { reset: false, drain: false });
+                self.driver.submit(listener, Operation::Close(Release::Close));
             }
             Phase::Running => {
                 state.accepting = Phase::Stopping;
@@ -386,6 +409,12 @@ impl Core {
             Phase::Stopping => {}
         }
     }
+}
+
+/// How many connections are taken from the system that nobody has asked for. What waits at a socket
+/// that others accept from, too, is anybody's.
+fn limit(tenure: Tenure, limits: &Limits) -> usize {
+    if tenure.is_sole() { limits.accepted.max(1) } else { 0 }
 }
 
 /// Whether an error says that descriptors or memory have run out, which passes.

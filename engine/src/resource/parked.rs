@@ -65,6 +65,14 @@ impl StreamState {
         self.parked.is_some() || !self.reads.is_empty() || self.claims > 0
     }
 
+    /// Whether the read in front has matched and not got its claim, or is a user's matcher that has not
+    /// looked: only then is known whether more bytes are wanted.
+    pub(crate) fn is_undecided(&self) -> bool {
+        self.claims > 0
+            || self.scanning
+            || self.parked.as_ref().is_some_and(|parked| parked.matched.is_some())
+    }
+
     /// Whether an earlier read than the queued one with this id has matched and not got its claim, or
     /// is a user's matcher that has not looked.
     pub(crate) fn is_undecided_before(&self, id: Id) -> bool {

@@ -293,6 +293,24 @@ impl StreamState {
         self.unread.len() >= self.settings.limits.unread
     }
 
+    /// Whether bytes are received before a read wants them. What others may hold, too, is theirs to
+    /// read until then; and a file is not read beyond what is asked for.
+    #[inline]
+    const fn reads_ahead(&self) -> bool {
+        self.tenure.is_sole() && !self.medium.is_file()
+    }
+
+    /// Whether a read waits for bytes that have not come.
+    #[inline]
+    fn wants_bytes(&self) -> bool {
+        self.has_reads() && (self.reads_ahead() || !self.is_undecided())
+    }
+
+    /// Whether no more is received unless a read wants it.
+    fn has_enough(&self) -> bool {
+        !self.reads_ahead() || self.is_overfull()
+    }
+
     /// What the system's end of stream really is. It tells a reset once: if a send has heard it, a
     /// receive finds an end where the peer never ended.
     fn real_end(&self) -> End {
@@ -556,13 +574,13 @@ impl Core {
         if state.end.is_some() || state.closing.is_some() || state.attempt_of != Id::NONE {
             return;
         }
-        match (state.has_reads(), state.reception) {
+        match (state.wants_bytes(), state.reception) {
             (true, Phase::Idle) => {
                 state.reception = Phase::Running;
-                let offset = state.cursor;
-                self.driver.submit(stream, Operation::Receive { offset });
+                let (offset, once) = (state.cursor, !state.reads_ahead());
+                self.driver.submit(stream, Operation::Receive { offset, once });
             }
-            (false, Phase::Running) if state.is_overfull() && !state.overfull => {
+            (false, Phase::Running) if state.has_enough() && !state.overfull => {
                 state.overfull = true;
                 self.overfull.push(stream);
             }
@@ -570,12 +588,12 @@ impl Core {
         }
     }
 
-    /// Stops the receptions of streams that have too much that nobody reads.
+    /// Stops the receptions of streams that have too much that nobody reads, or are not read ahead.
     pub(crate) fn stop_overfull(&mut self) {
         while let Some(stream) = self.overfull.pop() {
             let Some(state) = self.stream(stream) else { continue };
             state.overfull = false;
-            if !state.has_reads() && state.is_overfull() && state.reception == Phase::Running {
+            if !state.wants_bytes() && state.has_enough() && state.reception == Phase::Running {
                 state.reception = Phase::Stopping;
                 self.driver.cancel(stream, Role::Receive);
             }

@@ -8,8 +8,8 @@ use crate::{
     address::Address,
     callback::Cut,
     core::Core,
-    descriptor::Descriptor,
-    driver::Driver,
+    descriptor::{Descriptor, Tenure},
+    driver::{Driver, Role},
     error::{Error, SystemError},
     limits::Limits,
     medium::Medium,
@@ -22,6 +22,8 @@ use crate::{
 /// One stream. What is read and what is written are independent, but for a file.
 pub(crate) struct StreamState {
     pub(crate) medium: Medium,
+    /// Whether others may hold it, too.
+    pub(crate) tenure: Tenure,
     pub(crate) settings: Arc<Settings>,
     pub(crate) line_end: LineEnd,
 
@@ -115,9 +117,10 @@ pub(crate) enum Shutdown {
 }
 
 impl StreamState {
-    fn new(medium: Medium, settings: Arc<Settings>, cursor: u64) -> Self {
+    fn new(medium: Medium, tenure: Tenure, settings: Arc<Settings>, cursor: u64) -> Self {
         Self {
             medium,
+            tenure,
             settings,
             line_end: if medium.is_socket() { LineEnd::CrLf } else { LineEnd::Lf },
             unread: Unread::default(),
@@ -157,17 +160,23 @@ impl Core {
         &mut self,
         descriptor: Arc<Descriptor>,
         medium: Medium,
+        tenure: Tenure,
         cursor: u64,
     ) -> Id {
-        let state = StreamState::new(medium, Arc::clone(&self.settings), cursor);
+        let state = StreamState::new(medium, tenure, Arc::clone(&self.settings), cursor);
         let id = self.resources.insert(Resource::Stream(state));
         self.driver.attach(id, descriptor, medium);
         id
     }
 
     /// Makes a descriptor a stream of the user's.
-    pub(crate) fn make_stream(&mut self, descriptor: Arc<Descriptor>, medium: Medium) -> Stream {
-        let id = self.insert_stream(Arc::clone(&descriptor), medium, 0);
+    pub(crate) fn make_stream(
+        &mut self,
+        descriptor: Arc<Descriptor>,
+        medium: Medium,
+        tenure: Tenure,
+    ) -> Stream {
+        let id = self.insert_stream(Arc::clone(&descriptor), medium, tenure, 0);
         self.name_stream(id, descriptor, medium)
     }
 
@@ -182,9 +191,9 @@ impl Core {
     }
 
     /// Takes in a stream that was attached, with what its first reads find.
-    pub(crate) fn adopt(&mut self, stream: &Stream, cursor: u64, unread: Bytes) {
+    pub(crate) fn adopt(&mut self, stream: &Stream, tenure: Tenure, cursor: u64, unread: Bytes) {
         let descriptor = Arc::clone(stream.descriptor());
-        let id = self.insert_stream(descriptor, stream.medium(), cursor);
+        let id = self.insert_stream(descriptor, stream.medium(), tenure, cursor);
         if !unread.is_empty()
             && let Some(state) = self.stream(id)
         {
@@ -199,6 +208,24 @@ impl Core {
             self.take_messages();
             stream.id().unwrap_or(Id::NONE)
         })
+    }
+
+    /// The program has lent a stream's descriptor, and others may hold it from now on; or it says
+    /// that nobody else does.
+    pub(crate) fn set_exclusive(&mut self, id: Id, exclusive: bool) {
+        let Some(state) = self.stream(id) else { return };
+        match (state.tenure, exclusive) {
+            (Tenure::Shared, true) => state.tenure = Tenure::Exclusive,
+            (Tenure::Own | Tenure::Exclusive, false) => {
+                state.tenure = Tenure::Shared;
+                // One that reads ahead makes way for one that does not.
+                if state.reception == Phase::Running {
+                    state.reception = Phase::Stopping;
+                    self.driver.cancel(id, Role::Receive);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// The last clone of a stream is gone: it closes once nothing is pending on it.

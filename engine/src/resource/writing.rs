@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use crate::{
     callback::{Cut, Origin, Outcome, Slot, Value},
     core::{Core, Kind, Pending, may_be_unheard},
-    driver::{Driver, Operation, Role},
+    driver::{Driver, Operation, Release, Role},
     error::Error,
     medium::Medium,
     mutants::{self, Mutant},
@@ -380,7 +380,7 @@ impl Core {
         match state.medium {
             Medium::Socket { .. } => self.driver.submit(stream, Operation::ShutdownWrite),
             Medium::Pipe { .. } => {
-                self.driver.submit(stream, Operation::Close { reset: false, drain: false });
+                self.driver.submit(stream, Operation::Close(Release::Close));
             }
             // A file or terminal has no direction to end; `shutdown_write` refuses.
             _ => self.was_shut_down(stream, Ok(())),

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use crate::{
     address::{AddrInfo, Address, Query},
     descriptor::{Descriptor, null},
-    driver::AnyDriver,
+    driver::{AnyDriver, Release},
     error::{Error, Result},
     medium::{self, Examined, Medium},
     pool::Pool,
@@ -163,19 +163,19 @@ impl Socket {
 
     /// Closes it, whoever still holds it.
     pub(crate) fn close(&self) {
-        self.end(false);
+        self.end(Release::Close);
     }
 
     /// Leaves the engine. Nobody goes on with it in the network, so it ends there in good order;
     /// what stands in for its descriptor is the null device.
     pub(crate) fn part(&self) -> io::Result<OwnedFd> {
-        self.end(true);
+        self.end(Release::Drain);
         null()?.try_clone_to_owned()
     }
 
-    fn end(&self, drain: bool) {
+    fn end(&self, release: Release) {
         let mut state = self.network.lock();
-        state.close(self.id, false, drain);
+        state.close(self.id, release);
         if state.threads {
             state.ring();
         }

@@ -15,6 +15,8 @@ use rustix::io::Errno;
 
 use crate::{
     address::Address,
+    descriptor::Tenure,
+    driver::Release,
     error::{Error, Result},
     handle::Handle,
     medium::Medium,
@@ -107,7 +109,10 @@ impl Peer {
         let id = network.lock().open(number, Owner::Peer, tcp);
         let peer = Self::new(network, id.map_err(|cause| Error::io("connect", cause))?);
         let descriptor = home.join(peer.id(), tcp)?;
-        Ok((peer, engine.adopt_stream(descriptor, Medium::Socket { tcp }, 0, Bytes::new())))
+        Ok((
+            peer,
+            engine.adopt_stream(descriptor, Medium::Socket { tcp }, Tenure::Own, 0, Bytes::new()),
+        ))
     }
 
     fn id(&self) -> Id {
@@ -149,7 +154,7 @@ impl Peer {
 
     /// Ends the connection by a reset instead of an end of stream.
     pub fn reset(self) {
-        self.with(|state, id| state.close(id, true, false));
+        self.with(|state, id| state.close(id, Release::Reset));
     }
 
     /// Fills the way to this peer, so that the engine's writes find no room until it reads. Returns

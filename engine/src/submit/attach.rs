@@ -6,7 +6,7 @@ use std::{net::SocketAddr, os::fd::OwnedFd, path::Path, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    descriptor::Descriptor,
+    descriptor::{Descriptor, Tenure},
     error::{Error, Result},
     handle::Handle,
     limits::Limits,
@@ -22,9 +22,30 @@ impl Handle {
     /// Makes a stream of a descriptor that std or another crate opened: a TCP or Unix socket, a
     /// pipe, a terminal, a child's standard input or output, a file.
     ///
-    /// A socket becomes non-blocking, a TCP socket gets TCP_NODELAY. Flags that others may share
-    /// are not touched: a pipe or terminal is opened a second time where the system can do that,
-    /// and otherwise used with care. A file is read and written from where its cursor is now.
+    /// # What others may hold, too
+    ///
+    /// A copy of a descriptor (`try_clone`, dup(2), what a child has inherited) leads to the same
+    /// open file: it has its flags and its cursor in common with the original, takes its bytes from
+    /// the same source, and ends the same connection when it shuts it down. The engine cannot see
+    /// whether there is one. So of what was attached it takes it that there is: closing is close(2)
+    /// and ends our copy, and nothing is read but for a read that waits. Two ways say that there is
+    /// none: [`attach_exclusive`](Self::attach_exclusive) and
+    /// [`Stream::set_exclusive`](Stream::set_exclusive). What was connected or accepted here is the
+    /// engine's alone until its descriptor is lent by [`as_fd`](std::os::fd::AsFd::as_fd).
+    ///
+    /// | | of what was attached | of what is ours alone |
+    /// |---|---|---|
+    /// | close, drop, the engine's end | close(2): never a shutdown(2), never a byte read away | of TCP the end of our direction and what has arrived read away, so that nothing of what was sent is lost by a reset |
+    /// | [`shutdown_write`](Self::shutdown_write), [`abort`](Self::abort) | asked for, so for all copies: the direction ends, TCP is reset | the same |
+    /// | reading | only while a read waits for bytes, one receive at a time; one that is cancelled or out of time stops it | ahead of reads, up to [`Limits::unread`] |
+    /// | what a receive brought beyond its read | unread in this stream, as with any buffered reader, and in [`Detached::unread`] | the same |
+    ///
+    /// | | prepared by `attach` | never done to it |
+    /// |---|---|---|
+    /// | socket | O_NONBLOCK is set, on TCP TCP_NODELAY, for all copies | a call that relies on O_NONBLOCK: another holder may clear it |
+    /// | pipe, FIFO, terminal | opened a second time where the system can do that, so that our flags are our own; else asked before each access and written in pieces that do not block | its flags changed |
+    /// | character device | nothing | its flags changed |
+    /// | regular file, block device | nothing: it is read and written from where its cursor is now | |
     ///
     /// What is read are bytes. Descriptors that a peer sends along (SCM_RIGHTS, see unix(7)) are
     /// closed by the system, since nobody asks for them. An urgent byte is left out, as by read(2),
@@ -52,13 +73,45 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn attach(&self, fd: impl Into<OwnedFd>) -> Result<Stream> {
-        let examined = self.shared().world.examine(fd.into())?;
+        self.attach_of(fd.into(), Tenure::Shared)
+    }
+
+    /// The same, of a descriptor that nobody else holds: neither this program by a copy
+    /// (`try_clone`, dup(2)), nor a child that has inherited it.
+    ///
+    /// The engine then uses it as what it has connected or accepted itself; see
+    /// [`attach`](Self::attach) for what it does otherwise. For a connection that another library
+    /// has made and handed over this is the better one.
+    ///
+    /// # Errors
+    ///
+    /// As [`attach`](Self::attach).
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine};
+    /// use std::net::{TcpListener, TcpStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    /// let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    /// let stream = engine.attach_exclusive(client)?;
+    /// engine.write_line(&stream, "hello", Callback::ignore());
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn attach_exclusive(&self, fd: impl Into<OwnedFd>) -> Result<Stream> {
+        self.attach_of(fd.into(), Tenure::Exclusive)
+    }
+
+    fn attach_of(&self, fd: OwnedFd, tenure: Tenure) -> Result<Stream> {
+        let examined = self.shared().world.examine(fd)?;
         let Examined { fd, medium, cursor } = examined;
-        Ok(self.adopt_stream(Descriptor::new(fd), medium, cursor, Bytes::new()))
+        Ok(self.adopt_stream(Descriptor::new(fd), medium, tenure, cursor, Bytes::new()))
     }
 
     /// Makes a stream of what [`detach`](Self::detach) gave back, of this engine or another: so a
-    /// stream moves between engines. Its unread bytes are what the next reads find first.
+    /// stream moves between engines. Its unread bytes are what the next reads find first. Whether
+    /// anybody else holds it is to be [said anew](Stream::set_exclusive).
     ///
     /// What else the engine before knew stays behind: limits and line end that were set for the
     /// stream, and a failure, such as a reset, that it met behind the unread bytes: the system
@@ -101,11 +154,14 @@ impl Handle {
         if medium.is_file() && !unread.is_empty() {
             return Err(Error::invalid("a detached file has no unread bytes"));
         }
-        Ok(self.adopt_stream(Descriptor::new(fd), medium, cursor, unread))
+        Ok(self.adopt_stream(Descriptor::new(fd), medium, Tenure::Shared, cursor, unread))
     }
 
     /// Makes a listener of a socket that listens already, e.g. one inherited from a service
     /// manager. It becomes non-blocking, and a TCP listener's connections get TCP_NODELAY.
+    ///
+    /// Others may accept from it, too, so connections are taken only as accepts want them, and its
+    /// close ends our copy of it and no other.
     ///
     /// # Errors
     ///
@@ -127,10 +183,22 @@ impl Handle {
     /// ```
     #[doc(alias = "sd_listen_fds")]
     pub fn attach_listener(&self, fd: impl Into<OwnedFd>) -> Result<Listener> {
-        let fd = fd.into();
+        self.attach_listener_of(fd.into(), Tenure::Shared)
+    }
+
+    /// The same, of a socket that nobody else accepts from: connections are then accepted ahead, as
+    /// of what [`listen`](Self::listen) makes.
+    ///
+    /// # Errors
+    ///
+    /// As [`attach_listener`](Self::attach_listener).
+    pub fn attach_listener_exclusive(&self, fd: impl Into<OwnedFd>) -> Result<Listener> {
+        self.attach_listener_of(fd.into(), Tenure::Exclusive)
+    }
+
+    fn attach_listener_of(&self, fd: OwnedFd, tenure: Tenure) -> Result<Listener> {
         let tcp = self.shared().world.examine_listener(&fd)?;
-        let listener = Listener::new(self.clone(), Descriptor::new(fd), tcp).attached();
-        Ok(self.submit_listener(listener))
+        Ok(self.submit_listener(Listener::new(self.clone(), Descriptor::new(fd), tcp, tenure)))
     }
 
     /// Listens for TCP connections, with SO_REUSEADDR and never SO_REUSEPORT. Port 0 lets the
@@ -270,17 +338,21 @@ impl Handle {
         &self,
         descriptor: Arc<Descriptor>,
         medium: Medium,
+        tenure: Tenure,
         cursor: u64,
         unread: Bytes,
     ) -> Stream {
+        if tenure == Tenure::Shared {
+            descriptor.lend();
+        }
         let stream = Stream::new(self.clone(), descriptor, medium, Id::NONE);
         let adopted = stream.clone();
-        self.apply(move |core| core.adopt(&adopted, cursor, unread));
+        self.apply(move |core| core.adopt(&adopted, tenure, cursor, unread));
         stream
     }
 
     pub(crate) fn make_listener(&self, descriptor: Arc<Descriptor>, tcp: bool) -> Listener {
-        self.submit_listener(Listener::new(self.clone(), descriptor, tcp))
+        self.submit_listener(Listener::new(self.clone(), descriptor, tcp, Tenure::Own))
     }
 
     pub(crate) fn submit_listener(&self, listener: Listener) -> Listener {

@@ -61,8 +61,11 @@ impl Handle {
     /// every other callback of the stream. Connections that a listener has and nobody took are
     /// closed.
     ///
-    /// What has arrived and nobody has read is dropped; for TCP it is taken from the system first,
-    /// because a close over it would reset the connection and the peer could lose what was sent.
+    /// What has arrived and nobody has read is dropped. Of a TCP connection that is ours alone our
+    /// direction is ended and that is taken from the system first, because a close over it would
+    /// reset the connection and the peer could lose what was sent. What others may hold, too, is
+    /// closed and nothing else: the connection goes on with their copies, and what has arrived is
+    /// theirs. Which is which is said at [`attach`](Self::attach). So it is for a dropped stream.
     ///
     /// # Errors
     ///
@@ -117,7 +120,9 @@ impl Handle {
     /// pending on it hears [`Closed`](crate::Error::Closed), a write how much of it was sent.
     ///
     /// It waits for nothing and tells nobody. It also cuts short a [`close`](Self::close) under
-    /// way. The reset is that of RFC 9293, section 3.10.5.
+    /// way. The reset is that of RFC 9293, section 3.10.5. It acts on the connection, so also for
+    /// those who hold a copy of its descriptor. A Unix socket, pipe, terminal or file cannot be
+    /// reset, and is closed.
     ///
     /// ```
     /// # use facade_engine::{Bytes, Callback, Engine, Error, Result};
@@ -144,7 +149,8 @@ impl Handle {
 
     /// Parts a stream from the engine and gives back its descriptor, and what was received and not
     /// read. Submitted writes go out first; its reads hear [`Closed`](crate::Error::Closed). What a
-    /// [`Claim`](crate::Claim) has that was not dropped by then is not in it.
+    /// [`Claim`](crate::Claim) has that was not dropped by then is not in it. Other copies of the
+    /// descriptor notice nothing.
     ///
     /// # Errors
     ///

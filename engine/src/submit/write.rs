@@ -258,7 +258,8 @@ impl Handle {
 
     /// Ends the outgoing direction, behind everything that was written: FIN on a socket, close on a
     /// pipe. Reads go on. Later writes are [`Closed`](crate::Error::Closed); a second shutdown
-    /// succeeds. See shutdown(2).
+    /// succeeds. See shutdown(2). A socket's direction ends for all who hold a copy of its
+    /// descriptor, a pipe's when the last of them has closed it.
     ///
     /// # Errors
     ///

@@ -164,12 +164,13 @@ impl Mio {
         }
     }
 
-    fn begin_receive(&mut self, resource: Id, offset: u64) {
+    fn begin_receive(&mut self, resource: Id, offset: u64, once: bool) {
         let Some(source) = self.source(resource) else {
             // A pipe both of whose directions ended with the outgoing one.
             return self.complete(resource, Event::ReceiveEnded(Ended::EndOfStream));
         };
         source.receiving = true;
+        source.once = once;
         source.offset = offset;
         match source.medium {
             Medium::File { .. } | Medium::Device => self.make_ready(resource),
@@ -498,7 +499,7 @@ impl Mio {
                 if matches!(received, Received::All(_))
                     && !source.hung_up
                     && !source.urgent
-                    && !source.descriptor.is_borrowed()
+                    && !source.descriptor.is_lent()
                 {
                     source.readable = false;
                 } else if !std::mem::replace(&mut source.listed, true) {
@@ -506,6 +507,11 @@ impl Mio {
                 }
                 let bytes = self.blocks.received(&mut self.block, count);
                 completions.push(Completion { resource, event: Event::Received(bytes) });
+                if source.once {
+                    source.receiving = false;
+                    let event = Event::ReceiveEnded(Ended::Stopped);
+                    completions.push(Completion { resource, event });
+                }
                 return count;
             }
             Received::End => Event::ReceiveEnded(Ended::EndOfStream),
@@ -600,7 +606,7 @@ impl Driver for Mio {
 
     fn submit(&mut self, resource: Id, operation: Operation) {
         match operation {
-            Operation::Receive { offset } => self.begin_receive(resource, offset),
+            Operation::Receive { offset, once } => self.begin_receive(resource, offset, once),
             Operation::Send { gather, offset } => {
                 let Some(source) = self.source(resource) else { return };
                 source.sending = Some(gather);
@@ -616,12 +622,12 @@ impl Driver for Mio {
                 let result = perform::shutdown_write(source.descriptor.as_fd());
                 self.complete(resource, Event::ShutDown(result.map_err(Into::into)));
             }
-            Operation::Close { reset, drain } => {
+            Operation::Close(release) => {
                 if self.source(resource).is_some_and(|source| source.receiving) {
                     self.complete(resource, Event::ReceiveEnded(Ended::EndOfStream));
                 }
                 if let Some(descriptor) = self.detach(resource) {
-                    perform::before_close(descriptor.as_fd(), reset, drain, &mut self.block);
+                    perform::before_close(descriptor.as_fd(), release, &mut self.block);
                     descriptor.release();
                 }
                 self.complete(resource, Event::Closed);

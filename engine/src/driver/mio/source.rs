@@ -26,6 +26,8 @@ pub(super) struct Source {
     pub(super) hung_up: bool,
 
     pub(super) receiving: bool,
+    /// The receiving is over when it has brought something.
+    pub(super) once: bool,
     pub(super) accepting: bool,
     /// How many connections the accepting is still for.
     pub(super) accept_most: usize,
@@ -53,6 +55,7 @@ impl Source {
             writable: true,
             hung_up: false,
             receiving: false,
+            once: false,
             accepting: false,
             accept_most: 0,
             connecting: false,

@@ -23,7 +23,7 @@ use crate::{
     core::now,
     descriptor::Descriptor,
     driver::{
-        Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Role, Waker,
+        Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Release, Role, Waker,
         blocks::Blocks,
         perform::{self, Received},
         setbacks::Setbacks,
@@ -31,7 +31,7 @@ use crate::{
             buffers::Buffers,
             in_flight::{FileRead, Flight, InFlight, ReadAt, Work, WriteAt},
             ring::{Report, Ring, Size, reported_descriptor},
-            source::{Closing, InHand, Source},
+            source::{InHand, Source},
         },
     },
     medium::Medium,
@@ -150,22 +150,23 @@ impl Uring {
 
     // Receiving
 
-    fn begin_receive(&mut self, resource: Id, offset: u64) {
+    fn begin_receive(&mut self, resource: Id, offset: u64, once: bool) {
         let Some(source) = self.source(resource) else {
             // A pipe both of whose directions ended with the outgoing one.
             return self.complete(resource, Event::ReceiveEnded(Ended::EndOfStream));
         };
         source.receiving = true;
+        source.once = once;
         source.offset = offset;
         self.arm_reception(resource);
     }
 
     fn arm_reception(&mut self, resource: Id) {
         let Some(source) = self.source(resource) else { return };
-        let (medium, offset) = (source.medium, source.offset);
+        let (medium, offset, once) = (source.medium, source.offset, source.once);
         let work = match medium {
             Medium::Pipe { .. } | Medium::Terminal { .. } => return self.make_ready(resource),
-            Medium::Socket { .. } if source.hung_up => Work::ReceiveOnce,
+            Medium::Socket { .. } if once || source.hung_up => Work::ReceiveOnce,
             Medium::Socket { .. } | Medium::Listener => Work::Receive,
             Medium::File { .. } => self.read_of(offset),
             Medium::Device => self.read_of(NO_POSITION),
@@ -174,7 +175,7 @@ impl Uring {
         let key = self.begin(resource, work);
         let Some(source) = self.source(resource) else { return };
         source.reception = key.into();
-        if source.medium.is_socket() && source.hangup.get().is_none() && !source.hung_up {
+        if source.medium.is_socket() && !once && source.hangup.get().is_none() && !source.hung_up {
             let key = self.begin(resource, Work::Hangup);
             if let Some(source) = self.source(resource) {
                 source.hangup = key.into();
@@ -220,10 +221,10 @@ impl Uring {
         }
         let Some(source) = self.source(resource) else { return };
         source.reception = InHand::NONE;
-        let stopping = source.stopping;
+        let over = source.stopping || (source.once && report.result.is_ok());
         match report.result {
             Ok(0) => self.end_receive(resource, Ended::EndOfStream, completions),
-            _ if stopping => self.end_receive(resource, Ended::Stopped, completions),
+            _ if over => self.end_receive(resource, Ended::Stopped, completions),
             // The kernel may end it for reasons of its own.
             Ok(_) | Err(Errno::INTR | Errno::AGAIN | Errno::CANCELED) => {
                 self.arm_reception(resource);
@@ -374,9 +375,13 @@ impl Uring {
         let fd = source.descriptor.as_fd();
         match perform::receive(fd, source.medium, &mut self.block) {
             Received::Some(count) | Received::All(count) => {
+                let once = source.once;
                 let bytes = self.blocks.received(&mut self.block, count);
                 completions.push(Completion { resource, event: Event::Received(bytes) });
-                self.make_ready(resource);
+                match once {
+                    true => self.end_receive(resource, Ended::Stopped, completions),
+                    false => self.make_ready(resource),
+                }
             }
             Received::Nothing => self.await_readable(resource),
             Received::End => self.end_receive(resource, Ended::EndOfStream, completions),
@@ -515,11 +520,10 @@ impl Uring {
     }
 
     /// Releases the descriptor of a source, of which the kernel has nothing in hand any more.
-    fn finish_close(&mut self, resource: Id, closing: Closing, completions: &mut Vec<Completion>) {
+    fn finish_close(&mut self, resource: Id, release: Release, completions: &mut Vec<Completion>) {
         self.end_receive(resource, Ended::EndOfStream, completions);
         if let Some(descriptor) = self.detach(resource) {
-            let Closing { reset, drain } = closing;
-            perform::before_close(descriptor.as_fd(), reset, drain, &mut self.block);
+            perform::before_close(descriptor.as_fd(), release, &mut self.block);
             descriptor.release();
         }
         completions.push(Completion { resource, event: Event::Closed });
@@ -584,9 +588,9 @@ impl Uring {
         }
         if let Some(source) = self.source(resource)
             && source.flights == 0
-            && let Some(closing) = source.closing.take()
+            && let Some(release) = source.closing.take()
         {
-            self.finish_close(resource, closing, completions);
+            self.finish_close(resource, release, completions);
         }
     }
 }
@@ -631,7 +635,7 @@ impl Driver for Uring {
 
     fn submit(&mut self, resource: Id, operation: Operation) {
         match operation {
-            Operation::Receive { offset } => self.begin_receive(resource, offset),
+            Operation::Receive { offset, once } => self.begin_receive(resource, offset, once),
             Operation::Send { gather, offset } => self.begin_send(resource, gather, offset),
             Operation::Accept { most } => {
                 let Some(source) = self.source(resource) else { return };
@@ -653,24 +657,21 @@ impl Driver for Uring {
                 let result = perform::shutdown_write(source.descriptor.as_fd());
                 self.complete(resource, Event::ShutDown(result.map_err(Into::into)));
             }
-            Operation::Close { reset, drain } => {
-                let closing = Closing { reset, drain };
-                match self.source(resource) {
-                    Some(source) if source.flights > 0 => {
-                        source.closing = Some(closing);
-                        let held = [source.sending, source.connecting, source.hangup];
-                        for key in held.into_iter().filter_map(InHand::get) {
-                            self.in_flight.cancel(&mut self.ring, key);
-                        }
-                        self.stop_reception(resource);
+            Operation::Close(release) => match self.source(resource) {
+                Some(source) if source.flights > 0 => {
+                    source.closing = Some(release);
+                    let held = [source.sending, source.connecting, source.hangup];
+                    for key in held.into_iter().filter_map(InHand::get) {
+                        self.in_flight.cancel(&mut self.ring, key);
                     }
-                    _ => {
-                        let mut done = std::mem::take(&mut self.done);
-                        self.finish_close(resource, closing, &mut done);
-                        self.done = done;
-                    }
+                    self.stop_reception(resource);
                 }
-            }
+                _ => {
+                    let mut done = std::mem::take(&mut self.done);
+                    self.finish_close(resource, release, &mut done);
+                    self.done = done;
+                }
+            },
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{descriptor::Descriptor, medium::Medium, operation::outgoing::Gather, table::Id};
+use crate::{
+    descriptor::Descriptor, driver::Release, medium::Medium, operation::outgoing::Gather, table::Id,
+};
 
 /// One descriptor, what is asked of it, and which operations the kernel has in hand for it.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state in disguise")]
@@ -17,6 +19,8 @@ pub(super) struct Source {
 
     /// A reception was asked for, and has not been told to be over.
     pub(super) receiving: bool,
+    /// It is over when it has brought something.
+    pub(super) once: bool,
     /// The same of an accepting.
     pub(super) accepting: bool,
     /// How many connections that is still for.
@@ -47,14 +51,7 @@ pub(super) struct Source {
 
     pub(super) connecting: InHand,
     /// To be closed when the kernel has nothing in hand.
-    pub(super) closing: Option<Closing>,
-}
-
-/// How a descriptor is closed, see [`Operation::Close`](crate::driver::Operation::Close).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Closing {
-    pub(super) reset: bool,
-    pub(super) drain: bool,
+    pub(super) closing: Option<Release>,
 }
 
 /// An operation in flight, or none, in the room of a key: every idle connection has four.
@@ -88,6 +85,7 @@ impl Source {
             flights: 0,
             listed: false,
             receiving: false,
+            once: false,
             accepting: false,
             accept_most: 0,
             reception: InHand::NONE,

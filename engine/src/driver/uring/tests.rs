@@ -53,7 +53,7 @@ impl Rig {
     }
 
     fn receive(&mut self, id: Id) {
-        self.driver.submit(id, Operation::Receive { offset: 0 });
+        self.driver.submit(id, Operation::Receive { offset: 0, once: false });
     }
 
     fn send(&mut self, id: Id, bytes: &[u8]) {
@@ -253,7 +253,7 @@ fn closing_waits_for_the_kernel_and_comes_once() {
         rig.receive(id);
     }
     for &(_, id) in &pairs {
-        rig.driver.submit(id, Operation::Close { reset: false, drain: false });
+        rig.driver.submit(id, Operation::Close(Release::Close));
     }
     let all = rig.turns_until(STREAMS, |event| matches!(event, Event::Closed));
     for (mut peer, id) in pairs {

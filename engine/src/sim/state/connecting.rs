@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use crate::{
     address::Address,
+    driver::Release,
     sim::{
         Link,
         state::{Attempt, Connection, Event, Listening, Owner, Result, Role, Socket, State},
@@ -328,7 +329,7 @@ impl State {
         let backlog = std::mem::take(&mut listening.backlog);
         let waiting = std::mem::take(&mut listening.waiting);
         for connection in backlog {
-            self.close(connection, true, false);
+            self.close(connection, Release::Reset);
         }
         for client in waiting {
             self.schedule(self.now, Event::Answer { client, result: Err(Errno::CONNREFUSED) });

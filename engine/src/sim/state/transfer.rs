@@ -6,6 +6,7 @@ use bytes::Bytes;
 use rustix::io::Errno;
 
 use crate::{
+    driver::Release,
     sim::{
         Link,
         state::{Attempt, Event, Fate, Received, Result, Role, State, abridged},
@@ -190,13 +191,13 @@ impl State {
     }
 
     /// Closes a socket. A connection is ended, or reset if that is asked for or bytes are unread.
-    pub(crate) fn close(&mut self, id: Id, reset: bool, drain: bool) {
+    pub(crate) fn close(&mut self, id: Id, release: Release) {
         let Some(socket) = self.sockets.get(id) else { return };
         match &socket.role {
             Role::Connected(connection) => {
-                let unread = !connection.arrived.is_empty() && !drain;
+                let unread = !connection.arrived.is_empty() && release != Release::Drain;
                 // A Unix socket cannot be reset.
-                let reset = reset && socket.tcp;
+                let reset = matches!(release, Release::Reset | Release::ResetForAll) && socket.tcp;
                 let (ended, other) = (connection.shut || connection.severed, connection.other);
                 let (broken, at) = (connection.broken, connection.clear_at);
                 self.note(id, 9, u64::from(reset), |name| match reset || unread {

@@ -1,0 +1,493 @@
+//! Descriptors that others hold, too: nothing is ended, taken or switched for them.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{ErrorKind, Read, Write, pipe},
+    net::{TcpListener, TcpStream},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use facade_engine::{Callback, Detached, Engine, Stream};
+use facade_tests::{
+    outcome::Outcome,
+    told::{Basket, Told},
+    turns::{turn_until, turns},
+};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{CWD, FileType, Mode, mknodat},
+    io::Errno,
+    net::{RecvFlags, recv},
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+};
+
+use super::driver;
+
+/// A TCP connection: the peer's end, and ours.
+fn connection() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (peer, listener.accept().unwrap().0)
+}
+
+/// Whether something is there to be read, within so many seconds.
+fn is_readable(copy: &impl AsFd, seconds: i64) -> bool {
+    let mut fds = [PollFd::new(copy, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec { tv_sec: seconds, tv_nsec: 0 })).unwrap() > 0
+}
+
+/// What a holder of a copy reads without waiting; nothing if there is nothing.
+fn there(copy: &impl AsFd) -> Vec<u8> {
+    if !is_readable(copy, 0) {
+        return Vec::new();
+    }
+    let mut bytes = vec![0; 1000];
+    let count = rustix::io::read(copy, &mut bytes).unwrap();
+    bytes.truncate(count);
+    bytes
+}
+
+/// The ways in which a stream goes.
+const WAYS: [&str; 6] =
+    ["close", "drop", "close while a read waits", "expired close", "detach", "drop the engine"];
+
+/// Has a stream go.
+fn end(engine: Engine, stream: Stream, way: &str) -> Option<Engine> {
+    let told = Told::new();
+    match way {
+        "close" => _ = engine.close(&stream, told.callback("end")),
+        "drop" => drop(stream),
+        "close while a read waits" => {
+            engine.read_line(&stream, Callback::ignore());
+            turns(&engine, 2);
+            engine.close(&stream, told.callback("end"));
+        }
+        "expired close" => {
+            _ = engine.close(&stream, told.timeout(Duration::ZERO).callback("end"));
+        }
+        "detach" => {
+            // Which is closed with its outcome.
+            engine
+                .detach(&stream, Callback::new(|_, _: Detached| (), |_, error| panic!("{error}")));
+        }
+        "drop the engine" => {
+            engine.read_line(&stream, Callback::ignore());
+            turns(&engine, 2);
+            drop(engine);
+            return None;
+        }
+        _ => unreachable!("a way that is not listed"),
+    }
+    engine.run().unwrap();
+    Some(engine)
+}
+
+#[test]
+fn the_end_of_our_copy_is_not_the_end_of_the_connection() {
+    for way in WAYS {
+        let engine = driver::engine();
+        let (mut peer, ours) = connection();
+        let mut copy = ours.try_clone().unwrap();
+        let stream = engine.attach(ours).unwrap();
+        let engine = end(engine, stream, way);
+        copy.set_nonblocking(false).unwrap();
+        peer.write_all(b"to the copy").unwrap();
+        let mut read = [0; 11];
+        copy.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"to the copy", "{way}");
+        copy.write_all(b"from the copy").unwrap();
+        let mut read = [0; 13];
+        peer.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"from the copy", "{way}");
+        drop(copy);
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0, "{way}: the last copy ends it");
+        drop(engine);
+    }
+}
+
+#[test]
+fn what_the_peer_had_sent_is_left_to_the_other_copies() {
+    for way in ["close", "drop", "expired close", "detach"] {
+        let engine = driver::engine();
+        let (mut peer, ours) = connection();
+        let mut copy = ours.try_clone().unwrap();
+        let stream = engine.attach(ours).unwrap();
+        peer.write_all(b"sent before").unwrap();
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+        engine.write(&stream, "ours goes out", Callback::ignore());
+        let engine = end(engine, stream, way);
+        copy.set_nonblocking(false).unwrap();
+        let mut all = String::new();
+        copy.read_to_string(&mut all).unwrap();
+        assert_eq!(all, "sent before", "{way}");
+        drop(copy);
+        let mut all = String::new();
+        peer.read_to_string(&mut all).unwrap();
+        // One whose close expires at once may drop what it was to write.
+        assert!(all == "ours goes out" || way == "expired close", "{way}: {all}");
+        drop(engine);
+    }
+}
+
+#[test]
+fn a_connection_that_was_lent_and_copied_goes_on_without_us() {
+    let engine = driver::engine();
+    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let accepted = Basket::new();
+    engine.accept(&listener, accepted.callback());
+    turn_until(&engine, || accepted.len() == 1);
+    let stream: Stream = accepted.only();
+    // Armed, and to be read ahead as long as nobody else has it.
+    let told = Told::new();
+    engine.read_line(&stream, told.value("line"));
+    peer.write_all(b"ours\n").unwrap();
+    turn_until(&engine, || !told.is_empty());
+    let copy = TcpStream::from(stream.as_fd().try_clone_to_owned().unwrap());
+    idle_turns(&engine);
+    peer.write_all(b"the copy's").unwrap();
+    idle_turns(&engine);
+    assert_eq!(there(&copy), b"the copy's");
+    peer.write_all(b" and more").unwrap();
+    drop(stream);
+    idle_turns(&engine);
+    assert_eq!(there(&copy), b" and more");
+    drop(copy);
+    assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+}
+
+/// A server that answers and closes over what it has not read: the answer arrives where the
+/// connection is known to be ours alone.
+#[test]
+fn what_is_ours_alone_is_closed_so_that_the_answer_arrives() {
+    for way in ["exclusive", "said so later", "accepted", "accepted and lent for a look"] {
+        let engine = driver::engine();
+        let (mut peer, stream) = match way {
+            "exclusive" => {
+                let (peer, ours) = connection();
+                (peer, engine.attach_exclusive(ours).unwrap())
+            }
+            "said so later" => {
+                let (peer, ours) = connection();
+                let stream = engine.attach(ours).unwrap();
+                stream.set_exclusive(true);
+                (peer, stream)
+            }
+            _ => {
+                let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+                let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                let accepted = Basket::new();
+                engine.accept(&listener, accepted.callback());
+                turn_until(&engine, || accepted.len() == 1);
+                (peer, accepted.only())
+            }
+        };
+        if way == "accepted and lent for a look" {
+            rustix::net::sockopt::set_socket_keepalive(&stream, true).unwrap();
+            stream.set_exclusive(true);
+        }
+        peer.write_all(b"a request that is too large").unwrap();
+        engine.write(&stream, "413", Callback::ignore());
+        engine.close(&stream, Callback::ignore());
+        engine.run().unwrap();
+        let mut answer = String::new();
+        peer.read_to_string(&mut answer).unwrap_or_else(|error| panic!("{way}: {error}"));
+        assert_eq!(answer, "413", "{way}");
+    }
+}
+
+#[test]
+fn a_child_goes_on_with_a_connection_that_its_parent_has_closed() {
+    let engine = driver::engine();
+    let (mut peer, ours) = connection();
+    let mut child = Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(OwnedFd::from(ours.try_clone().unwrap()))
+        .spawn()
+        .unwrap();
+    let stream = engine.attach(ours).unwrap();
+    engine.read_line(&stream, Callback::ignore());
+    turns(&engine, 2);
+    engine.write_line(&stream, "from the parent", Callback::ignore());
+    engine.close(&stream, Callback::ignore());
+    engine.run().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"from the child\n").unwrap();
+    drop(input);
+    child.wait().unwrap();
+    let mut all = String::new();
+    peer.read_to_string(&mut all).unwrap();
+    assert_eq!(all, "from the parent\r\nfrom the child\n");
+}
+
+/// A server that inetd starts has its connection as standard input and as standard output.
+#[test]
+fn two_streams_of_one_connection_end_one_after_the_other() {
+    let engine = driver::engine();
+    let (mut peer, ours) = connection();
+    let input = engine.attach(ours.try_clone().unwrap()).unwrap();
+    let output = engine.attach(ours).unwrap();
+    let told = Told::new();
+    engine.read_line(&input, told.value("request"));
+    peer.write_all(b"hello\nunread").unwrap();
+    turn_until(&engine, || !told.is_empty());
+    assert_eq!(told.take(), ["request b\"hello\""]);
+    engine.close(&input, told.callback("close"));
+    engine.run().unwrap();
+    engine.write_line(&output, "answer", told.callback("write"));
+    engine.shutdown_write(&output, told.callback("shutdown"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["close Ok", "write Ok", "shutdown Ok"]);
+    let mut all = String::new();
+    peer.read_to_string(&mut all).unwrap();
+    assert_eq!(all, "answer\r\n");
+}
+
+#[test]
+fn an_abort_resets_the_connection_for_all_copies() {
+    for has_copy in [true, false] {
+        let engine = driver::engine();
+        let (mut peer, ours) = connection();
+        let copy = has_copy.then(|| ours.try_clone().unwrap());
+        let stream = engine.attach(ours).unwrap();
+        engine.read_line(&stream, Callback::ignore());
+        turns(&engine, 2);
+        engine.abort(&stream);
+        engine.run().unwrap();
+        let error = peer.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        if let Some(copy) = copy {
+            assert_ne!(recv(&copy, &mut [0; 1][..], RecvFlags::DONTWAIT), Err(Errno::AGAIN));
+        }
+    }
+}
+
+// Reading
+
+/// What a program may have in common with others, by one end; where its bytes come in; and the
+/// other holder.
+fn shared_things() -> Vec<(&'static str, OwnedFd, Box<dyn Write>, OwnedFd)> {
+    let mut things: Vec<(&str, OwnedFd, Box<dyn Write>, OwnedFd)> = Vec::new();
+    let (peer, ours) = connection();
+    let copy = ours.try_clone().unwrap();
+    things.push(("connection", ours.into(), Box::new(peer), copy.into()));
+    let (peer, ours) = UnixStream::pair().unwrap();
+    let copy = ours.try_clone().unwrap();
+    things.push(("Unix socket", ours.into(), Box::new(peer), copy.into()));
+    let (ours, writer) = pipe().unwrap();
+    let copy = ours.try_clone().unwrap();
+    things.push(("pipe", ours.into(), Box::new(writer), copy.into()));
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fifo");
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let open = || OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    things.push(("FIFO", open().into(), Box::new(open()), open().into()));
+
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let name = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
+    let terminal = OpenOptions::new().read(true).write(true).open(&name).unwrap();
+    let other = OpenOptions::new().read(true).write(true).open(&name).unwrap();
+    things.push(("terminal", terminal.into(), Box::new(File::from(controller)), other.into()));
+    things
+}
+
+/// Turns of an engine that is awake although nothing is pending.
+fn idle_turns(engine: &Engine) {
+    let _awake = engine.keep_alive();
+    turns(engine, 3);
+}
+
+/// Writes a line where nobody of the engine's reads, and has the other holder read it.
+#[track_caller]
+fn is_the_others(engine: &Engine, what: &str, input: &mut dyn Write, other: &OwnedFd) {
+    idle_turns(engine);
+    input.write_all(b"for the other\n").unwrap();
+    // A terminal passes on what is typed in its own time.
+    assert!(is_readable(other, 10), "{what}: taken");
+    idle_turns(engine);
+    assert_eq!(there(other), b"for the other\n", "{what}");
+}
+
+#[test]
+fn what_others_may_read_too_is_read_only_while_a_read_wants_it() {
+    for (what, ours, mut input, other) in shared_things() {
+        let engine = driver::engine();
+        let stream = engine.attach(ours).unwrap();
+        let told = Told::new();
+        is_the_others(&engine, what, &mut *input, &other);
+        // Cancelled, having been armed or not.
+        for between in [0, 3] {
+            let cancel = engine.read_line(&stream, told.value("cancelled"));
+            turns(&engine, between);
+            cancel.cancel();
+            is_the_others(&engine, what, &mut *input, &other);
+        }
+        engine.read_line(&stream, told.timeout(Duration::ZERO).value("expired"));
+        is_the_others(&engine, what, &mut *input, &other);
+        engine.read_line(&stream, told.timeout(Duration::from_millis(1)).value("expired"));
+        turn_until(&engine, || told.len() == 4);
+        is_the_others(&engine, what, &mut *input, &other);
+        let notes = ["cancelled Cancelled", "cancelled Cancelled", "expired TimedOut"];
+        assert_eq!(told.take(), [&notes[..], &["expired TimedOut"]].concat(), "{what}");
+        // One that has its line.
+        engine.read_line(&stream, told.value("line"));
+        turns(&engine, 3);
+        input.write_all(b"for us\n").unwrap();
+        turn_until(&engine, || !told.is_empty());
+        assert_eq!(told.take(), ["line b\"for us\""], "{what}");
+        is_the_others(&engine, what, &mut *input, &other);
+        // A claim that is given back is matched again, without more being taken for it.
+        input.write_all(b"claimed\n").unwrap();
+        engine.read_line(&stream, told.dropping_claims().value("claim"));
+        turn_until(&engine, || !told.is_empty());
+        is_the_others(&engine, what, &mut *input, &other);
+        engine.read_line(&stream, told.value("line"));
+        turn_until(&engine, || told.len() == 2);
+        assert_eq!(told.take(), ["claim dropped", "line b\"claimed\""], "{what}");
+        is_the_others(&engine, what, &mut *input, &other);
+        engine.close(&stream, told.callback("close"));
+        engine.run().unwrap();
+        is_the_others(&engine, what, &mut *input, &other);
+        assert_eq!(told.take(), ["close Ok"], "{what}");
+    }
+}
+
+#[test]
+fn what_is_declared_ours_alone_is_read_ahead() {
+    for (what, ours, mut input, other) in shared_things() {
+        let engine = driver::engine();
+        let stream = engine.attach_exclusive(ours).unwrap();
+        let told = Told::new();
+        let cancel = engine.read_line(&stream, told.value("cancelled"));
+        turns(&engine, 3);
+        cancel.cancel();
+        turns(&engine, 1);
+        input.write_all(b"ahead\n").unwrap();
+        let (_awake, buffered) = (engine.keep_alive(), Outcome::<usize>::new());
+        turn_until(&engine, || {
+            engine.buffered(&stream, buffered.callback());
+            turns(&engine, 1);
+            buffered.value() == 6
+        });
+        engine.read_line(&stream, told.value("line"));
+        turn_until(&engine, || told.len() == 2);
+        assert_eq!(told.take(), ["cancelled Cancelled", "line b\"ahead\""], "{what}");
+        drop(other);
+    }
+}
+
+#[test]
+fn much_is_read_of_what_others_may_read_too() {
+    let engine = driver::engine();
+    let (mut peer, ours) = connection();
+    let stream = engine.attach(ours).unwrap();
+    let writes = std::thread::spawn(move || {
+        for number in 0..20_000 {
+            peer.write_all(format!("line {number}\n").as_bytes()).unwrap();
+        }
+    });
+    let told = Told::new();
+    for number in 0..20_000 {
+        engine.expect_line(
+            &stream,
+            format!("line {number}"),
+            Callback::new(|_, _| (), |_, error| panic!("{error}")),
+        );
+    }
+    engine.read_all(&stream, told.value("rest"));
+    engine.run().unwrap();
+    writes.join().unwrap();
+    assert_eq!(told.take(), ["rest b\"\""]);
+}
+
+// Listening
+
+#[test]
+fn connections_at_an_attached_listener_are_left_to_others_unless_an_accept_wants_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = listener.try_clone().unwrap();
+    let address = listener.local_addr().unwrap();
+    let engine = driver::engine();
+    let listener = engine.attach_listener(listener).unwrap();
+    let told = Told::new();
+    let is_the_others = |engine: &Engine| {
+        idle_turns(engine);
+        let client = TcpStream::connect(address).unwrap();
+        idle_turns(engine);
+        let (_, peer) = other.accept().unwrap();
+        assert_eq!(peer, client.local_addr().unwrap());
+    };
+    is_the_others(&engine);
+    let cancel = engine.accept(&listener, told.callback("cancelled"));
+    idle_turns(&engine);
+    cancel.cancel();
+    is_the_others(&engine);
+    engine.accept(&listener, told.timeout(Duration::ZERO).callback("expired"));
+    is_the_others(&engine);
+    engine.accept(&listener, told.callback("ours"));
+    idle_turns(&engine);
+    let client = TcpStream::connect(address).unwrap();
+    turn_until(&engine, || told.len() == 3);
+    is_the_others(&engine);
+    engine.accept(&listener, told.callback("pending"));
+    turns(&engine, 2);
+    engine.close(&listener, told.callback("close"));
+    engine.run().unwrap();
+    is_the_others(&engine);
+    let notes =
+        ["cancelled Cancelled", "expired TimedOut", "ours Ok", "pending Closed", "close Ok"];
+    assert_eq!(told.take(), notes);
+    drop(client);
+}
+
+#[test]
+fn a_listener_that_was_lent_accepts_no_more_ahead() {
+    let engine = driver::engine();
+    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let told = Told::new();
+    engine.accept(&listener, told.callback("first"));
+    let _first = TcpStream::connect(address).unwrap();
+    turn_until(&engine, || !told.is_empty());
+    let copy = TcpListener::from(listener.as_fd().try_clone_to_owned().unwrap());
+    idle_turns(&engine);
+    let client = TcpStream::connect(address).unwrap();
+    idle_turns(&engine);
+    let (_, peer) = copy.accept().unwrap();
+    assert_eq!(peer, client.local_addr().unwrap());
+    engine.accept(&listener, told.callback("second"));
+    let _second = TcpStream::connect(address).unwrap();
+    turn_until(&engine, || told.len() == 2);
+    assert_eq!(told.take(), ["first Ok", "second Ok"]);
+}
+
+#[test]
+fn what_was_detached_goes_on_where_the_reads_ended() {
+    let engine = driver::engine();
+    let (mut peer, ours) = connection();
+    let stream = engine.attach(ours).unwrap();
+    let (told, detached) = (Told::new(), Outcome::<Detached>::new());
+    engine.read_line(&stream, told.value("line"));
+    peer.write_all(b"one\ntw").unwrap();
+    turn_until(&engine, || !told.is_empty());
+    idle_turns(&engine);
+    peer.write_all(b"o\n").unwrap();
+    idle_turns(&engine);
+    engine.detach(&stream, detached.callback());
+    engine.run().unwrap();
+    let Detached { fd, unread } = detached.value();
+    assert_eq!((&unread[..], &there(&fd)[..]), (&b"tw"[..], &b"o\n"[..]));
+    let again = engine.attach_detached(Detached { fd, unread }).unwrap();
+    peer.write_all(b"three\n").unwrap();
+    engine.read_line(&again, told.value("line"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["line b\"one\"", "line b\"twthree\""]);
+}
