@@ -11,8 +11,8 @@ use std::{
 
 use async_task::Task;
 use facade_engine::{
-    AddrInfo, Address, Bytes, Callback, Detached, Handle, Hints, LinePattern, Result, Service,
-    Stream as EngineStream,
+    AddrInfo, Address, Bytes, Callback, Cancel, Chain, Detached, Handle, Hints, LinePattern,
+    Result, Service, Stream as EngineStream,
 };
 
 use crate::{
@@ -216,9 +216,10 @@ impl Io {
         service: impl Into<Service>,
     ) -> OpFuture<EngineStream, impl Submit<EngineStream>, Stream> {
         OpFuture::new(move |callback| {
-            let limit = time_limit(&callback);
-            let chain = self.handle().chain().resolve(host, service, Callback::ignore());
-            chain.connect_resolved(callback).timeout(limit).submit()
+            submit_chain(callback, |callback| {
+                let chain = self.handle().chain().resolve(host, service, Callback::ignore());
+                chain.connect_resolved(callback)
+            })
         })
     }
 
@@ -245,31 +246,33 @@ impl Io {
         OpFuture::new(move |callback| self.handle().connect(addr, callback))
     }
 
-    /// See [`Handle::connect_then_expect_line`]. Yields the stream and the line.
+    /// See [`Handle::connect_then_expect_line`]. Yields the stream and the line; a failed connection
+    /// is [`Error::Stage`](crate::Error::Stage). The timeout covers connection and line.
     pub fn connect_then_expect_line(
         &self,
         addr: impl Into<Address>,
         line: impl Into<LinePattern>,
     ) -> OpFuture<(Stream, Bytes), impl Submit<(Stream, Bytes)>> {
         op(move |callback| {
-            let limit = time_limit(&callback);
-            let (connected, callback) = with_stream(callback);
-            let chain = self.handle().chain().connect(addr, connected);
-            chain.expect_line(line, callback).timeout(limit).submit()
+            submit_chain(callback, |callback| {
+                let (connected, callback) = with_stream(callback);
+                self.handle().chain().connect(addr, connected).expect_line(line, callback)
+            })
         })
     }
 
-    /// See [`Handle::connect_then_write_line`]. Yields the stream and how much was written.
+    /// See [`Handle::connect_then_write_line`]. Yields the stream and how much was written; a failed
+    /// connection is [`Error::Stage`](crate::Error::Stage). The timeout covers connection and write.
     pub fn connect_then_write_line(
         &self,
         addr: impl Into<Address>,
         line: impl Into<Bytes>,
     ) -> OpFuture<(Stream, usize), impl Submit<(Stream, usize)>> {
         op(move |callback| {
-            let limit = time_limit(&callback);
-            let (connected, callback) = with_stream(callback);
-            let chain = self.handle().chain().connect(addr, connected);
-            chain.write_line(line, callback).timeout(limit).submit()
+            submit_chain(callback, |callback| {
+                let (connected, callback) = with_stream(callback);
+                self.handle().chain().connect(addr, connected).write_line(line, callback)
+            })
         })
     }
 
@@ -309,9 +312,14 @@ impl fmt::Debug for Io {
     }
 }
 
-/// The time that a chain as a whole may take: its one future's, and not just its last stage's.
-pub(crate) fn time_limit<T: 'static>(callback: &Callback<T>) -> Duration {
-    callback.time_limit().unwrap_or(Duration::MAX)
+/// Submits a chain whose last stage tells a future. The future's timeout becomes the chain's: as that
+/// of its last stage it would begin anew with it, and bound nothing before.
+pub(crate) fn submit_chain<T: 'static>(
+    callback: Callback<T>,
+    chain: impl FnOnce(Callback<T>) -> Chain,
+) -> Cancel {
+    let limit = callback.time_limit().unwrap_or(Duration::MAX);
+    chain(callback.timeout(Duration::MAX)).timeout(limit).submit()
 }
 
 /// The callback of a future that yields a chain's stream with its last value.

@@ -15,7 +15,7 @@ use facade_engine::{
 use futures::stream::FusedStream;
 
 use crate::{
-    io::with_stream,
+    io::{submit_chain, with_stream},
     operation::{OpFuture, Submit, Submitted, op},
     stream::Stream,
 };
@@ -103,31 +103,40 @@ impl Listener {
     }
 
     /// See [`Handle::accept_then_write`](facade_engine::Handle::accept_then_write). Yields the
-    /// stream and how much was written.
+    /// stream and how much was written; a failed accept is [`Error::Stage`]. The timeout covers
+    /// accept and write.
     pub fn accept_then_write(
         &mut self,
         buf: impl Into<Bytes>,
     ) -> OpFuture<(Stream, usize), impl Submit<(Stream, usize)>> {
         let listener = &self.engine;
         op(move |callback| {
-            listener.handle().accept_then_write(listener, buf, with_stream(callback))
+            submit_chain(callback, |callback| {
+                let (accepted, callback) = with_stream(callback);
+                listener.handle().chain().accept(listener, accepted).write(buf, callback)
+            })
         })
     }
 
     /// See [`Handle::accept_then_expect_line`](facade_engine::Handle::accept_then_expect_line).
-    /// Yields the stream and the line.
+    /// Yields the stream and the line; a failed accept is [`Error::Stage`]. The timeout covers accept
+    /// and line: a client that connects and says nothing cannot hold it up, nor can there being none.
     pub fn accept_then_expect_line(
         &mut self,
         line: impl Into<LinePattern>,
     ) -> OpFuture<(Stream, Bytes), impl Submit<(Stream, Bytes)>> {
         let listener = &self.engine;
         op(move |callback| {
-            listener.handle().accept_then_expect_line(listener, line, with_stream(callback))
+            submit_chain(callback, |callback| {
+                let (accepted, callback) = with_stream(callback);
+                listener.handle().chain().accept(listener, accepted).expect_line(line, callback)
+            })
         })
     }
 
     /// See
     /// [`Handle::accept_then_expect_multiline_regex`](facade_engine::Handle::accept_then_expect_multiline_regex).
+    /// The timeout covers accept and match.
     pub fn accept_then_expect_multiline_regex(
         &mut self,
         regex: Regex,
@@ -136,7 +145,10 @@ impl Listener {
         op(move |callback: Callback<(Stream, RegexMatch)>| {
             let callback =
                 callback.map(|(stream, found): (EngineStream, _)| (stream.into(), found));
-            listener.handle().accept_then_expect_multiline_regex(listener, regex, callback)
+            submit_chain(callback, |callback| {
+                let chain = listener.handle().chain().accept(listener, Callback::ignore());
+                chain.expect_multiline_regex(regex, callback)
+            })
         })
     }
 

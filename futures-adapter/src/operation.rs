@@ -130,11 +130,19 @@ impl<T, F, U> OpFuture<T, F, U> {
         Self { state: State::Unsubmitted { submit, timeout: None }, into: PhantomData }
     }
 
-    /// Sets the time that the operation may take, from the first poll to its outcome: the
-    /// callback's `timeout` slot.
+    /// Sets the time that the operation may take, from the first poll to its outcome.
     ///
     /// It bounds the operation as a whole. One that expires fails with
     /// [`Error::TimedOut`](facade_engine::Error::TimedOut) and leaves what a dropped one leaves.
+    ///
+    /// So it is with the futures of several steps, such as
+    /// [`accept_then_write`](crate::Listener::accept_then_write): it bounds them all together. If it
+    /// expires before the last step, that is the cause of an
+    /// [`Error::Stage`](facade_engine::Error::Stage), which says in which.
+    ///
+    /// Of a future of [`op`] it sets the timeout of the callback that `submit` gets: that of one
+    /// stage, if this is given to a chain, whose own is
+    /// [`Chain::timeout`](facade_engine::Chain::timeout).
     ///
     /// ```
     /// # use facade_futures::{Error, Result, Runtime};

@@ -15,7 +15,7 @@ use facade_engine::{
 use futures::{AsyncBufRead, AsyncRead, AsyncWrite, Sink, stream::FusedStream};
 
 use crate::{
-    io::time_limit,
+    io::submit_chain,
     operation::{
         OpFuture, ReadChunk, ReadExact, ReadLine, Submit, Submitted, Write, WriteLine, op,
     },
@@ -430,9 +430,10 @@ impl Stream {
         self.write.engine();
         let stream = self.read.engine();
         op(move |callback| {
-            let limit = time_limit(&callback);
-            let chain = stream.handle().chain().on(stream).write(buf, Callback::ignore());
-            chain.expect_line(line, callback).timeout(limit).submit()
+            submit_chain(callback, |callback| {
+                let chain = stream.handle().chain().on(stream).write(buf, Callback::ignore());
+                chain.expect_line(line, callback)
+            })
         })
     }
 

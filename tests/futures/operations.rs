@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
+    pin::pin,
     time::Duration,
 };
 
@@ -12,7 +13,11 @@ use facade_tests::{
     polls::{in_time, poll_here},
     reads::UpTo,
 };
-use futures::{StreamExt as _, future::try_join_all, join};
+use futures::{
+    StreamExt as _,
+    future::{Either, select, try_join_all},
+    join,
+};
 use tempfile::tempfile;
 
 use super::driver::{self, full_pair, pair, tcp_pair};
@@ -258,6 +263,68 @@ fn promise_07_a_future_has_its_own_timeout() {
         let early = runtime.io().sleep(Duration::MAX).timeout(Duration::from_millis(1)).await;
         assert!(matches!(early, Err(Error::TimedOut)));
     });
+}
+
+/// The steps of one future share its time. Here the first takes most of it, and the second would have
+/// as much again if its time began with it.
+#[test]
+fn promise_07_a_futures_timeout_covers_all_its_steps() {
+    run(async |runtime| {
+        let io = runtime.io();
+        let mut listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let limit = Duration::from_millis(60);
+        // Nobody connects.
+        let regex = || Regex::new("never").unwrap();
+        let written = listener.accept_then_write("hello").timeout(limit).await;
+        assert_eq!(expired(written.unwrap_err()), 1);
+        let read = listener.accept_then_expect_line("never").timeout(limit).await;
+        assert_eq!(expired(read.unwrap_err()), 1);
+        let found = listener.accept_then_expect_multiline_regex(regex()).timeout(limit).await;
+        // It has one callback for both steps.
+        assert_eq!(expired(found.unwrap_err()), 2);
+        // Whoever connects comes late, and says nothing.
+        let mut clients = Vec::new();
+        for number in 0..2 {
+            let connect = async {
+                io.sleep(limit * 2 / 3).await.unwrap();
+                let client = io.connect(address).await.unwrap();
+                // Longer than the steps have together, shorter than if each had as much.
+                io.sleep(limit * 2 / 3).await.unwrap();
+                client
+            };
+            let accept = async {
+                match number {
+                    0 => listener.accept_then_expect_line("never").timeout(limit).await.map(drop),
+                    _ => {
+                        let found = listener.accept_then_expect_multiline_regex(regex());
+                        found.timeout(limit).await.map(drop)
+                    }
+                }
+            };
+            match select(pin!(accept), pin!(connect)).await {
+                Either::Left((outcome, connect)) => {
+                    // On a busy machine it may come too late for the first step.
+                    expired(outcome.unwrap_err());
+                    clients.push(connect.await);
+                }
+                Either::Right(_) => panic!("its time began anew"),
+            }
+        }
+        // And where we connect.
+        let never = io.connect_then_expect_line(address, "never").timeout(limit);
+        expired(never.await.unwrap_err());
+    });
+}
+
+/// In which step of two time was up.
+#[track_caller]
+fn expired(error: Error) -> usize {
+    match error {
+        Error::TimedOut => 2,
+        Error::Stage { stage, cause } if matches!(*cause, Error::TimedOut) => stage,
+        error => panic!("{error:?}"),
+    }
 }
 
 #[test]

@@ -30,8 +30,8 @@ use crate::{
 /// one's callback runs. From [`Handle::chain`].
 ///
 /// If a stage fails, its callback hears the error and every later one
-/// [`Error::Stage`](crate::Error::Stage). A stage's timeout runs from the success of the stage
-/// before it; [`timeout`](Self::timeout) covers all of them. Past its `connect` or `accept` a chain
+/// [`Error::Stage`](crate::Error::Stage). The timeout of a stage's callback runs from the success of
+/// the stage before it; [`timeout`](Self::timeout), the chain's own, covers all of them. Past its `connect` or `accept` a chain
 /// owns the stream: if nobody kept a clone, it is closed when the chain ends.
 ///
 /// Stages that work on a stream, without one before them, fail with
@@ -100,7 +100,8 @@ impl Chain {
         self
     }
 
-    /// Bounds the chain as a whole, from its submission.
+    /// Bounds the chain as a whole, from its submission, beside the timeouts of its callbacks, each of
+    /// which bounds its own stage.
     ///
     /// The stage under way when it expires hears [`TimedOut`](crate::Error::TimedOut), later ones
     /// [`Stage`](crate::Error::Stage).
@@ -219,6 +220,37 @@ impl Chain {
         self.read(Ok(ExpectLine::new(line)), Bound::Line, cb, other)
     }
 
+    /// The second stage of [`Handle::accept_then_expect_multiline_regex`]: reads through a match, and
+    /// yields it with the chain's stream. Its callback stands for the stage before it as well, and
+    /// hears that one's failure as its own and not as [`Stage`](crate::Error::Stage).
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, Regex, RegexMatch, Stream};
+    /// # use std::{io::Write, net::TcpStream, time::Duration};
+    /// # let engine = Engine::new()?;
+    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let mut client = TcpStream::connect(listener.local_addr()?).unwrap();
+    /// client.write_all(b"one\ntwo\n\n").unwrap();
+    /// engine.chain()
+    ///     .accept(&listener, Callback::ignore())
+    ///     .expect_multiline_regex(Regex::new("(?s).*\n\n")?, Callback::new(
+    ///         |_, (_stream, found): (Stream, RegexMatch)| assert_eq!(found.bytes, "one\ntwo\n\n"),
+    ///         |_, error| panic!("{error}"),
+    ///     ))
+    ///     .timeout(Duration::from_secs(10)) // for the connection and what it sends
+    ///     .submit();
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn expect_multiline_regex(
+        mut self,
+        regex: Regex,
+        cb: Callback<(Stream, RegexMatch)>,
+    ) -> Self {
+        self.stages.push_back(Box::new(RegexWithStream { regex, callback: cb }));
+        self
+    }
+
     /// See [`Handle::write`].
     pub fn write(self, buf: impl Into<Bytes>, cb: Callback<usize>) -> Self {
         self.write_data(Data::One(buf.into()), cb)
@@ -263,17 +295,6 @@ impl Chain {
     pub fn submit(self) -> Cancel {
         let Self { handle, stages, stream, timeout } = self;
         handle.submit(move |core| core.begin_chain(stages, stream, timeout))
-    }
-
-    /// The last stage of [`Handle::accept_then_expect_multiline_regex`], whose callback stands for
-    /// the stage before it as well.
-    pub(crate) fn expect_regex_with_stream(
-        mut self,
-        regex: Regex,
-        callback: Callback<(Stream, RegexMatch)>,
-    ) -> Self {
-        self.stages.push_back(Box::new(RegexWithStream { regex, callback }));
-        self
     }
 
     fn read<A: Send + 'static, T: Send + 'static>(

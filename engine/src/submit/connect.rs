@@ -56,7 +56,8 @@ impl Handle {
 
     /// Looks up a host and connects to the first of its addresses that answers, by [RFC 8305]: the
     /// families take turns, and the next attempt begins beside the last after 250 ms or when it
-    /// fails. The first callback hears the addresses, the second the connection.
+    /// fails. The first callback hears the addresses, the second the connection; the timeout of the
+    /// second runs from the success of the lookup.
     ///
     /// # Errors
     ///
@@ -126,7 +127,7 @@ impl Handle {
     }
 
     /// Connects, then reads the next line if it is the expected one: a greeting. The callbacks hear
-    /// the stream, then the line.
+    /// the stream, then the line. The timeout of the second runs from the connection.
     ///
     /// # Errors and cancellation
     ///
@@ -158,7 +159,7 @@ impl Handle {
     }
 
     /// Connects, then writes a line. The callbacks hear the stream, then how many bytes were
-    /// written, line end included.
+    /// written, line end included. The timeout of the second runs from the connection.
     ///
     /// # Errors and cancellation
     ///
@@ -227,7 +228,8 @@ impl Handle {
         l.handle().submit(move |core| core.begin_accept(&listener, cb, Id::NONE))
     }
 
-    /// Accepts, then writes. The callbacks hear the stream, then how many bytes were written.
+    /// Accepts, then writes. The callbacks hear the stream, then how many bytes were written. The
+    /// timeout of the second runs from the connection.
     ///
     /// # Errors and cancellation
     ///
@@ -261,7 +263,7 @@ impl Handle {
     }
 
     /// Accepts, then reads the next line if it is the expected one. The callbacks hear the stream,
-    /// then the line.
+    /// then the line. The timeout of the second runs from the connection.
     ///
     /// # Errors and cancellation
     ///
@@ -294,7 +296,8 @@ impl Handle {
     }
 
     /// Accepts, then reads through a match of `regex`, which may span lines. One callback gets the
-    /// connection and the match; its timeout runs from the connection.
+    /// connection and the match. Its timeout runs from the connection, however long that was waited
+    /// for; to bound both, see [`Chain::expect_multiline_regex`](crate::Chain::expect_multiline_regex).
     ///
     /// # Errors and cancellation
     ///
@@ -325,7 +328,7 @@ impl Handle {
         regex: Regex,
         cb: Callback<(Stream, RegexMatch)>,
     ) -> Cancel {
-        self.chain().accept(l, Callback::ignore()).expect_regex_with_stream(regex, cb).submit()
+        self.chain().accept(l, Callback::ignore()).expect_multiline_regex(regex, cb).submit()
     }
 }
 

@@ -130,7 +130,8 @@ impl Handle {
     /// Writes, then reads the next line if it is the expected one.
     ///
     /// The line may have arrived before the write: what is expected is the next line that nobody
-    /// has read, and an old one that was left over is taken for the answer.
+    /// has read, and an old one that was left over is taken for the answer. The timeout of the second
+    /// callback runs from the success of the write.
     ///
     /// # Errors and cancellation
     ///
