@@ -1,8 +1,12 @@
 //! Promises 4 and 7: a timeout is one absolute deadline, and what has arrived is never a timeout.
 
-use std::{io::Write, time::Duration};
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use facade_engine::{Bytes, Callback, Hints, Limits, Regex};
+use facade_engine::{Bytes, Callback, Claim, Hints, Limits, Local, Regex, Result};
 use facade_tests::{
     reads::{Read, START, TEXT, UpTo, eager_reads, read_all, reads},
     told::Told,
@@ -451,19 +455,14 @@ fn promise_04_a_close_whose_time_is_up_says_so_though_it_is_cancelled_then() {
 }
 
 #[test]
-fn tmp_claim_dropped_between_turns() {
-    use std::sync::{Arc, Mutex};
+fn promise_08_bytes_of_a_claim_dropped_between_turns_stand_before_those_that_have_come() {
     let engine = driver::engine();
     let (mut peer, stream) = pair(&engine);
     let told = Told::new();
-    let kept: Arc<Mutex<Option<facade_engine::Claim<Bytes>>>> = Arc::default();
+    let kept: Arc<Mutex<Option<Claim<Bytes>>>> = Arc::default();
     let keep = Arc::clone(&kept);
-    engine.read_line(
-        &stream,
-        Callback::claim(move |_, c: facade_engine::Result<facade_engine::Claim<Bytes>>| {
-            *keep.lock().unwrap() = c.ok()
-        }),
-    );
+    let claim = move |_: &Local, claim: Result<Claim<Bytes>>| *keep.lock().unwrap() = claim.ok();
+    engine.read_line(&stream, Callback::claim(claim));
     engine.read_line(&stream, told.value("second"));
     peer.write_all(b"one\n").unwrap();
     turns(&engine, 3);
