@@ -32,9 +32,28 @@ pub enum DriverChoice {
     Auto,
     /// Readiness: epoll, kqueue and their like, through the crate `mio`.
     Mio,
-    /// Completions by `io_uring`. Not in this version: asking for it is
+    /// Completions, by `io_uring`: Linux 6.1 and newer, unless the feature `io-uring` is left out or the
+    /// system denies it, as containers do. Then asking for it is
     /// [`Error::Unsupported`](crate::Error::Unsupported).
     IoUring,
+}
+
+impl DriverChoice {
+    /// What the environment asks for, if it asks.
+    fn from_environment() -> Result<Option<Self>> {
+        let Some(name) = env::var_os("FACADE_DRIVER").filter(|name| !name.is_empty()) else {
+            return Ok(None);
+        };
+        match name.to_str() {
+            Some("auto") => Ok(Some(Self::Auto)),
+            Some("mio") => Ok(Some(Self::Mio)),
+            Some("io_uring") => Ok(Some(Self::IoUring)),
+            _ => Err(Error::unsupported(format_args!(
+                "FACADE_DRIVER={}: it can be auto, mio or io_uring",
+                name.to_string_lossy().escape_debug()
+            ))),
+        }
+    }
 }
 
 /// Builds an [`Engine`]. May be sent to the thread that the engine is to live on.
@@ -75,7 +94,8 @@ impl Builder {
         Self::default()
     }
 
-    /// Chooses the driver. The environment variable `FACADE_DRIVER` (`mio`, `io_uring`) wins.
+    /// Chooses the driver. The environment variable `FACADE_DRIVER` wins: `auto`, `mio` or `io_uring`,
+    /// in exactly these letters.
     ///
     /// ```
     /// use facade_engine::{DriverChoice, Engine};
@@ -151,16 +171,7 @@ impl Builder {
         if let Some(host) = &self.host {
             return self.build_simulated(host);
         }
-        let asked = env::var("FACADE_DRIVER").ok().filter(|name| !name.is_empty());
-        let choice = match asked.as_deref() {
-            None => self.driver,
-            Some("auto") => DriverChoice::Auto,
-            Some("mio") => DriverChoice::Mio,
-            Some("io_uring") => DriverChoice::IoUring,
-            Some(name) => {
-                return Err(Error::unsupported(format_args!("FACADE_DRIVER={name}")));
-            }
-        };
+        let choice = DriverChoice::from_environment()?.unwrap_or(self.driver);
         let failed = |cause| Error::io("start the engine", cause);
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let workers = self.workers.unwrap_or_else(|| processors.max(2));

@@ -225,7 +225,8 @@ fn promise_19_the_environment_wins_over_the_builder() {
     let cases = [
         ("mio", "mio"),
         ("io_uring", "io_uring"),
-        ("nonsense", "unsupported: FACADE_DRIVER=nonsense"),
+        ("iouring", "unsupported: FACADE_DRIVER=iouring: it can be auto, mio or io_uring"),
+        ("MIO", "unsupported: FACADE_DRIVER=MIO: it can be auto, mio or io_uring"),
     ];
     for (value, expected) in cases {
         // The environment is the whole process's, so each value has a process of its own.
