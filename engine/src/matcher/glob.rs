@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::error::{self, Error};
+use crate::{
+    error::{self, Error},
+    matcher::Quoted,
+};
 
 /// A pattern for a whole line, as a shell writes them.
 ///
@@ -59,7 +62,7 @@ impl LineGlob {
     /// character that is not ASCII stands in `[..]`.
     pub fn new(pattern: &str) -> error::Result<Self> {
         let tokens = parse(pattern)
-            .map_err(|wrong| Error::invalid(format_args!("glob {pattern:?}: {wrong}")))?;
+            .map_err(|wrong| Error::invalid(format_args!("glob {}: {wrong}", Quoted(pattern))))?;
         Ok(Self { inner: Arc::new(Inner { pattern: pattern.into(), tokens: tokens.into() }) })
     }
 

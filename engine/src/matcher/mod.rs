@@ -19,6 +19,8 @@ pub(crate) mod regex;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::{self, Write};
+
 use bytes::Bytes;
 
 use crate::error::Result;
@@ -84,4 +86,21 @@ fn looked_at(bytes: usize) {
     tests::LOOKED_AT.set(tests::LOOKED_AT.get() + bytes);
     #[cfg(not(test))]
     let _ = bytes;
+}
+
+/// A pattern in an error that says at which byte of it something is wrong: as it was written, since
+/// escapes would move the byte, but for what would tear the text apart.
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            match c.is_control() {
+                true => write!(f, "{}", c.escape_debug())?,
+                false => f.write_char(c)?,
+            }
+        }
+        f.write_char('"')
+    }
 }

@@ -18,9 +18,12 @@ use regex_automata::{
     nfa::thompson::{self, NFA, WhichCaptures, pikevm},
     util::{look::Look, primitives::NonMaxUsize},
 };
-use regex_syntax::hir::Hir;
+use regex_syntax::hir::{ErrorKind as HirError, Hir};
 
-use crate::error::{self, Error};
+use crate::{
+    error::{self, Error},
+    matcher::Quoted,
+};
 
 pub use self::search::RegexSearch;
 pub(crate) use self::search::{Search, Verdict};
@@ -103,7 +106,8 @@ impl Regex {
                 pattern.len()
             )));
         }
-        let refuse = |wrong: String| Error::invalid(format_args!("regex {pattern:?}: {wrong}"));
+        let refuse =
+            |wrong: String| Error::invalid(format_args!("regex {}: {wrong}", Quoted(pattern)));
         let hir = parse(pattern).map_err(refuse)?;
         let inner = Inner::compile(pattern, &hir).map_err(refuse)?;
         Ok(Self { inner: Arc::new(inner) })
@@ -303,11 +307,18 @@ fn parse(pattern: &str) -> Result<Hir, String> {
         .parse(pattern)
         .map_err(|error| match &error {
             regex_syntax::Error::Parse(error) => at(error.kind(), error.span()),
-            regex_syntax::Error::Translate(error) => at(error.kind(), error.span()),
+            regex_syntax::Error::Translate(error) => match error.kind() {
+                HirError::InvalidUtf8 | HirError::InvalidLineTerminator => {
+                    at(error.kind(), error.span())
+                }
+                // Of those that there are, all others say in one way or another that something is
+                // Unicode's, and partly what its author would have to do about it.
+                _ => format!("{}: {ABOUT_BYTES}", at(&"Unicode not allowed", error.span())),
+            },
             error => error.to_string(),
         })?;
     if hir.properties().look_set().contains_word_unicode() {
-        return Err("Unicode word boundaries are not supported, only ASCII ones".into());
+        return Err(format!("Unicode word boundaries not allowed: {ABOUT_BYTES}"));
     }
     if hir.properties().minimum_len() == Some(0) {
         return Err("it matches the empty string, so a read would end before it began".into());
@@ -327,6 +338,11 @@ fn build(config: thompson::Config, hir: &Hir) -> Result<NFA, String> {
         }
     })
 }
+
+/// What to write where Unicode is not allowed.
+const ABOUT_BYTES: &str = "patterns are about bytes, and their classes ASCII; a character that is not \
+                           ASCII is a string of bytes, to be written as itself or as `\\xC3\\xA9`, but \
+                           outside of [..]: (?:\u{e9}|\u{fc}) for [\u{e9}\u{fc}]";
 
 /// The longest pattern, in bytes.
 const PATTERN_LIMIT: usize = 4 << 10;

@@ -60,7 +60,7 @@ fn wrong_globs_say_where() {
     ] {
         let refusal = refusal(LineGlob::new(glob));
         assert!(refusal.contains(wrong), "{refusal}");
-        assert!(refusal.starts_with(&format!("glob {glob:?}: ")), "{refusal}");
+        assert!(refusal.starts_with(&format!("glob \"{glob}\": ")), "{refusal}");
     }
 }
 
@@ -84,6 +84,36 @@ fn wrong_regexes_say_where() {
     ] {
         let refusal = refusal(Regex::new(regex));
         assert!(refusal.contains(wrong), "{refusal}");
+    }
+}
+
+/// Escaped it would be another one, in which the byte is somewhere else.
+#[test]
+fn a_wrong_pattern_is_shown_as_it_was_written() {
+    let written = r#"^\d+ "\w+(\s"#;
+    let text = format!("regex \"{written}\": unclosed group at byte 9");
+    assert_eq!(refusal(Regex::new(written)), text);
+    assert_eq!(&written[9..], r"(\s");
+    let written = r#"\*"[0-9"#;
+    assert_eq!(
+        refusal(LineGlob::new(written)),
+        format!("glob \"{written}\": unclosed [ at byte 3")
+    );
+    let torn = refusal(Regex::new("a\n("));
+    assert_eq!(torn, r#"regex "a\n(": unclosed group at byte 2"#, "but on one line");
+}
+
+/// Who writes them expects characters.
+#[test]
+fn a_regex_that_wants_unicode_says_that_patterns_are_about_bytes() {
+    for regex in [r"\pL", r"\p{Greek}+", "[\u{e9}]", r"a(?u:\b)"] {
+        let refusal = refusal(Regex::new(regex));
+        assert!(refusal.contains("not allowed"), "{refusal}");
+        assert!(refusal.contains("patterns are about bytes, and their classes ASCII"), "{refusal}");
+    }
+    // What they are told to write.
+    for regex in ["(?:\u{e9}|\u{fc})", r"\xC3\xA9", "\u{e9}"] {
+        assert!(LinePattern::from(Regex::new(regex).unwrap()).matches("caf\u{e9}".as_bytes()));
     }
 }
 
