@@ -214,7 +214,10 @@ impl Engines {
         });
         let sockets = iter::once(Ok(first)).chain(others).collect::<Result<Vec<_>>>()?;
         let listeners = running.into_iter().zip(sockets);
-        run_on_each(listeners.map(|(handle, socket)| handle.make_listener(socket, true)), serve);
+        // One that has ended meanwhile leaves the address to the others.
+        let listeners =
+            listeners.filter_map(|(handle, socket)| handle.make_listener(socket, true).ok());
+        run_on_each(listeners, serve);
         Ok(address)
     }
 
@@ -348,9 +351,10 @@ impl Engines {
         let sockets = iter::repeat_with(|| socket.try_clone()).take(running.len());
         let sockets = sockets.collect::<io::Result<Vec<_>>>();
         let sockets = sockets.map_err(|cause| Error::io("listen", cause))?;
-        let listeners = running.into_iter().zip(sockets).map(|(handle, socket)| {
+        let listeners = running.into_iter().zip(sockets).filter_map(|(handle, socket)| {
             let descriptor = Descriptor::new(socket);
-            handle.submit_listener(Listener::new(handle.clone(), descriptor, tcp, Tenure::Shared))
+            let listener = Listener::new(handle.clone(), descriptor, tcp, Tenure::Shared);
+            handle.submit_listener(listener).ok()
         });
         run_on_each(listeners, serve);
         Ok(())

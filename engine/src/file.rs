@@ -106,7 +106,9 @@ impl Drop for FileInner {
         self.descriptor = None;
         let bits = *self.id.get_mut();
         if bits != 0 {
-            self.handle.apply(move |core| core.release_file(Id::from_bits(bits)));
+            let id = Id::from_bits(bits);
+            // An engine that is gone has nothing to release.
+            drop(self.handle.apply(move |core| core.release_file(id)));
         }
     }
 }

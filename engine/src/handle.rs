@@ -26,7 +26,7 @@ use crate::{
     core::Core,
     descriptor::Descriptor,
     driver::Waker,
-    error,
+    error::{self, Error},
     socket::Sharing,
     stream::Stream,
     table::Id,
@@ -333,13 +333,19 @@ impl Handle {
     }
 
     /// Does something to the engine's state: now if this is its thread's turn, else when it takes
-    /// its inbox. Dropped undone when the engine is gone.
-    pub(crate) fn apply(&self, f: impl FnOnce(&mut Core) + Send + 'static) {
+    /// its inbox. Dropped undone when the engine is gone, which is the error.
+    pub(crate) fn apply(&self, f: impl FnOnce(&mut Core) + Send + 'static) -> error::Result<()> {
         if is_current(self.shared.id) {
             with_current(self.shared.id, f);
-        } else {
-            drop(self.shared.inbox.push(Message::Apply(Box::new(f))));
+            return Ok(());
         }
+        let pushed = self.shared.inbox.push(Message::Apply(Box::new(f)));
+        pushed.map_err(|_| Error::EngineClosed)
+    }
+
+    /// For what does something to the system before the engine hears of it: fails if it never would.
+    pub(crate) fn check_open(&self) -> error::Result<()> {
+        if self.is_closed() { Err(Error::EngineClosed) } else { Ok(()) }
     }
 
     /// Has a reference to a stream dropped in the engine's turn. Gives it back if there is none to

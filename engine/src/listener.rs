@@ -125,10 +125,11 @@ impl Listener {
             self.descriptor().lend();
         }
         let listener = self.clone();
-        self.inner.handle.apply(move |core| {
+        // An engine that is gone has nothing that it could use in one way or another.
+        drop(self.inner.handle.apply(move |core| {
             let id = core.id_of_listener(&listener);
             core.set_listener_exclusive(id, exclusive);
-        });
+        }));
     }
 
     pub(crate) fn id(&self) -> Option<Id> {
@@ -160,7 +161,9 @@ impl Drop for ListenerInner {
         self.descriptor = None;
         let bits = *self.id.get_mut();
         if bits != 0 {
-            self.handle.apply(move |core| core.release_listener(Id::from_bits(bits)));
+            let id = Id::from_bits(bits);
+            // An engine that is gone has nothing to release.
+            drop(self.handle.apply(move |core| core.release_listener(id)));
         }
     }
 }

@@ -227,10 +227,11 @@ impl Stream {
             self.descriptor().lend();
         }
         let stream = self.clone();
-        self.inner.handle.apply(move |core| {
+        // An engine that is gone has nothing that it could use in one way or another.
+        drop(self.inner.handle.apply(move |core| {
             let id = core.id_of(&stream);
             core.set_exclusive(id, exclusive);
-        });
+        }));
     }
 
     #[inline]
@@ -295,7 +296,9 @@ impl Drop for StreamInner {
         self.descriptor = None;
         let bits = *self.id.get_mut();
         if bits != 0 {
-            self.handle.apply(move |core| core.release_stream(Id::from_bits(bits)));
+            let id = Id::from_bits(bits);
+            // An engine that is gone has nothing to release.
+            drop(self.handle.apply(move |core| core.release_stream(id)));
         }
     }
 }

@@ -8,20 +8,21 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
     },
     thread,
     time::Duration,
 };
 
 use facade_engine::{
-    Bytes, Callback, Claim, Engine, Handle, Local, Result, Stream,
+    Bytes, Callback, Claim, Detached, Engine, Handle, Limits, LineEnd, Local, Result, Stream,
     matcher::{Matcher, Scan},
 };
 use facade_tests::{
     alone::alone,
     peers::arrived,
     reads,
-    told::{Basket, Told},
+    told::{Basket, Told, brief},
     turns::{turn_until, turns},
 };
 
@@ -226,6 +227,50 @@ fn a_callback_that_always_submits_again_does_not_keep_the_engine_from_ending() {
     again(&engine, Arc::clone(&count));
     drop(engine);
     assert_eq!(count.load(SeqCst), 2);
+}
+
+/// What waits for nothing has no callback to be dropped, and says so itself.
+#[test]
+fn what_is_made_on_an_engine_that_is_gone_or_going_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let check = move |engine: &Handle| {
+        let file = || tempfile::tempfile().unwrap();
+        let refused = [
+            engine.listen("127.0.0.1:0".parse().unwrap()).unwrap_err(),
+            engine.listen_shared("127.0.0.1:0".parse().unwrap()).unwrap_err(),
+            engine.listen_unix(&path).unwrap_err(),
+            engine.attach(file()).unwrap_err(),
+            engine.attach_exclusive(file()).unwrap_err(),
+            engine.attach_file(file()).unwrap_err(),
+            engine.attach_listener(file()).unwrap_err(),
+            engine.attach_listener_exclusive(file()).unwrap_err(),
+            engine
+                .attach_detached(Detached { fd: file().into(), unread: Bytes::new() })
+                .unwrap_err(),
+        ];
+        let refused = refused.map(|error| brief(&error));
+        assert!(refused.iter().all(|error| error == "EngineClosed"), "{refused:?}");
+        assert!(!path.exists(), "a socket that nobody would ever listen at");
+    };
+    let engine = driver::engine();
+    let handle = engine.handle().clone();
+    let (_peer, stream) = pair(&engine);
+    let (checked, last_turn) = mpsc::channel();
+    let also = check.clone();
+    engine.sleep(
+        Duration::from_secs(3600),
+        Callback::from_fn(move |engine, _| {
+            also(engine);
+            checked.send(()).unwrap();
+        }),
+    );
+    drop(engine);
+    last_turn.recv().unwrap();
+    check(&handle);
+    // Settings are nothing that could fail: whatever is done next says it.
+    handle.set_limits(&stream, Limits::default());
+    handle.set_line_end(&stream, LineEnd::Lf);
 }
 
 #[test]

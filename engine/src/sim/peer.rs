@@ -109,10 +109,9 @@ impl Peer {
         let id = network.lock().open(number, Owner::Peer, tcp);
         let peer = Self::new(network, id.map_err(|cause| Error::io("connect", cause))?);
         let descriptor = home.join(peer.id(), tcp)?;
-        Ok((
-            peer,
-            engine.adopt_stream(descriptor, Medium::Socket { tcp }, Tenure::Own, 0, Bytes::new()),
-        ))
+        let medium = Medium::Socket { tcp };
+        let stream = engine.adopt_stream(descriptor, medium, Tenure::Own, 0, Bytes::new())?;
+        Ok((peer, stream))
     }
 
     fn id(&self) -> Id {

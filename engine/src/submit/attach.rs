@@ -55,7 +55,9 @@ impl Handle {
     ///
     /// [`InvalidInput`](crate::Error::InvalidInput) for a directory or a listening socket,
     /// [`Unsupported`](crate::Error::Unsupported) for a socket that is not a stream,
-    /// [`Io`](crate::Error::Io) if the system refuses. The descriptor is closed then.
+    /// [`Io`](crate::Error::Io) if the system refuses;
+    /// [`EngineClosed`](crate::Error::EngineClosed) if the engine is gone. The descriptor is closed
+    /// then.
     ///
     /// ```
     /// use facade_engine::{Callback, Engine};
@@ -104,9 +106,10 @@ impl Handle {
     }
 
     fn attach_of(&self, fd: OwnedFd, tenure: Tenure) -> Result<Stream> {
+        self.check_open()?;
         let examined = self.shared().world.examine(fd)?;
         let Examined { fd, medium, cursor } = examined;
-        Ok(self.adopt_stream(Descriptor::new(fd), medium, tenure, cursor, Bytes::new()))
+        self.adopt_stream(Descriptor::new(fd), medium, tenure, cursor, Bytes::new())
     }
 
     /// Makes a stream of what [`detach`](Self::detach) gave back, of this engine or another: so a
@@ -150,11 +153,12 @@ impl Handle {
     /// ```
     pub fn attach_detached(&self, detached: Detached) -> Result<Stream> {
         let Detached { fd, unread } = detached;
+        self.check_open()?;
         let Examined { fd, medium, cursor } = self.shared().world.examine(fd)?;
         if medium.is_file() && !unread.is_empty() {
             return Err(Error::invalid("a detached file has no unread bytes"));
         }
-        Ok(self.adopt_stream(Descriptor::new(fd), medium, Tenure::Shared, cursor, unread))
+        self.adopt_stream(Descriptor::new(fd), medium, Tenure::Shared, cursor, unread)
     }
 
     /// Makes a listener of a socket that listens already, e.g. one inherited from a service
@@ -167,7 +171,9 @@ impl Handle {
     ///
     /// [`InvalidInput`](crate::Error::InvalidInput) if it is no socket or does not listen,
     /// [`Unsupported`](crate::Error::Unsupported) if its connections are not streams,
-    /// [`Io`](crate::Error::Io) if the system refuses. The descriptor is closed then.
+    /// [`Io`](crate::Error::Io) if the system refuses;
+    /// [`EngineClosed`](crate::Error::EngineClosed) if the engine is gone. The descriptor is closed
+    /// then.
     ///
     /// ```
     /// use facade_engine::{Callback, Engine};
@@ -197,8 +203,9 @@ impl Handle {
     }
 
     fn attach_listener_of(&self, fd: OwnedFd, tenure: Tenure) -> Result<Listener> {
+        self.check_open()?;
         let tcp = self.shared().world.examine_listener(&fd)?;
-        Ok(self.submit_listener(Listener::new(self.clone(), Descriptor::new(fd), tcp, tenure)))
+        self.submit_listener(Listener::new(self.clone(), Descriptor::new(fd), tcp, tenure))
     }
 
     /// Listens for TCP connections, with SO_REUSEADDR and never SO_REUSEPORT. Port 0 lets the
@@ -212,7 +219,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`Io`](crate::Error::Io) if the address is in use or not this machine's.
+    /// [`Io`](crate::Error::Io) if the address is in use or not this machine's;
+    /// [`EngineClosed`](crate::Error::EngineClosed) if the engine is gone.
     ///
     /// ```
     /// use facade_engine::Engine;
@@ -225,7 +233,8 @@ impl Handle {
     #[doc(alias = "SO_REUSEADDR")]
     #[doc(alias = "bind")]
     pub fn listen(&self, address: SocketAddr) -> Result<Listener> {
-        Ok(self.make_listener(self.shared().listen_tcp(address, Sharing::Nobody)?, true))
+        self.check_open()?;
+        self.make_listener(self.shared().listen_tcp(address, Sharing::Nobody)?, true)
     }
 
     /// Listens for TCP connections with SO_REUSEPORT as well, so that several engines, one a
@@ -248,7 +257,8 @@ impl Handle {
     /// ```
     #[doc(alias = "SO_REUSEPORT")]
     pub fn listen_shared(&self, address: SocketAddr) -> Result<Listener> {
-        Ok(self.make_listener(self.shared().listen_tcp(address, Sharing::Others)?, true))
+        self.check_open()?;
+        self.make_listener(self.shared().listen_tcp(address, Sharing::Others)?, true)
     }
 
     /// Listens for connections to a Unix socket at this path. Never unlinks: a socket left behind
@@ -257,7 +267,8 @@ impl Handle {
     /// # Errors
     ///
     /// [`Io`](crate::Error::Io) if the path exists or cannot be made;
-    /// [`InvalidInput`](crate::Error::InvalidInput) if it is empty, too long or has a NUL.
+    /// [`InvalidInput`](crate::Error::InvalidInput) if it is empty, too long or has a NUL;
+    /// [`EngineClosed`](crate::Error::EngineClosed) if the engine is gone, and then no socket was made.
     ///
     /// ```
     /// use facade_engine::{Callback, Engine};
@@ -274,13 +285,14 @@ impl Handle {
     /// ```
     #[doc(alias = "AF_UNIX")]
     pub fn listen_unix(&self, path: impl AsRef<Path>) -> Result<Listener> {
-        Ok(self.make_listener(self.shared().world.listen_unix(path.as_ref())?, false))
+        self.check_open()?;
+        self.make_listener(self.shared().world.listen_unix(path.as_ref())?, false)
     }
 
     /// Sets the limits of one stream, for the operations submitted after this.
     ///
-    /// Reads that are pending keep the limit that they were submitted with. On a closed stream it
-    /// does nothing.
+    /// Reads that are pending keep the limit that they were submitted with. On a closed stream, or
+    /// one whose engine is gone, it does nothing.
     ///
     /// ```
     /// # use facade_engine::{Bytes, Callback, Engine, Error, Limits, Result};
@@ -308,7 +320,8 @@ impl Handle {
 
     /// Sets what ends the lines of [`write_line`](Self::write_line).
     ///
-    /// Holds for the lines submitted after this. On a closed stream it does nothing.
+    /// Holds for the lines submitted after this. On a closed stream, or one
+    /// whose engine is gone, it does nothing.
     ///
     /// ```
     /// # use facade_engine::{Callback, Engine, LineEnd};
@@ -341,23 +354,23 @@ impl Handle {
         tenure: Tenure,
         cursor: u64,
         unread: Bytes,
-    ) -> Stream {
+    ) -> Result<Stream> {
         if tenure == Tenure::Shared {
             descriptor.lend();
         }
         let stream = Stream::new(self.clone(), descriptor, medium, Id::NONE);
         let adopted = stream.clone();
-        self.apply(move |core| core.adopt(&adopted, tenure, cursor, unread));
-        stream
+        self.apply(move |core| core.adopt(&adopted, tenure, cursor, unread))?;
+        Ok(stream)
     }
 
-    pub(crate) fn make_listener(&self, descriptor: Arc<Descriptor>, tcp: bool) -> Listener {
+    pub(crate) fn make_listener(&self, descriptor: Arc<Descriptor>, tcp: bool) -> Result<Listener> {
         self.submit_listener(Listener::new(self.clone(), descriptor, tcp, Tenure::Own))
     }
 
-    pub(crate) fn submit_listener(&self, listener: Listener) -> Listener {
+    pub(crate) fn submit_listener(&self, listener: Listener) -> Result<Listener> {
         let adopted = listener.clone();
-        self.apply(move |core| core.adopt_listener(&adopted));
-        listener
+        self.apply(move |core| core.adopt_listener(&adopted))?;
+        Ok(listener)
     }
 }

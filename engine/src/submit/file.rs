@@ -17,7 +17,8 @@ impl Handle {
     /// # Errors
     ///
     /// [`Error::InvalidInput`](crate::Error::InvalidInput) for anything without positions: a
-    /// socket, pipe, terminal, directory. The descriptor is closed then.
+    /// socket, pipe, terminal, directory; [`Error::EngineClosed`](crate::Error::EngineClosed) if the
+    /// engine is gone. The descriptor is closed then.
     ///
     /// ```
     /// use facade_engine::{Callback, Engine};
@@ -33,10 +34,11 @@ impl Handle {
     /// ```
     pub fn attach_file(&self, file: impl Into<OwnedFd>) -> Result<File> {
         let fd = file.into();
+        self.check_open()?;
         let appends = examine_file(&fd)?;
         let file = File::new(self.clone(), Descriptor::new(fd), appends);
         let adopted = file.clone();
-        self.apply(move |core| core.adopt_file(&adopted));
+        self.apply(move |core| core.adopt_file(&adopted))?;
         Ok(file)
     }
 
