@@ -24,6 +24,8 @@ pub enum Mutant {
     NeighbourCancelled,
     /// The end of the stream is told before its last bytes.
     EndBeforeBytes,
+    /// A read that needs no bytes waits for some.
+    NothingAwaited,
     /// Every byte that comes begins the time of a read anew.
     DeadlineStretched,
     /// The last stage of a chain that breaks hears nothing.
@@ -42,7 +44,7 @@ mod with_the_cfg {
 
     impl Mutant {
         /// All of them.
-        pub const ALL: [Self; 12] = [
+        pub const ALL: [Self; 13] = [
             Self::LateBytesDropped,
             Self::ConnectionSwallowed,
             Self::RescanOffByOne,
@@ -51,6 +53,7 @@ mod with_the_cfg {
             Self::ShortWriteCountedWhole,
             Self::NeighbourCancelled,
             Self::EndBeforeBytes,
+            Self::NothingAwaited,
             Self::DeadlineStretched,
             Self::StageUnheard,
             Self::FlushEarly,

@@ -67,6 +67,7 @@ fn reads() -> Vec<Spec> {
     vec![
         Spec::Chunk(9),
         Spec::Exact(9),
+        Spec::Exact(0),
         Spec::Until("\n"),
         Spec::Until("\r\n\r\n"),
         Spec::Line,

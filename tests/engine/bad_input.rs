@@ -36,9 +36,6 @@ fn reads_of_nothing_are_invalid_and_take_nothing() {
     engine.read_chunk(&stream, 0, bytes.callback());
     engine.run().unwrap();
     assert_names(bytes.error(), "0");
-    engine.read_exact(&stream, 0, bytes.callback());
-    engine.run().unwrap();
-    assert_names(bytes.error(), "0");
     engine.peek(&stream, 0, bytes.callback());
     engine.run().unwrap();
     assert_names(bytes.error(), "0");

@@ -9,9 +9,11 @@ use std::{
 };
 
 use facade_engine::{
-    Bytes, Callback, Cancel, Claim, Engine, Handle, Limits, Pattern, Regex, Stream,
+    Bytes, Callback, Cancel, Claim, Engine, Handle, Limits, Local, Pattern, Regex, Result, Stream,
+    matcher::{Matcher, Scan},
 };
 use facade_tests::{
+    peers::{arrived, reset},
     reads::{Read, START, TEXT, UpTo, eager_reads, read_all, reads},
     told::{Basket, Told},
     turns::{turn_until, turns},
@@ -163,7 +165,9 @@ fn promise_08_a_claim_taken_has_taken_the_bytes() {
     let lines = Basket::new();
     for _ in 0..2 {
         let lines = lines.clone();
-        let claim = move |_: &_, claim: Result<Claim<Bytes>, _>| lines.put(claim.unwrap().take());
+        let claim = move |_: &_, claim: std::result::Result<Claim<Bytes>, _>| {
+            lines.put(claim.unwrap().take())
+        };
         engine.read_line(&stream, Callback::claim(claim));
     }
     engine.read_all(&stream, told.value("all"));
@@ -482,7 +486,7 @@ fn read_again(
     let (again, next) = (stream.clone(), cancels.clone());
     let cancel = engine.read_line(
         stream,
-        Callback::from_fn(move |engine, outcome: Result<Bytes, _>| {
+        Callback::from_fn(move |engine, outcome: Result<Bytes>| {
             match outcome {
                 Ok(line) => lines.lock().unwrap().push(String::from_utf8(line.into()).unwrap()),
                 Err(facade_engine::Error::Cancelled) => {}
@@ -493,4 +497,153 @@ fn read_again(
         }),
     );
     cancels.send(cancel).unwrap();
+}
+
+/// Where lengths are sent, some messages are empty: a netstring may be `0:,`.
+#[test]
+fn promise_13_a_read_of_exactly_nothing_succeeds_in_its_turn() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    // There is nothing yet, and it needs nothing.
+    engine.read_exact(&stream, 0, told.value("none there"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), [r#"none there b"""#]);
+    // Behind earlier reads and in front of later ones, frequent or not, with a claim or without.
+    engine.read_exact(&stream, 2, told.value("1"));
+    engine.read_exact(&stream, 0, told.value("2"));
+    engine.read_until(&stream, ",", told.value("3"));
+    let notes = told.clone();
+    let claim = move |_: &Local, outcome: Result<Claim<Bytes>>| {
+        notes.note(format!("4 {:?}", outcome.unwrap().take()));
+    };
+    engine.read_exact(&stream, 0, Callback::claim(claim));
+    engine.read_exact(&stream, 0, told.value("5"));
+    engine.read_line(&stream, told.value("6"));
+    turns(&engine, 5);
+    assert!(told.take().is_empty(), "not its turn");
+    peer.write_all(b"0:,rest\n").unwrap();
+    engine.run().unwrap();
+    let expected = [r#"1 b"0:""#, r#"2 b"""#, r#"3 b",""#, r#"4 b"""#, r#"5 b"""#, r#"6 b"rest""#];
+    assert_eq!(told.take(), expected);
+    // While one waits that was parked, cancelled before it has its turn, and where it is the stage of
+    // a chain.
+    let line = engine.read_line(&stream, told.callback("line"));
+    engine.read_exact(&stream, 0, told.value("behind"));
+    let nothing = engine.read_exact(&stream, 0, told.callback("cancelled"));
+    turns(&engine, 3);
+    assert!(nothing.cancel());
+    turns(&engine, 3);
+    assert_eq!(told.take(), ["cancelled Cancelled"]);
+    assert!(line.cancel());
+    engine
+        .chain()
+        .on(&stream)
+        .read_exact(0, told.value("stage"))
+        .write("x", told.value("next"))
+        .submit();
+    engine.run().unwrap();
+    let expected = ["line Cancelled", r#"behind b"""#, r#"stage b"""#, "next 1"];
+    assert_eq!(told.take(), expected);
+    // Ready at once for whoever asks at once.
+    let again = stream.clone();
+    engine.post(move |engine| assert_eq!(engine.try_read_exact(&again, 0).unwrap(), ""));
+    engine.run().unwrap();
+    engine.read_exact(&stream, 0, told.value("one attempt").timeout(Duration::ZERO));
+    engine.run().unwrap();
+    assert_eq!(told.take(), [r#"one attempt b"""#]);
+    // At the end and behind it; but a closed stream has no turns.
+    assert_eq!(arrived(&peer), b"x");
+    peer.write_all(b"last").unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
+    engine.read_exact(&stream, 4, told.value("last"));
+    engine.run().unwrap();
+    engine.read_chunk(&stream, 1, told.callback("end"));
+    engine.read_exact(&stream, 0, told.value("at the end"));
+    engine.read_exact(&stream, 1, told.callback("too much"));
+    engine.run().unwrap();
+    engine.close(&stream, told.callback("close"));
+    engine.read_exact(&stream, 0, told.callback("closed"));
+    engine.run().unwrap();
+    let expected =
+        [r#"last b"last""#, "end EndOfStream", r#"at the end b"""#, "too much EndOfStream"];
+    let notes = told.take();
+    assert_eq!(notes[..4], expected);
+    assert!(notes[4..].iter().any(|note| note == "closed Closed"), "{notes:?}");
+    // A stream that has failed is no different: nothing is wanted of it.
+    let (peer, stream) = tcp_pair(&engine);
+    reset(peer);
+    engine.read_exact(&stream, 1, told.callback("one"));
+    engine.run().unwrap();
+    engine.read_exact(&stream, 0, told.value("none"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["one Io(read, ConnectionReset)", r#"none b"""#]);
+}
+
+/// What a matcher of one's own finds in nothing does not depend on what was received before.
+#[test]
+fn promise_11_a_users_matcher_is_asked_though_nothing_is_there() {
+    struct Body(usize);
+    impl Matcher for Body {
+        type Output = Bytes;
+        fn scan(&mut self, unread: &[u8], _: bool) -> Scan {
+            if unread.len() < self.0 { Scan::NeedMore } else { Scan::Found { end: self.0 } }
+        }
+        fn restart(&mut self) {}
+        fn output(&mut self, taken: Bytes) -> Result<Bytes> {
+            Ok(taken)
+        }
+    }
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    for _ in 0..2 {
+        engine.read_with(&stream, Body(0), told.value("empty"));
+        engine.run().unwrap();
+        // With the reception stopped, and running.
+        let waits = engine.read_line(&stream, told.callback("line"));
+        turns(&engine, 3);
+        waits.cancel();
+        turns(&engine, 3);
+        assert_eq!(told.take(), [r#"empty b"""#, "line Cancelled"]);
+    }
+    engine.read_with(&stream, Body(2), told.value("two"));
+    engine.read_with(&stream, Body(0), told.value("empty"));
+    turns(&engine, 5);
+    assert!(told.take().is_empty());
+    peer.write_all(b"ab").unwrap();
+    engine.run().unwrap();
+    assert_eq!(told.take(), [r#"two b"ab""#, r#"empty b"""#]);
+}
+
+/// Reads that show or take something need something; what consumes nothing changes nothing.
+#[test]
+fn nothing_else_of_size_nought_takes_or_sends_anything() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    engine.write(&stream, "", told.value("write"));
+    engine.write_vectored(&stream, [] as [&str; 0], told.value("of none"));
+    engine.write_vectored(&stream, ["", ""], told.value("of empty ones"));
+    engine.flush(&stream, told.callback("flush"));
+    engine.peek(&stream, 0, told.callback("peek"));
+    engine.read_chunk(&stream, 0, told.callback("chunk"));
+    engine.run().unwrap();
+    let mut notes = told.take();
+    notes.sort();
+    let expected = [
+        "chunk InvalidInput",
+        "flush Ok",
+        "of empty ones 0",
+        "of none 0",
+        "peek InvalidInput",
+        "write 0",
+    ];
+    assert_eq!(notes, expected);
+    assert!(arrived(&peer).is_empty());
+    peer.write_all(b"line\n").unwrap();
+    engine.read_line(&stream, told.value("line"));
+    engine.consume(&stream, 0);
+    engine.run().unwrap();
+    assert_eq!(told.take(), [r#"line b"line""#]);
 }

@@ -213,7 +213,7 @@ fn promise_01_each_kind_of_stage_that_fails_tells_those_behind_it() {
         &["1 Closed", "2 Stage(1, Closed)", "3 Stage(1, Closed)"],
     );
     fails(
-        engine.chain().read_exact(0, told.callback(one)).read_chunk(1, told.callback(two)),
+        engine.chain().read_chunk(0, told.callback(one)).read_chunk(1, told.callback(two)),
         &["1 InvalidInput", "2 Stage(1, InvalidInput)"],
     );
 }

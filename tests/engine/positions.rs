@@ -131,7 +131,8 @@ fn what_makes_no_sense_is_refused_by_the_callback() {
     let appended = engine.attach_file(appended).unwrap();
     let told = Told::new();
     told.submitting(|| {
-        engine.read_at(&file, 0, 0, told.callback("nothing"));
+        engine.read_at(&file, 0, 0, told.value("nothing"));
+        engine.read_at(&file, u64::MAX, 0, told.callback("nothing there"));
         engine.read_at(&file, 0, 1001, told.callback("too much"));
         // The position that io_uring takes for "wherever the cursor is" among them.
         engine.read_at(&file, u64::MAX, 1, told.callback("no position"));
@@ -142,7 +143,8 @@ fn what_makes_no_sense_is_refused_by_the_callback() {
     });
     engine.run().unwrap();
     let expected = [
-        "nothing InvalidInput",
+        "nothing b\"\"",
+        "nothing there InvalidInput",
         "too much TooLong(1000)",
         "no position InvalidInput",
         "behind all InvalidInput",

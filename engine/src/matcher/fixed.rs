@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::{
     error::{Error, Result},
     matcher::{Matcher, Scan},
+    mutants::{self, Mutant},
 };
 
 /// Takes what there is, as soon as there is anything: 1 to `size` bytes.
@@ -59,17 +60,17 @@ impl Matcher for Chunk {
     }
 }
 
-/// Takes exactly `size` bytes.
+/// Takes exactly `size` bytes; of nought it needs none, not even the end.
 ///
 /// # Examples
 ///
 /// ```
 /// use facade_engine::matcher::{Exact, Matcher, Scan};
 ///
-/// let mut exact = Exact::new(4)?;
+/// let mut exact = Exact::new(4);
 /// assert_eq!(exact.scan(b"abc", true), Scan::NeedMore);
 /// assert_eq!(exact.scan(b"abcde", false), Scan::Found { end: 4 });
-/// # Ok::<(), facade_engine::Error>(())
+/// assert_eq!(Exact::new(0).scan(b"", false), Scan::Found { end: 0 });
 /// ```
 #[derive(Debug, Clone)]
 pub struct Exact {
@@ -78,20 +79,17 @@ pub struct Exact {
 
 impl Exact {
     /// Exactly `size` bytes.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidInput`] if `size` is zero.
-    pub fn new(size: usize) -> Result<Self> {
-        if size == 0 {
-            return Err(Error::invalid("a read of exactly 0 bytes reads nothing"));
-        }
-        Ok(Self { size })
+    #[must_use]
+    pub const fn new(size: usize) -> Self {
+        Self { size }
     }
 
     /// As [`scan`](Matcher::scan): how many bytes there are is all that counts.
     #[inline]
-    pub(crate) const fn scan_len(&self, unread: usize) -> Scan {
+    pub(crate) fn scan_len(&self, unread: usize) -> Scan {
+        if unread == 0 && mutants::is_active(Mutant::NothingAwaited) {
+            return Scan::NeedMore;
+        }
         if unread < self.size { Scan::NeedMore } else { Scan::Found { end: self.size } }
     }
 }

@@ -48,8 +48,9 @@ pub enum Scan {
 /// A condition that ends a read. See [`Handle::read_with`](crate::Handle::read_with) for an
 /// example.
 ///
-/// The engine calls [`scan`](Self::scan) whenever there is something new to look at: `unread` only
-/// grows between calls, in front it stays the same. When bytes are put back in front or consumed,
+/// The engine calls [`scan`](Self::scan) when the read's turn comes, though nothing may be unread yet,
+/// and whenever there is something new to look at: `unread` only grows between calls, in front it
+/// stays the same. When bytes are put back in front or consumed,
 /// the engine calls [`restart`](Self::restart) first. After [`Scan::Found`] it calls
 /// [`output`](Self::output) once with the bytes found; if that is an error, the read fails with it
 /// and every byte stays unread.

@@ -86,6 +86,9 @@ impl Unread {
 
     /// Gives back bytes that were taken at `place`.
     pub(crate) fn give_back(&mut self, place: u64, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
         if mutants::is_active(Mutant::ClaimToTheEnd) {
             return self.append(bytes);
         }

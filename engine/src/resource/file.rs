@@ -66,7 +66,6 @@ impl Task {
     /// Whether the system can do it at all.
     fn check(&self, appends: bool, all: usize) -> Result<(), Error> {
         let (offset, len) = match self {
-            Self::Read { size: 0, .. } => return Err(Error::invalid("a read of no bytes")),
             Self::Read { size, .. } if *size > all => return Err(Error::TooLong { limit: all }),
             Self::Write { .. } if appends => {
                 return Err(Error::unsupported("a file opened for appending has no positions"));
@@ -140,6 +139,10 @@ impl Core {
         }
         match task {
             // Nothing to be done, but told like everything else.
+            Task::Read { slot, size: 0, .. } => {
+                self.succeed(Id::NONE, slot, Bytes::new());
+                None
+            }
             Task::Write { slot, rest, .. } if rest.is_empty() => {
                 self.succeed(Id::NONE, slot, 0);
                 None

@@ -136,7 +136,8 @@ impl Core {
         }
         let limit = state.settings.limits.of_read(bound);
         let matched = match matcher.scan(&mut state.unread, false) {
-            Scan::Found { end } if end <= limit => NonZeroUsize::new(end),
+            // What needs no bytes need not wait here for them.
+            Scan::Found { end } if end > 0 && end <= limit => NonZeroUsize::new(end),
             Scan::NeedMore if state.unread.len() < limit => None,
             Scan::Found { .. } | Scan::NeedMore => return None,
         };

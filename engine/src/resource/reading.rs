@@ -395,12 +395,9 @@ impl Core {
             self.tell(chain, || Err(Error::Closed), read.form.fail(Error::Closed));
             return None;
         }
-        // What has arrived already is taken without a place in the table.
-        if !state.has_reads()
-            && !read.form.is_user()
-            && !state.medium.is_file()
-            && (!state.unread.is_empty() || state.end.is_some())
-        {
+        // What has arrived already is taken without a place in the table. It may be nothing that is
+        // wanted.
+        if !state.has_reads() && !read.form.is_user() && !state.medium.is_file() {
             match read.judge(&mut state.unread, state.end.as_ref()) {
                 Verdict::Wait => {}
                 Verdict::Take(end) => {
@@ -432,8 +429,9 @@ impl Core {
         let id = self.insert(pending, timeout);
         if let Some((state, pending)) = self.stream_and_pending(stream) {
             state.reads.push_back(pending, id);
+            let is_first = state.parked.is_none() && state.reads.head() == Some(id);
             let nothing_there = state.unread.is_empty() && state.end.is_none();
-            if nothing_there && state.reception == Phase::Running {
+            if !is_first && nothing_there && state.reception == Phase::Running {
                 return Some(id);
             }
         }
@@ -455,14 +453,9 @@ impl Core {
                 unreachable!("only reads are queued as reads");
             };
             if read.form.is_user() {
-                if !state.unread.is_empty() || state.end.is_some() {
-                    // Meanwhile more may come: a matcher whose time is up looks only once.
-                    state.scanning = true;
-                    self.ready.push(Ready::Scan(stream));
-                }
-                break;
-            }
-            if state.unread.is_empty() && state.end.is_none() {
+                // Meanwhile more may come: a matcher whose time is up looks only once.
+                state.scanning = true;
+                self.ready.push(Ready::Scan(stream));
                 break;
             }
             match read.judge(&mut state.unread, state.end.as_ref()) {

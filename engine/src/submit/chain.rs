@@ -169,7 +169,7 @@ impl Chain {
 
     /// See [`Handle::read_exact`].
     pub fn read_exact(self, size: usize, cb: Callback<Bytes>) -> Self {
-        self.read(Exact::new(size), Bound::All, cb, |matcher, slot| {
+        self.read(Ok(Exact::new(size)), Bound::All, cb, |matcher, slot| {
             Form::Bytes(Plain::Exact(matcher), slot)
         })
     }

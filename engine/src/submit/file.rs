@@ -43,15 +43,15 @@ impl Handle {
     }
 
     /// Reads `size` bytes at `offset`, or less if the file ends before: nothing at its end or
-    /// behind it.
+    /// behind it, and nothing of size 0.
     ///
     /// Reads and writes of a file are in no order: what is written while a read is under way may be
     /// in it or not. See pread(2).
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidInput`](crate::Error::InvalidInput) if `size` is nought or the range lies
-    /// beyond what a file can hold; [`Error::TooLong`](crate::Error::TooLong) if it is more than
+    /// [`Error::InvalidInput`](crate::Error::InvalidInput) if the range lies beyond what a file can
+    /// hold; [`Error::TooLong`](crate::Error::TooLong) if it is more than
     /// [`Limits::all`](crate::Limits::all); [`Error::Overloaded`](crate::Error::Overloaded) behind
     /// [`Limits::workers`](crate::Limits::workers) operations on files;
     /// [`Error::Io`](crate::Error::Io) if the system refuses.
@@ -84,8 +84,8 @@ impl Handle {
         })
     }
 
-    /// Writes all of `buf` at `offset`. Succeeds with its length when the system has it; what
-    /// survives a loss of power is [`sync`](Self::sync)'s business.
+    /// Writes all of `buf` at `offset`. Succeeds with its length when the system has it, an empty one
+    /// at once, with 0; what survives a loss of power is [`sync`](Self::sync)'s business.
     ///
     /// Writes of a file are in no order, so of overlapping ones either may stand in the end. See
     /// pwrite(2).

@@ -55,7 +55,7 @@ impl Handle {
     /// [`try_read_line`](Self::try_read_line).
     #[inline]
     pub fn try_read_exact(&self, s: &Stream, size: usize) -> Option<Bytes> {
-        let matcher = Plain::Exact(Exact::new(size).ok()?);
+        let matcher = Plain::Exact(Exact::new(size));
         on_current(s, |core, id| core.read_now(id, matcher, Bound::All))
     }
 

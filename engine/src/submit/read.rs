@@ -75,13 +75,13 @@ impl Handle {
         }
     }
 
-    /// Reads exactly `size` bytes.
+    /// Reads exactly `size` bytes. Of nought it succeeds with nothing, in its turn, and needs neither
+    /// bytes nor that the stream goes on: where lengths are sent, some messages are empty.
     ///
     /// # Errors
     ///
     /// [`Error::EndOfStream`] if the stream ends before, [`Error::TooLong`] beyond
-    /// [`Limits::all`](crate::Limits::all), [`Error::InvalidInput`] for size 0; else as
-    /// [`read_chunk`](Self::read_chunk).
+    /// [`Limits::all`](crate::Limits::all); else as [`read_chunk`](Self::read_chunk), but for size 0.
     ///
     /// # Cancellation
     ///
@@ -103,10 +103,7 @@ impl Handle {
     /// ```
     #[inline]
     pub fn read_exact(&self, s: &Stream, size: usize, cb: Callback<Bytes>) -> Cancel {
-        match Exact::new(size) {
-            Ok(exact) => Self::submit_plain(s, Plain::Exact(exact), Bound::All, cb),
-            Err(error) => Self::submit_read(s, Err(error), Bound::All, cb, Form::Bytes),
-        }
+        Self::submit_plain(s, Plain::Exact(Exact::new(size)), Bound::All, cb)
     }
 
     /// Reads up to and with `delimiter`, any byte string.
@@ -416,7 +413,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// As [`read_chunk`](Self::read_chunk).
+    /// As [`read_chunk`](Self::read_chunk): of size 0 it is [`Error::InvalidInput`], because what it
+    /// shows is never nothing.
     ///
     /// # Cancellation
     ///
@@ -454,7 +452,8 @@ impl Handle {
     /// Takes the first `n` unread bytes, or all if there are fewer, without looking at them: for
     /// what [`peek`](Self::peek) has shown. Reads that wait look at what is behind them.
     ///
-    /// It waits for nothing and tells nobody. A closed stream has no unread bytes.
+    /// It waits for nothing and tells nobody; of nought it does nothing. A closed stream has no unread
+    /// bytes.
     ///
     /// ```
     /// # use facade_engine::{Bytes, Callback, Engine};
@@ -478,6 +477,9 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn consume(&self, s: &Stream, n: usize) {
+        if n == 0 {
+            return;
+        }
         Self::submit_on(s, move |core, id| {
             core.consume(id, n);
             None::<Id>

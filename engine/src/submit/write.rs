@@ -66,7 +66,7 @@ impl Handle {
     }
 
     /// Writes several pieces as one, without copying them together first. Succeeds with the length
-    /// of all.
+    /// of all: of nothing in its turn, with 0.
     ///
     /// # Errors and cancellation
     ///

@@ -151,7 +151,11 @@ impl Spec {
         let delimiter = |rng: &mut Rng| rng.pick(&DELIMITERS).copied().unwrap_or("\n");
         match rng.below(16) {
             0 | 1 => Self::Chunk(size(rng)),
-            2 | 3 => Self::Exact(size(rng)),
+            2 | 3 => match rng.chance(0.15) {
+                // Messages with a length in front of them may be empty.
+                true => Self::Exact(0),
+                false => Self::Exact(size(rng)),
+            },
             4 | 5 => Self::Until(delimiter(rng)),
             6..=8 => Self::Line,
             9 => Self::Glob,
