@@ -214,6 +214,11 @@ impl Core {
         operations + self.tasks.len() + to_do + self.unsettled
     }
 
+    /// How many requests were taken out of the inbox and not dealt with.
+    pub(crate) const fn put_off(&self) -> usize {
+        self.put_off.len()
+    }
+
     // Submitting
 
     #[inline(always)]

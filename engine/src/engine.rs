@@ -7,6 +7,7 @@ use std::{
     ops::Deref,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    rc::Rc,
     sync::{Arc, atomic::Ordering::SeqCst},
     task::{Context, Poll, Wake, Waker},
     time::{Duration, Instant},
@@ -25,7 +26,8 @@ use crate::{
     core::Core,
     driver::Driver,
     error::{Error, Result},
-    handle::{Handle, Local, Shared, swap_current, swap_home, with_current},
+    handle::{Handle, Local, Place, Shared, remember_place, swap_current, swap_home, with_current},
+    pending::{Listing, PendingOperation},
     stream::Stream,
 };
 
@@ -60,7 +62,7 @@ use crate::{
 pub struct Engine {
     local: Local,
     /// Here between turns; in the thread's slot during one.
-    core: Cell<Option<Box<Core>>>,
+    core: Rc<Place>,
     /// What a turn has taken from the ready queue and not run yet: a panic leaves the rest.
     batch: RefCell<Box<ReadyQueue>>,
     /// Kept for its memory.
@@ -92,7 +94,7 @@ pub struct Turn {
     pub callbacks: usize,
     /// How much is pending: operations without an outcome, callbacks and posts that have not run,
     /// streams with unsent bytes or closing, guards of `keep_alive`, live tasks. With nought of it,
-    /// another turn would do nothing.
+    /// another turn would do nothing. [`Engine::pending`] lists it.
     pub pending: usize,
 }
 
@@ -134,9 +136,11 @@ impl Engine {
 
     pub(crate) fn from_parts(shared: Arc<Shared>, core: Core, pollable: OwnedFd) -> Self {
         cancel::register(shared.id, Arc::downgrade(&shared));
+        let core = Rc::new(Cell::new(Some(Box::new(core))));
+        remember_place(shared.id, &core);
         Self {
             local: Local::new(Handle::from(shared)),
-            core: Cell::new(Some(Box::new(core))),
+            core,
             batch: RefCell::default(),
             trash: RefCell::default(),
             pollable,
@@ -183,7 +187,7 @@ impl Engine {
     pub fn run(&self) -> Result<()> {
         self.check_idle()?;
         while !self.take_stop() {
-            if self.pending() == 0 {
+            if self.count_pending() == 0 {
                 return Ok(());
             }
             self.turn(None, true, &mut |_| ())?;
@@ -217,7 +221,7 @@ impl Engine {
     pub fn run_once(&self, max_wait: Option<Duration>) -> Result<Turn> {
         self.check_idle()?;
         let mut max_wait = max_wait;
-        if self.pending() == 0 {
+        if self.count_pending() == 0 {
             if !self.foreign.get() {
                 return Ok(Turn { callbacks: 0, pending: 0 });
             }
@@ -225,7 +229,7 @@ impl Engine {
             max_wait = Some(Duration::ZERO);
         }
         let callbacks = self.turn(max_wait, false, &mut |_| ())?;
-        Ok(Turn { callbacks, pending: self.pending() })
+        Ok(Turn { callbacks, pending: self.count_pending() })
     }
 
     /// Runs turns until `poll` is ready: a future driven by the engine itself.
@@ -315,6 +319,19 @@ impl Engine {
         deadline
     }
 
+    /// What the engine is waiting for, and what it has still to do: all that keeps
+    /// [`run`](Self::run) from returning, and that [`Turn::pending`] counts. Operations come first,
+    /// in no order. It is a look and a list, cheap enough for a watchdog; `Debug` prints it.
+    ///
+    /// See [`PendingOperation`] for an example, and [`Local::pending`] for use in callbacks and from
+    /// other threads.
+    pub fn pending(&self) -> Vec<PendingOperation> {
+        let mut all = self.local.pending();
+        let batch = self.batch.try_borrow().map_or(0, |batch| batch.len());
+        all.extend(PendingOperation::several("callback", batch));
+        all
+    }
+
     /// Does something to the engine's state between or in turns.
     fn with_core(&self, f: impl FnOnce(&mut Core)) {
         match self.core.take() {
@@ -341,7 +358,7 @@ impl Engine {
         stop.load(SeqCst) && stop.swap(false, SeqCst)
     }
 
-    fn pending(&self) -> usize {
+    fn count_pending(&self) -> usize {
         let shared = self.handle().shared();
         let mut pending = shared.keep_alive.load(SeqCst) + usize::from(!shared.inbox.is_empty());
         pending += self.batch.borrow().len();
@@ -691,7 +708,11 @@ impl Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("driver", &self.driver()).finish_non_exhaustive()
+        let listing = Listing { pending: self.pending(), now: self.handle().shared().world.now() };
+        f.debug_struct("Engine")
+            .field("driver", &self.driver())
+            .field("pending", &listing)
+            .finish_non_exhaustive()
     }
 }
 

@@ -9,7 +9,11 @@ use std::{
     },
 };
 
-use crate::{descriptor::Descriptor, handle::Handle, table::Id};
+use crate::{
+    descriptor::Descriptor,
+    handle::{self, Handle},
+    table::Id,
+};
 
 /// A regular file or block device that is read and written by position.
 ///
@@ -121,8 +125,14 @@ impl AsFd for File {
     }
 }
 
+/// On its engine's thread it says, too, what is pending on it.
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("File").field("fd", &self.as_fd()).finish_non_exhaustive()
+        let mut f = f.debug_struct("File");
+        f.field("fd", &self.as_fd());
+        if let Some(id) = self.id() {
+            handle::inspect(self.handle().id(), |core| core.describe(id, &mut f));
+        }
+        f.finish_non_exhaustive()
     }
 }

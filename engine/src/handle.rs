@@ -11,6 +11,7 @@ use std::{
     mem::ManuallyDrop,
     net::SocketAddr,
     ops::Deref,
+    rc::{self, Rc},
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*},
@@ -27,6 +28,7 @@ use crate::{
     descriptor::Descriptor,
     driver::Waker,
     error::{self, Error},
+    pending::PendingOperation,
     socket::Sharing,
     stream::Stream,
     table::Id,
@@ -74,6 +76,43 @@ pub(crate) fn with_current<R>(engine: u32, f: impl FnOnce(&mut Core) -> R) -> Op
         },
         Err(_) => None,
     })
+}
+
+/// The state of an engine that is not in a turn.
+pub(crate) type Place = Cell<Option<Box<Core>>>;
+
+thread_local! {
+    /// Where the engines of this thread have their state between turns.
+    static PLACES: RefCell<Vec<(u32, rc::Weak<Place>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Remembers where an engine of this thread has its state.
+pub(crate) fn remember_place(engine: u32, place: &Rc<Place>) {
+    // A thread that ends may have none of this any more. Then there is nothing to be seen.
+    let _ = PLACES.try_with(|places| {
+        let mut places = places.borrow_mut();
+        places.retain(|(_, place)| place.strong_count() > 0);
+        places.push((engine, Rc::downgrade(place)));
+    });
+}
+
+/// Looks at the state of an engine, in a turn or between turns, if it lives on this thread and
+/// nothing of it is borrowed.
+pub(crate) fn inspect<R>(engine: u32, f: impl FnOnce(&Core) -> R) -> Option<R> {
+    let mut f = Some(f);
+    let mut look = |core: &Core| f.take().map(|f| f(core));
+    if let Some(seen) = with_current(engine, |core| look(core)) {
+        return seen;
+    }
+    let find = |places: &RefCell<Vec<(u32, rc::Weak<Place>)>>| {
+        let places = places.borrow();
+        places.iter().find(|(id, _)| *id == engine)?.1.upgrade()
+    };
+    let place = PLACES.try_with(find).ok()??;
+    let core = place.take()?;
+    let seen = look(&core);
+    place.set(Some(core));
+    seen
 }
 
 /// The same with whatever engine this thread's turn is of.
@@ -461,6 +500,36 @@ impl Local {
     /// See [`Local`] for an example.
     pub const fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// What the engine is waiting for; see [`Engine::pending`](crate::Engine::pending). Inside a
+    /// callback, those that are to run behind it are left out.
+    ///
+    /// From another thread, or a future, post it: an engine that hangs in nobody's callback answers
+    /// at once.
+    ///
+    /// ```
+    /// use facade_engine::Engine;
+    ///
+    /// let engine = Engine::new()?;
+    /// let handle = engine.handle().clone();
+    /// let watchdog = std::thread::spawn(move || handle.post(|local| {
+    ///     for pending in local.pending() {
+    ///         println!("{pending}");
+    ///     }
+    ///     local.stop();
+    /// }));
+    /// let _guard = engine.keep_alive();
+    /// engine.run()?;
+    /// # watchdog.join().unwrap();
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn pending(&self) -> Vec<PendingOperation> {
+        let Shared { keep_alive, inbox, .. } = &**self.shared();
+        let mut all = inspect(self.id(), Core::report).unwrap_or_default();
+        all.extend(PendingOperation::several("submission", usize::from(!inbox.is_empty())));
+        all.extend(PendingOperation::several("keep_alive", keep_alive.load(SeqCst)));
+        all
     }
 }
 

@@ -80,6 +80,7 @@ mod mutants;
 pub mod mutants;
 mod operation;
 mod pattern;
+mod pending;
 mod pool;
 mod resource;
 mod socket;
@@ -107,6 +108,7 @@ pub use crate::{
     listener::Listener,
     matcher::Matcher,
     pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
+    pending::PendingOperation,
     stream::{Detached, LineEnd, Stream},
     submit::{chain::Chain, close::Closable},
     task::{LiveTask, TaskPanic},

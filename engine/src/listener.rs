@@ -14,7 +14,7 @@ use crate::{
     address::Address,
     descriptor::{Descriptor, Tenure},
     error::Result,
-    handle::Handle,
+    handle::{self, Handle},
     stream::inet,
     table::Id,
 };
@@ -185,8 +185,14 @@ impl AsFd for Listener {
     }
 }
 
+/// On its engine's thread it says, too, what is pending on it.
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener").field("fd", &self.descriptor().as_fd()).finish_non_exhaustive()
+        let mut f = f.debug_struct("Listener");
+        f.field("fd", &self.descriptor().as_fd());
+        if let Some(id) = self.id() {
+            handle::inspect(self.handle().id(), |core| core.describe(id, &mut f));
+        }
+        f.finish_non_exhaustive()
     }
 }

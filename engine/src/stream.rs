@@ -318,9 +318,15 @@ impl AsFd for Stream {
     }
 }
 
+/// On its engine's thread it says, too, what is pending on it.
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").field("fd", &self.descriptor().as_fd()).finish_non_exhaustive()
+        let mut f = f.debug_struct("Stream");
+        f.field("fd", &self.descriptor().as_fd());
+        if let Some(id) = self.id() {
+            handle::inspect(self.handle().id(), |core| core.describe(id, &mut f));
+        }
+        f.finish_non_exhaustive()
     }
 }
 

@@ -95,6 +95,11 @@ impl Timers {
         None
     }
 
+    /// All deadlines with their numbers, in no order; also such as nobody remembers any more.
+    pub(crate) fn deadlines(&self) -> impl Iterator<Item = (TimerNumber, Instant)> {
+        self.heap.iter().map(|Reverse(entry)| (entry.number, entry.deadline))
+    }
+
     /// Whether nothing is armed; costs no look at the heap.
     pub(crate) const fn is_empty(&self) -> bool {
         self.armed == 0

@@ -49,3 +49,6 @@ mod loops;
 
 #[path = "errors.rs"]
 mod errors;
+
+#[path = "pending.rs"]
+mod pending;

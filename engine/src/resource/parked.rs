@@ -52,6 +52,11 @@ pub(crate) enum Parking {
 }
 
 impl Parked {
+    /// The method of the read.
+    pub(crate) const fn operation(&self) -> &'static str {
+        self.matcher.operation()
+    }
+
     /// What wants the bytes in front has to look at them anew.
     pub(crate) fn restart(&mut self) {
         self.matcher.restart();

@@ -71,6 +71,16 @@ impl Plain {
         }
     }
 
+    /// The method of the read.
+    pub(crate) const fn operation(&self) -> &'static str {
+        match self {
+            Self::Chunk(_) => "read_chunk",
+            Self::Exact(_) => "read_exact",
+            Self::Line(_) => "read_line",
+            Self::Peek(_) => "peek",
+        }
+    }
+
     pub(crate) fn restart(&mut self) {
         match self {
             Self::Chunk(matcher) => matcher.restart(),

@@ -23,6 +23,8 @@ pub(crate) trait Unfinished: Send {
     fn finish(self: Box<Self>) -> (Ready, Result<Product>);
     fn fail(self: Box<Self>, error: Error) -> Ready;
     fn ticket(&mut self) -> &mut Option<Ticket>;
+    /// The method of the operation.
+    fn operation(&self) -> &'static str;
 }
 
 struct Job<T> {
@@ -30,6 +32,7 @@ struct Job<T> {
     result: Arc<Mutex<Option<Result<T>>>>,
     product: fn(&T) -> Product,
     ticket: Option<Ticket>,
+    lane: Lane,
 }
 
 impl<T: Send + 'static> Unfinished for Job<T> {
@@ -47,6 +50,13 @@ impl<T: Send + 'static> Unfinished for Job<T> {
 
     fn ticket(&mut self) -> &mut Option<Ticket> {
         &mut self.ticket
+    }
+
+    fn operation(&self) -> &'static str {
+        match self.lane {
+            Lane::Names => "getaddrinfo",
+            Lane::Files | Lane::Work => "submit_work",
+        }
     }
 }
 
@@ -95,7 +105,7 @@ impl Core {
         chain: Id,
     ) -> Option<Id> {
         let result = Arc::default();
-        let job = Job { slot, result: Arc::clone(&result), product, ticket: None };
+        let job = Job { slot, result: Arc::clone(&result), product, ticket: None, lane };
         let kind = Kind::Thread(Box::new(job));
         let id = self.insert(Pending::new(kind, Id::NONE, chain), timeout);
         let shared = Arc::clone(&self.shared);

@@ -401,7 +401,12 @@ pub(crate) fn turn(engine: &Engine, wait: Duration) -> usize {
     });
     let run = || engine.run_once(Some(wait)).map(|turn| turn.pending);
     let pending = match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(turn) => turn.unwrap(),
+        Ok(counted) => {
+            let (counted, listed) = (counted.unwrap(), engine.pending());
+            let sum: usize = listed.iter().map(|pending| pending.count).sum();
+            assert_eq!(sum, counted, "{listed:?}");
+            counted
+        }
         // The turn is over, and the engine goes on.
         Err(panic) if panic.is::<Planned>() => 1,
         Err(panic) => resume_unwind(panic),
