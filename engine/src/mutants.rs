@@ -34,6 +34,8 @@ pub enum Mutant {
     FlushEarly,
     /// A connection that was not taken goes behind the others.
     ConnectionToTheEnd,
+    /// After a write that was cut the others hear its cause as their own.
+    CutUnnamed,
 }
 
 #[cfg(facade_mutants)]
@@ -58,6 +60,7 @@ mod with_the_cfg {
             Self::StageUnheard,
             Self::FlushEarly,
             Self::ConnectionToTheEnd,
+            Self::CutUnnamed,
         ];
     }
 

@@ -586,6 +586,9 @@ impl Core {
                 Error::PartialWrite { cause, .. } if matches!(**cause, Error::EngineClosed) => {
                     Error::EngineClosed
                 }
+                Error::PartialWrite { cause, .. } if mutants::is_active(Mutant::CutUnnamed) => {
+                    Error::clone(cause)
+                }
                 Error::PartialWrite { written, cause } => {
                     Error::Cut { written: *written, cause: cause.clone() }
                 }
