@@ -460,3 +460,23 @@ fn a_read_that_comes_in_pieces_is_whole() {
     engine.run().unwrap();
     assert_eq!(outcome.value(), expected);
 }
+
+/// The system refuses to make so much room for the content of such a file, however small that is.
+#[test]
+fn a_file_that_the_system_makes_up_is_read_however_much_is_asked_for() {
+    let path = "/proc/sys/kernel/ostype";
+    let content = std::fs::read(path).unwrap();
+    let engine = driver::engine();
+    let file = engine.attach_file(std::fs::File::open(path).unwrap()).unwrap();
+    let told = Told::new();
+    for size in [16 << 20, 4 << 20, 100_000, 2] {
+        engine.read_at(&file, 0, size, told.value(size));
+        engine.run().unwrap();
+        let expected = Bytes::copy_from_slice(&content[..size.min(content.len())]);
+        assert_eq!(told.take(), [format!("{size} {expected:?}")]);
+    }
+    let stream = engine.attach(std::fs::File::open(path).unwrap()).unwrap();
+    engine.read_all(&stream, told.value("all"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), [format!("all {:?}", Bytes::from(content))]);
+}

@@ -36,6 +36,9 @@ impl Blocks {
     /// The first `len` bytes of such a block, which is put back if nobody has it now.
     pub(crate) fn received_sized(&self, mut block: Vec<u8>, len: usize) -> Bytes {
         if block.len() > BLOCK_LEN {
+            if len < block.len() / LENT_PART_MIN {
+                return Bytes::copy_from_slice(&block[..len]);
+            }
             block.truncate(len);
             return block.into();
         }
@@ -101,6 +104,17 @@ mod tests {
         drop(lent);
         let again = blocks.get();
         assert_eq!(again.as_ptr(), first);
+    }
+
+    #[test]
+    fn a_small_read_of_a_large_block_does_not_keep_it() {
+        let blocks = Blocks::default();
+        let block = blocks.get_sized(4 * BLOCK_LEN);
+        let large = block.as_ptr();
+        assert_ne!(blocks.received_sized(block, 3).as_ptr(), large);
+        let block = blocks.get_sized(4 * BLOCK_LEN);
+        let large = block.as_ptr();
+        assert_eq!(blocks.received_sized(block, 2 * BLOCK_LEN).as_ptr(), large);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //! early is told at once, and whatever the driver still brings for it finds nobody; a write waits
 //! for the driver, which says how much of it was taken.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, mem, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use rustix::io::Errno;
 
 use crate::{
     callback::Slot,
@@ -36,6 +37,8 @@ pub(crate) enum Task {
         slot: Slot<Bytes>,
         offset: u64,
         size: usize,
+        /// How much the system is asked for at a time: all, until that is refused.
+        most: usize,
         /// What earlier calls have brought, if one was not enough.
         got: Bytes,
     },
@@ -56,7 +59,7 @@ pub(crate) enum Task {
 
 impl Task {
     pub(crate) const fn read(slot: Slot<Bytes>, offset: u64, size: usize) -> Self {
-        Self::Read { slot, offset, size, got: Bytes::new() }
+        Self::Read { slot, offset, size, most: size, got: Bytes::new() }
     }
 
     pub(crate) const fn write(slot: Slot<usize>, offset: u64, rest: Bytes) -> Self {
@@ -83,9 +86,10 @@ impl Task {
     /// What the driver is to do next.
     fn next(&self) -> FileTask {
         match self {
-            Self::Read { offset, size, got, .. } => {
-                FileTask::Read { offset: offset + got.len() as u64, size: size - got.len() }
-            }
+            Self::Read { offset, size, most, got, .. } => FileTask::Read {
+                offset: offset + got.len() as u64,
+                size: (size - got.len()).min(*most),
+            },
             Self::Write { offset, rest, .. } => {
                 FileTask::Write { offset: *offset, bytes: rest.clone() }
             }
@@ -189,6 +193,14 @@ impl Core {
                 }
             }
             (Task::Sync { .. }, FileDone::Synced(Ok(()))) => Some(Ok(())),
+            // The kernel makes the content of some files up in memory of its own, and refuses to have
+            // as much as this: those of /proc/sys are small, and a read that is so, too, gets all.
+            (Task::Read { size, most, got, .. }, FileDone::Read(Err(cause)))
+                if refuses_size(&cause) && (*size - got.len()).min(*most) > CAREFUL =>
+            {
+                *most = CAREFUL;
+                None
+            }
             (Task::Read { .. }, FileDone::Read(Err(cause))) => {
                 Some(Err(Error::io_on("read", name, cause)))
             }
@@ -351,13 +363,23 @@ impl Core {
     }
 }
 
+/// What every file lets itself be asked for.
+const CAREFUL: usize = 64 << 10;
+
+/// Whether an error may be about how much was asked for.
+fn refuses_size(cause: &io::Error) -> bool {
+    matches!(Errno::from_io_error(cause), Some(Errno::NOMEM | Errno::INVAL))
+}
+
 /// Appends what another call has brought.
 fn join(got: &mut Bytes, more: Bytes) {
     if got.is_empty() {
         *got = more;
     } else if !more.is_empty() {
-        let mut all = BytesMut::with_capacity(got.len() + more.len());
-        all.extend_from_slice(got);
+        let mut all = match mem::take(got).try_into_mut() {
+            Ok(all) => all,
+            Err(shared) => BytesMut::from(shared),
+        };
         all.extend_from_slice(&more);
         *got = all.freeze();
     }
