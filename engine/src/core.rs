@@ -502,16 +502,9 @@ impl Core {
     /// Sends what is unsent, as far as the system takes it now: the engine is going. Threads that
     /// write to files are waited for, but not longer than a bound.
     pub(crate) fn try_to_send(&mut self) {
-        const PATIENCE: Duration = Duration::from_secs(1);
         self.send_dirty();
         drop(self.reap(Some(Duration::ZERO)));
-        let until = self.now() + PATIENCE;
-        while self.driver.is_at_work() {
-            let left = until.saturating_duration_since(self.now());
-            if left.is_zero() || self.reap(Some(left)).is_err() {
-                return;
-            }
-        }
+        self.await_work(Duration::from_secs(1));
     }
 
     /// Ends everything that is pending: the engine is going. A write ends when the driver has given
@@ -527,6 +520,19 @@ impl Core {
         }
         self.wake_tasks();
         drop(self.reap(Some(Duration::ZERO)));
+        // A write that is interrupted where it waits takes a moment to say how much was taken.
+        self.await_work(Duration::from_millis(100));
+    }
+
+    /// Waits for what ends by itself, but not longer than a bound.
+    fn await_work(&mut self, patience: Duration) {
+        let until = self.now() + patience;
+        while self.driver.is_at_work() {
+            let left = until.saturating_duration_since(self.now());
+            if left.is_zero() || self.reap(Some(left)).is_err() {
+                return;
+            }
+        }
     }
 
     /// Ends what the driver has not given back: the threads that have it are left behind.

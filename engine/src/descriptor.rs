@@ -34,6 +34,8 @@ pub(crate) struct Descriptor {
     file: File,
     /// The user has had it in hand, and may have copied it.
     lent: AtomicBool,
+    /// The program has asked for it since it became a stream.
+    asked: AtomicBool,
 }
 
 /// How the engine holds what a descriptor leads to, its open file description, see open(2): alone, or
@@ -67,13 +69,21 @@ enum File {
 
 impl Descriptor {
     pub(crate) fn new(fd: OwnedFd) -> Arc<Self> {
-        Arc::new(Self { file: File::System(fd), lent: AtomicBool::new(false) })
+        Arc::new(Self {
+            file: File::System(fd),
+            lent: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
+        })
     }
 
     /// Stands for a socket of a simulated network.
     #[cfg(feature = "sim")]
     pub(crate) fn of_simulated(socket: crate::sim::Socket) -> Arc<Self> {
-        Arc::new(Self { file: File::Simulated(socket), lent: AtomicBool::new(false) })
+        Arc::new(Self {
+            file: File::Simulated(socket),
+            lent: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
+        })
     }
 
     /// Marks it as lent to the program, for as long as that likes. Returns whether that is news.
@@ -84,12 +94,24 @@ impl Descriptor {
     /// Takes back what [`lend`](Self::lend) marks: the program says that nobody uses it any more.
     pub(crate) fn unlend(&self) {
         self.lent.store(false, Relaxed);
+        self.asked.store(false, Relaxed);
     }
 
-    /// Whether the program or anybody else may have it in hand, and receive by himself.
+    /// Whether the program or anybody else may have it in hand.
     #[inline]
     pub(crate) fn is_lent(&self) -> bool {
         self.lent.load(Relaxed)
+    }
+
+    /// Marks that the program has asked for it, and may receive by itself.
+    pub(crate) fn ask(&self) {
+        self.asked.store(true, Relaxed);
+    }
+
+    /// Whether it has.
+    #[inline]
+    pub(crate) fn was_asked_for(&self) -> bool {
+        self.asked.load(Relaxed)
     }
 
     /// The socket in its network, if it is simulated.

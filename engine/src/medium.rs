@@ -6,6 +6,7 @@ use std::{
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, major, minor, open, tell},
     io::Errno,
     net::{AddressFamily, SocketType, getsockname, sockopt},
@@ -21,13 +22,14 @@ pub(crate) enum Medium {
         /// TCP, as against Unix.
         tcp: bool,
     },
-    /// A pipe. Non-blocking, unless others share its flags: then it is asked before each access, and
-    /// written in pieces that cannot block.
+    /// A pipe. Non-blocking, unless others share its flags: then each access says that it is not to
+    /// wait.
     Pipe {
         /// Others share its open file.
         shared: bool,
     },
-    /// A terminal; shared or not as a pipe is.
+    /// A terminal; shared or not as a pipe is. No access to one can say that it is not to wait, so
+    /// that a shared one is left to a thread.
     Terminal {
         /// Others share its open file.
         shared: bool,
@@ -37,8 +39,12 @@ pub(crate) enum Medium {
         /// Writes go to the end, wherever the cursor is.
         append: bool,
     },
-    /// Something without a position that is always ready, such as the null device.
-    Device,
+    /// Something without a position, always ready as the null device is, or not. Never opened a
+    /// second time, which may have effects of its own. Blocking or not as it was opened.
+    Device {
+        /// It was not opened to be non-blocking.
+        shared: bool,
+    },
     /// A listening socket.
     Listener,
 }
@@ -51,7 +57,12 @@ impl Medium {
 
     /// Whether its flags are others' too, so that it may block.
     pub(crate) const fn is_shared(self) -> bool {
-        matches!(self, Self::Pipe { shared: true } | Self::Terminal { shared: true })
+        matches!(
+            self,
+            Self::Pipe { shared: true }
+                | Self::Terminal { shared: true }
+                | Self::Device { shared: true }
+        )
     }
 
     pub(crate) const fn is_tcp(self) -> bool {
@@ -71,7 +82,7 @@ impl fmt::Display for Medium {
             Self::Pipe { .. } => "pipe",
             Self::Terminal { .. } => "terminal",
             Self::File { .. } => "file",
-            Self::Device => "device",
+            Self::Device { .. } => "device",
             Self::Listener => "listener",
         })
     }
@@ -87,8 +98,8 @@ pub(crate) struct Examined {
 
 /// Finds out what a descriptor is and prepares it: sockets become non-blocking and without Nagle's
 /// delay. Flags that others may share are left alone: a pipe or terminal is opened a second time
-/// instead.
-pub(crate) fn examine(fd: OwnedFd) -> Result<Examined> {
+/// instead. If it is `exclusive` nobody does.
+pub(crate) fn examine(fd: OwnedFd, exclusive: bool) -> Result<Examined> {
     let failed = failure_of(fd.as_raw_fd());
     let stat = fstat(&fd).map_err(failed)?;
     let (fd, medium, cursor) = match FileType::from_raw_mode(stat.st_mode) {
@@ -103,14 +114,20 @@ pub(crate) fn examine(fd: OwnedFd) -> Result<Examined> {
             (fd, Medium::File { append }, cursor)
         }
         FileType::Fifo => {
-            let (fd, shared) = reopen(fd);
+            let (fd, shared) = own(fd, exclusive)?;
             (fd, Medium::Pipe { shared }, 0)
         }
         FileType::CharacterDevice if rustix::termios::isatty(&fd) => {
-            let (fd, shared) = reopen(fd);
+            let (fd, shared) = own(fd, exclusive)?;
             (fd, Medium::Terminal { shared }, 0)
         }
-        FileType::CharacterDevice => (fd, Medium::Device, 0),
+        FileType::CharacterDevice => {
+            if exclusive {
+                set_nonblocking(fd.as_fd()).map_err(failed)?;
+            }
+            let shared = !fcntl_getfl(&fd).map_err(failed)?.contains(OFlags::NONBLOCK);
+            (fd, Medium::Device { shared }, 0)
+        }
         FileType::Directory => return Err(Error::invalid("a directory is not a stream")),
         _ => return Err(Error::unsupported("this kind of file is not a stream")),
     };
@@ -154,11 +171,25 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
 /// Major and minor number of the device behind every pseudo-terminal's controlling side, ptmx(4).
 const PTY_MULTIPLEXER: (u32, u32) = (5, 2);
 
+/// Gives a pipe or terminal flags of its own: they are, if it is `exclusive`, or it is opened again.
+/// Returns whether they are still shared.
+fn own(fd: OwnedFd, exclusive: bool) -> Result<(OwnedFd, bool)> {
+    if !exclusive {
+        return Ok(reopen(fd));
+    }
+    set_nonblocking(fd.as_fd()).map_err(failure_of(fd.as_raw_fd()))?;
+    Ok((fd, false))
+}
+
 /// Gives a pipe or terminal an open file of its own where the system can, see proc_pid_fd(5).
 /// Returns whether it is still shared.
 fn reopen(fd: OwnedFd) -> (OwnedFd, bool) {
     let own = || -> io::Result<OwnedFd> {
         let stat = fstat(&fd)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Fifo && has_ended(fd.as_fd()) {
+            // Opened again, a FIFO would wait for its first writer, who has been here.
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         if FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
             && (major(stat.st_rdev), minor(stat.st_rdev)) == PTY_MULTIPLEXER
         {
@@ -174,6 +205,13 @@ fn reopen(fd: OwnedFd) -> (OwnedFd, bool) {
         Ok(own) => (own, false),
         Err(_) => (fd, true),
     }
+}
+
+/// Whether a pipe has had writers, and has none left; or readers.
+fn has_ended(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+    let polled = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    polled.is_ok() && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }
 
 /// Checks that something is read and written by position. Returns whether it was opened for

@@ -311,6 +311,7 @@ impl Drop for StreamInner {
 /// [`set_exclusive`](Self::set_exclusive) says otherwise.
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor().ask();
         if self.descriptor().lend() {
             self.set_exclusive(false);
         }

@@ -103,11 +103,11 @@ impl World {
     }
 
     /// Finds out what a descriptor is that becomes a stream, and prepares it.
-    pub(crate) fn examine(&self, fd: OwnedFd) -> Result<Examined> {
+    pub(crate) fn examine(&self, fd: OwnedFd, exclusive: bool) -> Result<Examined> {
         match self {
-            Self::Real => medium::examine(fd),
+            Self::Real => medium::examine(fd, exclusive),
             #[cfg(feature = "sim")]
-            Self::Simulated(_) => sim::Home::examine(fd),
+            Self::Simulated(_) => sim::Home::examine(fd, exclusive),
         }
     }
 

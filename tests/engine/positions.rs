@@ -465,9 +465,9 @@ fn a_read_that_comes_in_pieces_is_whole() {
 #[test]
 fn a_file_that_the_system_makes_up_is_read_however_much_is_asked_for() {
     let path = "/proc/sys/kernel/ostype";
-    let content = std::fs::read(path).unwrap();
+    let content = fs::read(path).unwrap();
     let engine = driver::engine();
-    let file = engine.attach_file(std::fs::File::open(path).unwrap()).unwrap();
+    let file = engine.attach_file(fs::File::open(path).unwrap()).unwrap();
     let told = Told::new();
     for size in [16 << 20, 4 << 20, 100_000, 2] {
         engine.read_at(&file, 0, size, told.value(size));
@@ -475,7 +475,7 @@ fn a_file_that_the_system_makes_up_is_read_however_much_is_asked_for() {
         let expected = Bytes::copy_from_slice(&content[..size.min(content.len())]);
         assert_eq!(told.take(), [format!("{size} {expected:?}")]);
     }
-    let stream = engine.attach(std::fs::File::open(path).unwrap()).unwrap();
+    let stream = engine.attach(fs::File::open(path).unwrap()).unwrap();
     engine.read_all(&stream, told.value("all"));
     engine.run().unwrap();
     assert_eq!(told.take(), [format!("all {:?}", Bytes::from(content))]);

@@ -35,3 +35,6 @@ mod urgent;
 
 #[path = "sharing.rs"]
 mod sharing;
+
+#[path = "devices.rs"]
+mod devices;

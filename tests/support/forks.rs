@@ -1,4 +1,4 @@
-//! Tests that fork without executing a program.
+//! Tests that fork without executing a program, or are a process of another kind.
 #![expect(unsafe_code, reason = "nothing that is safe forks")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,4 +20,11 @@ pub fn forked(child: impl FnOnce()) -> bool {
     // SAFETY: a child of this process, and a place for its status.
     assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
     status == 0
+}
+
+/// Makes this process one that a write to a pipe without a reader ends, as programs in C are. For a
+/// test that is [`alone`](crate::alone::alone).
+pub fn die_of_broken_pipes() {
+    // SAFETY: the default is no function of this process.
+    assert_ne!(unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) }, libc::SIG_ERR);
 }

@@ -3,6 +3,7 @@
 use std::{
     io::{IoSlice, IoSliceMut},
     os::fd::{BorrowedFd, OwnedFd},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use rustix::{
@@ -13,6 +14,7 @@ use rustix::{
         Shutdown, SocketAddrUnix, SocketFlags, accept_with, connect_unspec, recv, recvmsg, sendmsg,
         shutdown, sockopt,
     },
+    termios::{LocalModes, tcgetattr},
 };
 
 use crate::{address::Address, driver::Release, medium::Medium, operation::outgoing::Gather};
@@ -34,6 +36,18 @@ pub(super) enum Received {
     Nothing,
     End,
     Failed(Errno),
+    /// Only a call that may wait can tell, see [`receive_waiting`].
+    MayWait,
+}
+
+/// What a write of a stream came to.
+#[derive(Debug)]
+pub(super) enum Pushed {
+    Done(Result<usize>),
+    /// The system has no room.
+    Full,
+    /// Only a call that may wait can tell, see [`push_waiting`].
+    MayWait,
 }
 
 /// A peer that is gone is told by an error and not by a signal. And a socket that others hold, too,
@@ -42,21 +56,168 @@ const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 
 /// What a pipe takes without blocking once it is writable, pipe(7).
 const PIPE_BUF: usize = 4096;
+/// How much a thread writes to a terminal before it is asked for more.
+const TURN: usize = 4096;
+/// No position: what has none is read and written where it is.
+const NOWHERE: u64 = u64::MAX;
 
+/// Reads what is no regular file. Never waits.
 pub(super) fn receive(fd: BorrowedFd<'_>, medium: Medium, block: &mut [u8]) -> Received {
     let result = match medium {
         Medium::Socket { .. } => return receive_from_socket(fd, block),
-        medium if medium.is_shared() && !is_ready(fd, PollFlags::IN) => Err(Errno::AGAIN),
+        Medium::Terminal { shared: true } => return Received::MayWait,
+        medium if medium.is_shared() => {
+            let mut slices = [IoSliceMut::new(block)];
+            let flags = ReadWriteFlags::NOWAIT;
+            match retry_on_intr(|| rustix::io::preadv2(fd, &mut slices, NOWHERE, flags)) {
+                // Most devices and FIFOs do not know how not to wait, nor pipes before Linux 6.4.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Received::MayWait,
+                result => result,
+            }
+        }
         _ => retry_on_intr(|| rustix::io::read(fd, &mut *block)),
     };
+    received(fd, medium, result)
+}
+
+/// The same by a call that waits if somebody else takes what there is first; on a thread.
+pub(super) fn receive_waiting(fd: BorrowedFd<'_>, medium: Medium, block: &mut [u8]) -> Received {
+    if !is_ready(fd, PollFlags::IN) {
+        return Received::Nothing;
+    }
+    received(fd, medium, retry_on_intr(|| rustix::io::read(fd, &mut *block)))
+}
+
+/// What it means that a read of something that is neither a socket nor a file came to this.
+pub(super) fn received(fd: BorrowedFd<'_>, medium: Medium, result: Result<usize>) -> Received {
     match result {
-        Ok(0) => Received::End,
+        Ok(0) if has_ended(fd, medium) => Received::End,
+        Ok(0) | Err(Errno::AGAIN) => Received::Nothing,
         Ok(count) => Received::Some(count),
-        Err(Errno::AGAIN) => Received::Nothing,
         // A terminal whose other side is gone says so.
         Err(Errno::IO) if matches!(medium, Medium::Terminal { .. }) => Received::End,
         Err(error) => Received::Failed(error),
     }
+}
+
+/// Whether a read that brought nothing was at the end.
+fn has_ended(fd: BorrowedFd<'_>, medium: Medium) -> bool {
+    match medium {
+        // Until the first writer has come a FIFO reads as if the last one had gone, fifo(7).
+        Medium::Pipe { .. } => is_ready(fd, PollFlags::HUP),
+        // Where lines are edited, nothing is what the user types as the end. Else a terminal may be
+        // set to say that nothing has come yet (VMIN of nought), termios(3).
+        Medium::Terminal { .. } => {
+            is_ready(fd, PollFlags::HUP)
+                || tcgetattr(fd)
+                    .map_or(true, |settings| settings.local_modes.contains(LocalModes::ICANON))
+        }
+        _ => true,
+    }
+}
+
+/// Writes to what is no regular file. Never waits.
+pub(super) fn send(fd: BorrowedFd<'_>, medium: Medium, gather: &Gather) -> Pushed {
+    let result = match (medium, gather.single()) {
+        (Medium::Socket { .. }, Some(bytes)) => send_bytes(fd, bytes),
+        (Medium::Socket { .. }, None) => {
+            let slices = gather.slices();
+            retry_on_intr(|| {
+                let mut control = SendAncillaryBuffer::default();
+                sendmsg(fd, &slices, &mut control, SEND_FLAGS)
+            })
+        }
+        (Medium::Terminal { shared: true }, _) => return Pushed::MayWait,
+        (Medium::Pipe { shared }, _) => {
+            match write_to_pipe(fd, &gather.slices(), shared) {
+                // FIFOs do not know how not to wait, nor pipes before Linux 6.4...
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Pushed::MayWait,
+                result => result,
+            }
+        }
+        (Medium::Device { shared: true }, _) => {
+            let (slices, flags) = (gather.slices(), ReadWriteFlags::NOWAIT);
+            match retry_on_intr(|| rustix::io::pwritev2(fd, &slices, NOWHERE, flags)) {
+                // ...nor most devices.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Pushed::MayWait,
+                result => result,
+            }
+        }
+        (_, Some(bytes)) => retry_on_intr(|| rustix::io::write(fd, bytes)),
+        (_, None) => {
+            let slices = gather.slices();
+            retry_on_intr(|| rustix::io::writev(fd, &slices))
+        }
+    };
+    match result {
+        Err(Errno::AGAIN) => Pushed::Full,
+        result => Pushed::Done(result),
+    }
+}
+
+/// The same by calls that may wait, on a thread, as long as it is `wanted`. A terminal promises room
+/// for a byte and not for how many, so that it is given one at a time: whoever cancels the rest then
+/// does not wait for somebody to read.
+pub(super) fn send_waiting(
+    fd: BorrowedFd<'_>,
+    medium: Medium,
+    gather: &Gather,
+    wanted: &AtomicBool,
+) -> Pushed {
+    let slices = gather.slices();
+    let piece = match medium {
+        Medium::Terminal { .. } => 1,
+        Medium::Pipe { .. } => PIPE_BUF,
+        // For a device what is written at once may be one message.
+        _ if wanted.load(Relaxed) && is_ready(fd, PollFlags::OUT) => {
+            return Pushed::Done(retry_on_intr(|| rustix::io::writev(fd, &slices)));
+        }
+        _ => return Pushed::Full,
+    };
+    let (mut taken, mut rest) = (0, &*slices[0]);
+    while taken < TURN && !rest.is_empty() && wanted.load(Relaxed) && is_ready(fd, PollFlags::OUT) {
+        let piece = &rest[..rest.len().min(piece)];
+        let result = match medium {
+            Medium::Pipe { .. } => write_to_pipe(fd, &[IoSlice::new(piece)], false),
+            _ => retry_on_intr(|| rustix::io::write(fd, piece)),
+        };
+        match result {
+            Ok(count) => {
+                taken += count;
+                rest = &rest[count..];
+            }
+            // Said again by the next.
+            Err(_) if taken > 0 => break,
+            Err(error) => return Pushed::Done(Err(error)),
+        }
+    }
+    if taken == 0 { Pushed::Full } else { Pushed::Done(Ok(taken)) }
+}
+
+/// Writes to a pipe, without waiting if its flags do not say so. If the kernel is new enough to be
+/// told (Linux 6.18), without the signal that a pipe without a reader sends: it would end a process
+/// that does not ignore it, as a Rust program does.
+fn write_to_pipe(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>], shared: bool) -> Result<usize> {
+    /// RWF_NOSIGNAL, see pwritev2(2).
+    const NOSIGNAL: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x100);
+    static IS_OLD: AtomicBool = AtomicBool::new(false);
+    let flags = if shared { ReadWriteFlags::NOWAIT } else { ReadWriteFlags::empty() };
+    let write = |flags| retry_on_intr(|| rustix::io::pwritev2(fd, slices, NOWHERE, flags));
+    let is_unknown = |result: &Result<usize>| {
+        matches!(result, Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL))
+    };
+    if !IS_OLD.load(Relaxed) {
+        let result = write(flags | NOSIGNAL);
+        if !is_unknown(&result) {
+            return result;
+        }
+    }
+    let result =
+        if shared { write(flags) } else { retry_on_intr(|| rustix::io::writev(fd, slices)) };
+    if !is_unknown(&result) {
+        IS_OLD.store(true, Relaxed);
+    }
+    result
 }
 
 /// Receives from a socket by recvmsg(2), which says more than recv(2) does: something came along with
@@ -77,32 +238,6 @@ fn receive_from_socket(fd: BorrowedFd<'_>, block: &mut [u8]) -> Received {
         Ok(RecvMsg { bytes, .. }) => Received::All(bytes),
         Err(Errno::AGAIN) => Received::Nothing,
         Err(error) => Received::Failed(error),
-    }
-}
-
-pub(super) fn send(fd: BorrowedFd<'_>, medium: Medium, gather: &Gather) -> Result<usize> {
-    match (medium, gather.single()) {
-        (Medium::Socket { .. }, Some(bytes)) => send_bytes(fd, bytes),
-        (Medium::Socket { .. }, None) => {
-            let slices = gather.slices();
-            retry_on_intr(|| {
-                let mut control = SendAncillaryBuffer::default();
-                sendmsg(fd, &slices, &mut control, SEND_FLAGS)
-            })
-        }
-        (medium, _) if medium.is_shared() => {
-            if !is_ready(fd, PollFlags::OUT) {
-                return Err(Errno::AGAIN);
-            }
-            let slices = gather.slices();
-            let piece = &slices[0][..slices[0].len().min(PIPE_BUF)];
-            retry_on_intr(|| rustix::io::write(fd, piece))
-        }
-        (_, Some(bytes)) => retry_on_intr(|| rustix::io::write(fd, bytes)),
-        (_, None) => {
-            let slices = gather.slices();
-            retry_on_intr(|| rustix::io::writev(fd, &slices))
-        }
     }
 }
 
@@ -217,7 +352,7 @@ pub(super) fn read_file_at_once(
     block: &mut [u8],
     offset: u64,
 ) -> Attempt<usize> {
-    if medium == Medium::Device {
+    if matches!(medium, Medium::Device { .. }) {
         return Attempt::WouldBlock;
     }
     let mut slices = [IoSliceMut::new(block)];
@@ -235,7 +370,7 @@ pub(super) fn read_file(
     offset: u64,
 ) -> Result<usize> {
     match medium {
-        Medium::Device => retry_on_intr(|| rustix::io::read(fd, &mut *block)),
+        Medium::Device { .. } => retry_on_intr(|| rustix::io::read(fd, &mut *block)),
         _ => retry_on_intr(|| rustix::io::pread(fd, &mut *block, offset)),
     }
 }
@@ -266,7 +401,8 @@ pub(super) fn sync(fd: BorrowedFd<'_>) -> Result<()> {
     retry_on_intr(|| rustix::fs::fsync(fd))
 }
 
-fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {
+/// Whether poll(2) says of something that it is ready, as it does of what cannot be waited for.
+pub(super) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {
     let mut fds = [PollFd::new(&fd, flags)];
     matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
 }

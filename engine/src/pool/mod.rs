@@ -1,4 +1,4 @@
-//! Threads for what only threads can do: name lookups, files, and the user's own work.
+//! Threads for what only threads can do: name lookups, files, devices, and the user's own work.
 //!
 //! Each [`Lane`] has its own queue and its own threads, so that lookups that hang never hold up a
 //! file. The pool knows nothing of engines: a [`Job`] is a closure that delivers its result itself.
@@ -39,6 +39,8 @@ pub(crate) enum Lane {
     Files,
     /// Closures of the user.
     Work,
+    /// Terminals and devices, which may hold up a thread for as long as they like.
+    Devices,
 }
 
 /// Why a job was not taken; the job is given back.
@@ -61,7 +63,7 @@ pub(crate) struct Ticket {
 /// Lanes of threads; clones are the same pool.
 #[derive(Clone)]
 pub(crate) enum Pool {
-    Threads(Arc<[Arc<Crew>; 3]>),
+    Threads(Arc<[Arc<Crew>; 4]>),
     /// No threads: what a simulated engine has in their place.
     #[cfg(feature = "sim")]
     Simulated(crate::sim::workers::Workers),
@@ -76,6 +78,7 @@ impl Pool {
             crew("facade-names", names),
             crew("facade-files", files),
             crew("facade-work", work),
+            crew("facade-devices", DEVICES),
         ]))
     }
 
@@ -338,6 +341,9 @@ fn run(job: Job) {
         }
     }
 }
+
+/// How many threads terminals and devices may hold up at once: each does so alone.
+const DEVICES: usize = 64;
 
 /// How long a thread without a job stays.
 const IDLE: Duration = Duration::from_secs(10);

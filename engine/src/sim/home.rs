@@ -94,9 +94,9 @@ impl Home {
     }
 
     /// Files are this machine's. Nothing else of it leads into the network.
-    pub(crate) fn examine(fd: OwnedFd) -> Result<Examined> {
-        match medium::examine(fd)? {
-            file @ Examined { medium: Medium::File { .. } | Medium::Device, .. } => Ok(file),
+    pub(crate) fn examine(fd: OwnedFd, exclusive: bool) -> Result<Examined> {
+        match medium::examine(fd, exclusive)? {
+            file @ Examined { medium: Medium::File { .. } | Medium::Device { .. }, .. } => Ok(file),
             _ => Err(Error::unsupported(
                 "a simulated engine has sockets of its own network, and no pipes or terminals; \
                  sim::Peer makes pairs",

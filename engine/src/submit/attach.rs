@@ -43,9 +43,19 @@ impl Handle {
     /// | | prepared by `attach` | never done to it |
     /// |---|---|---|
     /// | socket | O_NONBLOCK is set, on TCP TCP_NODELAY, for all copies | a call that relies on O_NONBLOCK: another holder may clear it |
-    /// | pipe, FIFO, terminal | opened a second time where the system can do that, so that our flags are our own; else asked before each access and written in pieces that do not block | its flags changed |
-    /// | character device | nothing | its flags changed |
+    /// | pipe, FIFO, terminal | opened a second time where the system can do that, so that our flags are our own; else used by calls that say that they do not wait, and where the system knows none, by a thread | its flags changed, unless it is ours alone: then O_NONBLOCK is set |
+    /// | character device | nothing: it is used as it was opened, by a thread if it may wait | the same |
     /// | regular file, block device | nothing: it is read and written from where its cursor is now | |
+    ///
+    /// A terminal's controlling side, a FIFO that has no reader, and most devices are such for which
+    /// only a thread will do. If others read or write there, too, that thread may have to wait for
+    /// them. Then on the readiness driver what it holds can be cancelled only when it is done: of a
+    /// write a byte to a terminal, 4 KiB to a FIFO, one whole piece to a device. The engine itself
+    /// does not wait for it, not when it is dropped either. What is ours alone needs no thread.
+    ///
+    /// A write to a pipe that nobody reads is an error. Before Linux 6.18 it raises SIGPIPE as well,
+    /// which a Rust program ignores; one that does not, e.g. because its `main` is in C, is to ignore
+    /// or block it.
     ///
     /// What is read are bytes. Descriptors that a peer sends along (SCM_RIGHTS, see unix(7)) are
     /// closed by the system, since nobody asks for them. An urgent byte is left out, as by read(2),
@@ -107,7 +117,7 @@ impl Handle {
 
     fn attach_of(&self, fd: OwnedFd, tenure: Tenure) -> Result<Stream> {
         self.check_open()?;
-        let examined = self.shared().world.examine(fd)?;
+        let examined = self.shared().world.examine(fd, tenure.is_sole())?;
         let Examined { fd, medium, cursor } = examined;
         self.adopt_stream(Descriptor::new(fd), medium, tenure, cursor, Bytes::new())
     }
@@ -154,7 +164,7 @@ impl Handle {
     pub fn attach_detached(&self, detached: Detached) -> Result<Stream> {
         let Detached { fd, unread } = detached;
         self.check_open()?;
-        let Examined { fd, medium, cursor } = self.shared().world.examine(fd)?;
+        let Examined { fd, medium, cursor } = self.shared().world.examine(fd, false)?;
         if medium.is_file() && !unread.is_empty() {
             return Err(Error::invalid("a detached file has no unread bytes"));
         }

@@ -13,12 +13,15 @@ use std::{
     collections::{HashMap, VecDeque},
     io,
     os::fd::{AsFd, AsRawFd, OwnedFd},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use ::mio::{Events, Interest, Poll, Token, Waker as MioWaker, unix::SourceFd};
-use rustix::io::Errno;
+use rustix::{event::PollFlags, io::Errno};
 
 use crate::{
     descriptor::Descriptor,
@@ -26,7 +29,7 @@ use crate::{
         Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Role, Waker,
         blocks::{BLOCK_LEN, Blocks},
         mio::source::Source,
-        perform::{self, Attempt, Received},
+        perform::{self, Attempt, Pushed, Received},
         setbacks::Setbacks,
     },
     medium::Medium,
@@ -65,8 +68,10 @@ pub(crate) struct Mio {
     finished: Arc<Mutex<Vec<Finished>>>,
     /// Which jobs work for which operations above, on files by position.
     tasks: HashMap<Id, Task>,
-    /// How many jobs on files they have in hand.
+    /// How many jobs on files they have in hand...
     at_work: usize,
+    /// ...of which so many wait for a device to say something, which it need not.
+    reading: usize,
     setbacks: Setbacks,
 }
 
@@ -89,6 +94,10 @@ enum FileEvent {
         result: rustix::io::Result<usize>,
     },
     Written(Event),
+    /// What a worker has received that may have waited, and its block.
+    Received(Vec<u8>, Received),
+    /// The same of a send.
+    Pushed(Box<Gather>, Pushed),
     /// Something at a position, for an operation above; a read with its block.
     Task {
         operation: Id,
@@ -120,6 +129,7 @@ impl Mio {
             finished: Arc::default(),
             tasks: HashMap::new(),
             at_work: 0,
+            reading: 0,
             setbacks: Setbacks::default(),
         })
     }
@@ -149,7 +159,18 @@ impl Mio {
             Medium::Socket { .. } => Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY,
             _ => Interest::READABLE | Interest::WRITABLE,
         };
-        registry.register(&mut SourceFd(&number), token(resource), interest)?;
+        match registry.register(&mut SourceFd(&number), token(resource), interest) {
+            // A device that cannot be waited for: what poll(2) says of it is that it is ready.
+            Err(error)
+                if matches!(source.medium, Medium::Device { .. })
+                    && Errno::from_io_error(&error) == Some(Errno::PERM) =>
+            {
+                source.is_always_ready = true;
+                (source.readable, source.writable) = (true, true);
+            }
+            Err(error) => return Err(error),
+            Ok(()) => {}
+        }
         source.registered = true;
         Ok(())
     }
@@ -172,8 +193,17 @@ impl Mio {
         source.receiving = true;
         source.once = once;
         source.offset = offset;
+        if let Some((block, received)) = source.late.take() {
+            let mut done = std::mem::take(&mut self.done);
+            self.was_received_by_worker(resource, block, received, &mut done);
+            self.done = done;
+            return;
+        }
+        if source.busy {
+            return;
+        }
         match source.medium {
-            Medium::File { .. } | Medium::Device => self.make_ready(resource),
+            Medium::File { .. } => self.make_ready(resource),
             _ => match self.register(resource) {
                 Ok(()) => {
                     if self.source(resource).is_some_and(|source| source.readable) {
@@ -223,39 +253,113 @@ impl Mio {
     /// Sends now if the system may take something, else when it says so.
     fn try_send(&mut self, resource: Id) {
         let Some(source) = self.source(resource) else { return };
-        if matches!(source.medium, Medium::File { .. } | Medium::Device) {
+        if source.medium.is_file() {
             return self.write_file(resource);
         }
         let Some(gather) = source.sending.take() else { return };
-        let result = if source.writable {
+        let pushed = if source.writable {
             perform::send(source.descriptor.as_fd(), source.medium, &gather)
         } else {
-            Err(Errno::AGAIN)
+            Pushed::Full
         };
-        self.end_try(resource, gather, result);
+        self.end_try(resource, gather, pushed);
     }
 
     /// Reports what a send came to, or keeps it until the system has room.
-    fn end_try(&mut self, resource: Id, gather: Box<Gather>, result: rustix::io::Result<usize>) {
+    fn end_try(&mut self, resource: Id, gather: Box<Gather>, pushed: Pushed) {
         let Some(source) = self.source(resource) else { return };
-        match result {
-            Err(Errno::AGAIN) => {
+        match pushed {
+            Pushed::MayWait if perform::is_ready(source.descriptor.as_fd(), PollFlags::OUT) => {
+                self.send_on_worker(resource, gather);
+            }
+            Pushed::Full | Pushed::MayWait => {
                 source.writable = false;
-                source.sending = Some(gather);
-                if let Err(error) = self.register(resource)
-                    && let Some(gather) =
-                        self.source(resource).and_then(|source| source.sending.take())
-                {
-                    self.complete(resource, Event::Sent { gather, result: Err(error) });
+                if let Err(error) = self.register(resource) {
+                    let result = Err(error);
+                    return self.complete(resource, Event::Sent { gather, result });
+                }
+                let Some(source) = self.source(resource) else { return };
+                if !source.is_always_ready {
+                    source.sending = Some(gather);
+                } else if source.medium.is_shared() {
+                    // Only a call that waits tells when there is room.
+                    self.send_on_worker(resource, gather);
+                } else {
+                    let result = Err(Errno::AGAIN.into());
+                    self.complete(resource, Event::Sent { gather, result });
                 }
             }
-            result => {
+            Pushed::Done(result) => {
                 source.writable =
                     result.is_err() || result == Ok(gather.len()) || !source.short_send_fills();
                 let result = result.map_err(io::Error::from);
                 self.complete(resource, Event::Sent { gather, result });
                 // A short send finds the socket full; registered, it hears when there is room.
                 drop(self.register(resource));
+            }
+        }
+    }
+
+    /// Has a worker send what only a call that may wait can: to a shared terminal, or a device.
+    fn send_on_worker(&mut self, resource: Id, gather: Box<Gather>) {
+        if let Err(error) = self.register(resource) {
+            return self.complete(resource, Event::Sent { gather, result: Err(error) });
+        }
+        let (finished, waker) = (Arc::clone(&self.finished), Arc::clone(&self.waker));
+        let Some(source) = self.source(resource) else { return };
+        let wanted = Arc::new(AtomicBool::new(true));
+        source.pushing = Some(Arc::clone(&wanted));
+        // Set again by an event that comes meanwhile.
+        source.writable = source.is_always_ready;
+        let (medium, descriptor) = (source.medium, Arc::clone(&source.descriptor));
+        let job = move || {
+            let pushed = perform::send_waiting(descriptor.as_fd(), medium, &gather, &wanted);
+            drop(descriptor);
+            let event = FileEvent::Pushed(gather, pushed);
+            report(&finished, &waker, Finished { resource, event });
+        };
+        self.at_work += 1;
+        if let Err(job) = self.hand_to_device_worker(Box::new(job)) {
+            // Brings the bytes back, to be tried again.
+            if let Some(source) = self.source(resource) {
+                source.writable = true;
+                if let Some(wanted) = source.pushing.take() {
+                    wanted.store(false, Relaxed);
+                }
+            }
+            self.make_ready(resource);
+            job();
+        }
+    }
+
+    /// Hands a job that may wait to a worker; the loop never waits itself.
+    fn hand_to_device_worker(&self, job: Job) -> Result<(), Job> {
+        match self.pool.submit(Lane::Devices, job) {
+            Ok(_) => Ok(()),
+            Err(Refused::Full(job) | Refused::NoThread(_, job) | Refused::Closed(job)) => Err(job),
+        }
+    }
+
+    /// What a worker has sent comes back.
+    fn was_pushed(&mut self, resource: Id, gather: Box<Gather>, pushed: Pushed) {
+        let Some(source) = self.source(resource) else { return };
+        let wanted = source.pushing.take().is_none_or(|wanted| wanted.load(Relaxed));
+        match pushed {
+            Pushed::Done(result) => {
+                source.writable = true;
+                let result = result.map_err(io::Error::from);
+                self.complete(resource, Event::Sent { gather, result });
+            }
+            // It may not have looked.
+            _ if !wanted => {
+                source.writable = true;
+                self.complete(resource, Event::Sent { gather, result: Ok(0) });
+            }
+            _ => {
+                source.sending = Some(gather);
+                if source.writable {
+                    self.make_ready(resource);
+                }
             }
         }
     }
@@ -430,6 +534,17 @@ impl Mio {
                     self.blocks.put(used);
                 }
                 FileEvent::Written(event) => completions.push(Completion { resource, event }),
+                FileEvent::Received(block, received) => {
+                    self.reading -= 1;
+                    let Some(source) = self.source(resource) else { continue };
+                    source.busy = false;
+                    if source.receiving {
+                        self.was_received_by_worker(resource, block, received, completions);
+                    } else {
+                        source.late = Some((block, received));
+                    }
+                }
+                FileEvent::Pushed(gather, pushed) => self.was_pushed(resource, gather, pushed),
                 FileEvent::Task { operation, done } => {
                     self.tasks.remove(&operation);
                     let done = match done {
@@ -475,8 +590,11 @@ impl Mio {
             self.accept(resource, completions);
             return 0;
         }
-        if source.receiving && matches!(source.medium, Medium::File { .. } | Medium::Device) {
-            return if source.busy { 0 } else { self.read_file(resource, completions) };
+        if source.busy {
+            return 0;
+        }
+        if source.receiving && source.medium.is_file() {
+            return self.read_file(resource, completions);
         }
         if source.receiving && source.readable { self.receive(resource, completions) } else { 0 }
     }
@@ -485,11 +603,84 @@ impl Mio {
     fn receive(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
         let Some(Some(source)) = self.sources.get_mut(resource.index()) else { return 0 };
         let received = perform::receive(source.descriptor.as_fd(), source.medium, &mut self.block);
+        self.was_received(resource, received, completions)
+    }
+
+    /// Has a worker receive what only a call that may wait can.
+    fn receive_on_worker(&mut self, resource: Id) {
+        let mut block = self.blocks.get();
+        let (finished, waker) = (Arc::clone(&self.finished), Arc::clone(&self.waker));
+        let Some(source) = self.source(resource) else { return };
+        source.busy = true;
+        // Set again by an event that comes meanwhile.
+        source.readable = source.is_always_ready;
+        let (medium, descriptor) = (source.medium, Arc::clone(&source.descriptor));
+        let job = move || {
+            let received = perform::receive_waiting(descriptor.as_fd(), medium, &mut block);
+            drop(descriptor);
+            let event = FileEvent::Received(block, received);
+            report(&finished, &waker, Finished { resource, event });
+        };
+        self.at_work += 1;
+        self.reading += 1;
+        if self.hand_to_device_worker(Box::new(job)).is_err() {
+            self.at_work -= 1;
+            self.reading -= 1;
+            if let Some(source) = self.source(resource) {
+                (source.busy, source.readable) = (false, true);
+            }
+            self.make_ready(resource);
+        }
+    }
+
+    /// What a worker has received comes to a reception.
+    fn was_received_by_worker(
+        &mut self,
+        resource: Id,
+        block: Vec<u8>,
+        received: Received,
+        completions: &mut Vec<Completion>,
+    ) {
+        let hot = std::mem::replace(&mut self.block, block);
+        if let Some(source) = self.source(resource) {
+            if matches!(received, Received::Nothing) {
+                if source.readable {
+                    self.make_ready(resource);
+                }
+            } else {
+                source.readable = true;
+                self.was_received(resource, received, completions);
+            }
+        }
+        let used = std::mem::replace(&mut self.block, hot);
+        self.blocks.put(used);
+    }
+
+    /// Reports what was received into `self.block`.
+    #[inline]
+    fn was_received(
+        &mut self,
+        resource: Id,
+        received: Received,
+        completions: &mut Vec<Completion>,
+    ) -> usize {
+        let Some(Some(source)) = self.sources.get_mut(resource.index()) else { return 0 };
         let event = match received {
-            Received::Nothing => {
-                source.readable = false;
-                source.urgent = false;
+            Received::Nothing if !source.is_always_ready => {
+                (source.readable, source.urgent) = (false, false);
                 return 0;
+            }
+            Received::MayWait if !perform::is_ready(source.descriptor.as_fd(), PollFlags::IN) => {
+                source.readable = false;
+                return 0;
+            }
+            // Of what cannot be waited for only a call that waits tells when there is something.
+            Received::MayWait | Received::Nothing if source.medium.is_shared() => {
+                self.receive_on_worker(resource);
+                return 0;
+            }
+            Received::MayWait | Received::Nothing => {
+                Event::ReceiveEnded(Ended::Failed(Errno::AGAIN.into()))
             }
             Received::Some(count) | Received::All(count) => {
                 // Whatever comes to a socket that was emptied is a new event: asking again would
@@ -499,7 +690,7 @@ impl Mio {
                 if matches!(received, Received::All(_))
                     && !source.hung_up
                     && !source.urgent
-                    && !source.descriptor.is_lent()
+                    && !source.descriptor.was_asked_for()
                 {
                     source.readable = false;
                 } else if !std::mem::replace(&mut source.listed, true) {
@@ -590,7 +781,7 @@ impl Driver for Mio {
     fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>> {
         self.source(resource)?;
         let source = self.sources[resource.index()].take()?;
-        if source.registered {
+        if source.registered && !source.is_always_ready {
             // Before the descriptor goes: a duplicate elsewhere would keep the registration alive.
             // An error means that it is gone already.
             let number = source.descriptor.as_fd().as_raw_fd();
@@ -658,7 +849,8 @@ impl Driver for Mio {
     fn cancel(&mut self, resource: Id, role: Role) {
         let Some(source) = self.source(resource) else { return };
         let event = match role {
-            Role::Receive if source.receiving && !source.busy => {
+            // Of a file it ends by itself, and soon.
+            Role::Receive if source.receiving && !(source.busy && source.medium.is_file()) => {
                 source.receiving = false;
                 Event::ReceiveEnded(Ended::Stopped)
             }
@@ -670,9 +862,10 @@ impl Driver for Mio {
                 source.connecting = false;
                 Event::Connected(Err(Errno::CANCELED.into()))
             }
-            Role::Send => match source.sending.take() {
-                Some(gather) => Event::Sent { gather, result: Ok(0) },
-                None => return,
+            Role::Send => match (source.sending.take(), &source.pushing) {
+                (Some(gather), _) => Event::Sent { gather, result: Ok(0) },
+                (None, Some(wanted)) => return wanted.store(false, Relaxed),
+                (None, None) => return,
             },
             Role::File(operation) => return self.cancel_on_file(resource, operation),
             // Unknown, finished, or in a worker's hands: it ends by itself.
@@ -728,7 +921,7 @@ impl Driver for Mio {
     }
 
     fn is_at_work(&self) -> bool {
-        self.at_work > 0
+        self.at_work > self.reading
     }
 
     fn waker(&self) -> Waker {

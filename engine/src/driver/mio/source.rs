@@ -1,8 +1,11 @@
 //! [`Source`]: one descriptor as the readiness driver sees it.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
-use crate::{descriptor::Descriptor, medium::Medium, operation::outgoing::Gather, table::Id};
+use crate::{
+    descriptor::Descriptor, driver::perform::Received, medium::Medium, operation::outgoing::Gather,
+    table::Id,
+};
 
 /// One descriptor, what is asked of it, and what is known of its readiness.
 #[derive(Debug)]
@@ -34,8 +37,14 @@ pub(super) struct Source {
     pub(super) connecting: bool,
     /// What is being sent, until the system has room for it.
     pub(super) sending: Option<Box<Gather>>,
-    /// A worker reads this file.
+    /// A worker reads this.
     pub(super) busy: bool,
+    /// What it has brought when nobody wanted it any more, for whoever does next.
+    pub(super) late: Option<(Vec<u8>, Received)>,
+    /// A worker sends, as long as this says that it is wanted.
+    pub(super) pushing: Option<Arc<AtomicBool>>,
+    /// The system does not tell when this is ready, but says that it always is.
+    pub(super) is_always_ready: bool,
     /// Where a file is read.
     pub(super) offset: u64,
     /// Where a file is written.
@@ -43,7 +52,8 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) const fn new(id: Id, descriptor: Arc<Descriptor>, medium: Medium) -> Self {
+    pub(super) fn new(id: Id, descriptor: Arc<Descriptor>, medium: Medium) -> Self {
+        let urgent = descriptor.is_lent();
         Self {
             id,
             descriptor,
@@ -51,7 +61,7 @@ impl Source {
             registered: false,
             listed: false,
             readable: false,
-            urgent: false,
+            urgent,
             writable: true,
             hung_up: false,
             receiving: false,
@@ -61,6 +71,9 @@ impl Source {
             connecting: false,
             sending: None,
             busy: false,
+            late: None,
+            pushing: None,
+            is_always_ready: false,
             offset: 0,
             send_offset: 0,
         }
@@ -74,7 +87,7 @@ impl Source {
 
     /// Whether something asked for can be done now.
     pub(super) const fn has_work(&self) -> bool {
-        (self.readable && (self.receiving || self.accepting))
+        (self.readable && (self.receiving || self.accepting) && !self.busy)
             || (self.writable && (self.connecting || self.sending.is_some()))
     }
 }

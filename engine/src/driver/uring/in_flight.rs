@@ -87,6 +87,8 @@ pub(super) enum Work {
 pub(super) struct FileRead {
     pub(super) block: Vec<u8>,
     pub(super) offset: u64,
+    /// It may wait: on a thread of the kernel's, where a cancel interrupts it.
+    pub(super) waits: bool,
 }
 
 /// A write to a file, or to what has no position.
@@ -94,6 +96,8 @@ pub(super) struct FileWrite {
     pub(super) gather: Box<Gather>,
     slices: Vec<libc::iovec>,
     offset: u64,
+    /// As of a read.
+    pub(super) waits: bool,
 }
 
 /// A read at a position, for an operation above.
@@ -244,10 +248,10 @@ impl Work {
         Self::SendMany(Box::new(Message { gather, header, slices }))
     }
 
-    /// A write to a file.
-    pub(super) fn write(gather: Box<Gather>, offset: u64) -> Self {
+    /// A write to a file, or to what may have it wait.
+    pub(super) fn write(gather: Box<Gather>, offset: u64, waits: bool) -> Self {
         let slices = slices(&gather);
-        Self::Write(Box::new(FileWrite { gather, slices, offset }))
+        Self::Write(Box::new(FileWrite { gather, slices, offset, waits }))
     }
 
     /// The entry for this, which points into what it exposes.
@@ -282,12 +286,14 @@ impl Work {
                 opcode::Read::new(fd, exposed.block(&mut read.block), len)
                     .offset(read.offset)
                     .build()
+                    .flags(thread(read.waits))
             }
             Self::Write(write) => {
                 let count = clamp(write.slices.len());
                 opcode::Writev::new(fd, exposed.slices(&write.slices), count)
                     .offset(write.offset)
                     .build()
+                    .flags(thread(write.waits))
             }
             Self::ReadAt(read) => {
                 let (block, len) = (&mut read.block[..read.size], clamp(read.size));
@@ -305,6 +311,12 @@ impl Work {
             Self::Cancel(_) => unreachable!("points to an operation and not to a descriptor"),
         }
     }
+}
+
+/// What has a thread of the kernel's do something that may wait. Without it the kernel would do it in
+/// the call that submits, once poll(2) says that it is ready, which may be true no more.
+const fn thread(waits: bool) -> squeue::Flags {
+    if waits { squeue::Flags::ASYNC } else { squeue::Flags::empty() }
 }
 
 /// As connections are wanted.

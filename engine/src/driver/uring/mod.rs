@@ -2,8 +2,9 @@
 //!
 //! One system call a turn submits what the turn asked for and waits for what comes. Receptions and
 //! acceptings stay armed over many reports, and all receptions of a driver share one set of buffers.
-//! Pipes and terminals are waited for in the ring and then read and written by calls that do not
-//! wait, because their flags may be others'.
+//! Pipes, terminals and devices are waited for in the ring and then read and written by calls that do
+//! not wait, because their flags may be others'. Where there is no such call a thread of the kernel's
+//! does it.
 //!
 //! Only the last report of an operation ends it. So a reception that was cancelled brings what had
 //! arrived by then, and a connection that was accepted meanwhile is not lost.
@@ -25,7 +26,7 @@ use crate::{
     driver::{
         Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Release, Role, Waker,
         blocks::Blocks,
-        perform::{self, Received},
+        perform::{self, Pushed, Received},
         setbacks::Setbacks,
         uring::{
             buffers::Buffers,
@@ -165,11 +166,12 @@ impl Uring {
         let Some(source) = self.source(resource) else { return };
         let (medium, offset, once) = (source.medium, source.offset, source.once);
         let work = match medium {
-            Medium::Pipe { .. } | Medium::Terminal { .. } => return self.make_ready(resource),
+            Medium::Pipe { .. } | Medium::Terminal { .. } | Medium::Device { .. } => {
+                return self.make_ready(resource);
+            }
             Medium::Socket { .. } if once || source.hung_up => Work::ReceiveOnce,
             Medium::Socket { .. } | Medium::Listener => Work::Receive,
-            Medium::File { .. } => self.read_of(offset),
-            Medium::Device => self.read_of(NO_POSITION),
+            Medium::File { .. } => self.read_of(offset, false),
         };
         self.at_work += usize::from(matches!(work, Work::Read(..)));
         let key = self.begin(resource, work);
@@ -194,8 +196,8 @@ impl Uring {
         }
     }
 
-    fn read_of(&self, offset: u64) -> Work {
-        Work::Read(Box::new(FileRead { block: self.blocks.get(), offset }))
+    fn read_of(&self, offset: u64, waits: bool) -> Work {
+        Work::Read(Box::new(FileRead { block: self.blocks.get(), offset, waits }))
     }
 
     fn end_receive(&mut self, resource: Id, ended: Ended, completions: &mut Vec<Completion>) {
@@ -253,9 +255,7 @@ impl Uring {
         match result {
             Ok(0) => self.end_receive(resource, Ended::EndOfStream, completions),
             Err(_) if stopping => self.end_receive(resource, Ended::Stopped, completions),
-            Err(Errno::INTR | Errno::CANCELED) => self.arm_reception(resource),
-            // A device that was opened not to wait: waited for, or this would be a busy loop.
-            Err(Errno::AGAIN) => self.await_readable(resource),
+            Err(Errno::INTR | Errno::CANCELED | Errno::AGAIN) => self.arm_reception(resource),
             Ok(count) => {
                 let bytes = self.blocks.received(&mut block, count as usize);
                 completions.push(Completion { resource, event: Event::Received(bytes) });
@@ -266,19 +266,48 @@ impl Uring {
         self.blocks.put(block);
     }
 
+    /// The report of a read by a call that could wait.
+    fn read_waiting(
+        &mut self,
+        resource: Id,
+        block: Vec<u8>,
+        result: Result<u32, Errno>,
+        completions: &mut Vec<Completion>,
+    ) {
+        let hot = std::mem::replace(&mut self.block, block);
+        if let Some(source) = self.source(resource) {
+            source.reception = InHand::NONE;
+            let stopping = source.stopping;
+            let result = result.map(|count| count as usize);
+            let received = match result {
+                // Interrupted: read again, unless it was asked to end.
+                Err(Errno::INTR | Errno::CANCELED) => Received::Nothing,
+                result => perform::received(source.descriptor.as_fd(), source.medium, result),
+            };
+            match received {
+                Received::Nothing if stopping => {
+                    self.end_receive(resource, Ended::Stopped, completions);
+                }
+                received => self.was_received(resource, received, completions),
+            }
+        }
+        let used = std::mem::replace(&mut self.block, hot);
+        self.blocks.put(used);
+    }
+
     // Sending
 
     fn begin_send(&mut self, resource: Id, gather: Box<Gather>, offset: u64) {
         let Some(source) = self.source(resource) else { return };
         let work = match source.medium {
-            Medium::Pipe { .. } | Medium::Terminal { .. } => {
+            Medium::Pipe { .. } | Medium::Terminal { .. } | Medium::Device { .. } => {
                 source.unsent = Some(gather);
                 return self.make_ready(resource);
             }
             Medium::Socket { .. } | Medium::Listener => Work::send(gather),
-            Medium::File { append: false } => Work::write(gather, offset),
+            Medium::File { append: false } => Work::write(gather, offset, false),
             // What is appended goes to the end, wherever that is.
-            Medium::File { append: true } | Medium::Device => Work::write(gather, NO_POSITION),
+            Medium::File { append: true } => Work::write(gather, NO_POSITION, false),
         };
         self.at_work += usize::from(matches!(work, Work::Write(..)));
         let key = self.begin(resource, work);
@@ -372,18 +401,36 @@ impl Uring {
 
     fn try_receive(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let Some(Some(source)) = self.sources.get_mut(resource.index()) else { return };
-        let fd = source.descriptor.as_fd();
-        match perform::receive(fd, source.medium, &mut self.block) {
+        let received = perform::receive(source.descriptor.as_fd(), source.medium, &mut self.block);
+        self.was_received(resource, received, completions);
+    }
+
+    /// Reports what was received into `self.block`.
+    fn was_received(
+        &mut self,
+        resource: Id,
+        received: Received,
+        completions: &mut Vec<Completion>,
+    ) {
+        match received {
             Received::Some(count) | Received::All(count) => {
-                let once = source.once;
                 let bytes = self.blocks.received(&mut self.block, count);
                 completions.push(Completion { resource, event: Event::Received(bytes) });
-                match once {
-                    true => self.end_receive(resource, Ended::Stopped, completions),
-                    false => self.make_ready(resource),
+                match self.source(resource) {
+                    Some(source) if source.stopping || source.once => {
+                        self.end_receive(resource, Ended::Stopped, completions);
+                    }
+                    _ => self.make_ready(resource),
                 }
             }
             Received::Nothing => self.await_readable(resource),
+            Received::MayWait => {
+                let work = self.read_of(NO_POSITION, true);
+                let key = self.begin(resource, work);
+                if let Some(source) = self.source(resource) {
+                    source.reception = key.into();
+                }
+            }
             Received::End => self.end_receive(resource, Ended::EndOfStream, completions),
             Received::Failed(error) => {
                 self.end_receive(resource, Ended::Failed(error.into()), completions);
@@ -395,17 +442,43 @@ impl Uring {
         let Some(source) = self.source(resource) else { return };
         let Some(gather) = source.unsent.take() else { return };
         match perform::send(source.descriptor.as_fd(), source.medium, &gather) {
-            Err(Errno::AGAIN) => {
-                source.unsent = Some(gather);
-                let key = self.begin(resource, Work::PollOut);
+            Pushed::Full => self.await_writable(resource, gather),
+            Pushed::MayWait => {
+                let key = self.begin(resource, Work::write(gather, NO_POSITION, true));
                 if let Some(source) = self.source(resource) {
                     source.sending = key.into();
                 }
             }
-            result => {
+            Pushed::Done(result) => {
                 let result = result.map_err(Into::into);
                 completions.push(Completion { resource, event: Event::Sent { gather, result } });
             }
+        }
+    }
+
+    /// The report of a write by a call that could wait.
+    fn written_waiting(
+        &mut self,
+        resource: Id,
+        gather: Box<Gather>,
+        result: Result<u32, Errno>,
+        completions: &mut Vec<Completion>,
+    ) {
+        let Some(source) = self.source(resource) else { return };
+        let unsending = std::mem::take(&mut source.unsending);
+        self.at_work -= usize::from(unsending);
+        // Its flags were changed since.
+        if result == Err(Errno::AGAIN) && !unsending {
+            return self.await_writable(resource, gather);
+        }
+        self.sent(resource, gather, result, completions);
+    }
+
+    fn await_writable(&mut self, resource: Id, gather: Box<Gather>) {
+        let key = self.begin(resource, Work::PollOut);
+        if let Some(source) = self.source(resource) {
+            source.unsent = Some(gather);
+            source.sending = key.into();
         }
     }
 
@@ -561,9 +634,15 @@ impl Uring {
             Work::SendMany(message) => {
                 self.sent(resource, message.gather, report.result, completions);
             }
+            Work::Write(write) if write.waits => {
+                self.written_waiting(resource, write.gather, report.result, completions);
+            }
             Work::Write(write) => {
                 self.at_work -= 1;
                 self.sent(resource, write.gather, report.result, completions);
+            }
+            Work::Read(read) if read.waits => {
+                self.read_waiting(resource, read.block, report.result, completions);
             }
             Work::Read(read) => {
                 self.at_work -= 1;
@@ -695,8 +774,11 @@ impl Driver for Uring {
             }
             Role::Send => match (source.sending.get(), source.unsent.take()) {
                 (Some(key), unsent) => {
-                    source.unsending = unsent.is_some();
+                    // A write that waits in a thread of the kernel's ends as soon as it is told.
+                    let waits = unsent.is_none() && source.is_polled() && !source.unsending;
+                    source.unsending = source.is_polled();
                     source.unsent = unsent;
+                    self.at_work += usize::from(waits);
                     self.in_flight.cancel(&mut self.ring, key);
                 }
                 (None, Some(gather)) => {

@@ -44,7 +44,7 @@ pub(super) struct Source {
 
     /// The operation in flight that sends, or waits until there is room.
     pub(super) sending: InHand,
-    /// What a pipe or terminal has had no room for.
+    /// What a pipe, terminal or device has had no room for.
     pub(super) unsent: Option<Box<Gather>>,
     /// That is not wanted any more.
     pub(super) unsending: bool,
@@ -103,7 +103,7 @@ impl Source {
 
     /// Whether it is waited for in the ring and then read and written by calls that do not wait.
     pub(super) const fn is_polled(&self) -> bool {
-        matches!(self.medium, Medium::Pipe { .. } | Medium::Terminal { .. })
+        matches!(self.medium, Medium::Pipe { .. } | Medium::Terminal { .. } | Medium::Device { .. })
     }
 
     /// Whether a reception is one read that ends by itself, and soon.
