@@ -330,7 +330,7 @@ fn the_read_of_a_device_is_stopped() {
     };
     device.seek(SeekFrom::End(0)).unwrap();
     let mut rig = Rig::new(TINY, 2);
-    let id = rig.attach(device, Medium::Device { shared: false });
+    let id = rig.attach(device, Medium::Device { shared: true });
     rig.receive(id);
     rig.turn();
     rig.driver.cancel(id, Role::Receive);
