@@ -42,7 +42,7 @@ pub struct Cancel {
 const TICKET: u64 = 1 << 63;
 
 /// What an operation is cancelled by.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
     Operation(Id),
     Parked(Id, u32),

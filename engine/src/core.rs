@@ -5,7 +5,7 @@
 //! leftovers to the trash; the turn deals with both when nothing is borrowed.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet, VecDeque},
     fmt,
     sync::Arc,
     task::Waker,
@@ -19,7 +19,7 @@ use crate::{
     cancel::Key,
     closure::Once,
     completion::{
-        message::Message,
+        message::{Begin, Message},
         ready::{Ready, ReadyQueue},
     },
     driver::{AnyDriver, Completion, Driver, Event, Operation},
@@ -90,8 +90,12 @@ pub(crate) struct Core {
     /// The engine is being dropped: nothing is taken any more.
     pub(crate) ending: bool,
     tickets: HashMap<u64, Key>,
+    /// The last ticket that was seen: all up to it are of operations that have begun.
+    last_ticket: u64,
+    /// Tickets that were cancelled before they were seen.
+    cancelled: HashSet<u64>,
     /// Requests that were taken out of the inbox and are still to be dealt with.
-    put_off: Vec<Message>,
+    put_off: VecDeque<Message>,
     completions: Vec<Completion>,
 }
 
@@ -171,7 +175,9 @@ impl Core {
             root_queued: false,
             ending: false,
             tickets: HashMap::new(),
-            put_off: Vec::new(),
+            last_ticket: 0,
+            cancelled: HashSet::new(),
+            put_off: VecDeque::new(),
             completions: Vec::new(),
         }
     }
@@ -215,7 +221,7 @@ impl Core {
     }
 
     /// How many requests were taken out of the inbox and not dealt with.
-    pub(crate) const fn put_off(&self) -> usize {
+    pub(crate) fn put_off(&self) -> usize {
         self.put_off.len()
     }
 
@@ -251,8 +257,21 @@ impl Core {
         }
     }
 
+    /// Begins an operation that another thread submitted, and ends it if it was cancelled on this
+    /// thread meanwhile.
+    fn begin_by_ticket(&mut self, ticket: u64, begin: Begin) {
+        self.last_ticket = ticket;
+        let key = begin(self);
+        let cancelled = !self.cancelled.is_empty() && self.cancelled.remove(&ticket);
+        match key {
+            Some(key) if cancelled => _ = self.cancel(key),
+            Some(key) => self.remember_ticket(ticket, key),
+            None => {}
+        }
+    }
+
     /// Remembers the ticket of an operation that another thread submitted.
-    pub(crate) fn remember_ticket(&mut self, ticket: u64, key: Key) {
+    fn remember_ticket(&mut self, ticket: u64, key: Key) {
         let place = match key {
             Key::Operation(id) => self.pending.get_mut(id).map(|pending| &mut pending.ticket),
             Key::Parked(stream, number) => {
@@ -392,13 +411,20 @@ impl Core {
         self.tell(chain, || Err(error.clone()), boxed(slot.deliver(Err(error.clone()))));
     }
 
-    /// A `Cancel` was used. Returns whether its operation was still pending.
+    /// A `Cancel` was used. Returns whether its operation was still pending, or is yet to come.
     pub(crate) fn cancel(&mut self, key: Key) -> bool {
         match key {
             Key::Operation(id) => self.interrupt(id, Error::Cancelled),
             Key::Parked(stream, number) => self.interrupt_parked(stream, number, Error::Cancelled),
             Key::Ticket(ticket) => match self.tickets.get(&ticket) {
                 Some(&key) => self.cancel(key),
+                // Its submission is still in the inbox, or about to be dealt with.
+                None if ticket > self.last_ticket
+                    && !mutants::is_active(Mutant::UnseenTakenForEnded) =>
+                {
+                    self.cancelled.insert(ticket);
+                    true
+                }
                 None => false,
             },
         }
@@ -463,17 +489,24 @@ impl Core {
         if self.shared.inbox.is_empty() && self.put_off.is_empty() {
             return;
         }
-        let mut messages = std::mem::take(&mut self.put_off);
-        messages.extend(self.shared.inbox.take());
-        for message in messages {
+        let messages = self.shared.inbox.take();
+        match self.put_off.is_empty() {
+            true => self.put_off = messages.into(),
+            false => self.put_off.extend(messages),
+        }
+        // One of them may have to come here in its turn, and then those behind it keep their order.
+        while let Some(message) = self.put_off.pop_front() {
             match message {
                 Message::Apply(f) | Message::GiveBack(f) => f(self),
+                Message::Submit { ticket, begin } => self.begin_by_ticket(ticket, begin),
                 Message::Drop(stream) => self.discarded.push(stream),
                 Message::Cancel(key) => drop(self.cancel(key)),
                 Message::Post(f) => self.post(f),
                 Message::WakeRoot => self.wake_root(),
             }
         }
+        // Many may have come, and their memory goes.
+        self.put_off = VecDeque::new();
     }
 
     /// Does what gives something back, and puts off all other requests: what is given back stands
@@ -486,7 +519,7 @@ impl Core {
         for message in self.shared.inbox.take() {
             match message {
                 Message::GiveBack(f) => given_back.push(f),
-                other => self.put_off.push(other),
+                other => self.put_off.push_back(other),
             }
         }
         given_back.into_iter().for_each(|f| f(self));

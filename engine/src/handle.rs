@@ -23,7 +23,7 @@ use slab::Slab;
 use crate::{
     cancel::{self, Cancel, Key},
     closure::Once,
-    completion::message::{Inbox, Message},
+    completion::message::{Begin, Inbox, Message},
     core::Core,
     descriptor::Descriptor,
     driver::Waker,
@@ -157,6 +157,7 @@ pub(crate) struct Shared {
     pub(crate) inbox: Inbox,
     pub(crate) stop: AtomicBool,
     pub(crate) keep_alive: AtomicUsize,
+    /// The next ticket. Changed only while the inbox is locked.
     tickets: AtomicU64,
     pub(crate) world: World,
     driver: &'static str,
@@ -442,13 +443,12 @@ impl Handle {
         &self,
         begin: impl FnOnce(&mut Core) -> Option<K> + Send + 'static,
     ) -> Cancel {
-        let ticket = self.shared.tickets.fetch_add(1, Relaxed);
-        let begin = move |core: &mut Core| {
-            if let Some(key) = begin(core) {
-                core.remember_ticket(ticket, key.into());
-            }
-        };
-        drop(self.shared.inbox.push(Message::Apply(Box::new(begin))));
+        let begin: Begin = Box::new(move |core| begin(core).map(Into::into));
+        let mut ticket = 0;
+        drop(self.shared.inbox.push_with(|| {
+            ticket = self.shared.tickets.fetch_add(1, Relaxed);
+            Message::Submit { ticket, begin }
+        }));
         Cancel::new(self.shared.id, Some(Key::Ticket(ticket)))
     }
 }

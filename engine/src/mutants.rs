@@ -36,6 +36,9 @@ pub enum Mutant {
     ConnectionToTheEnd,
     /// After a write that was cut the others hear its cause as their own.
     CutUnnamed,
+    /// What another thread has submitted and the engine has not seen is taken for something that has
+    /// ended.
+    UnseenTakenForEnded,
 }
 
 #[cfg(facade_mutants)]
@@ -46,7 +49,7 @@ mod with_the_cfg {
 
     impl Mutant {
         /// All of them.
-        pub const ALL: [Self; 13] = [
+        pub const ALL: [Self; 15] = [
             Self::LateBytesDropped,
             Self::ConnectionSwallowed,
             Self::RescanOffByOne,
@@ -61,6 +64,7 @@ mod with_the_cfg {
             Self::FlushEarly,
             Self::ConnectionToTheEnd,
             Self::CutUnnamed,
+            Self::UnseenTakenForEnded,
         ];
     }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use facade_engine::{Callback, Cancel, Hints, Local};
+use facade_engine::{Callback, Cancel, Engine, Handle, Hints, Listener, Local, Stream};
 use facade_tests::{
     peers::reset,
     reads::{TEXT, eager_reads, read_all, reads},
@@ -115,6 +115,87 @@ fn promise_06_a_cancel_before_the_engine_has_seen_the_operation_ends_it() {
         assert!(told.submitting(|| cancel.cancel()));
         turns(&engine, 1);
         assert_eq!(told.take(), [format!("{} Cancelled", read.name)]);
+    }
+}
+
+/// Has another thread call the engine while a callback runs, which cancels what comes of it.
+fn cancelled_before_it_is_seen(
+    engine: &Engine,
+    told: &Told,
+    submit: impl FnOnce(&Handle) -> Cancel + Send + 'static,
+) {
+    let (handle, told) = (engine.handle().clone(), told.clone());
+    engine.post(move |_| {
+        let cancel = thread::spawn(move || submit(&handle)).join().unwrap();
+        assert!(told.submitting(|| cancel.cancel()), "registered");
+        assert!(told.submitting(|| cancel.cancel()), "and once more");
+    });
+}
+
+#[test]
+fn promise_06_a_cancel_in_a_turn_ends_what_another_thread_has_submitted_in_it() {
+    for read in reads().into_iter().chain(eager_reads()).chain([read_all()]) {
+        let engine = driver::engine();
+        let (mut peer, stream) = pair(&engine);
+        let told = Told::new();
+        let (again, note) = (stream.clone(), told.clone());
+        cancelled_before_it_is_seen(&engine, &told, move |engine| {
+            read.submit(engine, &again, &note)
+        });
+        turns(&engine, 2);
+        assert_eq!(told.take(), [format!("{} Cancelled", read.name)]);
+        // What comes is there for the next one.
+        peer.write_all(TEXT).unwrap();
+        engine.read_line(&stream, told.value("read"));
+        engine.run().unwrap();
+        assert_eq!(told.take(), [r#"read b"one""#]);
+    }
+}
+
+#[test]
+fn promise_06_a_cancel_in_a_turn_ends_whatever_another_thread_has_submitted_in_it() {
+    type Submit = fn(&Handle, &Stream, &Listener, &Told) -> Cancel;
+    let submits: [(&[&str], Submit); 9] = [
+        (&["op Cancelled"], |engine, _, _, told| engine.sleep(HOUR, told.callback("op"))),
+        (&["op Cancelled"], |engine, _, listener, told| {
+            engine.accept(listener, told.callback("op"))
+        }),
+        (&["op Cancelled"], |engine, _, listener, told| {
+            engine.connect(listener.local_addr().unwrap(), told.callback("op"))
+        }),
+        (&["op Cancelled"], |engine, _, _, told| engine.submit_work(|| (), told.callback("op"))),
+        (&["op Cancelled"], |engine, _, _, told| {
+            engine.getaddrinfo("name.invalid", 80, Hints::default(), told.callback("op"))
+        }),
+        (&["op Cancelled", "next Stage(1, Cancelled)"], |engine, stream, _, told| {
+            let chain = engine.chain().on(stream).read_line(told.callback("op"));
+            chain.write("x", told.callback("next")).submit()
+        }),
+        (&["op Cancelled", "next Stage(1, Cancelled)"], |engine, _, listener, told| {
+            engine.accept_then_write(listener, "x", (told.callback("op"), told.callback("next")))
+        }),
+        (&["op Cancelled"], |engine, stream, _, told| {
+            engine.write(stream, vec![b'x'; 16 << 20], told.callback("op"))
+        }),
+        (&["op Cancelled"], |engine, stream, _, told| {
+            engine.write(stream, vec![b'x'; 8 << 20], Callback::ignore());
+            engine.detach(stream, told.callback("op"))
+        }),
+    ];
+    for (expected, submit) in submits {
+        let engine = driver::engine();
+        let (peer, stream) = pair(&engine);
+        let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let told = Told::new();
+        let note = told.clone();
+        cancelled_before_it_is_seen(&engine, &told, move |engine| {
+            submit(engine, &stream, &listener, &note)
+        });
+        turns(&engine, 2);
+        assert_eq!(told.take(), expected);
+        drop(peer);
+        engine.run().unwrap();
+        assert!(told.is_empty());
     }
 }
 

@@ -690,3 +690,28 @@ fn promise_10_a_write_dropped_after_it_succeeded_arrives_and_before_it_was_polle
     (&peer).read_to_string(&mut all).unwrap();
     assert_eq!(all, "first second third");
 }
+
+#[test]
+fn promise_06_a_future_that_moves_to_the_engines_thread_and_is_dropped_there_leaves_nothing() {
+    let engine = driver::engine();
+    for (name, read) in reads() {
+        let (mut peer, stream) = pair(&engine);
+        let again = stream.clone();
+        engine.post(move |_| {
+            // The engine takes what is submitted there in its next turn, and not before.
+            let future = thread::spawn(move || {
+                let mut future = read(again.into());
+                assert!(poll_once(&mut future).is_pending());
+                future
+            });
+            drop(future.join().unwrap());
+        });
+        engine.sleep(Duration::ZERO, Callback::ignore());
+        engine.run().unwrap();
+        peer.write_all(TEXT).unwrap();
+        let line = Outcome::new();
+        engine.read_line(&stream, line.callback());
+        engine.run().unwrap();
+        assert_eq!(line.value(), "one", "{name}");
+    }
+}

@@ -9,7 +9,7 @@ use loom::{
 };
 
 use crate::{
-    inbox::{Inbox, Wake},
+    inbox::{Inbox, Message, Wake},
     model,
 };
 
@@ -24,6 +24,23 @@ impl Wake for Arc<Bell> {
     fn wake(&self) {
         self.rings.fetch_add(1, SeqCst);
         self.rung.notify();
+    }
+}
+
+impl Message for u32 {
+    type Said = Self;
+
+    /// Ninety and above are said once.
+    fn said(&self) -> Option<Self> {
+        (*self >= 90).then_some(*self)
+    }
+}
+
+impl Message for () {
+    type Said = Self;
+
+    fn said(&self) -> Option<()> {
+        None
     }
 }
 
@@ -68,6 +85,31 @@ fn promise_02_no_request_is_lost_while_the_engine_goes_to_sleep() {
         senders.into_iter().for_each(|sender| sender.join().unwrap());
         received.sort_unstable();
         assert_eq!(received, [1, 2]);
+    });
+}
+
+#[test]
+fn promise_02_a_request_that_two_say_at_once_is_heard_after_both_have_said_it() {
+    model(|| {
+        let (bell, inbox) = inbox();
+        let said = Arc::new(AtomicUsize::new(0));
+        let senders = [1, 2].map(|_| {
+            let (inbox, said) = (Arc::clone(&inbox), Arc::clone(&said));
+            thread::spawn(move || {
+                said.fetch_add(1, SeqCst);
+                inbox.push(90).unwrap();
+            })
+        });
+        let mut seen = 0;
+        while seen < 2 {
+            sleep_unless(&inbox, &bell, || false);
+            let received = inbox.take();
+            assert!(received.len() <= 1);
+            if !received.is_empty() {
+                seen = said.load(SeqCst);
+            }
+        }
+        senders.into_iter().for_each(|sender| sender.join().unwrap());
     });
 }
 

@@ -7,15 +7,17 @@
 //! stands between the two steps of each, so in every order either the engine sees the request or
 //! the sender sees the flag. Only the sender that lowers the flag pays for the wake-up.
 
+use std::{collections::HashSet, hash::Hash, mem};
+
 use crate::sync::{
-    Mutex, PoisonError,
+    Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering::*, fence},
 };
 
 /// Messages of the kind `M`, and how who reads them is woken. Generic, so that the model checker
 /// has this file with parts of its own.
-pub(crate) struct Inbox<M, W> {
-    queue: Mutex<Vec<M>>,
+pub(crate) struct Inbox<M: Message, W> {
+    queue: Mutex<Queue<M>>,
     filled: AtomicBool,
     /// Requests are refused. Set while the queue is locked.
     closed: AtomicBool,
@@ -23,15 +25,31 @@ pub(crate) struct Inbox<M, W> {
     waker: W,
 }
 
+struct Queue<M: Message> {
+    messages: Vec<M>,
+    /// What those of them say that need not be said twice.
+    said: HashSet<M::Said>,
+}
+
+/// What the inbox has to know of a message.
+pub(crate) trait Message {
+    /// Tells apart the messages that need not be said twice.
+    type Said: Eq + Hash;
+
+    /// What this one says, if saying it again before it was taken adds nothing. However often a
+    /// thread says it, the inbox does not grow.
+    fn said(&self) -> Option<Self::Said>;
+}
+
 /// Ends the reader's sleep, from any thread.
 pub(crate) trait Wake {
     fn wake(&self);
 }
 
-impl<M, W: Wake> Inbox<M, W> {
+impl<M: Message, W: Wake> Inbox<M, W> {
     pub(crate) fn new(waker: W) -> Self {
         Self {
-            queue: Mutex::new(Vec::new()),
+            queue: Mutex::new(Queue { messages: Vec::new(), said: HashSet::new() }),
             filled: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             sleeping: AtomicBool::new(false),
@@ -41,12 +59,21 @@ impl<M, W: Wake> Inbox<M, W> {
 
     /// Puts a request in; gives it back when the engine is gone.
     pub(crate) fn push(&self, message: M) -> Result<(), M> {
+        self.push_with(|| message)
+    }
+
+    /// Puts a request in that is made up while nobody else puts one in: what it numbers is numbered
+    /// in the order in which it is taken out.
+    pub(crate) fn push_with(&self, message: impl FnOnce() -> M) -> Result<(), M> {
         {
-            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut queue = self.lock();
+            let message = message();
             if self.closed.load(Relaxed) {
                 return Err(message);
             }
-            queue.push(message);
+            if message.said().is_none_or(|said| queue.said.insert(said)) {
+                queue.messages.push(message);
+            }
             self.filled.store(true, Release);
         }
         self.wake();
@@ -88,21 +115,35 @@ impl<M, W: Wake> Inbox<M, W> {
 
     /// Takes all requests, in the order they came.
     pub(crate) fn take(&self) -> Vec<M> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.lock();
         self.filled.store(false, Release);
-        std::mem::take(&mut *queue)
+        queue.take()
     }
 
     /// Takes what is left and refuses everything from now on.
     pub(crate) fn close(&self) -> Vec<M> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.lock();
         self.closed.store(true, Release);
         self.filled.store(false, Release);
-        std::mem::take(&mut *queue)
+        queue.take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue<M>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<M, W> std::fmt::Debug for Inbox<M, W> {
+impl<M: Message> Queue<M> {
+    fn take(&mut self) -> Vec<M> {
+        if !self.said.is_empty() {
+            // Not cleared: that would take as long as the most that was ever in it.
+            self.said = HashSet::new();
+        }
+        mem::take(&mut self.messages)
+    }
+}
+
+impl<M: Message, W> std::fmt::Debug for Inbox<M, W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Inbox").finish_non_exhaustive()
     }

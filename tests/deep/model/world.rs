@@ -87,6 +87,8 @@ pub(crate) struct Op {
     turns_late: u32,
     cancel: Option<Cancel>,
     cancelled: bool,
+    /// Another thread submitted it in a turn, so the engine sees it in the next.
+    unseen: bool,
     begun: bool,
     pub(crate) told: bool,
     chain: Option<usize>,
@@ -511,6 +513,8 @@ impl World {
             66..74 => self.submit_chain(),
             74..80 => self.submit_accept(),
             80..82 => self.submit_connect(),
+            // Not drawn, so that most old seeds do what they did.
+            82..84 if self.in_turn && self.ops.len().is_multiple_of(3) => self.submit_elsewhere(),
             82..84 => _ = self.submit(Kind::Sleep, NONE, true),
             84..95 => self.cancel_any(),
             95..98 => self.end_hold(),
@@ -707,6 +711,26 @@ impl World {
         id
     }
 
+    /// Has another thread submit an operation while a callback runs, and may cancel it before the
+    /// engine has seen it.
+    fn submit_elsewhere(&mut self) {
+        let kind = match self.ops.len() % 2 {
+            0 => Kind::Work,
+            _ => Kind::Sleep,
+        };
+        let timeout = self.draw_timeout();
+        let id = self.add(kind, NONE, timeout, None);
+        self.begin(id);
+        let cb = self.callback(id, false);
+        let call = self.call(id);
+        let cancel = thread::spawn(move || call(cb)).join().expect("it only calls the engine");
+        self.ops[id].cancel = Some(cancel);
+        self.ops[id].unseen = true;
+        if self.chance(0.5) {
+            self.cancel(id);
+        }
+    }
+
     /// Polls all futures, as an executor would between turns.
     fn poll_futures(&mut self) {
         let mut ended = Vec::new();
@@ -761,6 +785,7 @@ impl World {
             turns_late: 0,
             cancel: None,
             cancelled: false,
+            unseen: false,
             begun: false,
             told: false,
             chain,
@@ -848,7 +873,7 @@ impl World {
     }
 
     /// What calls the engine.
-    fn call(&mut self, id: usize) -> Box<dyn FnOnce(Callback<Value>) -> Cancel> {
+    fn call(&mut self, id: usize) -> Box<dyn FnOnce(Callback<Value>) -> Cancel + Send> {
         let engine = self.engine.clone();
         let kind = self.ops[id].kind.clone();
         let line = self.streams.get(self.ops[id].stream);
@@ -1044,8 +1069,10 @@ impl World {
             }
             None => op.cancelled = true,
         }
+        let unseen = self.ops[id].unseen;
         self.say(|| format!("op {id} is cancelled"));
-        cancel.cancel();
+        let registered = cancel.cancel();
+        assert!(registered || !unseen, "a cancel of what is yet to be seen is registered");
     }
 
     /// Takes a claim that was kept, or drops it.
@@ -1681,7 +1708,7 @@ impl World {
         }
         let now = self.now();
         for (id, op) in self.ops.iter_mut().enumerate() {
-            if op.told || !op.begun {
+            if op.told || !op.begun || mem::take(&mut op.unseen) {
                 continue;
             }
             if op.overdue.is_none()
