@@ -252,7 +252,11 @@ impl Core {
     /// Arms any deadline. Nought if it never comes.
     pub(crate) fn arm_target(&mut self, timeout: Duration, target: Target) -> TimerNumber {
         match timer::deadline(self.now(), timeout) {
-            Some(deadline) => self.timers.arm(deadline, target),
+            Some(deadline) => {
+                let (pending, resources) = (&self.pending, &self.resources);
+                let remembered = |target, number| remembers(pending, resources, target, number);
+                self.timers.arm(deadline, target, remembered)
+            }
             None => 0,
         }
     }
@@ -641,6 +645,8 @@ impl Core {
             self.forget_timer(target);
             due.push(target);
         }
+        let (pending, resources) = (&self.pending, &self.resources);
+        self.timers.tidy(|target, number| remembers(pending, resources, target, number));
         if !mutants::is_active(Mutant::TimerBeforeCompletion) {
             self.try_all_once_more(&due)?;
         }
@@ -845,5 +851,57 @@ pub(crate) fn now() -> Instant {
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core").field("pending", &self.pending()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::{callback::Callback, engine::Engine, handle::Local, handle::with_current};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// Posts itself so often, so that the engine never has nothing to do, and arms two deadlines each
+    /// time for operations that are cancelled.
+    fn never_idle(local: &Local, stream: Stream, left: usize) {
+        let timed = Callback::ignore().timeout(HOUR);
+        let cancels = [local.sleep(HOUR, Callback::ignore()), local.read_line(&stream, timed)];
+        assert!(cancels.iter().all(|cancel| cancel.cancel()));
+        let kept = with_current(local.id(), |core| core.timers.kept());
+        assert!(kept < Some(100), "{kept:?}");
+        if left > 0 {
+            local.post(move |local| never_idle(local, stream, left - 1));
+        }
+    }
+
+    #[test]
+    fn deadlines_of_what_was_cancelled_are_not_kept_though_the_engine_is_never_idle() {
+        let engine = Engine::new().unwrap();
+        let (_peer, ours) = UnixStream::pair().unwrap();
+        let stream = engine.attach(ours).unwrap();
+        // With nothing else armed, and with something.
+        for _ in 0..2 {
+            let stream = stream.clone();
+            engine.post(move |local| never_idle(local, stream, 20_000));
+            while engine.run_once(Some(Duration::ZERO)).unwrap().callbacks > 0 {}
+            engine.sleep(HOUR, Callback::ignore());
+        }
+    }
+
+    #[test]
+    fn deadlines_are_not_kept_though_the_engine_has_nothing_more_to_do() {
+        let engine = Engine::new().unwrap();
+        engine.post(|local| {
+            let cancels: Vec<_> =
+                (0..10_000).map(|_| local.sleep(HOUR, Callback::ignore())).collect();
+            cancels.iter().for_each(|cancel| _ = cancel.cancel());
+        });
+        engine.post(|local| {
+            let kept = with_current(local.id(), |core| core.timers.kept());
+            assert!(kept < Some(100), "{kept:?}");
+        });
+        engine.run().unwrap();
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! A binary heap whose entries are disarmed by forgetting them: the owner remembers the number of
 //! its entry, and an entry that nobody remembers is skipped when it surfaces. Forgotten entries are
-//! swept out when they are the majority, so arming and disarming cost amortised constant time for
-//! deadlines that come in rising order, as equal timeouts do.
+//! swept out when they are the majority: before one is added, and once a turn. So what is kept is
+//! bounded by the deadlines that are armed, however busy or idle the engine is, and arming and
+//! disarming cost amortised constant time for deadlines that come in rising order, as equal timeouts
+//! do.
 
 use std::{
     cmp::{Ordering, Reverse},
@@ -46,9 +48,19 @@ pub(crate) struct Timers {
     last: TimerNumber,
 }
 
+/// Up to so many entries are kept, forgotten or not.
+const ENTRIES_MIN: usize = 64;
+
 impl Timers {
     /// Arms a deadline and returns its number, which the owner keeps to recognise it.
-    pub(crate) fn arm(&mut self, deadline: Instant, target: Target) -> TimerNumber {
+    pub(crate) fn arm(
+        &mut self,
+        deadline: Instant,
+        target: Target,
+        remembered: impl Fn(Target, TimerNumber) -> bool,
+    ) -> TimerNumber {
+        // Before, because the owner does not know the number yet.
+        self.tidy(remembered);
         self.last += 1;
         self.armed += 1;
         self.heap.push(Reverse(Entry { deadline, number: self.last, target }));
@@ -56,8 +68,23 @@ impl Timers {
     }
 
     /// Counts one armed deadline less: its owner has forgotten the number.
+    #[inline]
     pub(crate) fn disarm(&mut self) {
         self.armed -= 1;
+        if self.armed == 0 {
+            // There may be no other turn to see to it.
+            self.tidy(|_, _| false);
+        }
+    }
+
+    /// Sweeps out what was forgotten if it is the majority, and gives back memory that was needed
+    /// for more.
+    #[inline]
+    pub(crate) fn tidy(&mut self, remembered: impl Fn(Target, TimerNumber) -> bool) {
+        let most = ENTRIES_MIN.max(2 * self.armed);
+        if self.heap.len() > most || self.heap.capacity() > 8 * most {
+            self.sweep(remembered);
+        }
     }
 
     /// The earliest deadline that its owner still remembers, if any.
@@ -65,7 +92,7 @@ impl Timers {
         &mut self,
         remembered: impl Fn(Target, TimerNumber) -> bool,
     ) -> Option<Instant> {
-        self.sweep(&remembered);
+        self.tidy(&remembered);
         while let Some(Reverse(entry)) = self.heap.peek() {
             if remembered(entry.target, entry.number) {
                 return Some(entry.deadline);
@@ -105,9 +132,18 @@ impl Timers {
         self.armed == 0
     }
 
+    /// How many entries are kept, forgotten or not.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.heap.len()
+    }
+
+    #[cold]
     fn sweep(&mut self, remembered: impl Fn(Target, TimerNumber) -> bool) {
-        if self.heap.len() > 64 && self.heap.len() > 2 * self.armed {
-            self.heap.retain(|Reverse(entry)| remembered(entry.target, entry.number));
+        self.heap.retain(|Reverse(entry)| remembered(entry.target, entry.number));
+        let enough = ENTRIES_MIN.max(2 * self.heap.len());
+        if self.heap.capacity() > 4 * enough {
+            self.heap.shrink_to(enough);
         }
     }
 }
@@ -151,7 +187,8 @@ mod tests {
         let start = now();
         let mut timers = Timers::default();
         let after = |ms| start + Duration::from_millis(ms);
-        let numbers: Vec<_> = [3, 1, 2, 1].map(|ms| timers.arm(after(ms), TARGET)).into();
+        let numbers: Vec<_> =
+            [3, 1, 2, 1].map(|ms| timers.arm(after(ms), TARGET, |_, _| true)).into();
         let fired = RefCell::new(Vec::new());
         let note = |_, number| {
             if !fired.borrow().contains(&number) {
@@ -164,23 +201,64 @@ mod tests {
         assert!(timers.is_empty());
     }
 
+    /// Arms `count` deadlines and disarms those that `stays` does not name.
+    fn arm_and_disarm(
+        timers: &mut Timers,
+        count: u64,
+        stays: impl Fn(u64) -> bool,
+    ) -> HashSet<TimerNumber> {
+        let start = now();
+        let mut alive = HashSet::new();
+        for n in 0..count {
+            let deadline = start + Duration::from_millis(n);
+            let number = timers.arm(deadline, TARGET, |_, number| alive.contains(&number));
+            match stays(n) {
+                true => _ = alive.insert(number),
+                false => timers.disarm(),
+            }
+            let most = ENTRIES_MIN.max(2 * alive.len()) + 1;
+            assert!(timers.heap.len() <= most, "{n}: {}", timers.heap.len());
+            assert!(timers.heap.capacity() <= 8 * most);
+        }
+        alive
+    }
+
     #[test]
     fn what_is_disarmed_neither_fires_nor_is_waited_for_nor_kept() {
-        let start = now();
         let mut timers = Timers::default();
-        let mut alive = HashSet::new();
-        for n in 0..10_000 {
-            let number = timers.arm(start + Duration::from_millis(n), TARGET);
-            if n % 100 == 99 {
-                alive.insert(number);
-            } else {
-                timers.disarm();
-            }
-            timers.next_deadline(|_, number| alive.contains(&number));
-            assert!(timers.heap.len() <= 66 + 2 * alive.len());
+        let start = now();
+        let alive = arm_and_disarm(&mut timers, 10_000, |n| n % 100 == 99);
+        let next = timers.next_deadline(|_, number| alive.contains(&number)).unwrap();
+        assert!(next >= start + Duration::from_millis(99));
+        assert!(next < now() + Duration::from_millis(100));
+        let mut fired = 0;
+        let alive = RefCell::new(alive);
+        let remembered = |_, number| alive.borrow().contains(&number);
+        while timers.pop_due(start + Duration::from_secs(3600), remembered).is_some() {
+            fired += 1;
         }
-        let next = timers.next_deadline(|_, number| alive.contains(&number));
-        assert_eq!(next, Some(start + Duration::from_millis(99)));
+        assert_eq!(fired, 100);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_what_is_disarmed_though_nobody_asks_for_the_next_deadline() {
+        let mut timers = Timers::default();
+        arm_and_disarm(&mut timers, 100_000, |_| false);
+        // Many at once, and then none.
+        let armed = arm_and_disarm(&mut timers, 10_000, |_| true);
+        armed.iter().for_each(|_| timers.disarm());
+        assert!(timers.is_empty() && timers.heap.len() <= ENTRIES_MIN);
+        assert!(timers.heap.capacity() <= 8 * ENTRIES_MIN);
+    }
+
+    #[test]
+    fn the_memory_of_deadlines_that_have_come_is_given_back() {
+        let mut timers = Timers::default();
+        let armed = RefCell::new(arm_and_disarm(&mut timers, 10_000, |_| true));
+        let late = now() + Duration::from_secs(3600);
+        while timers.pop_due(late, |_, number| armed.borrow().contains(&number)).is_some() {}
+        timers.tidy(|_, _| true);
+        assert!(timers.heap.capacity() <= 8 * ENTRIES_MIN);
     }
 
     #[test]
