@@ -31,8 +31,8 @@ enum Piece {
     Empty,
     /// A block as it came, or what is left of it; `block` is how long it was then, or very long.
     Whole { bytes: Bytes, block: u32 },
-    /// Several, copied together; `block` is how much memory that takes.
-    Grown { bytes: BytesMut, block: usize },
+    /// Several, copied together; `block` is how much memory that takes, or very much.
+    Grown { bytes: BytesMut, block: u32 },
 }
 
 /// A piece of at least this length is kept as it came: copying it would cost more than one piece
@@ -219,7 +219,7 @@ impl Behind {
 
 impl Piece {
     fn whole(bytes: Bytes) -> Self {
-        let block = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let block = in_short(bytes.len());
         Self::Whole { bytes, block }
     }
 
@@ -246,8 +246,7 @@ impl Piece {
     fn block(&self) -> usize {
         match self {
             Self::Empty => 0,
-            Self::Whole { block, .. } => *block as usize,
-            Self::Grown { block, .. } => *block,
+            Self::Whole { block, .. } | Self::Grown { block, .. } => *block as usize,
         }
     }
 
@@ -261,14 +260,14 @@ impl Piece {
         if !matches!(self, Self::Grown { .. }) {
             let mut bytes = BytesMut::with_capacity(2 * self.len() + room);
             bytes.extend_from_slice(self.as_slice());
-            *self = Self::Grown { block: bytes.capacity(), bytes };
+            *self = Self::Grown { block: in_short(bytes.capacity()), bytes };
         }
         if let Self::Grown { bytes, block } = self {
             let before = bytes.capacity();
             bytes.extend_from_slice(more);
             if bytes.capacity() > before {
                 // They have moved, to the start of this memory or of another.
-                *block = bytes.capacity();
+                *block = in_short(bytes.capacity());
             }
         }
     }
@@ -307,14 +306,18 @@ impl Piece {
     /// The first `count` bytes, which stay.
     fn lend(&mut self, count: usize) -> Bytes {
         if let Self::Grown { bytes, block } = self {
-            let block = u32::try_from(*block).unwrap_or(u32::MAX);
-            *self = Self::Whole { bytes: std::mem::take(bytes).freeze(), block };
+            *self = Self::Whole { bytes: std::mem::take(bytes).freeze(), block: *block };
         }
         match self {
             Self::Whole { bytes, .. } => bytes.slice(..count),
             _ => Bytes::new(),
         }
     }
+}
+
+/// How long a block is, in the room that a piece has for it: more than that is very long.
+fn in_short(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
 }
 
 /// Whether so many bytes of a block are copied, because they are not even this part of it.
