@@ -21,7 +21,7 @@ use facade_tests::{
     turns::{turn_until, turns},
 };
 use rustix::{
-    fs::{CWD, FileType, Mode, OFlags, mknodat},
+    fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, mknodat},
     io::{ReadWriteFlags, ioctl_fionread, pwritev2},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr},
@@ -405,4 +405,26 @@ fn a_device_that_has_no_room_is_tried_again() {
         engine.run().unwrap();
         assert_eq!(told.take(), ["write Ok", "flush Ok"]);
     });
+}
+
+/// What is the engine's alone is made non-blocking, and needs no thread.
+#[test]
+fn a_terminal_that_is_ours_alone_is_written_without_a_thread() {
+    let engine = driver::engine();
+    let (controller, mut terminal) = terminal(Termios::make_raw);
+    let spy = controller.try_clone().unwrap();
+    let stream = engine.attach_exclusive(controller).unwrap();
+    assert!(fcntl_getfl(&spy).unwrap().contains(OFlags::NONBLOCK));
+    let outcome = Outcome::<usize>::new();
+    let cancel = engine.write(&stream, numbered(300_000), outcome.callback());
+    // Done on the loop, so there is something at once.
+    turns(&engine, 2);
+    let typed = ioctl_fionread(&terminal).unwrap();
+    assert!(typed > 0);
+    cancel.cancel();
+    turns(&engine, 2);
+    let written = written_of(outcome.error());
+    let mut all = vec![0; written];
+    terminal.read_exact(&mut all).unwrap();
+    assert!(all == numbered(written));
 }
