@@ -46,7 +46,7 @@ pub(super) enum Pushed {
     Done(Result<usize>),
     /// The system has no room.
     Full,
-    /// Only a call that may wait can tell, see [`push_waiting`].
+    /// Only a call that may wait can tell, see [`send_waiting`].
     MayWait,
 }
 
