@@ -536,6 +536,15 @@ impl Core {
         }
     }
 
+    /// Sends what was written, by requests of other threads, too, as far as the system takes it now:
+    /// a run ends.
+    pub(crate) fn leave_run(&mut self) {
+        self.take_messages();
+        self.send_dirty();
+        self.driver.flush();
+        self.reap_done();
+    }
+
     /// Sends what is unsent, as far as the system takes it now: the engine is going. Threads that
     /// write to files are waited for, but not longer than a bound.
     pub(crate) fn try_to_send(&mut self) {

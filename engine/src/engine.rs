@@ -186,13 +186,10 @@ impl Engine {
     /// ```
     pub fn run(&self) -> Result<()> {
         self.check_idle()?;
-        while !self.take_stop() {
-            if self.count_pending() == 0 {
-                return Ok(());
-            }
+        let _leaving = Leaving(self);
+        while !self.take_stop() && self.count_pending() > 0 {
             self.turn(None, true, &mut |_| ())?;
         }
-        self.with_core(|core| core.driver.flush());
         Ok(())
     }
 
@@ -261,6 +258,7 @@ impl Engine {
         mut poll: impl FnMut(&Local, &mut Context<'_>) -> Poll<T>,
     ) -> Result<T> {
         self.check_idle()?;
+        let _leaving = Leaving(self);
         let waker = Waker::from(Arc::new(RootWaker { handle: self.handle().clone() }));
         let mut context = Context::from_waker(&waker);
         let mut outcome = None;
@@ -270,7 +268,6 @@ impl Engine {
                 return outcome.ok_or(Error::Cancelled);
             }
             if let Some(value) = outcome {
-                self.with_core(|core| core.driver.flush());
                 return Ok(value);
             }
             self.turn(None, true, &mut |local| {
@@ -370,7 +367,7 @@ impl Engine {
     }
 
     /// One turn. Returns how many callbacks ran. If the caller `goes_on` with another turn at once,
-    /// that one hands the system what this one has for it.
+    /// that one hands the system what this one has for it, or what the run does when it is left.
     fn turn(&self, max_wait: Option<Duration>, goes_on: bool, root: Root<'_>) -> Result<usize> {
         let Some(mut core) = self.core.take() else { return Ok(0) };
         let entered = Entered::at_home(self, self.handle().id());
@@ -378,8 +375,7 @@ impl Engine {
         let entered = entered.enter(core);
         reaped?;
         let (callbacks, mut panic) = self.run_ready(root);
-        let flushes = !goes_on || panic.is_some();
-        self.send(flushes);
+        self.send(!goes_on);
         // Now and not in another turn, so that what is received next goes into the memory that was
         // just sent, while it is in cache.
         let mut trash = self.trash.borrow_mut();
@@ -390,7 +386,7 @@ impl Engine {
             }
             // A drop of the user's may have written something. What that leaves to be dropped is the
             // next turn's.
-            self.send(flushes);
+            self.send(!goes_on);
         }
         drop(entered);
         if let Some(payload) = panic {
@@ -570,6 +566,16 @@ impl Engine {
             }
         }
         self.core.set(Some(core));
+    }
+}
+
+/// A run that is left, by whichever way: with nothing pending, a value or an error, by a stop or a
+/// panic. The system is handed what the run has for it, because another may never come.
+struct Leaving<'a>(&'a Engine);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.with_core(Core::leave_run);
     }
 }
 

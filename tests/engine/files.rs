@@ -13,9 +13,11 @@ use facade_tests::{
     peers::numbered,
     told::Told,
     turns::{turn_until, turns},
+    ways_out::WayOut,
 };
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, mknodat},
+    io::ioctl_fionbio,
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{OptionalActions, tcgetattr, tcsetattr},
 };
@@ -287,6 +289,24 @@ fn much_through_a_pipe_arrives_whole() {
     engine.read_all(&reader, all.callback());
     engine.run().unwrap();
     assert!(all.value() == numbered(2_000_000));
+}
+
+#[test]
+fn promise_10_stop_tries_once_more_to_write_to_a_pipe() {
+    for way in WayOut::ALL {
+        let engine = driver::engine();
+        let (mut reader, writer) = pipe().unwrap();
+        let writer = engine.attach(writer).unwrap();
+        let again = writer.clone();
+        way.take(&engine, move |local| {
+            local.write(&again, "written", Callback::ignore());
+        });
+        ioctl_fionbio(&reader, true).unwrap();
+        let mut received = [0; 7];
+        assert_eq!(reader.read(&mut received).map_err(|e| e.kind()), Ok(7), "{way:?}");
+        assert_eq!(&received, b"written");
+        drop(writer);
+    }
 }
 
 /// What others see of an open file whose descriptor was attached.

@@ -17,6 +17,7 @@ use facade_tests::{
     peers::{arrived, numbered, reset, unstuff},
     told::Told,
     turns::{turn_until, turns},
+    ways_out::WayOut,
 };
 
 use super::driver::{self, fill, full_pair, pair, tcp_pair, wide_pair};
@@ -785,14 +786,16 @@ fn promise_10_the_run_does_not_end_before_unsent_bytes_are_out() {
 
 #[test]
 fn promise_10_stop_tries_once_more() {
-    let engine = driver::engine();
-    let (peer, stream) = pair(&engine);
-    engine.post(move |local| {
-        local.write(&stream, "written", Callback::ignore());
-        local.stop();
-    });
-    engine.run().unwrap();
-    assert_eq!(arrived(&peer), b"written");
+    for way in WayOut::ALL {
+        let engine = driver::engine();
+        let (peer, stream) = pair(&engine);
+        let again = stream.clone();
+        way.take(&engine, move |local| {
+            local.write(&again, "written", Callback::ignore());
+        });
+        assert_eq!(arrived(&peer), b"written", "{way:?}");
+        drop(stream);
+    }
 }
 
 #[test]

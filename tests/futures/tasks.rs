@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     future::{pending, poll_fn},
+    io::Read,
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
     sync::{
@@ -19,6 +20,7 @@ use facade_futures::{Background, Io, Runtime, Stream};
 use facade_tests::{
     drops::Drops,
     outcome::Outcome,
+    peers::arrived,
     polls::{Bell, give_way, in_time, poll_here, poll_once},
     turns::turns,
 };
@@ -555,4 +557,33 @@ fn awaiting_the_task_of_an_engine_that_is_gone_panics() {
     drop(runtime);
     let awaited = AssertUnwindSafe(|| futures::executor::block_on(task));
     assert!(catch_unwind(awaited).is_err());
+}
+
+#[test]
+fn promise_10_what_a_future_wrote_goes_out_although_it_stops_the_engine() {
+    for stops in [true, false] {
+        let runtime = Runtime::from(driver::engine());
+        let (peer, stream) = pair(runtime.engine());
+        let mut stream = Stream::from(stream);
+        let io = runtime.io().clone();
+        runtime.block_on(async {
+            stream.write("hello").await.unwrap();
+            if stops {
+                io.handle().stop();
+            }
+        });
+        assert_eq!(arrived(&peer), b"hello");
+    }
+}
+
+#[test]
+fn promise_10_what_a_task_wrote_goes_out_although_its_runtime_goes() {
+    let background = Background::new(driver::builder()).unwrap();
+    let (mut peer, stream) = pair(background.handle());
+    let mut stream = Stream::from(stream);
+    futures::executor::block_on(stream.write("hello")).unwrap();
+    drop(background);
+    let mut received = [0; 5];
+    peer.read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"hello");
 }

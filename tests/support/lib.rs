@@ -12,3 +12,4 @@ pub mod reads;
 pub mod sockets;
 pub mod told;
 pub mod turns;
+pub mod ways_out;

@@ -130,6 +130,14 @@ impl Uring {
         self.done.push(Completion { resource, event });
     }
 
+    /// Hands the kernel what is in the ring.
+    fn hand_over(&mut self) {
+        if self.ring.has_unsubmitted() {
+            // What fails now fails in the next wait, too, which tells.
+            drop(self.ring.enter(Some(Duration::ZERO)));
+        }
+    }
+
     /// Begins an operation on the descriptor of a source. Returns its key.
     fn begin(&mut self, resource: Id, work: Work) -> Option<Id> {
         let source = self.sources.get_mut(resource.index())?.as_mut()?;
@@ -702,7 +710,7 @@ impl Driver for Uring {
             // It only looks, but keeps the file open until it ends: now, since what is given back may
             // be closed at once, and the peer is to see that.
             self.in_flight.cancel(&mut self.ring, key);
-            self.flush();
+            self.hand_over();
         }
         self.sources[resource.index()].take().map(|source| source.descriptor)
     }
@@ -841,10 +849,15 @@ impl Driver for Uring {
     }
 
     fn flush(&mut self) {
-        if self.ring.has_unsubmitted() {
-            // What fails now fails in the next wait, too, which tells.
-            drop(self.ring.enter(Some(Duration::ZERO)));
+        // Pipes and terminals are written by calls, which would else come with the next wait.
+        let mut done = std::mem::take(&mut self.done);
+        for resource in self.ready.clone() {
+            if self.source(resource).is_some_and(|source| source.sending.get().is_none()) {
+                self.try_send(resource, &mut done);
+            }
         }
+        self.done = done;
+        self.hand_over();
     }
 
     fn take_done(&mut self, completions: &mut Vec<Completion>) {
