@@ -661,14 +661,15 @@ impl Core {
         }
         for target in due {
             match target {
-                // What it waits for may be there and not be its own yet: it is seen in the next turn.
+                // What it waits for may be there and not be its own yet: it is tried in the next turn,
+                // as if its deadline came then.
                 Target::Operation(id) if self.is_behind_an_undecided_read(id) => {
-                    let number = self.arm_target(Duration::ZERO, Target::Overdue(id));
+                    let number = self.arm_target(Duration::ZERO, Target::Operation(id));
                     if let Some(pending) = self.pending.get_mut(id) {
                         pending.timer = number;
                     }
                 }
-                Target::Operation(id) | Target::Overdue(id) => {
+                Target::Operation(id) => {
                     self.interrupt(id, Error::TimedOut);
                 }
                 Target::Parked(stream, number) => {
@@ -719,7 +720,7 @@ impl Core {
                 }
                 return waits;
             }
-            Target::Overdue(_) | Target::Step(_) | Target::Listener(_) => return false,
+            Target::Step(_) | Target::Listener(_) => return false,
         };
         let Some(pending) = self.pending.get(id) else { return false };
         match &pending.kind {
@@ -764,8 +765,8 @@ impl Core {
     }
 
     /// How far the system has come with what an operation waits for, so that it is worth another
-    /// try when that grows: how many bytes have ever come (how many are unread says nothing, as an
-    /// earlier read may take all that come), and whether it is being asked for more. It is not while
+    /// try when that grows: how many bytes or connections have ever come (how many are there says
+    /// nothing, as an earlier operation may take all that come), and whether it is being asked for more. It is not while
     /// it stops for one that was there before, and then begins anew without having been looked at.
     fn progress_of(&self, target: Target) -> (u64, bool) {
         let resource = match target {
@@ -777,13 +778,13 @@ impl Core {
                 Some(Pending { kind: Kind::Read(_) | Kind::Accept(_), resource, .. }) => *resource,
                 _ => return (0, false),
             },
-            Target::Overdue(_) | Target::Step(_) | Target::Listener(_) => return (0, false),
+            Target::Step(_) | Target::Listener(_) => return (0, false),
         };
         match self.resources.get(resource) {
             Some(Resource::Stream(state)) => {
                 (state.unread.received(), state.reception == Phase::Running)
             }
-            Some(Resource::Listener(state)) => (0, state.is_accepting()),
+            Some(Resource::Listener(state)) => (state.accepted, state.is_accepting()),
             _ => (0, false),
         }
     }
@@ -791,7 +792,7 @@ impl Core {
     /// The owner of a deadline that has come forgets its number.
     fn forget_timer(&mut self, target: Target) {
         match target {
-            Target::Operation(id) | Target::Overdue(id) => {
+            Target::Operation(id) => {
                 if let Some(pending) = self.pending.get_mut(id) {
                     pending.timer = 0;
                 }
@@ -832,9 +833,7 @@ fn remembers(
     number: TimerNumber,
 ) -> bool {
     match target {
-        Target::Operation(id) | Target::Overdue(id) => {
-            pending.get(id).is_some_and(|pending| pending.timer == number)
-        }
+        Target::Operation(id) => pending.get(id).is_some_and(|pending| pending.timer == number),
         Target::Parked(stream, parked) => matches!(
             resources.get(stream),
             Some(Resource::Stream(StreamState { parked: Some(read), .. }))

@@ -89,6 +89,48 @@ fn promise_04_more_than_one_call_brings_is_no_timeout_if_it_has_arrived() {
 }
 
 #[test]
+fn promise_04_what_has_arrived_is_no_timeout_behind_a_claim_either() {
+    const LEN: usize = 200_000;
+    let engine = driver::engine();
+    let (mut peer, stream) = wide_pair(&engine);
+    let told = Told::new();
+    let take = |_: &Local, claim: Result<Claim<Bytes>>| drop(claim.map(Claim::take));
+    engine.read_exact(&stream, 1, Callback::claim(take));
+    engine.read_exact(&stream, LEN, told.timeout(Duration::ZERO).callback("exact"));
+    peer.write_all(b"x").unwrap();
+    // The claim is decided in this turn, and only then is it known what is left to the other read.
+    turns(&engine, 1);
+    assert!(told.is_empty(), "it has one more try");
+    peer.set_nonblocking(true).unwrap();
+    let mut sent = 0;
+    while sent < 2 * LEN {
+        match peer.write(&vec![b'x'; 2 * LEN - sent]) {
+            Ok(count) => sent += count,
+            Err(_) => break,
+        }
+    }
+    assert!(sent > LEN, "{sent} bytes went into the connection");
+    turn_until(&engine, || !told.is_empty());
+    assert_eq!(told.take(), ["exact Ok"]);
+}
+
+#[test]
+fn promise_04_more_connections_than_one_look_brings_are_no_timeout() {
+    const COUNT: usize = 70;
+    let engine = driver::engine();
+    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let clients: Vec<_> = (0..=COUNT).map(|_| driver::connect(address).unwrap()).collect();
+    let told = Told::new();
+    for _ in 0..COUNT {
+        engine.accept(&listener, told.callback("accept"));
+    }
+    engine.accept(&listener, told.timeout(Duration::ZERO).callback("last"));
+    turn_until(&engine, || told.len() == clients.len());
+    assert_eq!(told.take().last().unwrap(), "last Ok");
+}
+
+#[test]
 fn promise_04_a_busy_neighbour_does_not_make_a_timeout_of_what_has_arrived() {
     let engine = driver::engine();
     let told = Told::new();

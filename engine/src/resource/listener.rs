@@ -46,6 +46,8 @@ pub(crate) struct ListenerState {
     /// How many of those are taken from the system.
     limit: usize,
     accepting: Phase,
+    /// How many connections have ever come.
+    pub(crate) accepted: u64,
     /// When it tries again, having found no descriptor left; or nought.
     pub(crate) timer: TimerNumber,
     rest: Duration,
@@ -74,6 +76,7 @@ impl Core {
             untaken: VecDeque::new(),
             limit: limit(listener.tenure(), &self.settings.limits),
             accepting: Phase::Idle,
+            accepted: 0,
             timer: 0,
             rest: REST_MIN,
             closing: None,
@@ -224,6 +227,7 @@ impl Core {
             return;
         };
         state.rest = REST_MIN;
+        state.accepted += 1;
         let made_here = state.tenure == Tenure::Own;
         if state.tcp && !made_here {
             // An error means that the connection is gone, which its first read will tell.

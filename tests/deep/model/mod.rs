@@ -17,8 +17,27 @@ pub(crate) use world::run;
 /// Seeds that found something once, always run again: a deadline behind another read's bytes, a
 /// reset that left the other end waiting, a rest for want of descriptors at a deadline, a deadline
 /// behind a claim, a matcher of the user's that was shown too little before its deadline, a close
-/// that was cancelled when its time was up, bytes that were given back just before the engine went.
-const CORPUS: [u64; 12] = [7, 27, 281, 324, 615, 623, 1074, 2214, 6622, 16045, 19520, 1_091_407];
+/// that was cancelled when its time was up, bytes that were given back just before the engine went,
+/// more bytes than one turn brings behind a claim, more connections at a deadline than one look
+/// brings.
+const CORPUS: [u64; 16] = [
+    7,
+    27,
+    281,
+    324,
+    615,
+    623,
+    1074,
+    2214,
+    6622,
+    16045,
+    19520,
+    1_091_407,
+    7_214_538,
+    770_179_200,
+    770_312_154,
+    910_476_126,
+];
 
 #[test]
 fn programs_by_seed() {
