@@ -22,7 +22,7 @@ use crate::{
         message::{Begin, Message},
         ready::{Ready, ReadyQueue},
     },
-    driver::{AnyDriver, Completion, Driver, Event, Operation},
+    driver::{AnyDriver, Completion, Driver, Event, Operation, blocks::Blocks},
     error::{Error, Result},
     handle::{Handle, Shared},
     limits::Limits,
@@ -97,6 +97,10 @@ pub(crate) struct Core {
     /// Requests that were taken out of the inbox and are still to be dealt with.
     put_off: VecDeque<Message>,
     completions: Vec<Completion>,
+    /// Memory that files are read into.
+    pub(crate) blocks: Blocks,
+    /// How many reads and writes of files by their cursors are under way.
+    pub(crate) errands: usize,
 }
 
 /// An operation without an outcome.
@@ -179,6 +183,8 @@ impl Core {
             cancelled: HashSet::new(),
             put_off: VecDeque::new(),
             completions: Vec::new(),
+            blocks: Blocks::default(),
+            errands: 0,
         }
     }
 
@@ -573,11 +579,20 @@ impl Core {
     /// Waits for what ends by itself, but not longer than a bound.
     fn await_work(&mut self, patience: Duration) {
         let until = self.now() + patience;
-        while self.driver.is_at_work() {
-            let left = until.saturating_duration_since(self.now());
-            if left.is_zero() || self.reap(Some(left)).is_err() {
+        while self.driver.is_at_work() || self.errands > 0 {
+            let mut left = until.saturating_duration_since(self.now());
+            if left.is_zero() {
                 return;
             }
+            // Workers tell by the inbox what they have done. Raised before the last look, see there.
+            self.shared.inbox.sleep();
+            if self.has_ready() || !self.shared.inbox.is_empty() {
+                left = Duration::ZERO;
+            }
+            if self.reap(Some(left)).is_err() {
+                return;
+            }
+            self.take_messages();
         }
     }
 

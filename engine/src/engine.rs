@@ -687,7 +687,10 @@ impl Drop for Engine {
         // have been reported by the hook; there is no run to resume them from.
         drop(self.run_until_drained());
         drop(entered);
-        let core = self.core.take();
+        let mut core = self.core.take();
+        if let Some(core) = &mut core {
+            core.give_cursors_back();
+        }
         drop(catch_unwind(AssertUnwindSafe(|| drop((refused, jobs, core)))));
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, major, minor, open, tell},
+    fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, major, minor, open},
     io::Errno,
     net::{AddressFamily, SocketType, getsockname, sockopt},
 };
@@ -34,7 +34,7 @@ pub(crate) enum Medium {
         /// Others share its open file.
         shared: bool,
     },
-    /// A regular file or block device, with a cursor kept by the engine.
+    /// A regular file or block device: a stream at its cursor, or read and written by position.
     File {
         /// Writes go to the end, wherever the cursor is.
         append: bool,
@@ -65,6 +65,11 @@ impl Medium {
         )
     }
 
+    /// Whether what is written goes to its end.
+    pub(crate) const fn appends(self) -> bool {
+        matches!(self, Self::File { append: true })
+    }
+
     pub(crate) const fn is_tcp(self) -> bool {
         matches!(self, Self::Socket { tcp: true })
     }
@@ -92,8 +97,6 @@ impl fmt::Display for Medium {
 pub(crate) struct Examined {
     pub(crate) fd: OwnedFd,
     pub(crate) medium: Medium,
-    /// A file's cursor when it was attached.
-    pub(crate) cursor: u64,
 }
 
 /// Finds out what a descriptor is and prepares it: sockets become non-blocking and without Nagle's
@@ -102,36 +105,35 @@ pub(crate) struct Examined {
 pub(crate) fn examine(fd: OwnedFd, exclusive: bool) -> Result<Examined> {
     let failed = failure_of(fd.as_raw_fd());
     let stat = fstat(&fd).map_err(failed)?;
-    let (fd, medium, cursor) = match FileType::from_raw_mode(stat.st_mode) {
+    let (fd, medium) = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Socket => {
             let tcp = examine_socket(fd.as_fd())?;
             set_nonblocking(fd.as_fd()).map_err(failed)?;
-            (fd, Medium::Socket { tcp }, 0)
+            (fd, Medium::Socket { tcp })
         }
         FileType::RegularFile | FileType::BlockDevice => {
             let append = fcntl_getfl(&fd).map_err(failed)?.contains(OFlags::APPEND);
-            let cursor = tell(&fd).map_err(failed)?;
-            (fd, Medium::File { append }, cursor)
+            (fd, Medium::File { append })
         }
         FileType::Fifo => {
             let (fd, shared) = own(fd, exclusive)?;
-            (fd, Medium::Pipe { shared }, 0)
+            (fd, Medium::Pipe { shared })
         }
         FileType::CharacterDevice if rustix::termios::isatty(&fd) => {
             let (fd, shared) = own(fd, exclusive)?;
-            (fd, Medium::Terminal { shared }, 0)
+            (fd, Medium::Terminal { shared })
         }
         FileType::CharacterDevice => {
             if exclusive {
                 set_nonblocking(fd.as_fd()).map_err(failed)?;
             }
             let shared = !fcntl_getfl(&fd).map_err(failed)?.contains(OFlags::NONBLOCK);
-            (fd, Medium::Device { shared }, 0)
+            (fd, Medium::Device { shared })
         }
         FileType::Directory => return Err(Error::invalid("a directory is not a stream")),
         _ => return Err(Error::unsupported("this kind of file is not a stream")),
     };
-    Ok(Examined { fd, medium, cursor })
+    Ok(Examined { fd, medium })
 }
 
 /// What an examination fails with if the system refuses.

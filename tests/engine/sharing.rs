@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{ErrorKind, Read, Write, pipe},
+    io::{ErrorKind, Read, Seek, SeekFrom, Write, pipe},
     net::{TcpListener, TcpStream},
     os::{
         fd::{AsFd, OwnedFd},
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use facade_engine::{Callback, Detached, Engine, Stream};
+use facade_engine::{Callback, Detached, Engine, Limits, Stream};
 use facade_tests::{
     outcome::Outcome,
     told::{Basket, Told},
@@ -406,6 +406,123 @@ fn much_is_read_of_what_others_may_read_too() {
     engine.run().unwrap();
     writes.join().unwrap();
     assert_eq!(told.take(), ["rest b\"\""]);
+}
+
+// Files
+
+/// A file, and the content that it has now by its own open file.
+fn file() -> (File, impl Fn() -> String) {
+    let named = tempfile::NamedTempFile::new().unwrap();
+    let file = OpenOptions::new().read(true).write(true).open(named.path()).unwrap();
+    (file, move || std::fs::read_to_string(named.path()).unwrap())
+}
+
+/// As of a program whose output and complaints are one file, `> log 2>&1`, and which starts another.
+#[test]
+fn a_file_that_others_write_to_as_well_is_overwritten_by_nobody() {
+    let engine = driver::engine();
+    let (log, content) = file();
+    let output = engine.attach(log.try_clone().unwrap()).unwrap();
+    let complaints = engine.attach(log.try_clone().unwrap()).unwrap();
+    let mut expected = String::new();
+    for round in 0..3 {
+        engine.write_line(&output, format!("output {round}"), Callback::ignore());
+        engine.run().unwrap();
+        engine.write_line(&complaints, format!("complaint {round}"), Callback::ignore());
+        engine.run().unwrap();
+        let line = format!("child {round}");
+        let mut child = Command::new("echo").arg(&line).stdout(log.try_clone().unwrap()).spawn();
+        child.as_mut().unwrap().wait().unwrap();
+        expected += &format!("output {round}\ncomplaint {round}\n{line}\n");
+    }
+    assert_eq!(content(), expected);
+}
+
+#[test]
+fn streams_of_one_file_write_between_and_never_over_one_another() {
+    const ROUNDS: usize = 200;
+    let engine = driver::engine();
+    let (log, content) = file();
+    let streams: Vec<Stream> =
+        (0..4).map(|_| engine.attach(log.try_clone().unwrap()).unwrap()).collect();
+    let mut writer = log.try_clone().unwrap();
+    let thread = std::thread::spawn(move || {
+        for _ in 0..ROUNDS {
+            writer.write_all(b"from the thread\n").unwrap();
+        }
+    });
+    for _ in 0..ROUNDS {
+        for stream in &streams {
+            engine.write(stream, "from the engine\n", Callback::ignore());
+        }
+        turns(&engine, 1);
+    }
+    for stream in &streams {
+        engine.flush(stream, Callback::ignore());
+    }
+    engine.run().unwrap();
+    thread.join().unwrap();
+    let content = content();
+    let count = |line: &str| content.lines().filter(|found| *found == line).count();
+    assert_eq!(count("from the thread"), ROUNDS);
+    assert_eq!(count("from the engine"), streams.len() * ROUNDS);
+    assert_eq!(content.lines().count(), (streams.len() + 1) * ROUNDS);
+}
+
+#[test]
+fn whoever_goes_on_with_a_file_begins_where_the_reads_ended() {
+    for way in ["close", "drop", "detach", "drop the engine", "write"] {
+        let engine = driver::engine();
+        let (mut ours, content) = file();
+        ours.write_all(b"one\ntwo\nthree\n").unwrap();
+        let mut copy = ours.try_clone().unwrap();
+        copy.seek(SeekFrom::Start(0)).unwrap();
+        let stream = engine.attach(ours).unwrap();
+        let told = Told::new();
+        engine.read_line(&stream, told.value("line"));
+        engine.run().unwrap();
+        assert_eq!(told.take(), ["line b\"one\""]);
+        if way == "write" {
+            engine.write(&stream, "TWO\n", Callback::ignore());
+            engine.flush(&stream, Callback::ignore());
+            engine.run().unwrap();
+            assert_eq!(content(), "one\nTWO\nthree\n");
+        } else {
+            if way != "drop the engine" {
+                let again = stream.clone();
+                drop(stream);
+                drop(end(engine, again, way));
+            } else {
+                drop(engine);
+            }
+            let mut line = [0; 4];
+            copy.read_exact(&mut line).unwrap();
+            assert_eq!(&line, b"two\n", "{way}");
+        }
+        let mut rest = String::new();
+        copy.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "three\n", "{way}");
+    }
+}
+
+#[test]
+fn a_write_that_was_cancelled_leaves_a_file_to_be_read_where_the_reads_ended() {
+    let engine = driver::engine();
+    let (mut ours, _) = file();
+    ours.write_all(b"one\ntwo\n").unwrap();
+    ours.rewind().unwrap();
+    let stream = engine.attach(ours).unwrap();
+    let told = Told::new();
+    engine.read_line(&stream, told.value("line"));
+    engine.run().unwrap();
+    engine.set_limits(&stream, Limits { unsent: 0, ..Limits::default() });
+    let notes = told.clone();
+    engine.post(move |engine| {
+        engine.write(&stream, "TWO", notes.callback("write")).cancel();
+        engine.read_line(&stream, notes.value("line"));
+    });
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["line b\"one\"", "write Cancelled", "line b\"two\""]);
 }
 
 // Listening

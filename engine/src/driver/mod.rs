@@ -37,9 +37,9 @@ use crate::{
     pool::Pool, table::Id,
 };
 
-mod blocks;
+pub(crate) mod blocks;
 mod mio;
-mod perform;
+pub(crate) mod perform;
 mod setbacks;
 #[cfg(feature = "sim")]
 mod sim;
@@ -49,10 +49,10 @@ mod uring;
 /// What a resource asks of the system.
 #[derive(Debug)]
 pub(crate) enum Operation {
-    /// Receive until cancelled, failed or ended; or only `once`, as files always are, at `offset`.
-    Receive { offset: u64, once: bool },
-    /// Send all or a part; to a file at `offset`.
-    Send { gather: Box<Gather>, offset: u64 },
+    /// Receive until cancelled, failed or ended; or until something has come, if only for `once`.
+    Receive { once: bool },
+    /// Send all or a part.
+    Send(Box<Gather>),
     /// Accept until cancelled or failed, or until `most` connections have come.
     Accept { most: usize },
     /// Connect the attached socket.
@@ -167,7 +167,7 @@ pub(crate) trait Driver {
     /// Takes the descriptor back, of which no operation is pending.
     fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>>;
     /// The descriptor of a resource, to look at.
-    fn descriptor(&self, resource: Id) -> Option<&Descriptor>;
+    fn descriptor(&self, resource: Id) -> Option<&Arc<Descriptor>>;
     /// Begins an operation. Never fails and never completes inside.
     fn submit(&mut self, resource: Id, operation: Operation);
     /// Sends what the system takes at once, and returns how much that was. None if this driver
@@ -295,7 +295,7 @@ impl Driver for AnyDriver {
         in_use!(self, driver => driver.detach(resource))
     }
 
-    fn descriptor(&self, resource: Id) -> Option<&Descriptor> {
+    fn descriptor(&self, resource: Id) -> Option<&Arc<Descriptor>> {
         in_use!(self, driver => driver.descriptor(resource))
     }
 

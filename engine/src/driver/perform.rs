@@ -21,7 +21,7 @@ use crate::{address::Address, driver::Release, medium::Medium, operation::outgoi
 
 /// What a call that must not wait came to.
 #[derive(Debug)]
-pub(super) enum Attempt<T> {
+pub(crate) enum Attempt<T> {
     Done(Result<T>),
     WouldBlock,
 }
@@ -345,16 +345,20 @@ pub(super) fn before_close(fd: BorrowedFd<'_>, release: Release, block: &mut [u8
     }
 }
 
-/// Reads a file if that need not wait for a disk, preadv2(2).
+/// Stands for the system's cursor where a position is asked for, preadv2(2).
+const AT_CURSOR: u64 = u64::MAX;
+
+/// Reads a file at its cursor, if that need not wait for a disk.
+pub(crate) fn read_at_once(fd: BorrowedFd<'_>, block: &mut [u8]) -> Attempt<usize> {
+    read_file_at_once(fd, block, AT_CURSOR)
+}
+
+/// Reads a file at a position, if that need not wait for a disk.
 pub(super) fn read_file_at_once(
     fd: BorrowedFd<'_>,
-    medium: Medium,
     block: &mut [u8],
     offset: u64,
 ) -> Attempt<usize> {
-    if matches!(medium, Medium::Device { .. }) {
-        return Attempt::WouldBlock;
-    }
     let mut slices = [IoSliceMut::new(block)];
     match rustix::io::preadv2(fd, &mut slices, offset, ReadWriteFlags::NOWAIT) {
         Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => Attempt::WouldBlock,
@@ -362,33 +366,25 @@ pub(super) fn read_file_at_once(
     }
 }
 
-/// Reads a file, on a worker.
-pub(super) fn read_file(
-    fd: BorrowedFd<'_>,
-    medium: Medium,
-    block: &mut [u8],
-    offset: u64,
-) -> Result<usize> {
-    match medium {
-        Medium::Device { .. } => retry_on_intr(|| rustix::io::read(fd, &mut *block)),
-        _ => retry_on_intr(|| rustix::io::pread(fd, &mut *block, offset)),
-    }
+/// Reads a file at its cursor, or what has none, on a worker.
+pub(crate) fn read(fd: BorrowedFd<'_>, block: &mut [u8]) -> Result<usize> {
+    retry_on_intr(|| rustix::io::read(fd, &mut *block))
 }
 
-/// Writes to a file, on a worker.
-pub(super) fn write_file(
-    fd: BorrowedFd<'_>,
-    medium: Medium,
-    gather: &Gather,
-    offset: u64,
-) -> Result<usize> {
+/// Reads a file at a position, on a worker.
+pub(super) fn read_file(fd: BorrowedFd<'_>, block: &mut [u8], offset: u64) -> Result<usize> {
+    retry_on_intr(|| rustix::io::pread(fd, &mut *block, offset))
+}
+
+/// Writes to a file at its cursor, or to what has none, on a worker. One that was opened for
+/// appending is written at its end, without moving its cursor there where the system can do that,
+/// see pwrite(2).
+pub(crate) fn write(fd: BorrowedFd<'_>, gather: &Gather, append: bool) -> Result<usize> {
     let slices: Vec<IoSlice<'_>> = gather.slices();
-    match medium {
-        Medium::File { append: false } => {
-            retry_on_intr(|| rustix::io::pwritev(fd, &slices, offset))
-        }
-        _ => retry_on_intr(|| rustix::io::writev(fd, &slices)),
+    if append && cfg!(target_os = "linux") {
+        return retry_on_intr(|| rustix::io::pwritev(fd, &slices, 0));
     }
+    retry_on_intr(|| rustix::io::writev(fd, &slices))
 }
 
 /// Writes to a file at a position, on a worker.

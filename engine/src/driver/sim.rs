@@ -62,7 +62,6 @@ pub(crate) struct Sim {
 struct Source {
     id: Id,
     descriptor: Arc<Descriptor>,
-    medium: Medium,
     /// Its socket in the network; none for a file.
     socket: Option<Id>,
     receiving: bool,
@@ -153,7 +152,7 @@ impl Sim {
 
     // Beginning
 
-    fn begin_receive(&mut self, resource: Id, offset: u64, once: bool) {
+    fn begin_receive(&mut self, resource: Id, once: bool) {
         let Some(source) = self.source(resource) else { return };
         source.begun += 1;
         source.once = once;
@@ -161,9 +160,9 @@ impl Sim {
             source.receiving = true;
             return self.touch(resource);
         }
-        let (descriptor, medium) = (Arc::clone(&source.descriptor), source.medium);
+        let descriptor = Arc::clone(&source.descriptor);
         let mut block = vec![0; BLOCK_LEN];
-        let ended = match perform::read_file(descriptor.as_fd(), medium, &mut block, offset) {
+        let ended = match perform::read(descriptor.as_fd(), &mut block) {
             Ok(0) => Ended::EndOfStream,
             Ok(count) => {
                 block.truncate(count);
@@ -178,11 +177,11 @@ impl Sim {
     /// Files are this machine's, and done at once.
     fn begin_on_file(&mut self, resource: Id, operation: Id, task: FileTask) {
         let Some(source) = self.source(resource) else { return };
-        let (fd, medium) = (source.descriptor.as_fd(), source.medium);
+        let fd = source.descriptor.as_fd();
         let done = match task {
             FileTask::Read { offset, size } => {
                 let mut block = vec![0; size];
-                let result = perform::read_file(fd, medium, &mut block, offset);
+                let result = perform::read_file(fd, &mut block, offset);
                 let received = |count| Bytes::from(block).slice(..count);
                 FileDone::Read(result.map(received).map_err(Into::into))
             }
@@ -194,14 +193,13 @@ impl Sim {
         self.complete(resource, Event::File { operation, done });
     }
 
-    fn begin_send(&mut self, resource: Id, gather: Box<Gather>, offset: u64) {
+    fn begin_send(&mut self, resource: Id, gather: Box<Gather>) {
         let Some(source) = self.source(resource) else { return };
         if let Some(socket) = source.socket {
             source.sending = Some(gather);
             return self.try_send(resource, socket);
         }
-        let fd = source.descriptor.as_fd();
-        let result = perform::write_file(fd, source.medium, &gather, offset);
+        let result = perform::write(source.descriptor.as_fd(), &gather, false);
         let result = result.map_err(Into::into);
         self.complete(resource, Event::Sent { gather, result });
     }
@@ -456,7 +454,7 @@ impl Sim {
 }
 
 impl Driver for Sim {
-    fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, medium: Medium) {
+    fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, _: Medium) {
         let socket = descriptor.simulated();
         if let Some(socket) = socket {
             self.network.lock().claim(socket, resource);
@@ -468,7 +466,6 @@ impl Driver for Sim {
         self.sources[index] = Some(Source {
             id: resource,
             descriptor,
-            medium,
             socket,
             receiving: false,
             once: false,
@@ -485,15 +482,15 @@ impl Driver for Sim {
         Some(self.sources[resource.index()].take()?.descriptor)
     }
 
-    fn descriptor(&self, resource: Id) -> Option<&Descriptor> {
+    fn descriptor(&self, resource: Id) -> Option<&Arc<Descriptor>> {
         let source = self.sources.get(resource.index())?.as_ref()?;
-        (source.id == resource).then_some(&*source.descriptor)
+        (source.id == resource).then_some(&source.descriptor)
     }
 
     fn submit(&mut self, resource: Id, operation: Operation) {
         match operation {
-            Operation::Receive { offset, once } => self.begin_receive(resource, offset, once),
-            Operation::Send { gather, offset } => self.begin_send(resource, gather, offset),
+            Operation::Receive { once } => self.begin_receive(resource, once),
+            Operation::Send(gather) => self.begin_send(resource, gather),
             Operation::Accept { most } => {
                 let Some(source) = self.source(resource) else { return };
                 source.begun += 1;

@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustix::fs::{SeekFrom, seek};
 
 use crate::{
     callback::{Slot, boxed},
@@ -163,9 +162,13 @@ impl Core {
         {
             closing.outcome = Err(Error::clone(error));
         }
-        if matches!(closing.kind, Ending::Detach(_)) {
+        let parts = matches!(closing.kind, Ending::Detach(_));
+        self.give_cursor_back(stream);
+        if parts {
             return self.part(stream);
         }
+        let Some(state) = self.stream(stream) else { return };
+        let Some(closing) = &state.closing else { return };
         // Shut down or read away would be what others have who hold the connection, too.
         let release = match (closing.reset, state.tenure.is_sole()) {
             (true, true) => Release::Reset,
@@ -213,13 +216,8 @@ impl Core {
         let Some(closing) = state.closing else { return };
         let Ending::Detach(slot) = closing.kind else { return };
         self.remove(closing.operation);
-        let mut unread = state.unread.into_bytes();
-        if state.medium.is_file() {
-            // The system's cursor takes over from the engine's.
-            let cursor = state.cursor - unread.len() as u64;
-            let _ = seek(&*descriptor, SeekFrom::Start(cursor));
-            unread = Bytes::new();
-        }
+        // What was read of a file and not asked for its cursor has been moved back by.
+        let unread = if state.medium.is_file() { Bytes::new() } else { state.unread.into_bytes() };
         let outcome = match closing.outcome {
             Ok(()) => descriptor
                 .into_owned()

@@ -182,7 +182,7 @@ impl Core {
         let medium = Medium::Socket { tcp: matches!(address, Address::Inet(_)) };
         let socket = self.shared.world.socket(&address);
         let descriptor = socket.map_err(|cause| Error::io_on("connect", &address, cause))?;
-        let resource = self.insert_stream(Arc::clone(&descriptor), medium, Tenure::Own, 0);
+        let resource = self.insert_stream(Arc::clone(&descriptor), medium, Tenure::Own);
         if let Some(state) = self.stream(resource) {
             state.attempt_of = id;
             let (limits, peer) = (state.settings.limits, Some(address.clone()));

@@ -7,6 +7,7 @@
 pub(crate) mod chain;
 pub(crate) mod closing;
 pub(crate) mod connecting;
+pub(crate) mod cursor;
 pub(crate) mod file;
 pub(crate) mod listener;
 pub(crate) mod parked;

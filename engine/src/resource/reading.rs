@@ -580,8 +580,11 @@ impl Core {
         match (state.wants_bytes(), state.reception) {
             (true, Phase::Idle) => {
                 state.reception = Phase::Running;
-                let (offset, once) = (state.cursor, !state.reads_ahead());
-                self.driver.submit(stream, Operation::Receive { offset, once });
+                let once = !state.reads_ahead();
+                match state.medium.is_file() {
+                    true => self.read_file(stream),
+                    false => self.driver.submit(stream, Operation::Receive { once }),
+                }
             }
             (false, Phase::Running) if state.has_enough() && !state.overfull => {
                 state.overfull = true;
@@ -605,9 +608,6 @@ impl Core {
 
     pub(crate) fn received(&mut self, stream: Id, bytes: Bytes) {
         let Some(state) = self.stream(stream) else { return };
-        if state.medium.is_file() {
-            state.cursor += bytes.len() as u64;
-        }
         if mutants::is_active(Mutant::LateBytesDropped) && state.reception == Phase::Stopping {
             return;
         }

@@ -77,8 +77,6 @@ pub(crate) struct StreamState {
     pub(crate) unsettled: bool,
     /// This is an attempt to connect, for the operation with this id.
     pub(crate) attempt_of: Id,
-    /// Where a file is read or written next by the system.
-    pub(crate) cursor: u64,
 }
 
 /// What few streams have of their own, and the others share.
@@ -117,7 +115,7 @@ pub(crate) enum Shutdown {
 }
 
 impl StreamState {
-    fn new(medium: Medium, tenure: Tenure, settings: Arc<Settings>, cursor: u64) -> Self {
+    fn new(medium: Medium, tenure: Tenure, settings: Arc<Settings>) -> Self {
         Self {
             medium,
             tenure,
@@ -149,7 +147,6 @@ impl StreamState {
             overfull: false,
             unsettled: false,
             attempt_of: Id::NONE,
-            cursor,
         }
     }
 }
@@ -161,9 +158,8 @@ impl Core {
         descriptor: Arc<Descriptor>,
         medium: Medium,
         tenure: Tenure,
-        cursor: u64,
     ) -> Id {
-        let state = StreamState::new(medium, tenure, Arc::clone(&self.settings), cursor);
+        let state = StreamState::new(medium, tenure, Arc::clone(&self.settings));
         let id = self.resources.insert(Resource::Stream(state));
         self.driver.attach(id, descriptor, medium);
         id
@@ -176,7 +172,7 @@ impl Core {
         medium: Medium,
         tenure: Tenure,
     ) -> Stream {
-        let id = self.insert_stream(Arc::clone(&descriptor), medium, tenure, 0);
+        let id = self.insert_stream(Arc::clone(&descriptor), medium, tenure);
         self.name_stream(id, descriptor, medium)
     }
 
@@ -191,9 +187,9 @@ impl Core {
     }
 
     /// Takes in a stream that was attached, with what its first reads find.
-    pub(crate) fn adopt(&mut self, stream: &Stream, tenure: Tenure, cursor: u64, unread: Bytes) {
+    pub(crate) fn adopt(&mut self, stream: &Stream, tenure: Tenure, unread: Bytes) {
         let descriptor = Arc::clone(stream.descriptor());
-        let id = self.insert_stream(descriptor, stream.medium(), tenure, cursor);
+        let id = self.insert_stream(descriptor, stream.medium(), tenure);
         if !unread.is_empty()
             && let Some(state) = self.stream(id)
         {

@@ -168,10 +168,10 @@ impl Core {
         if !at_once {
             return self.queue_write(stream, data, ending, len, slot, timeout, chain);
         }
+        self.before_file_write(stream);
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
             return None;
         };
-        state.before_file_write();
         state.committed += len;
         let (outgoing, spare, trash) = (&mut state.outgoing, &mut self.spare, &mut self.trash);
         match data {
@@ -306,13 +306,26 @@ impl Core {
     }
 
     /// Takes over what the head of the writes may hand to the outgoing bytes, and ends those that
-    /// have what they wait for.
+    /// have what they wait for. Of a file, so do the reads behind them, and what is behind those.
     pub(crate) fn feed(&mut self, stream: Id) {
+        loop {
+            self.feed_writes(stream);
+            self.settle(stream);
+            if !self.serve_file_reads(stream) {
+                return;
+            }
+        }
+    }
+
+    fn feed_writes(&mut self, stream: Id) {
         loop {
             let Some(state) = self.stream(stream) else { return };
             let Some(head) = state.writes.head() else { break };
             if state.interrupted.is_some() || self.is_gated(stream, head) {
                 break;
+            }
+            if matches!(self.pending.get(head), Some(Pending { kind: Kind::Write(_), .. })) {
+                self.before_file_write(stream);
             }
             let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
                 return;
@@ -321,7 +334,6 @@ impl Core {
             match &mut pending.kind {
                 Kind::Write(write) => {
                     let done = state.outgoing.len() + write.left <= state.settings.limits.unsent;
-                    state.before_file_write();
                     let fed = write.fed;
                     while write.left > 0 && (done || state.outgoing.len() < SEND_MAX) {
                         let Some(mut bytes) = write.rest.pop_front() else { break };
@@ -367,10 +379,6 @@ impl Core {
                     }
                 }
             }
-        }
-        self.settle(stream);
-        if self.stream(stream).is_some_and(|state| state.medium.is_file()) {
-            self.serve_file_reads(stream);
         }
     }
 
@@ -441,8 +449,10 @@ impl Core {
         }
         state.sending = Phase::Running;
         let gather = state.outgoing.take(SEND_MAX, &mut self.spare);
-        let offset = state.cursor;
-        self.driver.submit(stream, Operation::Send { gather, offset });
+        match state.medium.is_file() {
+            true => self.write_file(stream, gather),
+            false => self.driver.submit(stream, Operation::Send(gather)),
+        }
     }
 
     /// The system has taken `result` bytes of a send.
@@ -464,10 +474,6 @@ impl Core {
                 0 => self.settle(stream),
                 _ => self.send(stream),
             };
-        }
-        // What is appended goes to the end, wherever the cursor is.
-        if matches!(state.medium, Medium::File { append: false }) {
-            state.cursor += count as u64;
         }
         if count > committed
             && let Some(head) = state.writes.head()
@@ -738,13 +744,18 @@ impl Core {
         }
     }
 
-    /// Reads of a file that waited for writes to get out.
-    fn serve_file_reads(&mut self, stream: Id) {
-        if self.stream(stream).is_some_and(|state| {
-            state.outgoing.len() == 0 && state.has_reads() && state.reception == Phase::Idle
-        }) {
-            self.serve_reads(stream);
+    /// Serves reads of a file that waited for writes to get out. Returns whether one had what it
+    /// wanted, so that what waits for it may go on.
+    fn serve_file_reads(&mut self, stream: Id) -> bool {
+        let Some(state) = self.stream(stream).filter(|state| state.medium.is_file()) else {
+            return false;
+        };
+        if state.outgoing.len() > 0 || !state.has_reads() || state.reception != Phase::Idle {
+            return false;
         }
+        let head = state.reads.head();
+        self.serve_reads(stream);
+        self.stream(stream).is_some_and(|state| state.reads.head() != head)
     }
 }
 
@@ -791,15 +802,6 @@ impl StreamState {
 
     fn file_is_reading(&self) -> bool {
         self.has_reads() || self.reception != Phase::Idle
-    }
-
-    /// A file is written where the program has read to, not where the engine has read ahead to.
-    fn before_file_write(&mut self) {
-        if self.medium.is_file() {
-            self.cursor -= self.unread.len() as u64;
-            self.unread = Default::default();
-            self.end = None;
-        }
     }
 }
 

@@ -110,7 +110,7 @@ impl Peer {
         let peer = Self::new(network, id.map_err(|cause| Error::io("connect", cause))?);
         let descriptor = home.join(peer.id(), tcp)?;
         let medium = Medium::Socket { tcp };
-        let stream = engine.adopt_stream(descriptor, medium, Tenure::Own, 0, Bytes::new())?;
+        let stream = engine.adopt_stream(descriptor, medium, Tenure::Own, Bytes::new())?;
         Ok((peer, stream))
     }
 

@@ -45,7 +45,15 @@ impl Handle {
     /// | socket | O_NONBLOCK is set, on TCP TCP_NODELAY, for all copies | a call that relies on O_NONBLOCK: another holder may clear it |
     /// | pipe, FIFO, terminal | opened a second time where the system can do that, so that our flags are our own; else used by calls that say that they do not wait, and where the system knows none, by a thread | its flags changed, unless it is ours alone: then O_NONBLOCK is set |
     /// | character device | nothing: it is used as it was opened, by a thread if it may wait | the same |
-    /// | regular file, block device | nothing: it is read and written from where its cursor is now | |
+    /// | regular file, block device | nothing | a cursor of our own |
+    ///
+    /// A file is read and written at the system's cursor, which moves for all who hold it: so a log
+    /// that a child writes to as well (`> log 2>&1`), or a file that is attached twice, is overwritten
+    /// by nobody. A read moves it by what it receives, which may be more than it wants. It is moved
+    /// back by what is unread before a write, and when the stream is closed, dropped or
+    /// [detached](Self::detach), as stdio and shells do it (POSIX, "Interaction of File Descriptors and
+    /// Standard I/O Streams"); whoever else reads from the cursor meanwhile misses that. Positions of
+    /// one's own are [`File`](crate::File)'s.
     ///
     /// A terminal's controlling side, a FIFO that has no reader, and most devices are such for which
     /// only a thread will do. If others read or write there, too, that thread may have to wait for
@@ -117,9 +125,8 @@ impl Handle {
 
     fn attach_of(&self, fd: OwnedFd, tenure: Tenure) -> Result<Stream> {
         self.check_open()?;
-        let examined = self.shared().world.examine(fd, tenure.is_sole())?;
-        let Examined { fd, medium, cursor } = examined;
-        self.adopt_stream(Descriptor::new(fd), medium, tenure, cursor, Bytes::new())
+        let Examined { fd, medium } = self.shared().world.examine(fd, tenure.is_sole())?;
+        self.adopt_stream(Descriptor::new(fd), medium, tenure, Bytes::new())
     }
 
     /// Makes a stream of what [`detach`](Self::detach) gave back, of this engine or another: so a
@@ -164,11 +171,11 @@ impl Handle {
     pub fn attach_detached(&self, detached: Detached) -> Result<Stream> {
         let Detached { fd, unread } = detached;
         self.check_open()?;
-        let Examined { fd, medium, cursor } = self.shared().world.examine(fd, false)?;
+        let Examined { fd, medium } = self.shared().world.examine(fd, false)?;
         if medium.is_file() && !unread.is_empty() {
             return Err(Error::invalid("a detached file has no unread bytes"));
         }
-        self.adopt_stream(Descriptor::new(fd), medium, Tenure::Shared, cursor, unread)
+        self.adopt_stream(Descriptor::new(fd), medium, Tenure::Shared, unread)
     }
 
     /// Makes a listener of a socket that listens already, e.g. one inherited from a service
@@ -362,7 +369,6 @@ impl Handle {
         descriptor: Arc<Descriptor>,
         medium: Medium,
         tenure: Tenure,
-        cursor: u64,
         unread: Bytes,
     ) -> Result<Stream> {
         if tenure == Tenure::Shared {
@@ -370,7 +376,7 @@ impl Handle {
         }
         let stream = Stream::new(self.clone(), descriptor, medium, Id::NONE);
         let adopted = stream.clone();
-        self.apply(move |core| core.adopt(&adopted, tenure, cursor, unread))?;
+        self.apply(move |core| core.adopt(&adopted, tenure, unread))?;
         Ok(stream)
     }
 

@@ -89,20 +89,12 @@ struct Finished {
 }
 
 enum FileEvent {
-    Read {
-        block: Vec<u8>,
-        result: rustix::io::Result<usize>,
-    },
-    Written(Event),
     /// What a worker has received that may have waited, and its block.
     Received(Vec<u8>, Received),
     /// The same of a send.
     Pushed(Box<Gather>, Pushed),
     /// Something at a position, for an operation above; a read with its block.
-    Task {
-        operation: Id,
-        done: TaskDone,
-    },
+    Task { operation: Id, done: TaskDone },
 }
 
 enum TaskDone {
@@ -185,14 +177,13 @@ impl Mio {
         }
     }
 
-    fn begin_receive(&mut self, resource: Id, offset: u64, once: bool) {
+    fn begin_receive(&mut self, resource: Id, once: bool) {
         let Some(source) = self.source(resource) else {
             // A pipe both of whose directions ended with the outgoing one.
             return self.complete(resource, Event::ReceiveEnded(Ended::EndOfStream));
         };
         source.receiving = true;
         source.once = once;
-        source.offset = offset;
         if let Some((block, received)) = source.late.take() {
             let mut done = std::mem::take(&mut self.done);
             self.was_received_by_worker(resource, block, received, &mut done);
@@ -202,21 +193,18 @@ impl Mio {
         if source.busy {
             return;
         }
-        match source.medium {
-            Medium::File { .. } => self.make_ready(resource),
-            _ => match self.register(resource) {
-                Ok(()) => {
-                    if self.source(resource).is_some_and(|source| source.readable) {
-                        self.make_ready(resource);
-                    }
+        match self.register(resource) {
+            Ok(()) => {
+                if self.source(resource).is_some_and(|source| source.readable) {
+                    self.make_ready(resource);
                 }
-                Err(error) => {
-                    if let Some(source) = self.source(resource) {
-                        source.receiving = false;
-                    }
-                    self.complete(resource, Event::ReceiveEnded(Ended::Failed(error)));
+            }
+            Err(error) => {
+                if let Some(source) = self.source(resource) {
+                    source.receiving = false;
                 }
-            },
+                self.complete(resource, Event::ReceiveEnded(Ended::Failed(error)));
+            }
         }
     }
 
@@ -253,9 +241,6 @@ impl Mio {
     /// Sends now if the system may take something, else when it says so.
     fn try_send(&mut self, resource: Id) {
         let Some(source) = self.source(resource) else { return };
-        if source.medium.is_file() {
-            return self.write_file(resource);
-        }
         let Some(gather) = source.sending.take() else { return };
         let pushed = if source.writable {
             perform::send(source.descriptor.as_fd(), source.medium, &gather)
@@ -364,23 +349,6 @@ impl Mio {
         }
     }
 
-    /// Writes to a file: at once if that cannot wait for a disk, else on a worker.
-    fn write_file(&mut self, resource: Id) {
-        let (finished, waker) = (Arc::clone(&self.finished), Arc::clone(&self.waker));
-        let Some(source) = self.source(resource) else { return };
-        let Some(gather) = source.sending.take() else { return };
-        let (medium, offset) = (source.medium, source.send_offset);
-        let descriptor = Arc::clone(&source.descriptor);
-        let job = move || {
-            let result = perform::write_file(descriptor.as_fd(), medium, &gather, offset);
-            drop(descriptor);
-            let result = result.map_err(io::Error::from);
-            let event = FileEvent::Written(Event::Sent { gather, result });
-            report(&finished, &waker, Finished { resource, event });
-        };
-        self.hand_to_worker(Box::new(job));
-    }
-
     /// Hands a job on a file to a worker. Where none can be had the engine does it itself: slow is
     /// better than lost.
     fn hand_to_worker(&mut self, job: Job) -> Option<Ticket> {
@@ -398,7 +366,7 @@ impl Mio {
     /// else on a worker.
     fn begin_on_file(&mut self, resource: Id, operation: Id, task: FileTask) {
         let Some(source) = self.source(resource) else { return };
-        let (descriptor, medium) = (Arc::clone(&source.descriptor), source.medium);
+        let descriptor = Arc::clone(&source.descriptor);
         let (finished, waker) = (Arc::clone(&self.finished), Arc::clone(&self.waker));
         let tell = move |done| {
             let event = FileEvent::Task { operation, done };
@@ -408,14 +376,14 @@ impl Mio {
             FileTask::Read { offset, size } => {
                 let mut block = self.blocks.get_sized(size);
                 let slice = &mut block[..size];
-                let attempt = perform::read_file_at_once(descriptor.as_fd(), medium, slice, offset);
+                let attempt = perform::read_file_at_once(descriptor.as_fd(), slice, offset);
                 if let Attempt::Done(result) = attempt {
                     let done = self.was_read(block, result);
                     return self.complete(resource, Event::File { operation, done });
                 }
                 let job = move || {
                     let slice = &mut block[..size];
-                    let result = perform::read_file(descriptor.as_fd(), medium, slice, offset);
+                    let result = perform::read_file(descriptor.as_fd(), slice, offset);
                     // Before it is told, so that a close that follows has the only reference left.
                     drop(descriptor);
                     tell(TaskDone::Read { block, result });
@@ -460,60 +428,6 @@ impl Mio {
         }
     }
 
-    fn read_file(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
-        let mut block = std::mem::take(&mut self.block);
-        let Some(source) = self.source(resource) else {
-            self.block = block;
-            return 0;
-        };
-        let (descriptor, medium, offset) =
-            (Arc::clone(&source.descriptor), source.medium, source.offset);
-        let attempt = perform::read_file_at_once(descriptor.as_fd(), medium, &mut block, offset);
-        match attempt {
-            Attempt::Done(result) => {
-                self.block = block;
-                self.file_was_read(resource, result, completions)
-            }
-            Attempt::WouldBlock => {
-                source.busy = true;
-                self.block = self.blocks.get();
-                let finished = Arc::clone(&self.finished);
-                let waker = Arc::clone(&self.waker);
-                let job = move || {
-                    let result = perform::read_file(descriptor.as_fd(), medium, &mut block, offset);
-                    drop(descriptor);
-                    let event = FileEvent::Read { block, result };
-                    report(&finished, &waker, Finished { resource, event });
-                };
-                self.hand_to_worker(Box::new(job));
-                0
-            }
-        }
-    }
-
-    /// Reports the single read of a file, whose bytes are in `self.block`.
-    fn file_was_read(
-        &mut self,
-        resource: Id,
-        result: rustix::io::Result<usize>,
-        completions: &mut Vec<Completion>,
-    ) -> usize {
-        let ended = match result {
-            Ok(0) => Ended::EndOfStream,
-            Ok(count) => {
-                let bytes = self.blocks.received(&mut self.block, count);
-                completions.push(Completion { resource, event: Event::Received(bytes) });
-                Ended::Stopped
-            }
-            Err(error) => Ended::Failed(error.into()),
-        };
-        if let Some(source) = self.source(resource) {
-            source.receiving = false;
-        }
-        completions.push(Completion { resource, event: Event::ReceiveEnded(ended) });
-        result.unwrap_or(0)
-    }
-
     /// Takes what workers have done to files.
     fn reap_files(&mut self, completions: &mut Vec<Completion>) {
         if self.at_work == 0 {
@@ -524,16 +438,6 @@ impl Mio {
         for Finished { resource, event } in finished {
             self.at_work -= 1;
             match event {
-                FileEvent::Read { block, result } => {
-                    if let Some(source) = self.source(resource) {
-                        source.busy = false;
-                    }
-                    let hot = std::mem::replace(&mut self.block, block);
-                    self.file_was_read(resource, result, completions);
-                    let used = std::mem::replace(&mut self.block, hot);
-                    self.blocks.put(used);
-                }
-                FileEvent::Written(event) => completions.push(Completion { resource, event }),
                 FileEvent::Received(block, received) => {
                     self.reading -= 1;
                     let Some(source) = self.source(resource) else { continue };
@@ -592,9 +496,6 @@ impl Mio {
         }
         if source.busy {
             return 0;
-        }
-        if source.receiving && source.medium.is_file() {
-            return self.read_file(resource, completions);
         }
         if source.receiving && source.readable { self.receive(resource, completions) } else { 0 }
     }
@@ -790,18 +691,17 @@ impl Driver for Mio {
         Some(source.descriptor)
     }
 
-    fn descriptor(&self, resource: Id) -> Option<&Descriptor> {
+    fn descriptor(&self, resource: Id) -> Option<&Arc<Descriptor>> {
         let source = self.sources.get(resource.index())?.as_ref()?;
-        (source.id == resource).then_some(&*source.descriptor)
+        (source.id == resource).then_some(&source.descriptor)
     }
 
     fn submit(&mut self, resource: Id, operation: Operation) {
         match operation {
-            Operation::Receive { offset, once } => self.begin_receive(resource, offset, once),
-            Operation::Send { gather, offset } => {
+            Operation::Receive { once } => self.begin_receive(resource, once),
+            Operation::Send(gather) => {
                 let Some(source) = self.source(resource) else { return };
                 source.sending = Some(gather);
-                source.send_offset = offset;
                 self.try_send(resource);
             }
             Operation::Accept { most } => self.begin_accept(resource, most),
@@ -849,8 +749,7 @@ impl Driver for Mio {
     fn cancel(&mut self, resource: Id, role: Role) {
         let Some(source) = self.source(resource) else { return };
         let event = match role {
-            // Of a file it ends by itself, and soon.
-            Role::Receive if source.receiving && !(source.busy && source.medium.is_file()) => {
+            Role::Receive if source.receiving => {
                 source.receiving = false;
                 Event::ReceiveEnded(Ended::Stopped)
             }

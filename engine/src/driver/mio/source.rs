@@ -45,10 +45,6 @@ pub(super) struct Source {
     pub(super) pushing: Option<Arc<AtomicBool>>,
     /// The system does not tell when this is ready, but says that it always is.
     pub(super) is_always_ready: bool,
-    /// Where a file is read.
-    pub(super) offset: u64,
-    /// Where a file is written.
-    pub(super) send_offset: u64,
 }
 
 impl Source {
@@ -74,8 +70,6 @@ impl Source {
             late: None,
             pushing: None,
             is_always_ready: false,
-            offset: 0,
-            send_offset: 0,
         }
     }
 

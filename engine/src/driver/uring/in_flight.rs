@@ -61,10 +61,10 @@ pub(super) enum Work {
     Send(Box<Gather>),
     /// ...or several.
     SendMany(Box<Message>),
-    /// Reads a file, or what has no position.
-    Read(Box<FileRead>),
-    /// Writes to a file, or what has no position.
-    Write(Box<FileWrite>),
+    /// Reads what has no position, and may wait for it.
+    Read(Box<DeviceRead>),
+    /// The same of a write.
+    Write(Box<DeviceWrite>),
     /// Reads so many bytes of a file at a position, for an operation above.
     ReadAt(Box<ReadAt>),
     /// Writes to a file at a position, for an operation above.
@@ -83,22 +83,19 @@ pub(super) enum Work {
     Cancel(Request),
 }
 
-/// A read of a file, or of what has no position.
-pub(super) struct FileRead {
+/// A read of what has no position.
+pub(super) struct DeviceRead {
     pub(super) block: Vec<u8>,
-    pub(super) offset: u64,
-    /// It may wait: on a thread of the kernel's, where a cancel interrupts it.
-    pub(super) waits: bool,
 }
 
-/// A write to a file, or to what has no position.
-pub(super) struct FileWrite {
+/// A write to what has no position.
+pub(super) struct DeviceWrite {
     pub(super) gather: Box<Gather>,
     slices: Vec<libc::iovec>,
-    offset: u64,
-    /// As of a read.
-    pub(super) waits: bool,
 }
+
+/// Where something that has no position is read and written.
+const NO_POSITION: u64 = u64::MAX;
 
 /// A read at a position, for an operation above.
 pub(super) struct ReadAt {
@@ -248,10 +245,10 @@ impl Work {
         Self::SendMany(Box::new(Message { gather, header, slices }))
     }
 
-    /// A write to a file, or to what may have it wait.
-    pub(super) fn write(gather: Box<Gather>, offset: u64, waits: bool) -> Self {
+    /// A write to what may have it wait.
+    pub(super) fn write(gather: Box<Gather>) -> Self {
         let slices = slices(&gather);
-        Self::Write(Box::new(FileWrite { gather, slices, offset, waits }))
+        Self::Write(Box::new(DeviceWrite { gather, slices }))
     }
 
     /// The entry for this, which points into what it exposes.
@@ -284,16 +281,16 @@ impl Work {
             Self::Read(read) => {
                 let len = clamp(read.block.len());
                 opcode::Read::new(fd, exposed.block(&mut read.block), len)
-                    .offset(read.offset)
+                    .offset(NO_POSITION)
                     .build()
-                    .flags(thread(read.waits))
+                    .flags(ON_THREAD)
             }
             Self::Write(write) => {
                 let count = clamp(write.slices.len());
                 opcode::Writev::new(fd, exposed.slices(&write.slices), count)
-                    .offset(write.offset)
+                    .offset(NO_POSITION)
                     .build()
-                    .flags(thread(write.waits))
+                    .flags(ON_THREAD)
             }
             Self::ReadAt(read) => {
                 let (block, len) = (&mut read.block[..read.size], clamp(read.size));
@@ -314,10 +311,9 @@ impl Work {
 }
 
 /// What has a thread of the kernel's do something that may wait. Without it the kernel would do it in
-/// the call that submits, once poll(2) says that it is ready, which may be true no more.
-const fn thread(waits: bool) -> squeue::Flags {
-    if waits { squeue::Flags::ASYNC } else { squeue::Flags::empty() }
-}
+/// the call that submits, once poll(2) says that it is ready, which may be true no more. A cancel
+/// interrupts it there.
+const ON_THREAD: squeue::Flags = squeue::Flags::ASYNC;
 
 /// As connections are wanted.
 const ACCEPT_FLAGS: i32 = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;

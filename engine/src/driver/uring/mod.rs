@@ -30,7 +30,7 @@ use crate::{
         setbacks::Setbacks,
         uring::{
             buffers::Buffers,
-            in_flight::{FileRead, Flight, InFlight, ReadAt, Work, WriteAt},
+            in_flight::{DeviceRead, Flight, InFlight, ReadAt, Work, WriteAt},
             ring::{Report, Ring, Size, reported_descriptor},
             source::{InHand, Source},
         },
@@ -52,8 +52,8 @@ mod tests;
 
 pub(crate) use bell::Bell;
 
-/// Where something that has no position is read and written.
-const NO_POSITION: u64 = u64::MAX;
+/// Files that are streams are read and written above, listeners neither.
+const NOT_HERE: &str = "no stream of a driver's";
 /// How often a driver that goes asks the kernel to let go of its memory, and how long it waits for
 /// that each time.
 const REQUESTS: u32 = 10;
@@ -159,29 +159,27 @@ impl Uring {
 
     // Receiving
 
-    fn begin_receive(&mut self, resource: Id, offset: u64, once: bool) {
+    fn begin_receive(&mut self, resource: Id, once: bool) {
         let Some(source) = self.source(resource) else {
             // A pipe both of whose directions ended with the outgoing one.
             return self.complete(resource, Event::ReceiveEnded(Ended::EndOfStream));
         };
         source.receiving = true;
         source.once = once;
-        source.offset = offset;
         self.arm_reception(resource);
     }
 
     fn arm_reception(&mut self, resource: Id) {
         let Some(source) = self.source(resource) else { return };
-        let (medium, offset, once) = (source.medium, source.offset, source.once);
+        let (medium, once) = (source.medium, source.once);
         let work = match medium {
             Medium::Pipe { .. } | Medium::Terminal { .. } | Medium::Device { .. } => {
                 return self.make_ready(resource);
             }
             Medium::Socket { .. } if once || source.hung_up => Work::ReceiveOnce,
-            Medium::Socket { .. } | Medium::Listener => Work::Receive,
-            Medium::File { .. } => self.read_of(offset, false),
+            Medium::Socket { .. } => Work::Receive,
+            Medium::File { .. } | Medium::Listener => unreachable!("{NOT_HERE}"),
         };
-        self.at_work += usize::from(matches!(work, Work::Read(..)));
         let key = self.begin(resource, work);
         let Some(source) = self.source(resource) else { return };
         source.reception = key.into();
@@ -202,10 +200,6 @@ impl Uring {
         {
             self.in_flight.cancel(&mut self.ring, key);
         }
-    }
-
-    fn read_of(&self, offset: u64, waits: bool) -> Work {
-        Work::Read(Box::new(FileRead { block: self.blocks.get(), offset, waits }))
     }
 
     fn end_receive(&mut self, resource: Id, ended: Ended, completions: &mut Vec<Completion>) {
@@ -247,33 +241,6 @@ impl Uring {
         }
     }
 
-    /// The report of a read from a file.
-    fn read(
-        &mut self,
-        resource: Id,
-        mut block: Vec<u8>,
-        result: Result<u32, Errno>,
-        completions: &mut Vec<Completion>,
-    ) {
-        let mut stopping = false;
-        if let Some(source) = self.source(resource) {
-            source.reception = InHand::NONE;
-            stopping = source.stopping;
-        }
-        match result {
-            Ok(0) => self.end_receive(resource, Ended::EndOfStream, completions),
-            Err(_) if stopping => self.end_receive(resource, Ended::Stopped, completions),
-            Err(Errno::INTR | Errno::CANCELED | Errno::AGAIN) => self.arm_reception(resource),
-            Ok(count) => {
-                let bytes = self.blocks.received(&mut block, count as usize);
-                completions.push(Completion { resource, event: Event::Received(bytes) });
-                self.end_receive(resource, Ended::Stopped, completions);
-            }
-            Err(error) => self.end_receive(resource, Ended::Failed(error.into()), completions),
-        }
-        self.blocks.put(block);
-    }
-
     /// The report of a read by a call that could wait.
     fn read_waiting(
         &mut self,
@@ -305,19 +272,16 @@ impl Uring {
 
     // Sending
 
-    fn begin_send(&mut self, resource: Id, gather: Box<Gather>, offset: u64) {
+    fn begin_send(&mut self, resource: Id, gather: Box<Gather>) {
         let Some(source) = self.source(resource) else { return };
         let work = match source.medium {
             Medium::Pipe { .. } | Medium::Terminal { .. } | Medium::Device { .. } => {
                 source.unsent = Some(gather);
                 return self.make_ready(resource);
             }
-            Medium::Socket { .. } | Medium::Listener => Work::send(gather),
-            Medium::File { append: false } => Work::write(gather, offset, false),
-            // What is appended goes to the end, wherever that is.
-            Medium::File { append: true } => Work::write(gather, NO_POSITION, false),
+            Medium::Socket { .. } => Work::send(gather),
+            Medium::File { .. } | Medium::Listener => unreachable!("{NOT_HERE}"),
         };
-        self.at_work += usize::from(matches!(work, Work::Write(..)));
         let key = self.begin(resource, work);
         if let Some(source) = self.source(resource) {
             source.sending = key.into();
@@ -433,7 +397,7 @@ impl Uring {
             }
             Received::Nothing => self.await_readable(resource),
             Received::MayWait => {
-                let work = self.read_of(NO_POSITION, true);
+                let work = Work::Read(Box::new(DeviceRead { block: self.blocks.get() }));
                 let key = self.begin(resource, work);
                 if let Some(source) = self.source(resource) {
                     source.reception = key.into();
@@ -452,7 +416,7 @@ impl Uring {
         match perform::send(source.descriptor.as_fd(), source.medium, &gather) {
             Pushed::Full => self.await_writable(resource, gather),
             Pushed::MayWait => {
-                let key = self.begin(resource, Work::write(gather, NO_POSITION, true));
+                let key = self.begin(resource, Work::write(gather));
                 if let Some(source) = self.source(resource) {
                     source.sending = key.into();
                 }
@@ -642,19 +606,11 @@ impl Uring {
             Work::SendMany(message) => {
                 self.sent(resource, message.gather, report.result, completions);
             }
-            Work::Write(write) if write.waits => {
+            Work::Write(write) => {
                 self.written_waiting(resource, write.gather, report.result, completions);
             }
-            Work::Write(write) => {
-                self.at_work -= 1;
-                self.sent(resource, write.gather, report.result, completions);
-            }
-            Work::Read(read) if read.waits => {
-                self.read_waiting(resource, read.block, report.result, completions);
-            }
             Work::Read(read) => {
-                self.at_work -= 1;
-                self.read(resource, read.block, report.result, completions);
+                self.read_waiting(resource, read.block, report.result, completions);
             }
             Work::ReadAt(..) | Work::WriteAt(..) | Work::Sync(_) => {
                 self.file_done(resource, work, report.result, completions);
@@ -715,15 +671,15 @@ impl Driver for Uring {
         self.sources[resource.index()].take().map(|source| source.descriptor)
     }
 
-    fn descriptor(&self, resource: Id) -> Option<&Descriptor> {
+    fn descriptor(&self, resource: Id) -> Option<&Arc<Descriptor>> {
         let source = self.sources.get(resource.index())?.as_ref()?;
-        (source.id == resource).then_some(&*source.descriptor)
+        (source.id == resource).then_some(&source.descriptor)
     }
 
     fn submit(&mut self, resource: Id, operation: Operation) {
         match operation {
-            Operation::Receive { offset, once } => self.begin_receive(resource, offset, once),
-            Operation::Send { gather, offset } => self.begin_send(resource, gather, offset),
+            Operation::Receive { once } => self.begin_receive(resource, once),
+            Operation::Send(gather) => self.begin_send(resource, gather),
             Operation::Accept { most } => {
                 let Some(source) = self.source(resource) else { return };
                 source.accepting = true;
@@ -770,7 +726,6 @@ impl Driver for Uring {
     fn cancel(&mut self, resource: Id, role: Role) {
         let Some(source) = self.source(resource) else { return };
         match role {
-            Role::Receive if source.reception.get().is_some() && source.ends_by_itself() => {}
             Role::Receive | Role::Accept if source.reception.get().is_some() => {
                 self.stop_reception(resource);
             }

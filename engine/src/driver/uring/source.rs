@@ -39,8 +39,6 @@ pub(super) struct Source {
     pub(super) hangup: InHand,
     /// That has come.
     pub(super) hung_up: bool,
-    /// Where a file is read.
-    pub(super) offset: u64,
 
     /// The operation in flight that sends, or waits until there is room.
     pub(super) sending: InHand,
@@ -92,7 +90,6 @@ impl Source {
             stopping: false,
             hangup: InHand::NONE,
             hung_up: false,
-            offset: 0,
             sending: InHand::NONE,
             unsent: None,
             unsending: false,
@@ -104,10 +101,5 @@ impl Source {
     /// Whether it is waited for in the ring and then read and written by calls that do not wait.
     pub(super) const fn is_polled(&self) -> bool {
         matches!(self.medium, Medium::Pipe { .. } | Medium::Terminal { .. } | Medium::Device { .. })
-    }
-
-    /// Whether a reception is one read that ends by itself, and soon.
-    pub(super) const fn ends_by_itself(&self) -> bool {
-        self.medium.is_file()
     }
 }

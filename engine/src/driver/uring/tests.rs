@@ -53,14 +53,14 @@ impl Rig {
     }
 
     fn receive(&mut self, id: Id) {
-        self.driver.submit(id, Operation::Receive { offset: 0, once: false });
+        self.driver.submit(id, Operation::Receive { once: false });
     }
 
     fn send(&mut self, id: Id, bytes: &[u8]) {
         let (mut outgoing, mut spare) = (Outgoing::default(), Spare::default());
         outgoing.append(bytes.to_vec().into(), &mut spare);
         let gather = outgoing.take(usize::MAX, &mut spare);
-        self.driver.submit(id, Operation::Send { gather, offset: 0 });
+        self.driver.submit(id, Operation::Send(gather));
     }
 
     /// A turn that does not wait.
