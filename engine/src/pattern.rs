@@ -7,6 +7,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::matcher::{Steps, glob::Progress, regex::LineSearch};
 pub use crate::matcher::{
     any::AnyMatch,
     glob::LineGlob,
@@ -69,6 +70,41 @@ impl LinePattern {
             LineKind::Glob(glob) => glob.matches(line),
             LineKind::Regex(regex) => regex.is_match(line),
         }
+    }
+
+    /// The same as far as the steps do: `None` if there is more to look at.
+    pub(crate) fn matches_within(
+        &self,
+        line: &[u8],
+        look: &mut LineLook,
+        steps: &mut Steps,
+    ) -> Option<bool> {
+        let matches = match &self.kind {
+            LineKind::Any => Some(true),
+            LineKind::Exact(exact) => Some(exact == line),
+            LineKind::Glob(glob) => glob.matches_within(line, &mut look.glob, steps),
+            LineKind::Regex(regex) => {
+                let search = look.regex.get_or_insert_with(|| LineSearch::new(regex));
+                search.is_match(regex, line, steps)
+            }
+        };
+        steps.take(1);
+        matches
+    }
+}
+
+/// How far one line has been looked at for one pattern.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LineLook {
+    glob: Progress,
+    regex: Option<LineSearch>,
+}
+
+impl LineLook {
+    /// Begins with another line or another pattern.
+    pub(crate) fn restart(&mut self) {
+        self.glob.restart();
+        self.regex = None;
     }
 }
 

@@ -4,7 +4,8 @@
 //! another pattern ends with it. The other one waits if it comes later in the list; ends before the
 //! last byte are always decided. All patterns look at the same window of the bytes, and the window
 //! grows only while nothing ends in it, so that a rare pattern does not go over bytes that a
-//! frequent one leaves to the next read.
+//! frequent one leaves to the next read. A window that the steps did not do for is gone on with as it
+//! was, whatever has come meanwhile.
 
 use std::ops::Range;
 
@@ -13,12 +14,13 @@ use bytes::Bytes;
 use crate::{
     error::{Error, Result},
     matcher::{
-        Matcher, Scan,
+        Matcher, Scan, Steps,
         delimiter::Delimiter,
         line::Lines,
         regex::{Search, Verdict},
+        steps::without_end,
     },
-    pattern::{Kind, LinePattern, Pattern},
+    pattern::{Kind, LineLook, LinePattern, Pattern},
 };
 
 /// Takes the bytes up to the end of whichever pattern ends first; of those that end there, the one
@@ -45,6 +47,8 @@ pub struct Any {
     end: Option<usize>,
     /// How many bytes the windows went over.
     scanned: usize,
+    /// The window that is being looked at.
+    window: Option<Window>,
     /// The index of the pattern that was found, and its range.
     found: (usize, Range<usize>),
 }
@@ -54,11 +58,16 @@ impl Any {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidInput`] if there are none, or one is an empty byte string.
+    /// [`Error::InvalidInput`] if there are none or more than 65,536, or one is an empty byte string.
     pub fn new(patterns: impl IntoIterator<Item = Pattern>) -> Result<Self> {
         let mut searches: Vec<PatternSearch> = Vec::new();
         let (mut end, mut first_of_lines) = (None, None);
         for (index, Pattern { kind }) in patterns.into_iter().enumerate() {
+            if index == PATTERNS_MAX {
+                return Err(Error::invalid(format_args!(
+                    "more than {PATTERNS_MAX} patterns in one list"
+                )));
+            }
             let search = match kind {
                 Kind::Bytes(bytes) => OneSearch::Bytes(Delimiter::new(bytes).map_err(|_| {
                     Error::invalid(format_args!("pattern {index} is an empty byte string"))
@@ -84,32 +93,41 @@ impl Any {
         if searches.is_empty() && end.is_none() {
             return Err(Error::invalid("the list of patterns is empty"));
         }
-        Ok(Self { searches, end, scanned: 0, found: (0, 0..0) })
+        Ok(Self { searches, end, scanned: 0, window: None, found: (0, 0..0) })
     }
 
-    /// Looks at a window, in which all is decided but what ends with its last byte.
-    fn scan_window(&mut self, window: &[u8], ended: bool) -> Option<Winner> {
-        let mut winner: Option<Winner> = None;
-        let mut undecided = None;
-        for one in &mut self.searches {
-            match one.scan(window, ended) {
+    /// Looks at a window, in which all is decided but what ends with its last byte. `None` if the
+    /// steps did not do.
+    fn scan_window(
+        &mut self,
+        bytes: &[u8],
+        window: &mut Window,
+        steps: &mut Steps,
+    ) -> Option<Option<Winner>> {
+        for one in &mut self.searches[window.searched..] {
+            let outcome = one.scan(bytes, window.ended, steps)?;
+            steps.take(STEPS_A_SEARCH);
+            match outcome {
                 Outcome::Found(found) => {
                     let place = |winner: &Winner| (winner.end, winner.index);
-                    if winner.as_ref().is_none_or(|winner| place(&found) < place(winner)) {
-                        winner = Some(found);
+                    if window.winner.as_ref().is_none_or(|winner| place(&found) < place(winner)) {
+                        window.winner = Some(found);
                     }
                 }
-                Outcome::Undecided => undecided = undecided.or(Some(one.index)),
+                Outcome::Undecided => window.undecided = window.undecided.or(Some(one.index)),
                 Outcome::NotYet => {}
             }
+            window.searched += 1;
         }
         let end_of_stream = || {
-            let (index, end) = (self.end.filter(|_| ended)?, window.len());
+            let (index, end) = (self.end.filter(|_| window.ended)?, bytes.len());
             Some(Winner { index, range: end..end, end })
         };
-        let winner = winner.or_else(end_of_stream)?;
-        let waits = winner.end == window.len() && undecided.is_some_and(|one| one < winner.index);
-        (!waits).then_some(winner)
+        let winner = window.winner.take().or_else(end_of_stream);
+        Some(winner.filter(|winner| {
+            let waits = window.undecided.is_some_and(|one| one < winner.index);
+            !(waits && winner.end == bytes.len())
+        }))
     }
 }
 
@@ -117,24 +135,35 @@ impl Matcher for Any {
     type Output = AnyMatch;
 
     fn scan(&mut self, unread: &[u8], ended: bool) -> Scan {
+        without_end(|steps| self.scan_within(unread, ended, steps))
+    }
+
+    fn scan_within(&mut self, unread: &[u8], ended: bool, steps: &mut Steps) -> Option<Scan> {
         loop {
-            let window = (self.scanned + self.scanned.max(FIRST_WINDOW)).min(unread.len());
-            let is_last = window == unread.len();
-            let winner = self.scan_window(&unread[..window], ended && is_last);
-            self.scanned = window;
+            let mut window = self.window.take().unwrap_or_else(|| {
+                let len = (self.scanned + self.scanned.max(FIRST_WINDOW)).min(unread.len());
+                Window::new(len, ended && len == unread.len())
+            });
+            let Some(winner) = self.scan_window(&unread[..window.len], &mut window, steps) else {
+                self.window = Some(window);
+                return None;
+            };
+            self.scanned = window.len;
             match winner {
                 Some(Winner { index, range, end }) => {
                     self.found = (index, range);
-                    return Scan::Found { end };
+                    return Some(Scan::Found { end });
                 }
-                None if is_last => return Scan::NeedMore,
+                None if window.len == unread.len() && window.ended == ended => {
+                    return Some(Scan::NeedMore);
+                }
                 None => {}
             }
         }
     }
 
     fn restart(&mut self) {
-        self.scanned = 0;
+        (self.scanned, self.window) = (0, None);
         for one in &mut self.searches {
             one.restart();
         }
@@ -175,6 +204,25 @@ struct PatternSearch {
     found: Option<Winner>,
 }
 
+/// Some of the bytes in front, and what came of looking at them so far.
+#[derive(Debug, Clone)]
+struct Window {
+    len: usize,
+    /// Nothing follows it.
+    ended: bool,
+    /// How many of the searches have looked at it.
+    searched: usize,
+    winner: Option<Winner>,
+    /// The first pattern that waits for what follows.
+    undecided: Option<usize>,
+}
+
+impl Window {
+    const fn new(len: usize, ended: bool) -> Self {
+        Self { len, ended, searched: 0, winner: None, undecided: None }
+    }
+}
+
 #[derive(Debug, Clone)]
 enum OneSearch {
     Bytes(Delimiter),
@@ -188,6 +236,9 @@ struct LineSearch {
     /// With their indices in the list, in order.
     patterns: Vec<(usize, LinePattern)>,
     lines: Lines,
+    /// How many of the patterns have looked at the current line, and the look of the next one.
+    passed: usize,
+    look: LineLook,
 }
 
 enum Outcome {
@@ -204,34 +255,34 @@ struct Winner {
 }
 
 impl PatternSearch {
-    fn scan(&mut self, window: &[u8], ended: bool) -> Outcome {
+    /// `None` if the steps did not do.
+    fn scan(&mut self, window: &[u8], ended: bool, steps: &mut Steps) -> Option<Outcome> {
         let index = self.index;
         if self.found.is_none() {
-            self.found = match &mut self.search {
-                OneSearch::Bytes(delimiter) => delimiter.find(window).map(|end| Winner {
-                    index,
-                    range: end - delimiter.len()..end,
-                    end,
-                }),
-                OneSearch::Line(search) => search.find(window),
-                OneSearch::Regex(search) => match search.scan(window, ended) {
-                    Verdict::Found(found) => {
-                        let end = found.range.end;
-                        Some(Winner { index, range: found.range, end })
-                    }
-                    Verdict::Undecided => return Outcome::Undecided,
-                    Verdict::NotYet => None,
-                },
-            };
+            self.found =
+                match &mut self.search {
+                    OneSearch::Bytes(delimiter) => delimiter
+                        .find(window, steps)?
+                        .map(|end| Winner { index, range: end - delimiter.len()..end, end }),
+                    OneSearch::Line(search) => search.find(window, steps)?,
+                    OneSearch::Regex(search) => match search.scan(window, ended, steps)? {
+                        Verdict::Found(found) => {
+                            let end = found.range.end;
+                            Some(Winner { index, range: found.range, end })
+                        }
+                        Verdict::Undecided => return Some(Outcome::Undecided),
+                        Verdict::NotYet => None,
+                    },
+                };
         }
-        self.found.clone().map_or(Outcome::NotYet, Outcome::Found)
+        Some(self.found.clone().map_or(Outcome::NotYet, Outcome::Found))
     }
 
     fn restart(&mut self) {
         self.found = None;
         match &mut self.search {
             OneSearch::Bytes(delimiter) => delimiter.restart(),
-            OneSearch::Line(search) => search.lines = Lines::default(),
+            OneSearch::Line(search) => search.restart(),
             OneSearch::Regex(search) => search.restart(),
         }
     }
@@ -246,20 +297,43 @@ impl PatternSearch {
 
 impl LineSearch {
     fn new(index: usize, pattern: LinePattern) -> Self {
-        Self { patterns: vec![(index, pattern)], lines: Lines::default() }
+        let (lines, look) = (Lines::default(), LineLook::default());
+        Self { patterns: vec![(index, pattern)], lines, passed: 0, look }
     }
 
-    /// The first line that a pattern matches, and the first pattern that does.
-    fn find(&mut self, window: &[u8]) -> Option<Winner> {
-        while let Some((range, end)) = self.lines.next(window) {
+    fn restart(&mut self) {
+        (self.lines, self.passed) = (Lines::default(), 0);
+        self.look.restart();
+    }
+
+    /// The first line that a pattern matches, and the first pattern that does. `None` if the steps
+    /// did not do.
+    fn find(&mut self, window: &[u8], steps: &mut Steps) -> Option<Option<Winner>> {
+        while let Some((range, end)) = self.lines.current(window, steps)? {
             let line = &window[range.clone()];
-            if let Some(&(index, _)) = self.patterns.iter().find(|(_, one)| one.matches(line)) {
-                return Some(Winner { index, range, end });
+            while let Some((index, pattern)) = self.patterns.get(self.passed) {
+                if steps.are_used_up() {
+                    return None;
+                }
+                let matches = pattern.matches_within(line, &mut self.look, steps)?;
+                self.look.restart();
+                self.passed += 1;
+                if matches {
+                    return Some(Some(Winner { index: *index, range, end }));
+                }
             }
+            self.lines.pass();
+            self.passed = 0;
         }
-        None
+        Some(None)
     }
 }
+
+/// How many patterns a list has at most.
+const PATTERNS_MAX: usize = 65_536;
+
+/// What it costs to ask a search, beside what it looks at.
+const STEPS_A_SEARCH: usize = 8;
 
 /// How many bytes the patterns look at before the first of them may end the read; it doubles.
 const FIRST_WINDOW: usize = 256;

@@ -10,8 +10,13 @@ use memchr::memchr;
 
 use crate::{
     error::{Error, Result},
-    matcher::{Matcher, Scan, glob::LineGlob, looked_at},
-    pattern::LinePattern,
+    matcher::{
+        Matcher, Scan, Steps,
+        glob::{LineGlob, Progress},
+        looked_at,
+        steps::without_end,
+    },
+    pattern::{LineLook, LinePattern},
 };
 
 /// Takes one line with its line end, and yields it without.
@@ -81,13 +86,17 @@ impl Matcher for Line {
 pub struct ExpectLine {
     expected: LinePattern,
     line: Line,
+    look: LineLook,
+    /// What came of it, if the line has been looked at.
+    is_expected: Option<bool>,
 }
 
 impl ExpectLine {
     /// The next line, if `expected` matches it.
     #[must_use]
     pub fn new(expected: impl Into<LinePattern>) -> Self {
-        Self { expected: expected.into(), line: Line::new() }
+        let (line, look) = (Line::new(), LineLook::default());
+        Self { expected: expected.into(), line, look, is_expected: None }
     }
 }
 
@@ -95,16 +104,27 @@ impl Matcher for ExpectLine {
     type Output = Bytes;
 
     fn scan(&mut self, unread: &[u8], ended: bool) -> Scan {
-        self.line.scan(unread, ended)
+        without_end(|steps| self.scan_within(unread, ended, steps))
+    }
+
+    fn scan_within(&mut self, unread: &[u8], ended: bool, steps: &mut Steps) -> Option<Scan> {
+        let scan = self.line.scan(unread, ended);
+        if let Scan::Found { end } = scan {
+            let line = without_line_end(&unread[..end]);
+            self.is_expected = Some(self.expected.matches_within(line, &mut self.look, steps)?);
+        }
+        Some(scan)
     }
 
     fn restart(&mut self) {
         self.line.restart();
+        self.look.restart();
+        self.is_expected = None;
     }
 
     fn output(&mut self, taken: Bytes) -> Result<Bytes> {
         let line = self.line.output(taken)?;
-        if self.expected.matches(&line) {
+        if self.is_expected.take().unwrap_or_else(|| self.expected.matches(&line)) {
             return Ok(line);
         }
         // The error may live long, and must not keep the stream's buffer alive with it.
@@ -131,6 +151,7 @@ impl Matcher for ExpectLine {
 pub struct LineGlobSearch {
     glob: LineGlob,
     lines: Lines,
+    progress: Progress,
     /// The line that was found, without its line end.
     found: Range<usize>,
 }
@@ -139,25 +160,34 @@ impl LineGlobSearch {
     /// Up to and with the first line that `glob` matches.
     #[must_use]
     pub fn new(glob: LineGlob) -> Self {
-        Self { glob, lines: Lines::default(), found: 0..0 }
+        Self { glob, lines: Lines::default(), progress: Progress::default(), found: 0..0 }
     }
 }
 
 impl Matcher for LineGlobSearch {
     type Output = LineMatch;
 
-    fn scan(&mut self, unread: &[u8], _ended: bool) -> Scan {
-        while let Some((line, end)) = self.lines.next(unread) {
-            if self.glob.matches(&unread[line.clone()]) {
+    fn scan(&mut self, unread: &[u8], ended: bool) -> Scan {
+        without_end(|steps| self.scan_within(unread, ended, steps))
+    }
+
+    fn scan_within(&mut self, unread: &[u8], _ended: bool, steps: &mut Steps) -> Option<Scan> {
+        while let Some((line, end)) = self.lines.current(unread, steps)? {
+            let matches =
+                self.glob.matches_within(&unread[line.clone()], &mut self.progress, steps)?;
+            self.progress.restart();
+            self.lines.pass();
+            if matches {
                 self.found = line;
-                return Scan::Found { end };
+                return Some(Scan::Found { end });
             }
         }
-        Scan::NeedMore
+        Some(Scan::NeedMore)
     }
 
     fn restart(&mut self) {
         self.lines = Lines::default();
+        self.progress.restart();
     }
 
     fn output(&mut self, taken: Bytes) -> Result<LineMatch> {
@@ -184,17 +214,44 @@ pub(crate) struct Lines {
     start: usize,
     /// The current line does not end within this many bytes.
     scanned: usize,
+    /// Where it ends, if that has been found.
+    end: Option<usize>,
 }
 
 impl Lines {
     /// The current line, if it is complete, without its line end; and where the next one begins.
-    pub(crate) fn next(&mut self, unread: &[u8]) -> Option<(Range<usize>, usize)> {
-        let end = find_lf(unread, &mut self.scanned)?;
-        let start = std::mem::replace(&mut self.start, end);
-        self.scanned = end;
-        Some((start..start + without_line_end(&unread[start..end]).len(), end))
+    /// `None` if the steps are used up.
+    pub(crate) fn current(
+        &mut self,
+        unread: &[u8],
+        steps: &mut Steps,
+    ) -> Option<Option<(Range<usize>, usize)>> {
+        if self.end.is_none() {
+            if self.scanned == unread.len() {
+                return Some(None);
+            }
+            if steps.are_used_up() {
+                return None;
+            }
+            let from = self.scanned;
+            self.end = find_lf(unread, &mut self.scanned);
+            steps.take(1 + (self.end.unwrap_or(unread.len()) - from) / BYTES_A_STEP);
+        }
+        let Some(end) = self.end else { return Some(None) };
+        let line = without_line_end(&unread[self.start..end]);
+        Some(Some((self.start..self.start + line.len(), end)))
+    }
+
+    /// The current line has been looked at: the next one is the current one.
+    pub(crate) fn pass(&mut self) {
+        if let Some(end) = self.end.take() {
+            (self.start, self.scanned) = (end, end);
+        }
     }
 }
+
+/// How many bytes take a step: they are compared many at a time.
+const BYTES_A_STEP: usize = 16;
 
 /// Where the first line ends, of which the first `scanned` bytes are known to have no end.
 #[inline]

@@ -8,6 +8,13 @@
 //! What a matcher finds depends on the bytes and on where the stream ends, never on how the network
 //! cut them up. A matcher remembers how far it looked, so that all its scans together are linear in
 //! the bytes.
+//!
+//! # Work is counted
+//!
+//! Linear is not enough: against some patterns a byte costs microseconds, and a peer may send a
+//! million of them at once. So a scan is given [`Steps`], stops when it has used them up and goes on
+//! from there when it is asked again. What all reads of an engine may use in one turn is bounded
+//! (`resource/scans.rs`).
 
 pub(crate) mod any;
 mod delimiter;
@@ -15,6 +22,7 @@ mod fixed;
 pub(crate) mod glob;
 pub(crate) mod line;
 pub(crate) mod regex;
+mod steps;
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +39,7 @@ pub use self::{
     fixed::{All, Chunk, Exact},
     line::{ExpectLine, Line, LineGlobSearch},
     regex::RegexSearch,
+    steps::Steps,
 };
 
 /// What a [`Matcher`] says of the unread bytes.
@@ -54,12 +63,44 @@ pub enum Scan {
 /// the engine calls [`restart`](Self::restart) first. After [`Scan::Found`] it calls
 /// [`output`](Self::output) once with the bytes found; if that is an error, the read fails with it
 /// and every byte stays unread.
+///
+/// While a matcher looks, nothing else runs on the engine: no callback, no timer. All its scans
+/// together should take time linear in the bytes, a few nanoseconds each. One that cannot promise
+/// that overrides [`scan_within`](Self::scan_within), as those of this module do.
 pub trait Matcher: Send + 'static {
     /// What the read succeeds with.
     type Output: Send + 'static;
 
     /// Looks at all unread bytes; `ended` says that nothing will follow them.
     fn scan(&mut self, unread: &[u8], ended: bool) -> Scan;
+
+    /// The same with a bound on the work: `None` says that the `steps` are used up and that there is
+    /// more to look at.
+    ///
+    /// The engine then asks again in a later turn, with the same bytes or more, and runs others
+    /// meanwhile. A matcher that is made of others passes the steps on to them. Unless it is
+    /// overridden, this is [`scan`](Self::scan), which always comes to an answer.
+    ///
+    /// ```
+    /// use facade_engine::{Regex, matcher::{Matcher, RegexSearch, Scan, Steps}};
+    ///
+    /// let mut search = RegexSearch::new(Regex::new("x[a-z]{0,100}!")?);
+    /// let unread = "xyz".repeat(1000) + "!";
+    /// let mut turns = 1;
+    /// let scan = loop {
+    ///     match search.scan_within(unread.as_bytes(), false, &mut Steps::new(10_000)) {
+    ///         Some(scan) => break scan,
+    ///         None => turns += 1,
+    ///     }
+    /// };
+    /// assert_eq!(scan, Scan::Found { end: 3001 });
+    /// assert!(turns > 1);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    fn scan_within(&mut self, unread: &[u8], ended: bool, steps: &mut Steps) -> Option<Scan> {
+        let _ = steps;
+        Some(self.scan(unread, ended))
+    }
 
     /// Forgets what was seen: the next scan begins at the front again.
     fn restart(&mut self);

@@ -395,6 +395,15 @@ impl Matcher for WithStream {
         self.search.scan(unread, ended)
     }
 
+    fn scan_within(
+        &mut self,
+        unread: &[u8],
+        ended: bool,
+        steps: &mut crate::matcher::Steps,
+    ) -> Option<crate::matcher::Scan> {
+        self.search.scan_within(unread, ended, steps)
+    }
+
     fn restart(&mut self) {
         self.search.restart();
     }

@@ -3,45 +3,33 @@
 //! Why not the lazy DFA of `regex-automata`: its states are numbers that mean something only in one
 //! cache and until that cache is cleared, so each pending read would have to keep a cache of its own
 //! or begin again; and it tells of an end one byte late, when on a stream there may be no such byte.
-//! Here a search that waits is a [`Place`], a small set of NFA states that any cache can go on from,
-//! and each state says of itself whether a match ends there. The NFA is `regex-automata`'s.
+//! Here a search that waits is a [`Walk`], a small set of NFA states that any cache can go on from,
+//! and each place says of itself whether a match ends there.
+//!
+//! Where a text leads to new places all the time, a table of them does not pay: what is put in and
+//! hardly used again costs more than the NFA. Such a table stays as it is for a while, and what
+//! leads out of it is [simulated](Simulation) until it comes back to a place that is known.
 
-use std::{collections::HashMap, sync::Arc};
-
-use regex_automata::nfa::thompson::{NFA, State};
-
-use crate::matcher::looked_at;
-
-/// A pattern's NFA and the classes of bytes that it cannot tell apart.
-pub(super) struct Program {
-    nfa: NFA,
-    classes: [u8; 256],
-    /// One byte of each class.
-    representatives: Vec<u8>,
-    /// A row of a table has room for two to this power of classes, so that an index is no division.
-    shift: u32,
-    start: Arc<Place>,
-}
+use super::{
+    program::{Neighbour, Program},
+    simulation::{Simulation, scatter},
+};
+use crate::matcher::{looked_at, steps::Steps};
 
 /// Where a search is between two bytes: all that it has to remember.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Place {
-    /// What is in front. [`Neighbour::Other`] if no thread looks behind, to have fewer places.
+#[derive(Debug, Clone)]
+pub(super) struct Walk {
+    /// How many bytes it went over.
+    pub(super) at: usize,
+    /// What is in front. [`Neighbour::Other`] if nothing looks behind, to have fewer places.
     before: Neighbour,
-    /// The NFA states that wait for the next byte, sorted: those with transitions, those that look
-    /// around, and the one that matches. Priorities do not matter, as the earliest end wins.
-    threads: Box<[u32]>,
-}
-
-/// What look-around can tell of the byte beside a place; `Edge` is the begin or end of the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub(super) enum Neighbour {
-    Edge,
-    LineFeed,
-    CarriageReturn,
-    Word,
-    Other,
+    /// At the start, what it would wait for is not written down.
+    is_start: bool,
+    /// The NFA states that wait for the next byte.
+    threads: Vec<u32>,
+    /// The row of this place, in the cache that was filled in this epoch.
+    row: Row,
+    epoch: u64,
 }
 
 /// Whether a match ends at a place, depending on what follows it.
@@ -53,206 +41,477 @@ pub(super) struct Ends {
     before: u8,
 }
 
-/// A row of the transition table, by the index of its first cell; [`ENDS`] marks the rows of places
-/// where a match can end.
-pub(super) type Row = u32;
+/// A row of the transition table, by the index of its first cell; [`STOP`] marks the rows of places
+/// where a match can end, and of the one that none can come after.
+type Row = u32;
+
+/// Where a search is while it goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Position {
+    Row(Row),
+    /// Where the simulation is.
+    Simulated {
+        before: Neighbour,
+    },
+}
 
 /// A table of the places seen so far, filled as the search goes. It is only a cache: cleared when it
 /// is full, and any place can be put into any.
 pub(super) struct Cache {
     table: Vec<Row>,
-    places: Vec<(Arc<Place>, Ends)>,
-    rows: HashMap<Arc<Place>, Row>,
-    /// What the places take, in bytes, without the table.
-    weight: usize,
-    scratch: Scratch,
+    places: Vec<Place>,
+    /// The threads of all places, one after the other.
+    threads: Vec<u32>,
+    /// Where places are, by their hashes; each is the number of a place and one, or nought.
+    index: Vec<u32>,
+    /// The rows of the starts, by what is in front of them.
+    starts: [Row; Neighbour::ALL.len()],
+    /// Tells this filling from all others of the pattern.
+    epoch: u64,
+    /// How many places have been put in since it was judged whether that pays...
+    fresh: usize,
+    /// ...and how many bytes the table took.
+    bytes: usize,
+    /// How many bytes more are simulated before places are put in again.
+    frozen: usize,
+    /// For how many bytes it is frozen next time, for each place that did not pay.
+    pause: usize,
+    limit: usize,
+    simulation: Simulation,
 }
 
-impl Program {
-    /// Makes a program of a forward NFA.
-    pub(super) fn new(nfa: NFA) -> Self {
-        let mut classes = [0; 256];
-        let mut representatives = Vec::new();
-        for byte in 0..=u8::MAX {
-            let class = nfa.byte_classes().get(byte);
-            classes[usize::from(byte)] = class;
-            // Classes are numbered in the order of their first bytes.
-            if usize::from(class) == representatives.len() {
-                representatives.push(byte);
-            }
-        }
-        let mut scratch = Scratch::new(&nfa);
-        scratch.close(&nfa, nfa.start_unanchored().as_u32(), None);
-        let start = Arc::new(scratch.place(&nfa, Neighbour::Edge));
-        let shift = representatives.len().next_power_of_two().trailing_zeros();
-        Self { nfa, classes, representatives, shift, start }
-    }
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    from: u32,
+    count: u32,
+    before: Neighbour,
+    ends: Ends,
+    hash: u64,
+}
 
-    /// Where every search begins.
-    pub(super) fn start(&self) -> &Arc<Place> {
-        &self.start
-    }
-
-    pub(super) fn nfa(&self) -> &NFA {
-        &self.nfa
+impl Walk {
+    /// At the start, behind `before`.
+    pub(super) const fn new(program: &Program, before: Neighbour) -> Self {
+        let before = if program.start_looks { before } else { Neighbour::Other };
+        Self { at: 0, before, is_start: true, threads: Vec::new(), row: 0, epoch: 0 }
     }
 }
 
 impl Cache {
-    pub(super) fn new(program: &Program) -> Self {
+    /// An empty one that takes `limit` bytes at most, or one place.
+    pub(super) fn new(limit: usize, epoch: u64) -> Self {
         Self {
             table: Vec::new(),
             places: Vec::new(),
-            rows: HashMap::new(),
-            weight: 0,
-            scratch: Scratch::new(&program.nfa),
+            threads: Vec::new(),
+            index: Vec::new(),
+            starts: [UNKNOWN; Neighbour::ALL.len()],
+            epoch,
+            fresh: 0,
+            bytes: 0,
+            frozen: 0,
+            pause: PAUSE_MIN,
+            limit,
+            simulation: Simulation::default(),
         }
     }
 
-    /// The row of a place, which is valid until the next [`advance`](Self::advance). It is looked for
-    /// at `hint` first, where it was when this or another cache had it last.
+    /// Takes up a search.
     #[inline]
-    pub(super) fn row(&mut self, program: &Program, place: &Arc<Place>, hint: Row) -> Row {
-        match self.places.get(index(program, hint)) {
-            Some((known, _)) if Arc::ptr_eq(known, place) => hint,
-            _ => self.look_up(program, place),
+    pub(super) fn enter(
+        &mut self,
+        program: &Program,
+        walk: &Walk,
+        epochs: &Epochs,
+        steps: &mut Steps,
+    ) -> Position {
+        match walk.epoch == self.epoch {
+            true => Position::Row(walk.row),
+            false => self.enter_anew(program, walk, epochs, steps),
         }
     }
 
-    fn look_up(&mut self, program: &Program, place: &Arc<Place>) -> Row {
-        if let Some(&row) = self.rows.get(place) {
-            return row;
+    #[inline(never)]
+    fn enter_anew(
+        &mut self,
+        program: &Program,
+        walk: &Walk,
+        epochs: &Epochs,
+        steps: &mut Steps,
+    ) -> Position {
+        if walk.is_start {
+            let row = self.starts[walk.before as usize];
+            if row != UNKNOWN {
+                return Position::Row(row);
+            }
+            self.simulation.begin(program);
+        } else {
+            self.simulation.resume(program, &walk.threads);
         }
-        self.make_room();
-        self.insert(program, place.clone())
+        steps.take(STEPS_A_STATE * self.simulation.threads.members.len());
+        let position = self.settle(program, walk.before, epochs);
+        if walk.is_start
+            && let Position::Row(row) = position
+        {
+            self.starts[walk.before as usize] = row;
+        }
+        position
     }
 
-    /// The place of a row.
-    fn place(&self, program: &Program, row: Row) -> &Arc<Place> {
-        &self.places[index(program, row)].0
-    }
-
-    /// Makes `place` that of a row.
+    /// Puts a search aside.
     #[inline]
-    pub(super) fn keep_place(&self, program: &Program, row: Row, place: &mut Arc<Place>) {
-        let now = self.place(program, row);
+    pub(super) fn leave(&self, program: &Program, position: Position, walk: &mut Walk) {
         // Mostly a search goes round within a few places, often in one.
-        if !Arc::ptr_eq(now, place) {
-            place.clone_from(now);
+        match position {
+            Position::Row(row) if walk.epoch == self.epoch && walk.row == row => {}
+            _ => self.write_down(program, position, walk),
         }
     }
 
-    /// Whether a match ends at the place of a row.
-    pub(super) fn ends(&self, program: &Program, row: Row) -> Ends {
-        if row & ENDS == 0 { Ends::default() } else { self.places[index(program, row)].1 }
+    #[inline(never)]
+    fn write_down(&self, program: &Program, position: Position, walk: &mut Walk) {
+        let threads = match position {
+            Position::Row(row) => {
+                let place = &self.places[index(program, row)];
+                (walk.epoch, walk.row, walk.before) = (self.epoch, row, place.before);
+                walk.is_start = row == self.starts[place.before as usize];
+                if walk.is_start {
+                    return;
+                }
+                self.threads_of(place)
+            }
+            Position::Simulated { before } => {
+                (walk.epoch, walk.before, walk.is_start) = (0, before, false);
+                &self.simulation.threads.members
+            }
+        };
+        walk.threads.clear();
+        walk.threads.extend_from_slice(threads);
     }
 
-    /// Goes over `bytes`, at most to the first place where a match can end; yields the place's row
-    /// and how many bytes it went over.
-    pub(super) fn advance(&mut self, program: &Program, row: Row, bytes: &[u8]) -> (Row, usize) {
-        let mut row = row & !ENDS;
-        for (index, &byte) in bytes.iter().enumerate() {
+    /// Whether a match ends here if this follows.
+    #[inline]
+    pub(super) fn ends_before(
+        &mut self,
+        program: &Program,
+        position: Position,
+        next: Neighbour,
+    ) -> bool {
+        match position {
+            Position::Row(row) if row & STOP == 0 => false,
+            Position::Row(row) => self.places[index(program, row)].ends.if_followed_by(next),
+            Position::Simulated { before } => self.simulation.matches(program, before, next),
+        }
+    }
+
+    /// Whether a match ends here, for all that may follow.
+    pub(super) fn ends(&mut self, program: &Program, position: Position) -> Ends {
+        match position {
+            Position::Row(row) if row & STOP == 0 => Ends::default(),
+            Position::Row(row) => self.places[index(program, row)].ends,
+            Position::Simulated { before } => self.simulated_ends(program, before),
+        }
+    }
+
+    /// Whether no match can come.
+    #[inline]
+    pub(super) fn is_dead(&self, program: &Program, position: Position) -> bool {
+        match position {
+            Position::Row(row) => row & STOP != 0 && self.places[index(program, row)].count == 0,
+            Position::Simulated { .. } => self.simulation.threads.members.is_empty(),
+        }
+    }
+
+    /// Goes over `bytes`, at most to the first place where a match can end or none can come, and
+    /// until the steps are used up; yields where that is and how many bytes it went over. There must
+    /// be one at least, and no more than there are steps.
+    #[inline]
+    pub(super) fn advance<'a>(
+        &mut self,
+        program: &Program,
+        position: Position,
+        bytes: impl Iterator<Item = &'a u8> + Clone,
+        epochs: &Epochs,
+        steps: &mut Steps,
+    ) -> (Position, usize) {
+        let (position, count) = match position {
+            Position::Row(row) => self.advance_in_table(program, row, bytes, epochs, steps),
+            Position::Simulated { before } => self.simulate(program, before, bytes, epochs, steps),
+        };
+        looked_at(count);
+        (position, count)
+    }
+
+    #[inline]
+    fn advance_in_table<'a>(
+        &mut self,
+        program: &Program,
+        row: Row,
+        bytes: impl Iterator<Item = &'a u8>,
+        epochs: &Epochs,
+        steps: &mut Steps,
+    ) -> (Position, usize) {
+        let mut row = row & !STOP;
+        let (mut count, mut counted) = (0, 0);
+        for (index, &byte) in bytes.enumerate() {
             let class = program.classes[usize::from(byte)];
             let mut next = self.table[row as usize + usize::from(class)];
-            if next >= ENDS {
+            if next >= STOP {
+                count = index + 1;
                 if next == UNKNOWN {
-                    next = self.step(program, row, class);
+                    self.bytes += count - counted;
+                    counted = count;
+                    match self.work_out(program, row, class, epochs, steps) {
+                        Position::Row(to) => next = to,
+                        simulated @ Position::Simulated { .. } => {
+                            steps.take(count);
+                            return (simulated, count);
+                        }
+                    }
+                    // What is worked out on the way costs more.
+                    if steps.left() <= count {
+                        row = next;
+                        break;
+                    }
                 }
-                if next & ENDS != 0 {
-                    looked_at(index + 1);
-                    return (next, index + 1);
+                if next & STOP != 0 {
+                    row = next;
+                    break;
                 }
             }
             row = next;
+            count = index + 1;
         }
-        looked_at(bytes.len());
-        (row, bytes.len())
+        self.bytes += count - counted;
+        steps.take(count);
+        (Position::Row(row), count)
     }
 
-    /// Finds out where a class of bytes leads, and notes it in the table.
-    #[cold]
+    /// Goes on without a table, as long as it is frozen and this is nowhere in it.
     #[inline(never)]
-    fn step(&mut self, program: &Program, row: Row, class: u8) -> Row {
-        let from = self.place(program, row).clone();
+    fn simulate<'a>(
+        &mut self,
+        program: &Program,
+        mut before: Neighbour,
+        bytes: impl Iterator<Item = &'a u8>,
+        epochs: &Epochs,
+        steps: &mut Steps,
+    ) -> (Position, usize) {
+        let mut bytes = bytes.peekable();
+        let mut count = 0;
+        while let Some(&byte) = bytes.next() {
+            let states = self.simulation.step(program, before, byte);
+            count += 1;
+            self.frozen = self.frozen.saturating_sub(1);
+            steps.take(STEPS_A_BYTE + STEPS_A_STATE * states);
+            before = self.in_front(program, byte);
+            if self.frozen == 0 || count % LOOK_UP_EVERY == 0 {
+                steps.take(states);
+                let position = self.settle(program, before, epochs);
+                if let Position::Row(_) = position {
+                    return (position, count);
+                }
+            }
+            let may_stop = match bytes.peek() {
+                _ if self.simulation.has_match(program) => true,
+                Some(&&next) => {
+                    self.simulation.looking_matches(program, before, Neighbour::of(next))
+                }
+                None => true,
+            };
+            if may_stop || steps.are_used_up() || self.simulation.threads.members.is_empty() {
+                break;
+            }
+        }
+        (Position::Simulated { before }, count)
+    }
+
+    /// Works out where a class of bytes leads to from a row. Every row may be another behind this.
+    #[cold]
+    fn work_out(
+        &mut self,
+        program: &Program,
+        row: Row,
+        class: u8,
+        epochs: &Epochs,
+        steps: &mut Steps,
+    ) -> Position {
+        let place = self.places[index(program, row)];
+        let threads = &self.threads[place.from as usize..][..place.count as usize];
+        self.simulation.resume(program, threads);
         let byte = program.representatives[usize::from(class)];
-        let to = Arc::new(self.scratch.step(&program.nfa, &from, byte));
-        if let Some(&to) = self.rows.get(&to) {
+        let states = self.simulation.step(program, place.before, byte);
+        steps.take(STEPS_A_PLACE + STEPS_A_STATE * states);
+        let (before, epoch) = (self.in_front(program, byte), self.epoch);
+        let position = self.settle(program, before, epochs);
+        // The row that led here may be gone with the others.
+        if let Position::Row(to) = position
+            && self.epoch == epoch
+        {
             self.table[row as usize + usize::from(class)] = to;
-            return to;
         }
-        if self.make_room() {
-            // The row that led here is gone with the others.
-            return self.insert(program, to);
-        }
-        let to = self.insert(program, to);
-        self.table[row as usize + usize::from(class)] = to;
-        to
+        position
     }
 
-    /// Clears the cache if it is full, and says so.
-    fn make_room(&mut self) -> bool {
-        let full = self.weight + self.table.len() * size_of::<Row>() > CACHE_LIMIT;
-        if full {
-            self.table.clear();
-            self.places.clear();
-            self.rows.clear();
-            self.weight = 0;
+    /// What a place remembers of the byte in front of it.
+    fn in_front(&self, program: &Program, byte: u8) -> Neighbour {
+        match program.looks.is_empty() || !self.simulation.looks(program) {
+            true => Neighbour::Other,
+            false => Neighbour::of(byte),
         }
-        full
     }
 
-    fn insert(&mut self, program: &Program, place: Arc<Place>) -> Row {
-        let ends = self.scratch.ends(&program.nfa, &place);
-        let mark = if ends.is_possible() { ENDS } else { 0 };
-        let row = u32::try_from(self.table.len()).expect("a full table is cleared before") | mark;
+    /// The row of the place where the simulation is, if it can have one.
+    fn settle(&mut self, program: &Program, before: Neighbour, epochs: &Epochs) -> Position {
+        let hash = scatter(self.simulation.threads.hash() ^ before as u64);
+        if let Some(row) = self.find(program, before, hash) {
+            return Position::Row(row);
+        }
+        if self.frozen == 0 {
+            self.judge();
+        }
+        if self.frozen == 0 && self.is_full() {
+            self.clear(epochs);
+        }
+        match self.frozen {
+            0 => Position::Row(self.insert(program, before, hash)),
+            _ => Position::Simulated { before },
+        }
+    }
+
+    /// Freezes the table if what was put in last has not paid.
+    fn judge(&mut self) {
+        if self.fresh < BATCH && (self.fresh == 0 || !self.is_full()) {
+            return;
+        }
+        if self.bytes >= PAYS * self.fresh {
+            self.pause = PAUSE_MIN;
+        } else {
+            self.frozen = self.pause * self.fresh;
+            self.pause = (2 * self.pause).min(PAUSE_MAX);
+        }
+        (self.fresh, self.bytes) = (0, 0);
+    }
+
+    fn find(&self, program: &Program, before: Neighbour, hash: u64) -> Option<Row> {
+        if self.index.is_empty() {
+            return None;
+        }
+        let mask = self.index.len() - 1;
+        let mut slot = slot(hash, mask);
+        loop {
+            let number = self.index[slot].checked_sub(1)? as usize;
+            let place = &self.places[number];
+            if place.hash == hash
+                && place.before == before
+                && self.simulation.threads.is(self.threads_of(place))
+            {
+                let mark = if is_stop(place) { STOP } else { 0 };
+                return Some(number_of(number << program.shift) | mark);
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    fn insert(&mut self, program: &Program, before: Neighbour, hash: u64) -> Row {
+        let ends = self.simulated_ends(program, before);
+        let threads = &self.simulation.threads.members;
+        let (from, count) = (number_of(self.threads.len()), number_of(threads.len()));
+        self.threads.extend_from_slice(threads);
+        let place = Place { from, count, before, ends, hash };
+        let mark = if is_stop(&place) { STOP } else { 0 };
+        let row = number_of(self.table.len()) | mark;
         self.table.resize(self.table.len() + (1 << program.shift), UNKNOWN);
-        self.weight += size_of_val(&*place.threads) + PLACE_WEIGHT;
-        self.places.push((place.clone(), ends));
-        self.rows.insert(place, row);
+        self.places.push(place);
+        self.fresh += 1;
+        if 2 * self.places.len() > self.index.len() {
+            self.index.clear();
+            self.index.resize((4 * self.places.len()).next_power_of_two(), 0);
+            (0..self.places.len()).for_each(|number| self.enter_into_index(number));
+        } else {
+            self.enter_into_index(self.places.len() - 1);
+        }
         row
+    }
+
+    fn enter_into_index(&mut self, number: usize) {
+        let mask = self.index.len() - 1;
+        let mut slot = slot(self.places[number].hash, mask);
+        while self.index[slot] != 0 {
+            slot = (slot + 1) & mask;
+        }
+        self.index[slot] = number_of(number) + 1;
+    }
+
+    /// Whether matches end where the simulation is.
+    fn simulated_ends(&mut self, program: &Program, before: Neighbour) -> Ends {
+        let always = self.simulation.has_match(program);
+        let mut ends = Ends { always, before: 0 };
+        if program.looks.is_empty() {
+            return ends;
+        }
+        for next in Neighbour::ALL {
+            if self.simulation.looking_matches(program, before, next) {
+                ends.before |= 1 << next as u8;
+            }
+        }
+        ends
+    }
+
+    fn threads_of(&self, place: &Place) -> &[u32] {
+        &self.threads[place.from as usize..][..place.count as usize]
+    }
+
+    fn is_full(&self) -> bool {
+        let numbers = self.table.len() + self.threads.len() + self.index.len();
+        let weight = numbers * size_of::<u32>() + self.places.len() * size_of::<Place>();
+        weight > self.limit && !self.places.is_empty()
+    }
+
+    fn clear(&mut self, epochs: &Epochs) {
+        self.table.clear();
+        self.places.clear();
+        self.threads.clear();
+        self.index.fill(0);
+        self.starts = [UNKNOWN; Neighbour::ALL.len()];
+        self.epoch = epochs.next();
+    }
+}
+
+/// Numbers the fillings of a pattern's caches. Nought is none.
+#[derive(Debug, Default)]
+pub(super) struct Epochs(std::sync::atomic::AtomicU64);
+
+impl Epochs {
+    pub(super) fn next(&self) -> u64 {
+        1 + self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
     }
 }
 
 /// The index of a row's place.
 const fn index(program: &Program, row: Row) -> usize {
-    ((row & !ENDS) >> program.shift) as usize
+    ((row & !STOP) >> program.shift) as usize
 }
 
-impl Neighbour {
-    /// All there are.
-    pub(super) const ALL: [Self; 5] =
-        [Self::Edge, Self::LineFeed, Self::CarriageReturn, Self::Word, Self::Other];
+/// A full table is cleared long before it has so many.
+fn number_of(index: usize) -> u32 {
+    u32::try_from(index).expect("no table is that long")
+}
 
-    /// What look-around can tell of a byte.
-    pub(super) const fn of(byte: u8) -> Self {
-        match byte {
-            b'\n' => Self::LineFeed,
-            b'\r' => Self::CarriageReturn,
-            b'0'..=b'9' | b'A'..=b'Z' | b'_' | b'a'..=b'z' => Self::Word,
-            _ => Self::Other,
-        }
-    }
+/// Where a place with this hash may be in an index.
+#[expect(clippy::cast_possible_truncation, reason = "the low bits are as good as all")]
+const fn slot(hash: u64, mask: usize) -> usize {
+    hash as usize & mask
+}
 
-    /// A text of one byte that looks like it, or an empty one.
-    pub(super) const fn text(self) -> &'static [u8] {
-        match self {
-            Self::Edge => b"",
-            Self::LineFeed => b"\n",
-            Self::CarriageReturn => b"\r",
-            Self::Word => b"w",
-            Self::Other => b" ",
-        }
-    }
-
-    const fn bit(self) -> u8 {
-        1 << self as u8
-    }
+const fn is_stop(place: &Place) -> bool {
+    place.ends.is_possible() || place.count == 0
 }
 
 impl Ends {
     /// Whether a match ends here if this follows.
     pub(super) const fn if_followed_by(self, next: Neighbour) -> bool {
-        self.always || self.before & next.bit() != 0
+        self.always || self.before & 1 << next as u8 != 0
     }
 
     /// Whether a match ends here whatever follows.
@@ -272,143 +531,34 @@ impl Ends {
     }
 }
 
-/// Room to work out places in: a set of NFA states, and those still to be followed.
-struct Scratch {
-    members: Vec<u32>,
-    is_member: Vec<bool>,
-    to_follow: Vec<u32>,
-}
-
-impl Scratch {
-    fn new(nfa: &NFA) -> Self {
-        Self {
-            members: Vec::new(),
-            is_member: vec![false; nfa.states().len()],
-            to_follow: Vec::new(),
-        }
-    }
-
-    /// The place behind `byte`.
-    fn step(&mut self, nfa: &NFA, from: &Place, byte: u8) -> Place {
-        let around = Some((from.before, Neighbour::of(byte)));
-        for &thread in &from.threads {
-            self.close(nfa, thread, around);
-        }
-        let mut threads = std::mem::take(&mut self.members);
-        self.forget(&threads);
-        for &thread in &threads {
-            let next = match &nfa.states()[thread as usize] {
-                State::ByteRange { trans } if trans.matches_byte(byte) => Some(trans.next),
-                State::Sparse(transitions) => transitions.matches_byte(byte),
-                State::Dense(transitions) => transitions.matches_byte(byte),
-                _ => None,
-            };
-            if let Some(next) = next {
-                self.close(nfa, next.as_u32(), None);
-            }
-        }
-        let place = self.place(nfa, Neighbour::of(byte));
-        // The other list's room is worth keeping.
-        threads.clear();
-        self.members = threads;
-        place
-    }
-
-    /// Whether matches end at `place`.
-    fn ends(&mut self, nfa: &NFA, place: &Place) -> Ends {
-        let state = |thread: u32| &nfa.states()[thread as usize];
-        let is_match = |thread: &u32| matches!(state(*thread), State::Match { .. });
-        let mut ends = Ends { always: place.threads.iter().any(is_match), before: 0 };
-        for next in Neighbour::ALL {
-            for &thread in &place.threads {
-                if matches!(state(thread), State::Look { .. }) {
-                    self.close(nfa, thread, Some((place.before, next)));
-                }
-            }
-            if self.members.iter().any(is_match) {
-                ends.before |= next.bit();
-            }
-            let members = std::mem::take(&mut self.members);
-            self.forget(&members);
-        }
-        ends
-    }
-
-    /// Adds a state and all that it leads to without a byte. What looks around is followed if what
-    /// is `around`, before and behind, allows it, and is a member itself while that is unknown.
-    fn close(&mut self, nfa: &NFA, state: u32, around: Option<(Neighbour, Neighbour)>) {
-        self.to_follow.push(state);
-        while let Some(id) = self.to_follow.pop() {
-            if std::mem::replace(&mut self.is_member[id as usize], true) {
-                continue;
-            }
-            self.members.push(id);
-            match &nfa.states()[id as usize] {
-                State::Union { alternates } => {
-                    self.to_follow.extend(alternates.iter().map(|next| next.as_u32()));
-                }
-                State::BinaryUnion { alt1, alt2 } => {
-                    self.to_follow.extend([alt1.as_u32(), alt2.as_u32()]);
-                }
-                State::Capture { next, .. } => self.to_follow.push(next.as_u32()),
-                State::Look { look, next } => {
-                    let Some((before, behind)) = around else { continue };
-                    let text = [before.text(), behind.text()].concat();
-                    if nfa.look_matcher().matches(*look, &text, before.text().len()) {
-                        self.to_follow.push(next.as_u32());
-                    }
-                }
-                State::ByteRange { .. }
-                | State::Sparse(_)
-                | State::Dense(_)
-                | State::Match { .. }
-                | State::Fail => {}
-            }
-        }
-    }
-
-    /// Makes a place of the members, and empties the set.
-    fn place(&mut self, nfa: &NFA, before: Neighbour) -> Place {
-        let members = std::mem::take(&mut self.members);
-        self.forget(&members);
-        let mut looks = false;
-        let mut threads: Vec<u32> = members
-            .into_iter()
-            .filter(|&id| match nfa.states()[id as usize] {
-                State::Look { .. } => {
-                    looks = true;
-                    true
-                }
-                State::ByteRange { .. }
-                | State::Sparse(_)
-                | State::Dense(_)
-                | State::Match { .. } => true,
-                State::Union { .. }
-                | State::BinaryUnion { .. }
-                | State::Capture { .. }
-                | State::Fail => false,
-            })
-            .collect();
-        threads.sort_unstable();
-        let before = if looks { before } else { Neighbour::Other };
-        Place { before, threads: threads.into() }
-    }
-
-    fn forget(&mut self, members: &[u32]) {
-        for &id in members {
-            self.is_member[id as usize] = false;
-        }
-    }
-}
-
-/// The mark of a row where a match can end; no table is that long.
-const ENDS: Row = 1 << 31;
+/// The mark of a row where a search has to look; no table is that long.
+const STOP: Row = 1 << 31;
 
 /// A cell that has not been worked out yet.
 const UNKNOWN: Row = Row::MAX;
 
-/// When a cache is cleared, in bytes.
-const CACHE_LIMIT: usize = 1 << 20;
+/// When a cache is full, in bytes.
+pub(super) const CACHE_LIMIT: usize = 1 << 20;
 
-/// About what a place takes beside its threads and its row of the table, in bytes.
-const PLACE_WEIGHT: usize = 128;
+/// How many places are put in before it is judged whether they pay...
+const BATCH: usize = 256;
+
+/// ...which they do if the table took so many bytes for each.
+const PAYS: usize = 4;
+
+/// For how many bytes, for each place that did not pay, no others are put in: so many that what it
+/// costs to work them out is little beside them. It doubles as long as they do not pay.
+const PAUSE_MIN: usize = 16;
+const PAUSE_MAX: usize = 1024;
+
+/// How often, in bytes, a simulation looks whether it is back in the table.
+const LOOK_UP_EVERY: usize = 8;
+
+/// What a byte costs that is simulated, beside its states...
+const STEPS_A_BYTE: usize = 8;
+
+/// ...each of these...
+const STEPS_A_STATE: usize = 2;
+
+/// ...and what a place that is worked out costs beside them.
+const STEPS_A_PLACE: usize = 64;

@@ -1,10 +1,15 @@
 //! [`Regex`] and its [`RegexMatch`]: regular expressions on a stream of bytes.
 //!
 //! `search` looks for the earliest end of a match, byte by byte, on the lazy DFA of `dfa`; once the
-//! end is known, `regex-automata` finds the start, searching backward, and the groups.
+//! end is known, it goes back to the start on another, and `groups` finds the groups. The pattern is
+//! `regex-syntax`'s and the NFA `regex-automata`'s; all that goes over bytes is here, because it has
+//! to stop when its steps are used up.
 
 mod dfa;
+mod groups;
+mod program;
 mod search;
+mod simulation;
 
 use std::{
     fmt,
@@ -14,19 +19,19 @@ use std::{
 
 use bytes::Bytes;
 use regex_automata::{
-    Anchored, Input, MatchKind, PatternID, hybrid,
-    nfa::thompson::{self, NFA, WhichCaptures, pikevm},
-    util::{look::Look, primitives::NonMaxUsize},
+    PatternID,
+    nfa::thompson::{self, NFA, WhichCaptures},
+    util::{captures::GroupInfo, look::Look},
 };
 use regex_syntax::hir::{ErrorKind as HirError, Hir};
 
 use crate::{
     error::{self, Error},
-    matcher::Quoted,
+    matcher::{Quoted, steps::without_end},
 };
 
 pub use self::search::RegexSearch;
-pub(crate) use self::search::{Search, Verdict};
+pub(crate) use self::search::{LineSearch, Search, Verdict};
 
 /// A regular expression over bytes, for streams.
 ///
@@ -69,12 +74,16 @@ pub struct Regex {
 
 struct Inner {
     pattern: Box<str>,
-    program: dfa::Program,
+    program: program::Program,
     /// Goes from an end back to the start.
-    backward: hybrid::dfa::DFA,
-    /// Finds the groups, if the pattern has any.
-    grouper: Option<pikevm::PikeVM>,
+    backward: program::Program,
+    names: GroupInfo,
+    /// Two for each group but the whole match.
+    slots: usize,
     looks_ahead: bool,
+    /// How much each cache may take, in bytes.
+    cache_limit: usize,
+    epochs: dfa::Epochs,
     /// The caches of whoever searches while nobody else does: one lock, and nothing is moved.
     first: Mutex<Caches>,
     /// Others, for those who search at the same time, that nobody is using. A search has one only
@@ -86,8 +95,8 @@ struct Inner {
 /// Working memory of a search, filled as it goes.
 struct Caches {
     forward: dfa::Cache,
-    backward: Option<hybrid::dfa::Cache>,
-    grouper: Option<pikevm::Cache>,
+    backward: Option<dfa::Cache>,
+    groups: groups::Groups,
 }
 
 impl Regex {
@@ -97,7 +106,8 @@ impl Regex {
     ///
     /// [`Error::InvalidInput`] says what is wrong and, for the syntax, at which byte of the
     /// pattern, counted from 0. Also refused are patterns that match the empty string, that are
-    /// longer than 4 KiB or need more than 1 MiB when compiled, and that use Unicode word
+    /// longer than 4 KiB or need more than 1 MiB when compiled, that may need more than 4 MiB to find
+    /// their groups (which is as many groups times the pattern's length), and that use Unicode word
     /// boundaries.
     pub fn new(pattern: &str) -> error::Result<Self> {
         if pattern.len() > PATTERN_LIMIT {
@@ -109,8 +119,16 @@ impl Regex {
         let refuse =
             |wrong: String| Error::invalid(format_args!("regex {}: {wrong}", Quoted(pattern)));
         let hir = parse(pattern).map_err(refuse)?;
-        let inner = Inner::compile(pattern, &hir).map_err(refuse)?;
+        let inner = Inner::compile(pattern, &hir, dfa::CACHE_LIMIT).map_err(refuse)?;
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The same pattern with caches that take so much at most, or one place.
+    #[cfg(test)]
+    pub(crate) fn with_cache_limit(&self, limit: usize) -> Self {
+        let hir = parse(self.as_str()).expect("it has been read before");
+        let inner = Inner::compile(self.as_str(), &hir, limit);
+        Self { inner: Arc::new(inner.expect("it has been compiled before")) }
     }
 
     /// The pattern as it was given.
@@ -119,22 +137,10 @@ impl Regex {
         &self.inner.pattern
     }
 
-    /// Whether there is a match anywhere in `text`, which is all there is.
-    pub(crate) fn is_match(&self, text: &[u8]) -> bool {
-        self.with_caches(|inner, caches| {
-            let cache = &mut caches.forward;
-            let mut row = cache.row(&inner.program, inner.program.start(), 0);
-            let mut at = 0;
-            while at < text.len() {
-                let (next, steps) = cache.advance(&inner.program, row, &text[at..]);
-                (row, at) = (next, at + steps);
-                let next = text.get(at).map_or(dfa::Neighbour::Edge, |&b| dfa::Neighbour::of(b));
-                if cache.ends(&inner.program, row).if_followed_by(next) {
-                    return true;
-                }
-            }
-            false
-        })
+    /// Whether there is a match anywhere in `line`, which is all there is.
+    pub(crate) fn is_match(&self, line: &[u8]) -> bool {
+        let mut search = LineSearch::new(self);
+        without_end(|steps| search.is_match(self, line, steps))
     }
 
     fn with_caches<T>(&self, run: impl FnOnce(&Inner, &mut Caches) -> T) -> T {
@@ -143,7 +149,7 @@ impl Regex {
         }
         let pool = || self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner);
         let pooled = pool().pop();
-        let mut caches = pooled.unwrap_or_else(|| Box::new(Caches::new(&self.inner.program)));
+        let mut caches = pooled.unwrap_or_else(|| Box::new(Caches::new(self.inner.new_cache())));
         let result = run(&self.inner, &mut caches);
         let mut pool = pool();
         if pool.len() < POOL_LIMIT {
@@ -176,11 +182,9 @@ pub struct RegexMatch {
     /// Which of the bytes match; ends where they end.
     pub range: Range<usize>,
     regex: Regex,
-    pub(crate) groups: Groups,
+    /// Where the groups are, without the whole match, which is group 0.
+    pub(crate) groups: Vec<Option<Range<usize>>>,
 }
-
-/// Where the groups of a match are, without the whole match, which is group 0.
-type Groups = Vec<Option<Range<usize>>>;
 
 impl RegexMatch {
     /// What the `index`th group matched, counted by opening parentheses from 1; 0 is the whole
@@ -224,77 +228,53 @@ impl RegexMatch {
     /// ```
     #[must_use]
     pub fn name(&self, name: &str) -> Option<Bytes> {
-        let groups = self.regex.inner.program.nfa().group_info();
-        self.group(groups.to_index(PatternID::ZERO, name)?)
+        self.group(self.regex.inner.names.to_index(PatternID::ZERO, name)?)
     }
 }
 
 impl Inner {
-    fn compile(pattern: &str, hir: &Hir) -> Result<Self, String> {
+    fn compile(pattern: &str, hir: &Hir, cache_limit: usize) -> Result<Self, String> {
         let config = thompson::Config::new()
             .utf8(false)
             .nfa_size_limit(Some(NFA_LIMIT))
             .which_captures(WhichCaptures::All);
         let nfa = build(config.clone(), hir)?;
         let reverse = build(config.reverse(true).which_captures(WhichCaptures::None), hir)?;
-        let backward = hybrid::dfa::Builder::new()
-            .configure(
-                hybrid::dfa::Config::new()
-                    // The match that goes back farthest.
-                    .match_kind(MatchKind::All)
-                    .cache_capacity(BACKWARD_CACHE_LIMIT)
-                    // A big pattern gets the least it needs instead of an error.
-                    .skip_cache_capacity_check(true),
-            )
-            .build_from_nfa(reverse)
-            .map_err(|error| error.to_string())?;
-        let grouper = match nfa.group_info().explicit_slot_len() {
-            0 => None,
-            _ => {
-                Some(pikevm::PikeVM::new_from_nfa(nfa.clone()).map_err(|error| error.to_string())?)
-            }
-        };
         let behind = [Look::Start, Look::StartLF, Look::WordStartHalfAscii];
         let looks_ahead = nfa.look_set_any().iter().any(|look| !behind.contains(&look));
-        let program = dfa::Program::new(nfa);
+        let (program, backward) = (program::Program::new(&nfa), program::Program::new(&reverse));
+        let slots = nfa.group_info().explicit_slot_len();
+        let threads = program.ops.iter().filter(|&&op| program::waits(op)).count();
+        if slots.saturating_mul(threads) > GROUPS_LIMIT / (2 * size_of::<usize>()) {
+            let groups = slots / 2;
+            return Err(format!(
+                "it may need more than {GROUPS_LIMIT} bytes to find its {groups} groups: make some of \
+                 them (?:..), which are not captured"
+            ));
+        }
+        let epochs = dfa::Epochs::default();
         Ok(Self {
             pattern: pattern.into(),
-            first: Mutex::new(Caches::new(&program)),
+            first: Mutex::new(Caches::new(dfa::Cache::new(cache_limit, epochs.next()))),
             program,
             backward,
-            grouper,
+            names: nfa.group_info().clone(),
+            slots,
             looks_ahead,
+            cache_limit,
+            epochs,
             pool: Mutex::new(Vec::new()),
         })
     }
 
-    /// The start of the first match in `text` that ends at `end`, where one is known to end.
-    fn start(&self, caches: &mut Caches, text: &[u8], end: usize) -> usize {
-        let cache = caches.backward.get_or_insert_with(|| self.backward.create_cache());
-        let input = Input::new(text).range(..end).anchored(Anchored::Yes);
-        self.backward
-            .try_search_rev(cache, &input)
-            .expect("the DFA may clear its cache for ever and quits at no byte")
-            .expect("a match ends here")
-            .offset()
-    }
-
-    /// The groups of the match in `text` that is known to be at `range`.
-    fn groups(&self, caches: &mut Caches, text: &[u8], range: Range<usize>) -> Groups {
-        let Some(grouper) = &self.grouper else { return Groups::new() };
-        let cache = caches.grouper.get_or_insert_with(|| grouper.create_cache());
-        let mut slots = vec![None; self.program.nfa().group_info().slot_len()];
-        // No match ends earlier, so what is found from the start can only end at the end.
-        let input = Input::new(text).range(range).anchored(Anchored::Yes);
-        grouper.search_slots(cache, &input, &mut slots).expect("a match is here");
-        let group = |slots: &[Option<NonMaxUsize>]| Some(slots[0]?.get()..slots[1]?.get());
-        slots.chunks_exact(2).skip(1).map(group).collect()
+    fn new_cache(&self) -> dfa::Cache {
+        dfa::Cache::new(self.cache_limit, self.epochs.next())
     }
 }
 
 impl Caches {
-    fn new(program: &dfa::Program) -> Self {
-        Self { forward: dfa::Cache::new(program), backward: None, grouper: None }
+    fn new(forward: dfa::Cache) -> Self {
+        Self { forward, backward: None, groups: groups::Groups::default() }
     }
 }
 
@@ -350,8 +330,8 @@ const PATTERN_LIMIT: usize = 4 << 10;
 /// The most that a compiled pattern may take in each direction, in bytes.
 const NFA_LIMIT: usize = 1 << 20;
 
-/// About how much the cache for going backward may take, in bytes.
-const BACKWARD_CACHE_LIMIT: usize = 1 << 20;
+/// The most that may be needed to find the groups of a match, in bytes.
+const GROUPS_LIMIT: usize = 4 << 20;
 
 /// How many caches a regex keeps: more are made only while more threads search at the same time.
 const POOL_LIMIT: usize = 4;

@@ -14,7 +14,7 @@ use std::{cell::Cell, fmt::Debug};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{All, Chunk, Delimiter, Exact, Matcher, Scan};
+use super::{All, Chunk, Delimiter, Exact, Matcher, Scan, Steps};
 use crate::error::{Error, Result};
 
 thread_local! {
@@ -67,6 +67,39 @@ impl<'a, M: Matcher + Clone + Debug, T: PartialEq + Debug> Subject<'a, M, T> {
         self.check_cuts(&matcher, text, 0, &expected);
         self.check_promptness(text);
         self.check_restart(text, &expected);
+        for steps in [1, 3, 10, 100] {
+            self.check_steps(text, steps, &expected);
+        }
+    }
+
+    /// Gives few steps at a time, while bytes go on coming whether a scan has come to its end or not.
+    fn check_steps(&self, text: &[u8], steps: usize, expected: &Outcome<T>) {
+        let mut matcher = self.matcher.clone();
+        let (mut shown, mut ended) = (0, false);
+        let mut idle = 0;
+        loop {
+            let scan = matcher.scan_within(&text[..shown], ended, &mut Steps::new(steps));
+            let outcome = match scan {
+                Some(Scan::Found { end }) => {
+                    let taken = Bytes::copy_from_slice(&text[..end]);
+                    Some((end, (self.view)(matcher.output(taken))))
+                }
+                Some(Scan::NeedMore) if ended => None,
+                _ if ended => {
+                    idle += 1;
+                    assert!(idle < 1000 * (text.len() + 10), "{matcher:?} makes no progress");
+                    continue;
+                }
+                _ => {
+                    ended = shown == text.len();
+                    shown = text.len().min(shown + 1);
+                    continue;
+                }
+            };
+            let text = text.escape_ascii();
+            assert_eq!(&outcome, expected, "{matcher:?} on \"{text}\", {steps} steps at a time");
+            return;
+        }
     }
 
     /// Goes on with `matcher`, which has seen `seen` bytes, in every possible way.
@@ -135,6 +168,7 @@ impl<'a, M: Matcher + Clone + Debug, T: PartialEq + Debug> Subject<'a, M, T> {
             }
         }
         self.check_scan(&mut matcher, text, text.len(), true, &expected);
+        self.check_steps(text, 50, &expected);
     }
 
     fn scan(&self, matcher: &mut M, shown: &[u8], ended: bool) -> Outcome<T> {
@@ -229,6 +263,20 @@ proptest! {
         text in prop::collection::vec(97..99u8, 0..2000),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
     ) {
+        let matcher = Delimiter::new(&needle).unwrap();
+        Subject::new(matcher, bytes, naive_delimiter(&needle)).check_pieces(&text, &cuts);
+    }
+
+    /// So long that they are looked for byte by byte in short pieces. The text is made of parts of
+    /// the delimiter.
+    #[test]
+    fn long_delimiters_in_long_texts(
+        needle in prop::collection::vec(97..99u8, 33..40),
+        parts in prop::collection::vec((0..40usize, 0..40usize), 0..60),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..200),
+    ) {
+        let part = |&(from, to): &(usize, usize)| &needle[from.min(needle.len())..][..to.min(needle.len().saturating_sub(from))];
+        let text: Vec<u8> = parts.iter().flat_map(part).copied().collect();
         let matcher = Delimiter::new(&needle).unwrap();
         Subject::new(matcher, bytes, naive_delimiter(&needle)).check_pieces(&text, &cuts);
     }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::refusal;
 use crate::{
-    matcher::Any,
+    matcher::{Any, Delimiter},
     pattern::{LineGlob, LinePattern, Pattern, Regex},
 };
 
@@ -62,6 +62,11 @@ fn wrong_globs_say_where() {
         assert!(refusal.contains(wrong), "{refusal}");
         assert!(refusal.starts_with(&format!("glob \"{glob}\": ")), "{refusal}");
     }
+    assert!(LineGlob::new(&"a".repeat(4096)).is_ok());
+    assert_eq!(
+        refusal(LineGlob::new(&"a".repeat(4097))),
+        "a glob of 4097 bytes, and 4096 is the most"
+    );
 }
 
 #[test]
@@ -81,6 +86,7 @@ fn wrong_regexes_say_where() {
         ("(?:[a-z]{500}){500}", "1048576 bytes"),
         (r"a(?=b)", "at byte 1"),
         (&long, "5000 bytes"),
+        (&"(a)".repeat(1300), "more than 4194304 bytes to find its 1300 groups"),
     ] {
         let refusal = refusal(Regex::new(regex));
         assert!(refusal.contains(wrong), "{refusal}");
@@ -122,6 +128,18 @@ fn lists_of_nothing_are_refused() {
     assert_eq!(refusal(Any::new([])), "the list of patterns is empty");
     let patterns = [Pattern::end(), Pattern::bytes("")];
     assert_eq!(refusal(Any::new(patterns)), "pattern 1 is an empty byte string");
+}
+
+#[test]
+fn lists_and_delimiters_have_a_limit() {
+    let many = |count| Any::new(std::iter::repeat_n(Pattern::bytes("a"), count));
+    assert!(many(65_536).is_ok());
+    assert_eq!(refusal(many(65_537)), "more than 65536 patterns in one list");
+    let long = vec![b'a'; (16 << 20) + 1];
+    assert_eq!(
+        refusal(Delimiter::new(&long)),
+        "a delimiter of 16777217 bytes, and 16777216 is the most"
+    );
 }
 
 #[test]
@@ -171,6 +189,30 @@ fn naive_glob(glob: &[u8], line: &[u8]) -> bool {
     }
 }
 
+/// The same for more stars: which fronts of the glob match the bytes so far.
+fn slow_glob(glob: &[u8], line: &[u8]) -> bool {
+    let over_stars = |mut fits: Vec<bool>| {
+        for at in 0..glob.len() {
+            fits[at + 1] |= fits[at] && glob[at] == b'*';
+        }
+        fits
+    };
+    let mut fits = vec![false; glob.len() + 1];
+    fits[0] = true;
+    fits = over_stars(fits);
+    for byte in line {
+        let mut next = vec![false; glob.len() + 1];
+        for at in (0..glob.len()).filter(|&at| fits[at]) {
+            match glob[at] {
+                b'*' => next[at] = true,
+                own => next[at + 1] |= own == b'?' || own == *byte,
+            }
+        }
+        fits = over_stars(next);
+    }
+    fits[glob.len()]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
@@ -178,6 +220,18 @@ proptest! {
     fn globs_match_by_definition(glob in "[ab*?]{1,8}", line in "[ab]{0,10}") {
         let matches = LineGlob::new(&glob).unwrap().matches(line.as_bytes());
         prop_assert_eq!(matches, naive_glob(glob.as_bytes(), line.as_bytes()));
+    }
+
+    /// Pieces over the edges of the numbers that a pattern's characters are bits of.
+    #[test]
+    fn long_globs_match_by_definition(
+        front in "[ab?]{0,70}", stars in "[ab*?]{1,70}", line in "[ab]{0,100}", embed in any::<bool>(),
+    ) {
+        let glob = format!("*{front}*{stars}");
+        // Something that matches, but for the part with many stars.
+        let line = if embed { format!("a{}{line}", front.replace('?', "b")) } else { line };
+        let matches = LineGlob::new(&glob).unwrap().matches(line.as_bytes());
+        prop_assert_eq!(matches, slow_glob(glob.as_bytes(), line.as_bytes()));
     }
 
     #[test]

@@ -37,12 +37,29 @@ pub(super) fn naive(pattern: &str) -> impl Fn(&[u8]) -> Outcome<Found> + use<> {
 }
 
 fn subject(pattern: &str) -> Subject<'static, RegexSearch, Found> {
+    subject_of(pattern, &Regex::new(pattern).unwrap())
+}
+
+/// The limits of caches: one in which a place or two have room, so that nearly all is simulated, and
+/// one that is cleared now and then. What there is room for must make no difference.
+const TINY: [usize; 2] = [0, 400];
+
+/// Checks one text with caches of all sizes.
+fn check(pattern: &str, text: &[u8]) {
+    subject(pattern).check(text);
+    for limit in TINY {
+        let regex = Regex::new(pattern).unwrap().with_cache_limit(limit);
+        subject_of(pattern, &regex).check(text);
+    }
+}
+
+fn subject_of(pattern: &str, regex: &Regex) -> Subject<'static, RegexSearch, Found> {
     let view = |found: Result<RegexMatch>| {
         let found = found.unwrap();
         let group = |index| found.group(index).map(|group| group.to_vec());
         (found.range.clone(), (0..=found.groups.len()).map(group).collect())
     };
-    Subject::new(RegexSearch::new(Regex::new(pattern).unwrap()), view, naive(pattern))
+    Subject::new(RegexSearch::new(regex.clone()), view, naive(pattern))
 }
 
 #[test]
@@ -93,7 +110,7 @@ fn longer_texts_under_every_cut() {
         ("(?s)x.*\\b", "xwwwwwwww "),
         ("\r?\n\\.\r?\n", "\r\n..\r\n.\r\n"),
     ] {
-        subject(pattern).check(text.as_bytes());
+        check(pattern, text.as_bytes());
     }
 }
 
@@ -219,7 +236,7 @@ proptest! {
     #[test]
     fn any_regex_under_every_cut(pattern in any_pattern(), text in "[ab\n\r ]{0,6}") {
         if Regex::new(&pattern).is_ok() {
-            subject(&pattern).check(text.as_bytes());
+            check(&pattern, text.as_bytes());
         }
     }
 
@@ -232,5 +249,24 @@ proptest! {
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
     ) {
         subject(pattern).check_pieces(text.as_bytes(), &cuts);
+        for limit in TINY {
+            let regex = Regex::new(pattern).unwrap().with_cache_limit(limit);
+            subject_of(pattern, &regex).check_pieces(text.as_bytes(), &cuts);
+        }
+    }
+
+    /// Patterns with so many places that a table of them does not pay.
+    #[test]
+    fn regexes_that_thrash(
+        pattern in prop::sample::select(vec![
+            "a.{12}c", "(a|b)*a(a|b){6}c", r"\b\w{1,9}\b.{1,9}\b!!$", "x[a-z]{0,20}!", "(?:a?b?){9}c",
+            "(?m)(a.{5})?(b|c)$", r"(?:\ba|\Bb){4,7}[c!]",
+        ]),
+        text in "[abcx! \n]{0,200}",
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+        limit in prop::sample::select(vec![0, 400, 4000, 1 << 20]),
+    ) {
+        let regex = Regex::new(pattern).unwrap().with_cache_limit(limit);
+        subject_of(pattern, &regex).check_pieces(text.as_bytes(), &cuts);
     }
 }
