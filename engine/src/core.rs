@@ -677,14 +677,14 @@ impl Core {
         for target in due {
             match target {
                 // What it waits for may be there and not be its own yet: it is tried in the next turn,
-                // as if its deadline came then.
+                // too. Not in any more, or a peer that never stops sending would stretch it.
                 Target::Operation(id) if self.is_behind_an_undecided_read(id) => {
-                    let number = self.arm_target(Duration::ZERO, Target::Operation(id));
+                    let number = self.arm_target(Duration::ZERO, Target::Overdue(id));
                     if let Some(pending) = self.pending.get_mut(id) {
                         pending.timer = number;
                     }
                 }
-                Target::Operation(id) => {
+                Target::Operation(id) | Target::Overdue(id) => {
                     self.interrupt(id, Error::TimedOut);
                 }
                 Target::Parked(stream, number) => {
@@ -703,7 +703,7 @@ impl Core {
         /// More calls than a system keeps bytes for: a peer that goes on sending while it is looked
         /// at stretches nothing.
         const CALLS_MAX: usize = 128;
-        let waits = |target: &&Target| matches!(target, Target::Operation(_) | Target::Parked(..));
+        let waits = |target: &&Target| !matches!(target, Target::Step(_) | Target::Listener(_));
         let with_progress = |&target: &Target| (target, self.progress_of(target));
         let mut tried: Vec<_> = due.iter().filter(waits).map(with_progress).collect();
         for _ in 0..CALLS_MAX {
@@ -727,7 +727,7 @@ impl Core {
     /// Makes the next reap look at what an operation waits for. Returns whether there is anything.
     fn try_once_more(&mut self, target: Target) -> bool {
         let id = match target {
-            Target::Operation(id) => id,
+            Target::Operation(id) | Target::Overdue(id) => id,
             Target::Parked(stream, number) => {
                 let waits = self.parked(stream, number).is_some();
                 if waits {
@@ -786,7 +786,7 @@ impl Core {
     fn progress_of(&self, target: Target) -> (u64, bool) {
         let resource = match target {
             Target::Parked(stream, _) => stream,
-            Target::Operation(id) => match self.pending.get(id) {
+            Target::Operation(id) | Target::Overdue(id) => match self.pending.get(id) {
                 Some(Pending { kind: Kind::Chain(chain), .. }) => {
                     return self.progress_of(Target::Operation(chain.current));
                 }
@@ -807,7 +807,7 @@ impl Core {
     /// The owner of a deadline that has come forgets its number.
     fn forget_timer(&mut self, target: Target) {
         match target {
-            Target::Operation(id) => {
+            Target::Operation(id) | Target::Overdue(id) => {
                 if let Some(pending) = self.pending.get_mut(id) {
                     pending.timer = 0;
                 }
@@ -848,7 +848,9 @@ fn remembers(
     number: TimerNumber,
 ) -> bool {
     match target {
-        Target::Operation(id) => pending.get(id).is_some_and(|pending| pending.timer == number),
+        Target::Operation(id) | Target::Overdue(id) => {
+            pending.get(id).is_some_and(|pending| pending.timer == number)
+        }
         Target::Parked(stream, parked) => matches!(
             resources.get(stream),
             Some(Resource::Stream(StreamState { parked: Some(read), .. }))

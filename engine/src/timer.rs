@@ -23,6 +23,8 @@ pub(crate) type TimerNumber = u64;
 pub(crate) enum Target {
     /// The deadline of an operation.
     Operation(Id),
+    /// The same operation, which was given one more turn.
+    Overdue(Id),
     /// The deadline of the read that is parked at this stream under this number.
     Parked(Id, u32),
     /// When an operation's machine wants its next step (the next connection attempt).
