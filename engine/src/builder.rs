@@ -221,6 +221,7 @@ impl Builder {
         crate::descriptor::null().map_err(failed)?;
         let pollable = driver.as_pollable().map_err(failed)?;
         let shared = Shared::new(world, driver.name(), driver.waker(), self.task_panic);
+        let shared = shared.map_err(failed)?;
         let core = Core::new(std::sync::Arc::clone(&shared), driver, self.limits, pool);
         Ok(Engine::from_parts(shared, core, pollable))
     }

@@ -207,15 +207,14 @@ impl<T: 'static> Callback<T> {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn local(local: &Local, f: impl FnOnce(&Local, Result<T>) + 'static) -> Self {
-        let closure: Box<LocalClosure<T>> = Box::new(f);
-        let key = local.closures.borrow_mut().insert(Box::new(closure));
+        // In the child of a fork it goes at once, and not with the table, which is the parent's.
+        let key = (!local.is_inherited()).then(|| {
+            let closure: Box<LocalClosure<T>> = Box::new(f);
+            local.closures.borrow_mut().insert(Box::new(closure))
+        });
         let home = local.handle().downgrade();
         Self {
-            slot: Slot::Local(Box::new(LocalKey {
-                key: Some(key),
-                home,
-                engine: local.handle().id(),
-            })),
+            slot: Slot::Local(Box::new(LocalKey { key, home, engine: local.handle().id() })),
             timeout: None,
         }
     }

@@ -1,12 +1,13 @@
 //! [`Cancel`]: ends an operation early.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use crate::{
     completion::message::Message,
+    fork,
     handle::{self, Shared},
     table::Id,
 };
@@ -103,22 +104,37 @@ impl Cancel {
                 .is_some_and(|shared| shared.inbox.push(Message::Cancel(key)).is_ok()),
         }
     }
+
+    /// Whether the operation is of an engine that this process has inherited by a fork(2). It will
+    /// never be heard of here: it is the parent's.
+    ///
+    /// See [`Handle::is_inherited`](crate::Handle::is_inherited).
+    pub fn is_inherited(&self) -> bool {
+        fork::is_inherited(self.engine)
+    }
 }
+
+/// The engines that live, by their numbers.
+pub(crate) type Engines = BTreeMap<u32, Weak<Shared>>;
 
 /// The engines that live, so that a `Cancel` need not hold a reference to one: an operation returns
 /// a `Cancel` whether it is wanted or not, and counting references up and down costs more than the
 /// rest of it.
-static ENGINES: LazyLock<Mutex<HashMap<u32, Weak<Shared>>>> = LazyLock::new(Mutex::default);
+static ENGINES: Mutex<Engines> = Mutex::new(BTreeMap::new());
+
+pub(crate) fn lock() -> MutexGuard<'static, Engines> {
+    ENGINES.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What a living engine shares with its handles.
 pub(crate) fn engine(id: u32) -> Option<Arc<Shared>> {
-    ENGINES.lock().unwrap_or_else(PoisonError::into_inner).get(&id).and_then(Weak::upgrade)
+    lock().get(&id).and_then(Weak::upgrade)
 }
 
 pub(crate) fn register(id: u32, shared: Weak<Shared>) {
-    ENGINES.lock().unwrap_or_else(PoisonError::into_inner).insert(id, shared);
+    lock().insert(id, shared);
 }
 
 pub(crate) fn unregister(id: u32) {
-    ENGINES.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    lock().remove(&id);
 }

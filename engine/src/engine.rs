@@ -4,6 +4,7 @@ use std::{
     any::Any,
     cell::{Cell, RefCell},
     fmt,
+    mem::{self, forget},
     ops::Deref,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -39,7 +40,8 @@ use crate::{
 /// hears [`Error::EngineClosed`], on this thread. Threads that are stuck are not waited for.
 ///
 /// It is of no use in the child of a fork(2), whose queues are the parent's: dropping it there does
-/// nothing and tells nobody, and anything else is an error of the program. Programs that are
+/// nothing and tells nobody, and runs say [`Error::Forked`], see
+/// [`is_inherited`](Handle::is_inherited). The child may have an engine of its own. Programs that are
 /// executed, by [`std::process::Command`] or otherwise, inherit nothing.
 ///
 /// ```
@@ -163,8 +165,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidInput`] inside one of the engine's own callbacks; [`Error::Io`] if the
-    /// system fails to wait. Where it has no memory for that, the engine tries again for two
+    /// [`Error::InvalidInput`] inside one of the engine's own callbacks; [`Error::Forked`] in the
+    /// child of a fork, also if a callback has forked; [`Error::Io`] if the system fails to wait. Where it has no memory for that, the engine tries again for two
     /// seconds before it says so; meanwhile a stop and other threads' requests are seen. Run again,
     /// it goes on where it was.
     ///
@@ -304,7 +306,8 @@ impl Engine {
     #[doc(alias = "poll")]
     pub fn next_deadline(&self) -> Option<Instant> {
         let shared = self.handle().shared();
-        if !shared.inbox.is_empty() {
+        // An inherited one has a turn due that says so.
+        if !shared.inbox.is_empty() || self.is_inherited() {
             return Some(shared.world.now());
         }
         let mut core = self.core.take()?;
@@ -331,6 +334,9 @@ impl Engine {
 
     /// Does something to the engine's state between or in turns.
     fn with_core(&self, f: impl FnOnce(&mut Core)) {
+        if self.is_inherited() {
+            return;
+        }
         match self.core.take() {
             Some(mut core) => {
                 f(&mut core);
@@ -341,6 +347,7 @@ impl Engine {
     }
 
     fn check_idle(&self) -> Result<()> {
+        self.check_process()?;
         let core = self.core.take();
         let idle = core.is_some();
         self.core.set(core);
@@ -348,6 +355,11 @@ impl Engine {
             return Ok(());
         }
         Err(Error::invalid("the engine is running already: it cannot be run inside a callback"))
+    }
+
+    /// Fails in the child of a fork.
+    fn check_process(&self) -> Result<()> {
+        if self.is_inherited() { Err(Error::Forked) } else { Ok(()) }
     }
 
     fn take_stop(&self) -> bool {
@@ -392,6 +404,8 @@ impl Engine {
         if let Some(payload) = panic {
             resume_unwind(payload);
         }
+        // A callback may have forked.
+        self.check_process()?;
         Ok(callbacks)
     }
 
@@ -449,10 +463,13 @@ impl Engine {
                 if batch.is_empty() {
                     rounds += 1;
                     core.round = core.round.wrapping_add(1);
-                    std::mem::swap(&mut core.ready, &mut *batch);
+                    mem::swap(&mut core.ready, &mut *batch);
                 }
                 trash.take_from(core);
             });
+            if self.is_inherited() {
+                return (callbacks, panic);
+            }
             // What callbacks left behind is dropped here, where nothing is borrowed.
             if !trash.is_empty()
                 && let Err(payload) = catch_unwind(AssertUnwindSafe(|| trash.clear()))
@@ -472,7 +489,10 @@ impl Engine {
 
     fn run_batch(&self, batch: &mut ReadyQueue, callbacks: &mut usize, root: Root<'_>) {
         let local = &self.local;
-        while let Some(next) = batch.next() {
+        // One that forks goes on in the child, and those behind it are the parent's.
+        while !local.is_inherited()
+            && let Some(next) = batch.next()
+        {
             *callbacks += 1;
             let other = match next.lane {
                 Lane::Read => {
@@ -590,10 +610,10 @@ impl Trash {
     /// Changes place with the core's, which is left empty.
     fn take_from(&mut self, core: &mut Core) {
         if !core.trash.is_empty() {
-            std::mem::swap(&mut self.bytes, &mut core.trash);
+            mem::swap(&mut self.bytes, &mut core.trash);
         }
         if !core.discarded.is_empty() {
-            std::mem::swap(&mut self.streams, &mut core.discarded);
+            mem::swap(&mut self.streams, &mut core.discarded);
         }
     }
 
@@ -629,6 +649,10 @@ impl<'a> Entered<'a> {
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
+        if self.engine.is_inherited() {
+            // This thread has left it to the parent, and an outer one as well.
+            return forget(self.before.take());
+        }
         swap_home(self.home_before);
         let Some(mut before) = self.before.take() else { return };
         if let Some(outer) = &mut before {
@@ -652,7 +676,7 @@ impl Deref for Engine {
 /// Becomes readable when a turn would do something; see [`Engine::next_deadline`].
 impl AsFd for Engine {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        if !self.foreign.replace(true) {
+        if !self.foreign.replace(true) && !self.is_inherited() {
             self.with_core(Core::watch);
             let Shared { inbox, world, .. } = &**self.handle().shared();
             inbox.sleep();
@@ -666,13 +690,13 @@ impl AsFd for Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        // A child that the C library knows nothing of has another id.
+        if self.is_inherited() || getpid() != self.process {
+            return self.leave_to_parent();
+        }
         let shared = Arc::clone(self.handle().shared());
         cancel::unregister(shared.id);
         let Some(mut core) = self.core.take() else { return };
-        if getpid() != self.process {
-            // The child of a fork has the parent's queues, and would end the parent's operations.
-            return std::mem::forget(core);
-        }
         // As every turn: what is given back stands before the bytes behind it.
         core.take_what_is_given_back();
         core.take_messages();
@@ -696,6 +720,17 @@ impl Drop for Engine {
 }
 
 impl Engine {
+    /// Leaks whatever may be the parent's, in the child of a fork: it would end the parent's
+    /// operations, and drop what the parent's callbacks hold.
+    fn leave_to_parent(&mut self) {
+        forget(self.core.take());
+        forget(mem::take(self.batch.get_mut()));
+        forget(mem::take(self.trash.get_mut()));
+        forget(mem::take(self.local.closures.get_mut()));
+        // With requests in it, and what wakes the parent.
+        forget(Arc::clone(self.handle().shared()));
+    }
+
     fn run_until_drained(&self) -> Option<Box<dyn Any + Send>> {
         let mut first = None;
         loop {

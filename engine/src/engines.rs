@@ -2,7 +2,7 @@
 //! addresses they listen at.
 
 use std::{
-    fmt, fs, io, iter,
+    fmt, fs, io, iter, mem,
     net::SocketAddr,
     os::fd::OwnedFd,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -39,7 +39,8 @@ use crate::{
 /// Dropping it stops them all: each has its last turn on its own thread, so what is pending hears
 /// [`Error::EngineClosed`] there. The drop waits for that, but not longer than two seconds: a
 /// thread that is stuck in a callback is left behind, and its engine ends when it comes to it.
-/// Dropped inside a callback of one of them, it does not wait for that one.
+/// Dropped inside a callback of one of them, it does not wait for that one. In the child of a fork,
+/// where their threads are not, dropping it does nothing.
 ///
 /// ```
 /// use facade_engine::{Callback, Engines, Listener, Local, Stream};
@@ -312,7 +313,8 @@ impl Engines {
     /// # Errors
     ///
     /// [`InvalidInput`](Error::InvalidInput) inside a callback of one of them, which would wait for
-    /// itself; they are dropped then. [`Io`](Error::Io) if the system failed to wait for one of
+    /// itself; they are dropped then. [`Forked`](Error::Forked) in the child of a fork, where their
+    /// threads are not. [`Io`](Error::Io) if the system failed to wait for one of
     /// them, which has ended that one.
     ///
     /// ```
@@ -324,6 +326,9 @@ impl Engines {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn join(mut self) -> Result<()> {
+        if self.is_inherited() {
+            return Err(Error::Forked);
+        }
         if self.threads.iter().any(EngineThread::is_current) {
             return Err(Error::invalid("an engine's callback cannot wait for its end"));
         }
@@ -334,7 +339,16 @@ impl Engines {
     }
 
     /// Those that have not ended; at least one.
+    /// Whether the threads are those of another process, by a fork. None of them is here then, to be
+    /// waited for or heard of.
+    fn is_inherited(&self) -> bool {
+        self.handles().any(Handle::is_inherited)
+    }
+
     fn running(&self) -> Result<Vec<&Handle>> {
+        if self.is_inherited() {
+            return Err(Error::Forked);
+        }
         let running: Vec<_> = self.handles().filter(|handle| !handle.is_closed()).collect();
         if running.is_empty() { Err(Error::EngineClosed) } else { Ok(running) }
     }
@@ -376,6 +390,9 @@ fn run_on_each(
 /// Stops them all and waits for those that are not stuck.
 impl Drop for Engines {
     fn drop(&mut self) {
+        if self.is_inherited() {
+            return mem::forget(mem::take(&mut self.threads));
+        }
         self.stop();
         let until = now() + PATIENCE;
         for thread in self.threads.drain(..).filter(|thread| !thread.is_current()) {

@@ -164,6 +164,12 @@ pub enum Error {
     #[error("the engine is gone")]
     EngineClosed,
 
+    /// This process is the child of a fork(2), and the engine its parent's: nothing was done, and the
+    /// parent goes on undisturbed. Build an engine here. See
+    /// [`Handle::is_inherited`](crate::Handle::is_inherited).
+    #[error("the engine belongs to the process that this one was forked from")]
+    Forked,
+
     /// A queue that a peer or a program can fill is full: bytes unsent on a stream, or work waiting
     /// for a worker. Nothing was taken; try again when some of it is done.
     #[error("overloaded")]
@@ -348,6 +354,7 @@ impl fmt::Debug for Error {
             }
             Self::Closed => f.write_str("Closed"),
             Self::EngineClosed => f.write_str("EngineClosed"),
+            Self::Forked => f.write_str("Forked"),
             Self::Overloaded => f.write_str("Overloaded"),
             Self::Panicked => f.write_str("Panicked"),
             Self::InvalidInput { what } => {
@@ -439,7 +446,7 @@ fn kind(error: &Error) -> io::ErrorKind {
         Error::TooLong { .. } | Error::Unexpected { .. } => io::ErrorKind::InvalidData,
         Error::PartialWrite { cause, .. } | Error::Stage { cause, .. } => kind(cause),
         Error::Resolve { cause, .. } | Error::Io { cause, .. } => cause.kind(),
-        Error::Closed | Error::EngineClosed => io::ErrorKind::NotConnected,
+        Error::Closed | Error::EngineClosed | Error::Forked => io::ErrorKind::NotConnected,
         Error::Overloaded => io::ErrorKind::ResourceBusy,
         // Not that of its cause: this write neither timed out nor is worth another try.
         Error::Cut { .. } | Error::Panicked => io::ErrorKind::Other,
@@ -465,7 +472,7 @@ mod tests {
         let broken = || Error::io_on("write", "pipe (descriptor 7)", Errno::PIPE);
         let unknown = io::Error::new(NotFound, "failed to lookup address information: Name or …");
         let no_memory = io::Error::from_raw_os_error(12);
-        let samples: [(Error, &str, io::ErrorKind, Option<i32>); 23] = [
+        let samples: [(Error, &str, io::ErrorKind, Option<i32>); 24] = [
             (Error::Cancelled, "cancelled", Other, None),
             (Error::TimedOut, "timed out", TimedOut, None),
             (Error::EndOfStream, "end of stream", UnexpectedEof, None),
@@ -553,6 +560,12 @@ mod tests {
             ),
             (Error::Closed, "closed", NotConnected, None),
             (Error::EngineClosed, "the engine is gone", NotConnected, None),
+            (
+                Error::Forked,
+                "the engine belongs to the process that this one was forked from",
+                NotConnected,
+                None,
+            ),
             (Error::Overloaded, "overloaded", ResourceBusy, None),
             (Error::Panicked, "the work panicked", Other, None),
             (Error::invalid("no such thing"), "invalid input: no such thing", InvalidInput, None),

@@ -7,14 +7,14 @@
 use std::{
     any::Any,
     cell::{Cell, RefCell},
-    fmt,
+    fmt, io,
     mem::ManuallyDrop,
     net::SocketAddr,
     ops::Deref,
     rc::{self, Rc},
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::*},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*},
     },
 };
 
@@ -23,11 +23,12 @@ use slab::Slab;
 use crate::{
     cancel::{self, Cancel, Key},
     closure::Once,
-    completion::message::{Begin, Inbox, Message},
+    completion::message::{Begin, Inbox, Message, Sleeper},
     core::Core,
     descriptor::Descriptor,
     driver::Waker,
     error::{self, Error},
+    fork,
     pending::PendingOperation,
     socket::Sharing,
     stream::Stream,
@@ -65,6 +66,18 @@ pub(crate) fn swap_current(core: Option<Box<Core>>) -> Option<Box<Core>> {
     before.map(ManuallyDrop::into_inner)
 }
 
+/// In the child of a fork(2): no turn is running here any more, it is the parent's. So nothing that is
+/// looked for here or at home is found, and whatever is asked goes to the inbox, which refuses it.
+pub(crate) fn leave_to_parent() {
+    HOME.set(0);
+    CURRENT.with(|slot| {
+        if let Ok(mut slot) = slot.try_borrow_mut() {
+            // Without a destructor, so it is leaked.
+            *slot = None;
+        }
+    });
+}
+
 /// Does something to the engine with this id if its turn is running on this thread and nothing is
 /// borrowed.
 #[inline]
@@ -99,6 +112,9 @@ pub(crate) fn remember_place(engine: u32, place: &Rc<Place>) {
 /// Looks at the state of an engine, in a turn or between turns, if it lives on this thread and
 /// nothing of it is borrowed.
 pub(crate) fn inspect<R>(engine: u32, f: impl FnOnce(&Core) -> R) -> Option<R> {
+    if fork::is_inherited(engine) {
+        return None;
+    }
     let mut f = Some(f);
     let mut look = |core: &Core| f.take().map(|f| f(core));
     if let Some(seen) = with_current(engine, |core| look(core)) {
@@ -170,18 +186,23 @@ impl Shared {
         driver: &'static str,
         waker: Waker,
         task_panic: TaskPanic,
-    ) -> Arc<Self> {
-        static ENGINES: AtomicU32 = AtomicU32::new(1);
-        Arc::new(Self {
-            id: ENGINES.fetch_add(1, Relaxed),
-            inbox: Inbox::new(waker),
+    ) -> io::Result<Arc<Self>> {
+        let id = fork::number_engine()?;
+        Ok(Arc::new(Self {
+            id,
+            inbox: Inbox::new(Sleeper { engine: id, waker }),
             stop: AtomicBool::new(false),
             keep_alive: AtomicUsize::new(0),
             tickets: AtomicU64::new(1),
             world,
             driver,
             task_panic,
-        })
+        }))
+    }
+
+    /// Why nothing can be asked of the engine.
+    pub(crate) fn refusal(&self) -> Error {
+        if fork::is_inherited(self.id) { Error::Forked } else { Error::EngineClosed }
     }
 
     /// A TCP socket that listens.
@@ -326,7 +347,8 @@ impl Handle {
         KeepAlive { handle: self.clone() }
     }
 
-    /// Whether the engine is gone or going, so that whatever is submitted is refused.
+    /// Whether the engine is gone or going, so that whatever is submitted is refused; or
+    /// [inherited](Self::is_inherited).
     ///
     /// ```
     /// use facade_engine::Engine;
@@ -340,6 +362,26 @@ impl Handle {
     /// ```
     pub fn is_closed(&self) -> bool {
         self.shared.inbox.is_closed()
+    }
+
+    /// Whether this process is a child of the one that the engine lives in, by a fork(2) that no
+    /// program was executed after. Then whatever is submitted is refused as by an engine that is gone,
+    /// and what returns an error says [`Forked`](Error::Forked).
+    ///
+    /// What was submitted before the fork is the parent's: here nobody hears of it, and nothing of it
+    /// is dropped. A stream, listener or file that the child drops is closed there and goes on in the
+    /// parent. An engine that the child builds is as any other.
+    ///
+    /// This looks at one number in memory. A child made by clone(2) itself is not noticed.
+    ///
+    /// ```
+    /// let engine = facade_engine::Engine::new()?;
+    /// assert!(!engine.handle().is_inherited());
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "fork")]
+    pub fn is_inherited(&self) -> bool {
+        fork::is_inherited(self.shared.id)
     }
 
     /// The driver in use, as `FACADE_DRIVER` would name it.
@@ -380,12 +422,12 @@ impl Handle {
             return Ok(());
         }
         let pushed = self.shared.inbox.push(Message::Apply(Box::new(f)));
-        pushed.map_err(|_| Error::EngineClosed)
+        pushed.map_err(|_| self.shared.refusal())
     }
 
     /// For what does something to the system before the engine hears of it: fails if it never would.
     pub(crate) fn check_open(&self) -> error::Result<()> {
-        if self.is_closed() { Err(Error::EngineClosed) } else { Ok(()) }
+        if self.is_closed() { Err(self.shared.refusal()) } else { Ok(()) }
     }
 
     /// Has a reference to a stream dropped in the engine's turn. Gives it back if there is none to
@@ -525,6 +567,9 @@ impl Local {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn pending(&self) -> Vec<PendingOperation> {
+        if self.is_inherited() {
+            return Vec::new();
+        }
         let Shared { keep_alive, inbox, .. } = &**self.shared();
         let mut all = inspect(self.id(), Core::report).unwrap_or_default();
         all.extend(PendingOperation::several("submission", usize::from(!inbox.is_empty())));

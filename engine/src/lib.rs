@@ -68,6 +68,7 @@ mod engine;
 mod engines;
 mod error;
 mod file;
+mod fork;
 mod handle;
 mod homed;
 mod limits;

@@ -276,7 +276,8 @@ impl StreamInner {
 }
 
 // SAFETY: the turns of an engine run on one thread, the one that it lives on, and before it refuses
-// messages the last one that counts as its home has ended, see `Engine`'s drop.
+// messages the last one that counts as its home has ended, see `Engine`'s drop. In the child of a fork
+// it refuses them from the first, and the thread that forked has no turn any more, see `fork.rs`.
 #[expect(unsafe_code, reason = "says where streams are at home")]
 unsafe impl Home for StreamInner {
     #[inline]

@@ -6,7 +6,7 @@
 //! resumed by the run.
 
 use std::{
-    fmt,
+    fmt, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -24,11 +24,38 @@ pub(crate) fn spawn<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
 ) -> Task<T> {
     let builder = builder(engine);
-    let engine = engine.clone();
-    let schedule = move |runnable| engine.post(|local| step(local, runnable));
+    let origin = Origin::of(engine);
+    let schedule = move |runnable| {
+        if let Some(runnable) = origin.claim(runnable) {
+            origin.engine.post(|local| step(local, runnable));
+        }
+    };
     let (runnable, task) = builder.spawn(|()| Tracked::new(future), schedule);
     runnable.schedule();
     task
+}
+
+/// Where a task was spawned.
+struct Origin {
+    engine: Handle,
+    /// In the child of a fork, on an engine of its parent's. The engine refuses it.
+    in_child: bool,
+}
+
+impl Origin {
+    fn of(engine: &Handle) -> Self {
+        Self { engine: engine.clone(), in_child: engine.is_inherited() }
+    }
+
+    /// The task, unless it was woken in the child of a fork and is the parent's: then it is neither
+    /// run here nor dropped.
+    fn claim(&self, runnable: Runnable) -> Option<Runnable> {
+        if self.engine.is_inherited() && !self.in_child {
+            mem::forget(runnable);
+            return None;
+        }
+        Some(runnable)
+    }
 }
 
 /// How tasks on this engine are made.
@@ -63,10 +90,12 @@ impl LocalExecutor {
 
     pub(crate) fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Task<T> {
         let builder = builder(&self.0.engine);
-        let home = Arc::clone(&self.0);
+        let (home, origin) = (Arc::clone(&self.0), Origin::of(&self.0.engine));
         let schedule = move |runnable| {
-            let at_home = AtHome { home: Arc::clone(&home), runnable: Some(runnable) };
-            home.engine.post(|local| at_home.step(local));
+            if let runnable @ Some(_) = origin.claim(runnable) {
+                let at_home = AtHome { home: Arc::clone(&home), runnable };
+                home.engine.post(|local| at_home.step(local));
+            }
         };
         let (runnable, task) = builder.spawn_local(|()| Tracked::new(future), schedule);
         runnable.schedule();
@@ -77,7 +106,11 @@ impl LocalExecutor {
 /// After the engine: tasks that another thread has woken since are dropped on this one.
 impl Drop for LocalExecutor {
     fn drop(&mut self) {
-        let stranded = std::mem::take(&mut *self.0.stranded());
+        if self.0.engine.is_inherited() {
+            // They are the parent's.
+            return mem::forget(Arc::clone(&self.0));
+        }
+        let stranded = mem::take(&mut *self.0.stranded());
         drop(stranded);
     }
 }

@@ -223,7 +223,7 @@ impl futures::Stream for Incoming<'_> {
         });
         let outcome = ready!(accept.poll(context));
         this.accept = None;
-        this.ended = matches!(outcome, Err(Error::Closed | Error::EngineClosed));
+        this.ended = matches!(outcome, Err(Error::Closed | Error::EngineClosed | Error::Forked));
         Poll::Ready(Some(outcome.map(Stream::from)))
     }
 }

@@ -74,7 +74,8 @@ impl<T, F: FnOnce(Callback<T>) -> Cancel> Submit<T> for F {
 /// # Errors
 ///
 /// Those of the operation; [`Error::EngineClosed`](facade_engine::Error::EngineClosed) if the
-/// engine is gone.
+/// engine is gone; [`Error::Forked`](facade_engine::Error::Forked) if this process is the child of
+/// a fork and the engine its parent's, even if it was submitted before.
 ///
 /// # Cancellation
 ///
@@ -248,12 +249,11 @@ impl<T: Send + 'static> Submitted<T> {
         Self { cancel: submit(callback), slot: Some(slot) }
     }
 
-    /// Whether the callback has been told, and is gone.
-    fn is_told(&self) -> bool {
-        self.slot.as_ref().is_some_and(|slot| Arc::strong_count(slot) == 1)
-    }
-
     pub(crate) fn poll(&mut self, context: &Context<'_>) -> Poll<Result<T>> {
+        if self.cancel.is_inherited() {
+            self.leave_to_parent();
+            return Poll::Ready(Err(Error::Forked));
+        }
         if !self.is_told() {
             let slot = self.slot.as_ref().expect("polled after it was ready");
             let outcome = ready!(slot.poll(context));
@@ -268,6 +268,19 @@ impl<T: Send + 'static> Submitted<T> {
 }
 
 impl<T> Submitted<T> {
+    /// Whether the callback has been told, and is gone.
+    fn is_told(&self) -> bool {
+        self.slot.as_ref().is_some_and(|slot| Arc::strong_count(slot) == 1)
+    }
+
+    /// In the child of a fork: a thread of the parent's may have locked the slot, so it is left alone.
+    fn leave_to_parent(&mut self) {
+        if !self.is_told() {
+            mem::forget(self.slot.take());
+        }
+        self.slot = None;
+    }
+
     /// Lets the operation go on with nobody waiting, and what it yields be taken.
     pub(crate) fn detach(mut self) {
         self.slot = None;
@@ -276,6 +289,9 @@ impl<T> Submitted<T> {
 
 impl<T> Drop for Submitted<T> {
     fn drop(&mut self) {
+        if self.cancel.is_inherited() {
+            return self.leave_to_parent();
+        }
         if let Some(slot) = self.slot.take() {
             // Closed first, so that an outcome that is there, or comes before the cancel, goes back.
             slot.close();

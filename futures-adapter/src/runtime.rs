@@ -127,7 +127,7 @@ impl Runtime {
     /// If the future or a callback panics; with
     /// [`TaskPanic::EndsRun`](facade_engine::TaskPanic::EndsRun) if a task does, which otherwise ends
     /// only that task; if called from inside one of them; if the system
-    /// fails to wait.
+    /// fails to wait; in the child of a fork, which the engine is not in.
     ///
     /// ```
     /// use facade_futures::Runtime;

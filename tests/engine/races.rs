@@ -16,7 +16,6 @@ use std::{
 use facade_engine::{Bytes, Callback, Engine, Error, Result};
 use facade_tests::{
     alone::alone,
-    forks::forked,
     outcome::Outcome,
     peers::numbered,
     sockets::{pair, tcp_pair},
@@ -124,33 +123,6 @@ fn writing_to_a_peer_that_is_gone_raises_no_signal() {
             assert!(told.take().last().unwrap().contains("Io(write"));
         }
         assert!(!raised.load(SeqCst));
-    });
-}
-
-/// A child that only forked has the parent's descriptors and, with io_uring, its queues.
-#[test]
-fn dropping_an_engine_in_the_child_of_a_fork_does_nothing_to_the_parents() {
-    let name = "dropping_an_engine_in_the_child_of_a_fork_does_nothing_to_the_parents";
-    alone(module_path!(), name, || {
-        let mut engine = Some(driver::engine());
-        let (mut peer, stream) = pair(engine.as_ref().unwrap());
-        let told = Told::new();
-        engine.as_ref().unwrap().read_line(&stream, told.value("read"));
-        turns(engine.as_ref().unwrap(), 2);
-        let heard = told.clone();
-        // The stream is the child's, too, and goes with it.
-        let clone = stream.clone();
-        assert!(forked(|| {
-            drop(engine.take());
-            drop((stream, clone));
-            assert!(heard.is_empty(), "nobody is told");
-        }));
-        let engine = engine.unwrap();
-        turns(&engine, 2);
-        assert!(told.is_empty(), "{:?}", told.take());
-        peer.write_all(b"line\n").unwrap();
-        engine.run().unwrap();
-        assert_eq!(told.take(), ["read b\"line\""]);
     });
 }
 

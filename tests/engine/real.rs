@@ -18,6 +18,9 @@ mod threads;
 #[path = "positions.rs"]
 mod positions;
 
+#[path = "forks.rs"]
+mod forks;
+
 #[path = "races.rs"]
 mod races;
 

@@ -4,13 +4,18 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs `child` in a fork of this process, which ends then; returns whether it did so without a
-/// panic. Only for a process in which nobody else holds a lock: see [`alone`](crate::alone::alone).
+/// panic, and before it took too long. Only for a test that is [`alone`](crate::alone::alone), whose
+/// other threads hold no lock that the child takes, but for those that it is to get along without.
 pub fn forked(child: impl FnOnce()) -> bool {
-    // SAFETY: no other thread of this process does anything meanwhile but wait, so that no lock is
-    // held that the child would wait for.
+    /// In seconds.
+    const PATIENCE: u32 = 30;
+    // SAFETY: other threads of this process wait, or use what is made for a fork at any time: the
+    // allocator, and what is tested.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "cannot fork");
     if pid == 0 {
+        // SAFETY: a signal that ends the process.
+        unsafe { libc::alarm(PATIENCE) };
         // A panic must not end in the harness, whose other threads are not here.
         let status = i32::from(catch_unwind(AssertUnwindSafe(child)).is_err());
         // SAFETY: ends the process, running nothing of what the parent has registered.
@@ -27,4 +32,19 @@ pub fn forked(child: impl FnOnce()) -> bool {
 pub fn die_of_broken_pipes() {
     // SAFETY: the default is no function of this process.
     assert_ne!(unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) }, libc::SIG_ERR);
+}
+
+/// Forks; whether this is the child, which goes on as if it were the parent. For a test that is
+/// [`alone`](crate::alone::alone), whose child has to [`end`].
+pub fn fork_and_go_on() -> bool {
+    // SAFETY: as for `forked`.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "cannot fork");
+    pid == 0
+}
+
+/// Ends a child, running nothing of what the parent has registered.
+pub fn end(well: bool) -> ! {
+    // SAFETY: as it says.
+    unsafe { libc::_exit(i32::from(!well)) }
 }

@@ -6,6 +6,11 @@
 //! sender puts its request in, *then* lowers the flag, and wakes the engine if it was up. A fence
 //! stands between the two steps of each, so in every order either the engine sees the request or
 //! the sender sees the flag. Only the sender that lowers the flag pays for the wake-up.
+//!
+//! # In the child of a fork
+//!
+//! The reader is in another process, and a thread that is not here may have locked the queue. So
+//! requests are refused before it is locked, and nobody is woken.
 
 use std::{collections::HashSet, hash::Hash, mem};
 
@@ -44,6 +49,11 @@ pub(crate) trait Message {
 /// Ends the reader's sleep, from any thread.
 pub(crate) trait Wake {
     fn wake(&self);
+
+    /// Whether the reader is in another process, and this one's inbox a copy that nobody reads.
+    fn is_elsewhere(&self) -> bool {
+        false
+    }
 }
 
 impl<M: Message, W: Wake> Inbox<M, W> {
@@ -65,6 +75,9 @@ impl<M: Message, W: Wake> Inbox<M, W> {
     /// Puts a request in that is made up while nobody else puts one in: what it numbers is numbered
     /// in the order in which it is taken out.
     pub(crate) fn push_with(&self, message: impl FnOnce() -> M) -> Result<(), M> {
+        if self.waker.is_elsewhere() {
+            return Err(message());
+        }
         {
             let mut queue = self.lock();
             let message = message();
@@ -82,6 +95,9 @@ impl<M: Message, W: Wake> Inbox<M, W> {
 
     /// Ends the engine's sleep, if it sleeps.
     pub(crate) fn wake(&self) {
+        if self.waker.is_elsewhere() {
+            return;
+        }
         fence(SeqCst);
         if self.sleeping.load(Relaxed) && self.sleeping.swap(false, AcqRel) {
             self.waker.wake();
@@ -110,7 +126,7 @@ impl<M: Message, W: Wake> Inbox<M, W> {
 
     /// Whether requests are refused.
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Acquire)
+        self.closed.load(Acquire) || self.waker.is_elsewhere()
     }
 
     /// Takes all requests, in the order they came.

@@ -6,6 +6,7 @@ use crate::{
     completion::inbox::{self, Wake},
     core::Core,
     driver::Waker,
+    fork,
     stream::Stream,
 };
 
@@ -53,11 +54,21 @@ impl inbox::Message for Message {
 }
 
 /// The inbox of an engine.
-pub(crate) type Inbox = inbox::Inbox<Message, Waker>;
+pub(crate) type Inbox = inbox::Inbox<Message, Sleeper>;
 
-impl Wake for Waker {
+/// Who reads an inbox: an engine, which sleeps in its driver.
+pub(crate) struct Sleeper {
+    pub(crate) engine: u32,
+    pub(crate) waker: Waker,
+}
+
+impl Wake for Sleeper {
     fn wake(&self) {
-        self.wake();
+        self.waker.wake();
+    }
+
+    fn is_elsewhere(&self) -> bool {
+        fork::is_inherited(self.engine)
     }
 }
 

@@ -27,6 +27,8 @@ use std::{
     time::Duration,
 };
 
+use crate::fork::Process;
+
 /// What a thread of the pool runs. It may panic: its thread lives on.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
@@ -142,6 +144,8 @@ pub(crate) struct Crew {
     threads: usize,
     queue: usize,
     idle: Duration,
+    /// Where the threads are.
+    process: Process,
     /// Starts one thread that runs [`Crew::work`].
     start: fn(&Arc<Self>) -> io::Result<()>,
 }
@@ -181,7 +185,8 @@ impl Crew {
         start: fn(&Arc<Self>) -> io::Result<()>,
     ) -> Self {
         let threads = threads.max(1);
-        Self { state: Mutex::default(), wake: Condvar::new(), name, threads, queue, idle, start }
+        let (state, wake, process) = (Mutex::default(), Condvar::new(), Process::current());
+        Self { state, wake, name, threads, queue, idle, process, start }
     }
 
     fn submit(self: &Arc<Self>, job: Job) -> Result<u64, Refused> {
@@ -276,6 +281,10 @@ impl Crew {
                 state.running.push(id);
                 self.unlock_for_more(state);
                 run(job);
+                if self.process != Process::current() {
+                    // The job has forked, and this is the child: the lane is the parent's.
+                    return;
+                }
                 state = self.lock();
                 if !state.finish(id) {
                     state.stuck -= 1;

@@ -1,6 +1,7 @@
 //! Operations that a worker thread does: name lookups and the user's own work.
 
 use std::{
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -12,6 +13,7 @@ use crate::{
     completion::{message::Message, ready::Ready},
     core::{Core, Kind, Pending},
     error::{Error, Result},
+    fork,
     pool::{Lane, Refused, Ticket},
     resource::chain::Product,
     table::Id,
@@ -111,6 +113,10 @@ impl Core {
         let shared = Arc::clone(&self.shared);
         let run = move || {
             let outcome = catch_unwind(AssertUnwindSafe(f)).unwrap_or(Err(Error::Panicked));
+            if fork::is_inherited(shared.id) {
+                // The work has forked, and this is the child: nobody waits for it here.
+                return mem::forget((result, outcome));
+            }
             *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
             let done = move |core: &mut Self| core.worker_done(id);
             // An engine that is gone has told the callback already.
