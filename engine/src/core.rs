@@ -22,6 +22,7 @@ use crate::{
         message::{Begin, Message},
         ready::{Ready, ReadyQueue},
     },
+    descriptor::Descriptor,
     driver::{AnyDriver, Completion, Driver, Event, Operation, blocks::Blocks},
     error::{Error, Result},
     handle::{Handle, Shared},
@@ -101,6 +102,8 @@ pub(crate) struct Core {
     pub(crate) blocks: Blocks,
     /// How many reads and writes of files by their cursors are under way.
     pub(crate) errands: usize,
+    /// What an engine that goes has not closed, because that may wait.
+    pub(crate) unclosed: Vec<Arc<Descriptor>>,
 }
 
 /// An operation without an outcome.
@@ -185,6 +188,7 @@ impl Core {
             completions: Vec::new(),
             blocks: Blocks::default(),
             errands: 0,
+            unclosed: Vec::new(),
         }
     }
 
@@ -638,6 +642,7 @@ impl Core {
                 Event::Connected(result) => self.connected(resource, result),
                 Event::ShutDown(result) => self.was_shut_down(resource, result),
                 Event::Closed => self.was_closed(resource),
+                Event::LetGo(descriptor) => self.was_let_go(resource, descriptor),
                 Event::File { operation, done } => self.file_done(resource, operation, done),
             }
         }

@@ -36,6 +36,9 @@ pub(crate) struct Descriptor {
     lent: AtomicBool,
     /// The program has asked for it since it became a stream.
     asked: AtomicBool,
+    /// The program has once had it in hand, or what it was accepted from: its options may be the
+    /// program's.
+    touched: AtomicBool,
 }
 
 /// How the engine holds what a descriptor leads to, its open file description, see open(2): alone, or
@@ -73,6 +76,7 @@ impl Descriptor {
             file: File::System(fd),
             lent: AtomicBool::new(false),
             asked: AtomicBool::new(false),
+            touched: AtomicBool::new(false),
         })
     }
 
@@ -83,11 +87,13 @@ impl Descriptor {
             file: File::Simulated(socket),
             lent: AtomicBool::new(false),
             asked: AtomicBool::new(false),
+            touched: AtomicBool::new(false),
         })
     }
 
     /// Marks it as lent to the program, for as long as that likes. Returns whether that is news.
     pub(crate) fn lend(&self) -> bool {
+        self.touch();
         !self.is_lent() && !self.lent.swap(true, Relaxed)
     }
 
@@ -101,6 +107,18 @@ impl Descriptor {
     #[inline]
     pub(crate) fn is_lent(&self) -> bool {
         self.lent.load(Relaxed)
+    }
+
+    /// Marks that its options may be the program's.
+    pub(crate) fn touch(&self) {
+        if !self.is_touched() {
+            self.touched.store(true, Relaxed);
+        }
+    }
+
+    /// Whether its options may be the program's.
+    pub(crate) fn is_touched(&self) -> bool {
+        self.touched.load(Relaxed)
     }
 
     /// Marks that the program has asked for it, and may receive by itself.

@@ -9,8 +9,9 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     rc::Rc,
-    sync::{Arc, atomic::Ordering::SeqCst},
+    sync::{Arc, atomic::Ordering::SeqCst, mpsc},
     task::{Context, Poll, Wake, Waker},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -25,6 +26,7 @@ use crate::{
         ready::{Lane, Ready, ReadyQueue, Success},
     },
     core::Core,
+    descriptor::Descriptor,
     driver::Driver,
     error::{Error, Result},
     handle::{Handle, Local, Place, Shared, remember_place, swap_current, swap_home, with_current},
@@ -37,7 +39,8 @@ use crate::{
 /// Dereferences to [`Local`] and so to [`Handle`], whose methods are the operations.
 ///
 /// Dropping it is its last turn: what was written is tried once more, then every pending callback
-/// hears [`Error::EngineClosed`], on this thread. Threads that are stuck are not waited for.
+/// hears [`Error::EngineClosed`], on this thread. Threads that are stuck are not waited for, nor is
+/// what lingers when it is [closed](Handle::close).
 ///
 /// It is of no use in the child of a fork(2), whose queues are the parent's: dropping it there does
 /// nothing and tells nobody, and runs say [`Error::Forked`], see
@@ -712,10 +715,30 @@ impl Drop for Engine {
         drop(self.run_until_drained());
         drop(entered);
         let mut core = self.core.take();
+        let mut unclosed = Vec::new();
         if let Some(core) = &mut core {
             core.give_cursors_back();
+            unclosed = core.take_unclosed();
         }
         drop(catch_unwind(AssertUnwindSafe(|| drop((refused, jobs, core)))));
+        close_in_time(unclosed);
+    }
+}
+
+/// Closes what may have to wait for that, by a thread that is left behind if it does.
+fn close_in_time(unclosed: Vec<Arc<Descriptor>>) {
+    const PATIENCE: Duration = Duration::from_millis(100);
+    if unclosed.is_empty() {
+        return;
+    }
+    let (done, is_done) = mpsc::channel::<()>();
+    let close = move || {
+        drop(unclosed);
+        drop(done);
+    };
+    // Where no thread can be had, dropping the closure closes them here.
+    if thread::Builder::new().name("facade-closing".to_owned()).spawn(close).is_ok() {
+        let _ = is_done.recv_timeout(PATIENCE);
     }
 }
 

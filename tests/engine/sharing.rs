@@ -22,7 +22,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{CWD, FileType, Mode, mknodat},
     io::Errno,
-    net::{RecvFlags, recv},
+    net::{RecvFlags, SendFlags, recv, send, sockopt::set_socket_linger},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
 };
 
@@ -607,4 +607,151 @@ fn what_was_detached_goes_on_where_the_reads_ended() {
     engine.read_line(&again, told.value("line"));
     engine.run().unwrap();
     assert_eq!(told.take(), ["line b\"one\"", "line b\"twthree\""]);
+}
+
+// Closing that may wait
+
+/// A connection whose close waits for the peer, which reads nothing yet, and how the engine has it.
+fn lingering(engine: &Engine, how: &str) -> (TcpStream, Stream) {
+    let linger = |fd: &dyn AsFd| {
+        set_socket_linger(fd.as_fd(), Some(Duration::from_secs(60))).unwrap();
+    };
+    let (peer, stream) = match how {
+        "attached" | "exclusive" => {
+            let (peer, ours) = connection();
+            linger(&ours);
+            let stream = match how {
+                "attached" => engine.attach(ours),
+                _ => engine.attach_exclusive(ours),
+            };
+            (peer, stream.unwrap())
+        }
+        "lent" => {
+            let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+            let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let accepted = Basket::new();
+            engine.accept(&listener, accepted.callback());
+            turn_until(engine, || accepted.len() == 1);
+            let stream: Stream = accepted.only();
+            linger(&stream);
+            (peer, stream)
+        }
+        "inherited" => {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            linger(&listener);
+            let listener = engine.attach_listener(listener).unwrap();
+            let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let accepted = Basket::new();
+            engine.accept(&listener, accepted.callback());
+            turn_until(engine, || accepted.len() == 1);
+            (peer, accepted.only())
+        }
+        _ => unreachable!("a way that is not listed"),
+    };
+    // The way is full, so that the last of it waits for the peer to read.
+    while send(&stream, &[0; 4096], SendFlags::DONTWAIT).is_ok() {}
+    if how != "attached" {
+        stream.set_exclusive(true);
+    }
+    (peer, stream)
+}
+
+const LINGERING: [&str; 4] = ["attached", "exclusive", "lent", "inherited"];
+
+#[test]
+fn a_close_that_lingers_does_not_hold_up_the_loop() {
+    for how in LINGERING {
+        let engine = driver::engine();
+        let (mut peer, stream) = lingering(&engine, how);
+        let told = Told::new();
+        engine.close(&stream, told.callback("close"));
+        for number in 0..10 {
+            engine.sleep(Duration::from_millis(1), told.callback(number));
+            turn_until(&engine, || told.len() > number);
+        }
+        let reads = std::thread::spawn(move || peer.read_to_end(&mut Vec::new()).unwrap());
+        engine.run().unwrap();
+        let expected: Vec<_> =
+            (0..10).map(|n| format!("{n} Ok")).chain(["close Ok".to_owned()]).collect();
+        assert_eq!(told.take(), expected, "{how}");
+        reads.join().unwrap();
+    }
+}
+
+#[test]
+fn a_dropped_stream_that_lingers_does_not_hold_up_the_loop() {
+    for how in LINGERING {
+        let engine = driver::engine();
+        let (mut peer, stream) = lingering(&engine, how);
+        let told = Told::new();
+        drop(stream);
+        engine.sleep(Duration::from_millis(1), told.callback("sleep"));
+        turn_until(&engine, || !told.is_empty());
+        peer.read_to_end(&mut Vec::new()).unwrap();
+        engine.run().unwrap();
+        assert_eq!(told.take(), ["sleep Ok"], "{how}");
+    }
+}
+
+/// Told in time, although the system goes on; and what it has goes out.
+#[test]
+fn a_close_that_lingers_beyond_its_time_is_timed_out_and_goes_on() {
+    for how in LINGERING {
+        for has_unsent in [false, true] {
+            let engine = driver::engine();
+            let (mut peer, stream) = lingering(&engine, how);
+            let told = Told::new();
+            if has_unsent {
+                engine.write(&stream, vec![0; 1 << 20], told.callback("write"));
+            }
+            let timeout = Duration::from_millis(10);
+            engine.close(&stream, told.timeout(timeout).callback("close"));
+            engine.run().unwrap();
+            let mut notes = told.take();
+            assert_eq!(notes.pop().unwrap(), "close TimedOut", "{how}");
+            assert_eq!(notes.len(), usize::from(has_unsent));
+            // No reset: with the end comes everything that the system had taken.
+            peer.read_to_end(&mut Vec::new()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_abort_waits_for_nobody() {
+    for how in LINGERING {
+        let engine = driver::engine();
+        let (mut peer, stream) = lingering(&engine, how);
+        engine.abort(&stream);
+        engine.run().unwrap();
+        let error = peer.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{how}");
+    }
+}
+
+#[test]
+fn promise_16_a_dropped_engine_does_not_linger() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for how in LINGERING {
+            for closes in [false, true] {
+                let engine = driver::engine();
+                let (peer, stream) = lingering(&engine, how);
+                if closes {
+                    engine.close(&stream, Callback::ignore());
+                    turns(&engine, 2);
+                } else {
+                    engine.read_line(&stream, Callback::ignore());
+                    turns(&engine, 2);
+                    drop(stream);
+                }
+                drop(engine);
+                done.send(peer).unwrap();
+            }
+        }
+    });
+    for _ in 0..2 * LINGERING.len() {
+        // Less than it lingers for, so that a hang becomes a failure.
+        let mut peer = is_done.recv_timeout(Duration::from_secs(30)).expect("it does not hang");
+        peer.read_to_end(&mut Vec::new()).unwrap();
+    }
 }

@@ -149,6 +149,9 @@ pub(crate) enum Event {
         done: FileDone,
     },
     Closed,
+    /// Nothing of it is under way any more, and closing it is left to who hears this, because that
+    /// may wait.
+    LetGo(Arc<Descriptor>),
 }
 
 /// Why a reception is over.

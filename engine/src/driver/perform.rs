@@ -2,8 +2,11 @@
 
 use std::{
     io::{IoSlice, IoSliceMut},
-    os::fd::{BorrowedFd, OwnedFd},
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use rustix::{
@@ -17,7 +20,13 @@ use rustix::{
     termios::{LocalModes, tcgetattr},
 };
 
-use crate::{address::Address, driver::Release, medium::Medium, operation::outgoing::Gather};
+use crate::{
+    address::Address,
+    descriptor::Descriptor,
+    driver::{Event, Release},
+    medium::Medium,
+    operation::outgoing::Gather,
+};
 
 /// What a call that must not wait came to.
 #[derive(Debug)]
@@ -319,9 +328,40 @@ pub(super) fn shutdown_write(fd: BorrowedFd<'_>) -> Result<()> {
 /// How many blocks are read away before a close: more than a socket's buffer holds by default.
 const DRAIN_MAX: usize = 128;
 
+/// Ends what closing ends, and closes, whoever still holds the number. What may have to wait for that
+/// is given back, to be closed where nobody else waits.
+pub(super) fn close(
+    descriptor: Arc<Descriptor>,
+    medium: Medium,
+    release: Release,
+    block: &mut [u8],
+) -> Event {
+    before_close(descriptor.as_fd(), release, block);
+    let resets = matches!(release, Release::Reset | Release::ResetForAll);
+    if !resets && may_wait_to_close(&descriptor, medium) {
+        return Event::LetGo(descriptor);
+    }
+    descriptor.release();
+    Event::Closed
+}
+
+/// Whether close(2) may wait: for a file's server, a line to take what was written, or the peer, if
+/// the program has set SO_LINGER, which holds for non-blocking sockets as well.
+pub(crate) fn may_wait_to_close(descriptor: &Descriptor, medium: Medium) -> bool {
+    match medium {
+        Medium::File { .. } | Medium::Terminal { .. } | Medium::Device { .. } => true,
+        Medium::Pipe { .. } | Medium::Listener => false,
+        Medium::Socket { .. } => {
+            // Nobody else can have set it, so that others need not be asked.
+            descriptor.is_touched()
+                && sockopt::socket_linger(descriptor).is_ok_and(|linger| linger.is_some())
+        }
+    }
+}
+
 /// Decides how closing ends a connection. An error means that this is no socket, or none with a
 /// connection, and nothing is to be reset or ended.
-pub(super) fn before_close(fd: BorrowedFd<'_>, release: Release, block: &mut [u8]) {
+fn before_close(fd: BorrowedFd<'_>, release: Release, block: &mut [u8]) {
     match release {
         Release::Close => {}
         Release::Drain => {

@@ -43,6 +43,9 @@ pub(crate) enum Lane {
     Work,
     /// Terminals and devices, which may hold up a thread for as long as they like.
     Devices,
+    /// Closing what may have it wait. Never refused for being full, and done although the pool was shut
+    /// down.
+    Closing,
 }
 
 /// Why a job was not taken; the job is given back.
@@ -65,7 +68,7 @@ pub(crate) struct Ticket {
 /// Lanes of threads; clones are the same pool.
 #[derive(Clone)]
 pub(crate) enum Pool {
-    Threads(Arc<[Arc<Crew>; 4]>),
+    Threads(Arc<[Arc<Crew>; 5]>),
     /// No threads: what a simulated engine has in their place.
     #[cfg(feature = "sim")]
     Simulated(crate::sim::workers::Workers),
@@ -75,12 +78,14 @@ impl Pool {
     /// A pool without any thread yet: the most each lane may have (at least one), and how many jobs
     /// may wait in each.
     pub(crate) fn new(names: usize, files: usize, work: usize, queue: usize) -> Self {
-        let crew = |name, threads| Arc::new(Crew::new(name, threads, queue, IDLE, start_thread));
+        let crew =
+            |name, threads, queue| Arc::new(Crew::new(name, threads, queue, IDLE, start_thread));
         Self::Threads(Arc::new([
-            crew("facade-names", names),
-            crew("facade-files", files),
-            crew("facade-work", work),
-            crew("facade-devices", DEVICES),
+            crew("facade-names", names, queue),
+            crew("facade-files", files, queue),
+            crew("facade-work", work, queue),
+            crew("facade-devices", DEVICES, queue),
+            crew("facade-closing", CLOSINGS, usize::MAX),
         ]))
     }
 
@@ -108,11 +113,15 @@ impl Pool {
         }
     }
 
-    /// Takes no further jobs and gives back those that have not begun. Idle threads end at once and
-    /// busy ones after their job; nobody waits for them.
+    /// Takes no further jobs and gives back those that have not begun, but for those of closing. Idle
+    /// threads end at once and busy ones after their job; nobody waits for them.
     pub(crate) fn shutdown(&self) -> Vec<Job> {
         match self {
-            Self::Threads(lanes) => lanes.iter().flat_map(|crew| crew.shutdown()).collect(),
+            Self::Threads(lanes) => {
+                let [others @ .., closing] = &**lanes;
+                closing.end_when_done();
+                others.iter().flat_map(|crew| crew.shutdown()).collect()
+            }
             #[cfg(feature = "sim")]
             Self::Simulated(workers) => workers.shutdown(),
         }
@@ -229,6 +238,12 @@ impl Crew {
         state.closed = true;
         self.wake.notify_all();
         mem::take(&mut state.queue).into_iter().map(|(_, job)| job).collect()
+    }
+
+    /// Takes no further jobs; its threads end when there are none left.
+    fn end_when_done(&self) {
+        self.lock().closed = true;
+        self.wake.notify_all();
     }
 
     /// Unlocks, and sees to it that a thread comes if there are more jobs.
@@ -353,6 +368,9 @@ fn run(job: Job) {
 
 /// How many threads terminals and devices may hold up at once: each does so alone.
 const DEVICES: usize = 64;
+
+/// How many threads closing may hold up at once.
+const CLOSINGS: usize = 64;
 
 /// How long a thread without a job stays.
 const IDLE: Duration = Duration::from_secs(10);

@@ -189,8 +189,13 @@ fn an_abandoned_job_that_waits_never_runs() {
 fn abandoned_jobs_that_run_are_replaced_up_to_a_cap() {
     // Threads that wait stay, so that only the excess ones end.
     let crew = |name| Arc::new(Crew::new(name, 2, 8, Duration::from_secs(3600), start_thread));
-    let pool =
-        Pool::Threads(Arc::new([crew("names"), crew("files"), crew("work"), crew("devices")]));
+    let pool = Pool::Threads(Arc::new([
+        crew("names"),
+        crew("files"),
+        crew("work"),
+        crew("devices"),
+        crew("closing"),
+    ]));
     let mut held = Vec::new();
     for _ in 0..2 + REPLACEMENTS {
         answer(&pool, Lane::Names);

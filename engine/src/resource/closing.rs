@@ -2,15 +2,19 @@
 //! only then is the descriptor released. So no byte is counted that does not arrive, and no
 //! descriptor number is used again while the system still works for its old owner.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
 use crate::{
     callback::{Slot, boxed},
+    completion::message::Message,
     core::{Core, Kind, Pending},
-    driver::{Driver, Operation, Release, Role},
+    descriptor::Descriptor,
+    driver::{Driver, Operation, Release, Role, perform::may_wait_to_close},
     error::{Error, Result},
+    medium::Medium,
+    pool::{Lane, Refused},
     resource::{Phase, Resource, stream::Shutdown},
     stream::Detached,
     table::Id,
@@ -28,6 +32,8 @@ pub(crate) struct Closing {
     reset: bool,
     /// The driver has been told, and its last completion is to come.
     submitted: bool,
+    /// A thread closes the descriptor.
+    elsewhere: bool,
 }
 
 /// What is left of a stream.
@@ -40,7 +46,15 @@ pub(crate) enum Ending {
 
 impl Closing {
     pub(crate) const fn new(kind: Ending, operation: Id) -> Self {
-        Self { operation, kind, outcome: Ok(()), abort: false, reset: false, submitted: false }
+        Self {
+            operation,
+            kind,
+            outcome: Ok(()),
+            abort: false,
+            reset: false,
+            submitted: false,
+            elsewhere: false,
+        }
     }
 
     /// Marks that the driver has been told to close.
@@ -188,7 +202,9 @@ impl Core {
             None => None,
         };
         let Some(closing) = closing else { return };
-        if matches!(cause, Error::TimedOut) {
+        // What a thread closes is out of the engine's hands: nothing can be dropped any more.
+        let elsewhere = closing.elsewhere;
+        if matches!(cause, Error::TimedOut) && !elsewhere {
             closing.outcome = Err(cause);
             closing.abort = true;
             self.cut_short_file(resource);
@@ -200,6 +216,10 @@ impl Core {
         }
         closing.operation = Id::NONE;
         let kind = std::mem::replace(&mut closing.kind, Ending::Dropped);
+        if elsewhere && matches!(cause, Error::TimedOut) {
+            // No run waits for it either.
+            self.forget(resource);
+        }
         self.remove(id);
         match kind {
             Ending::Dropped => {}
@@ -224,14 +244,72 @@ impl Core {
                 .map(|fd| Detached { fd, unread })
                 .map_err(|cause| Error::io_on("detach", name, cause)),
             Err(error) => {
-                descriptor.release();
+                match may_wait_to_close(&descriptor, state.medium) {
+                    true => self.close_elsewhere(stream, descriptor),
+                    false => descriptor.release(),
+                }
                 Err(error)
             }
         };
         self.ready.push(boxed(slot.deliver(outcome)));
     }
 
-    /// The driver has released a descriptor.
+    /// The driver is done with a descriptor whose close may wait.
+    pub(crate) fn was_let_go(&mut self, resource: Id, descriptor: Arc<Descriptor>) {
+        self.close_elsewhere(resource, descriptor);
+        let closing = match self.resources.get_mut(resource) {
+            Some(Resource::Stream(state)) => state.closing.as_mut(),
+            Some(Resource::Listener(state)) => state.closing.as_mut(),
+            Some(Resource::File(state)) => state.closing.as_mut(),
+            None => None,
+        };
+        let Some(closing) = closing else { return };
+        closing.elsewhere = true;
+        if matches!(closing.outcome, Err(Error::TimedOut)) {
+            // Its time was up before.
+            let id = closing.operation;
+            self.interrupt_close(resource, id, Error::TimedOut);
+        }
+    }
+
+    /// Has a descriptor closed by a thread, which tells when that is done.
+    fn close_elsewhere(&mut self, resource: Id, descriptor: Arc<Descriptor>) {
+        if self.ending {
+            self.unclosed.push(descriptor);
+            return self.was_closed(resource);
+        }
+        let shared = Arc::clone(&self.shared);
+        let job = move || {
+            descriptor.release();
+            let done = move |core: &mut Self| core.was_closed(resource);
+            drop(shared.inbox.push(Message::Apply(Box::new(done))));
+        };
+        match self.pool.submit(Lane::Closing, Box::new(job)) {
+            Ok(_) => {}
+            // Slow is better than never.
+            Err(Refused::Full(job) | Refused::NoThread(_, job) | Refused::Closed(job)) => job(),
+        }
+    }
+
+    /// What is left open when the engine goes, and may have whoever closes it wait.
+    pub(crate) fn take_unclosed(&mut self) -> Vec<Arc<Descriptor>> {
+        let mut unclosed = std::mem::take(&mut self.unclosed);
+        for id in self.resources.ids() {
+            let medium = match self.resources.get(id) {
+                Some(Resource::Stream(state)) => state.medium,
+                Some(Resource::File(_)) => Medium::File { append: false },
+                _ => continue,
+            };
+            if let Some(descriptor) = self.driver.descriptor(id)
+                && may_wait_to_close(descriptor, medium)
+            {
+                unclosed.push(Arc::clone(descriptor));
+            }
+        }
+        unclosed
+    }
+
+    /// The driver, or a thread, has released a descriptor.
     pub(crate) fn was_closed(&mut self, resource: Id) {
         match self.resources.get(resource) {
             Some(Resource::Stream(state)) if state.shutdown == Shutdown::Running => {
@@ -239,7 +317,7 @@ impl Core {
             }
             Some(Resource::Stream(state)) if state.closing.is_none() => return,
             Some(_) => {}
-            None => return,
+            None => return self.wake_resting_listeners(),
         }
         let closing = match self.forget(resource) {
             Some(Resource::Stream(state)) => state.closing,

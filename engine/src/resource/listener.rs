@@ -222,10 +222,7 @@ impl Core {
     }
 
     pub(crate) fn accepted(&mut self, listener: Id, connection: Arc<Descriptor>) {
-        let Some(state) = self.listener(listener).filter(|state| state.closing.is_none()) else {
-            // Dropping it closes it.
-            return;
-        };
+        let Some(state) = self.listener(listener) else { return };
         state.rest = REST_MIN;
         state.accepted += 1;
         let made_here = state.tenure == Tenure::Own;
@@ -240,8 +237,10 @@ impl Core {
         // From a socket that the program had in hand it may have inherited anything.
         let tenure = if made_here { Tenure::Own } else { Tenure::Exclusive };
         let connection = self.make_stream(connection, medium, tenure);
-        if let Some(state) = self.listener(listener) {
-            state.untaken.push_back(connection);
+        match self.listener(listener).filter(|state| state.closing.is_none()) {
+            Some(state) => state.untaken.push_back(connection),
+            // Dropping it closes it, by a thread if that may wait.
+            None => return self.discarded.push(connection),
         }
         self.serve_accepts(listener);
     }

@@ -159,6 +159,9 @@ impl Core {
         medium: Medium,
         tenure: Tenure,
     ) -> Id {
+        if tenure != Tenure::Own {
+            descriptor.touch();
+        }
         let state = StreamState::new(medium, tenure, Arc::clone(&self.settings));
         let id = self.resources.insert(Resource::Stream(state));
         self.driver.attach(id, descriptor, medium);

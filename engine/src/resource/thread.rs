@@ -57,7 +57,7 @@ impl<T: Send + 'static> Unfinished for Job<T> {
     fn operation(&self) -> &'static str {
         match self.lane {
             Lane::Names => "getaddrinfo",
-            Lane::Files | Lane::Devices | Lane::Work => "submit_work",
+            Lane::Files | Lane::Devices | Lane::Closing | Lane::Work => "submit_work",
         }
     }
 }

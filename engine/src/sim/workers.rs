@@ -23,7 +23,7 @@ pub(crate) struct Workers {
 
 #[derive(Default)]
 struct State {
-    lanes: [Crew; 4],
+    lanes: [Crew; 5],
     next_id: u64,
     closed: bool,
 }
@@ -41,7 +41,7 @@ impl Workers {
     /// How many jobs each lane runs at once, and how many may wait.
     pub(crate) fn new(network: Network, host: usize, threads: [usize; 3], queue: usize) -> Self {
         let [names, files, work] = threads;
-        let lanes = [names, files, work, 1];
+        let lanes = [names, files, work, 1, 1];
         let lanes = lanes.map(|threads| Crew { threads: threads.max(1), queue, ..Crew::default() });
         let state = Arc::new(Mutex::new(State { lanes, ..State::default() }));
         Self { network, host, state }
@@ -90,8 +90,9 @@ impl Workers {
     /// Takes the job that is done first, if it is done by now, to be run.
     pub(crate) fn take_done(&self, now: Duration) -> Option<Job> {
         let mut state = self.lock();
-        let all =
-            [Lane::Names, Lane::Files, Lane::Work, Lane::Devices].into_iter().flat_map(|lane| {
+        let all = [Lane::Names, Lane::Files, Lane::Work, Lane::Devices, Lane::Closing]
+            .into_iter()
+            .flat_map(|lane| {
                 let running = state.lanes[lane as usize].running.iter().enumerate();
                 running.map(move |(at, (due, id, _))| (*due, *id, lane, at))
             });
@@ -115,7 +116,7 @@ impl Workers {
         let machine = &network.hosts[self.host].machine;
         let takes = match lane {
             Lane::Names => &machine.lookup,
-            Lane::Files | Lane::Work | Lane::Devices => &machine.work,
+            Lane::Files | Lane::Work | Lane::Devices | Lane::Closing => &machine.work,
         };
         let due = network.now + network.rng.duration(takes);
         network.schedule_alarm(due);

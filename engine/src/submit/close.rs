@@ -67,6 +67,12 @@ impl Handle {
     /// closed and nothing else: the connection goes on with their copies, and what has arrived is
     /// theirs. Which is which is said at [`attach`](Self::attach). So it is for a dropped stream.
     ///
+    /// close(2) itself may wait: for the peer if the program has set SO_LINGER (socket(7); it holds for
+    /// non-blocking sockets, too, and connections inherit it from their listener), for a file's
+    /// server, for a serial line to take what was written. Then a thread does it, and the callback
+    /// comes when it is done: of what lingers, when the peer's system has everything or the time that
+    /// was set is over.
+    ///
     /// # Errors
     ///
     /// [`Error::TimedOut`](crate::Error::TimedOut) if the rest could not be written in time: it was
@@ -76,7 +82,7 @@ impl Handle {
     /// # Cancellation
     ///
     /// A cancelled close goes on; only nobody hears of its end. One that times out drops what is
-    /// unsent and closes.
+    /// unsent and closes; what the system has by then still goes out, and no run waits for it.
     ///
     /// ```
     /// # use facade_engine::{Callback, Engine};

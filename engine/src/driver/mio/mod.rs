@@ -717,11 +717,15 @@ impl Driver for Mio {
                 if self.source(resource).is_some_and(|source| source.receiving) {
                     self.complete(resource, Event::ReceiveEnded(Ended::EndOfStream));
                 }
-                if let Some(descriptor) = self.detach(resource) {
-                    perform::before_close(descriptor.as_fd(), release, &mut self.block);
-                    descriptor.release();
-                }
-                self.complete(resource, Event::Closed);
+                let medium = self.source(resource).map(|source| source.medium);
+                let event = match (self.detach(resource), medium) {
+                    (Some(descriptor), Some(medium)) => {
+                        perform::close(descriptor, medium, release, &mut self.block)
+                    }
+                    // A pipe that was closed with its outgoing direction.
+                    _ => Event::Closed,
+                };
+                self.complete(resource, event);
             }
         }
     }

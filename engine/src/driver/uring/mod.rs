@@ -567,11 +567,15 @@ impl Uring {
     /// Releases the descriptor of a source, of which the kernel has nothing in hand any more.
     fn finish_close(&mut self, resource: Id, release: Release, completions: &mut Vec<Completion>) {
         self.end_receive(resource, Ended::EndOfStream, completions);
-        if let Some(descriptor) = self.detach(resource) {
-            perform::before_close(descriptor.as_fd(), release, &mut self.block);
-            descriptor.release();
-        }
-        completions.push(Completion { resource, event: Event::Closed });
+        let medium = self.source(resource).map(|source| source.medium);
+        let event = match (self.detach(resource), medium) {
+            (Some(descriptor), Some(medium)) => {
+                perform::close(descriptor, medium, release, &mut self.block)
+            }
+            // A pipe that was closed with its outgoing direction.
+            _ => Event::Closed,
+        };
+        completions.push(Completion { resource, event });
     }
 
     /// Deals with what the kernel says.
