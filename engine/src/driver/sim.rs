@@ -270,6 +270,10 @@ impl Sim {
             Attempt::WouldBlock { .. } => None,
             Attempt::Done(Err(error)) => Some(Err(error)),
             Attempt::Done(Ok(room)) => {
+                let no_buffers = state.hosts[self.host].machine.no_buffers;
+                if state.rng.chance(no_buffers) {
+                    return Some(Err(Errno::NOBUFS));
+                }
                 let most = room.min(len);
                 let short = state.hosts[self.host].machine.short_write;
                 let is_short = state.rng.chance(short);

@@ -113,6 +113,8 @@ pub struct Machine {
     pub short_read: f64,
     /// How likely a write takes only a part of what there is room for.
     pub short_write: f64,
+    /// How likely a write finds no memory (`ENOBUFS`).
+    pub no_buffers: f64,
     /// How likely a completion comes late: of a send, a cancel, a close. What was cancelled goes on
     /// until then, and brings its true result.
     pub late: f64,
@@ -140,6 +142,7 @@ impl Default for Machine {
             backlog: 4096,
             short_read: 0.0,
             short_write: 0.0,
+            no_buffers: 0.0,
             late: 0.0,
             lateness: Duration::ZERO..Duration::ZERO,
             reorder: 0.0,
@@ -157,6 +160,8 @@ impl Machine {
     #[must_use]
     pub fn bad(rng: &mut Rng) -> Self {
         let ms = Duration::from_millis;
+        // Drawn from a copy, so that known seeds go on meaning the same.
+        let mut other = Rng::new(rng.clone().next());
         let slow = |rng: &mut Rng, most| ms(0)..ms(rng.below(most));
         Self {
             short_read: sometimes(rng, 1.0),
@@ -167,6 +172,7 @@ impl Machine {
             lookup: slow(rng, 10_000),
             lookup_failure: sometimes(rng, 0.3),
             work: slow(rng, 10_000),
+            no_buffers: if other.chance(0.4) { sometimes(&mut other, 0.5) } else { 0.0 },
             ..Self::default()
         }
     }
