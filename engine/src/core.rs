@@ -39,6 +39,7 @@ use crate::{
         connecting::Connecting,
         file::Task,
         reading::Read,
+        setback::Setback,
         stream::{Settings, StreamState},
         thread::Unfinished,
         writing::Write,
@@ -80,6 +81,8 @@ pub(crate) struct Core {
     pub(crate) pool: Pool,
     /// How many resources are pending by themselves: bytes unsent, or closing.
     pub(crate) unsettled: usize,
+    /// Of the streams whose sends were refused, which are few.
+    pub(crate) setbacks: HashMap<Id, Setback>,
     /// How many operations on files have no outcome.
     pub(crate) on_files: usize,
     /// Operations on files are numbered, because reads and writes of a file share one order.
@@ -176,6 +179,7 @@ impl Core {
             settings: Arc::new(Settings { limits, peer: None }),
             pool,
             unsettled: 0,
+            setbacks: HashMap::new(),
             on_files: 0,
             submissions: 0,
             round: 0,
@@ -263,8 +267,8 @@ impl Core {
     pub(crate) fn arm_target(&mut self, timeout: Duration, target: Target) -> TimerNumber {
         match timer::deadline(self.now(), timeout) {
             Some(deadline) => {
-                let (pending, resources) = (&self.pending, &self.resources);
-                let remembered = |target, number| remembers(pending, resources, target, number);
+                let owners = (&self.pending, &self.resources, &self.setbacks);
+                let remembered = |target, number| remembers(owners, target, number);
                 self.timers.arm(deadline, target, remembered)
             }
             None => 0,
@@ -551,6 +555,7 @@ impl Core {
     pub(crate) fn leave_run(&mut self) {
         self.take_messages();
         self.send_dirty();
+        self.send_all_again();
         self.driver.flush();
         self.reap_done();
     }
@@ -559,6 +564,7 @@ impl Core {
     /// write to files are waited for, but not longer than a bound.
     pub(crate) fn try_to_send(&mut self) {
         self.send_dirty();
+        self.send_all_again();
         drop(self.reap(Some(Duration::ZERO)));
         self.await_work(Duration::from_secs(1));
     }
@@ -655,8 +661,8 @@ impl Core {
         if self.timers.is_empty() {
             return None;
         }
-        let (pending, resources) = (&self.pending, &self.resources);
-        self.timers.next_deadline(|target, number| remembers(pending, resources, target, number))
+        let owners = (&self.pending, &self.resources, &self.setbacks);
+        self.timers.next_deadline(|target, number| remembers(owners, target, number))
     }
 
     /// Ends what is due. Whatever waits for the system is tried once more first: what has arrived
@@ -668,14 +674,14 @@ impl Core {
         let now = self.now();
         let mut due = Vec::new();
         loop {
-            let (pending, resources) = (&self.pending, &self.resources);
-            let remembers = |target, number| remembers(pending, resources, target, number);
+            let owners = (&self.pending, &self.resources, &self.setbacks);
+            let remembers = |target, number| remembers(owners, target, number);
             let Some(target) = self.timers.pop_due(now, remembers) else { break };
             self.forget_timer(target);
             due.push(target);
         }
-        let (pending, resources) = (&self.pending, &self.resources);
-        self.timers.tidy(|target, number| remembers(pending, resources, target, number));
+        let owners = (&self.pending, &self.resources, &self.setbacks);
+        self.timers.tidy(|target, number| remembers(owners, target, number));
         if !mutants::is_active(Mutant::TimerBeforeCompletion) {
             self.try_all_once_more(&due)?;
         }
@@ -697,6 +703,7 @@ impl Core {
                 }
                 Target::Step(id) => self.step_due(id),
                 Target::Listener(id) => self.retry_accepting(id),
+                Target::Setback(id) => self.setback_due(id),
             }
         }
         Ok(())
@@ -740,6 +747,13 @@ impl Core {
                 }
                 return waits;
             }
+            Target::Setback(stream) => {
+                let looks = self.looks_for_more(stream);
+                if looks {
+                    self.driver.submit(stream, Operation::Probe);
+                }
+                return looks;
+            }
             Target::Step(_) | Target::Listener(_) => return false,
         };
         let Some(pending) = self.pending.get(id) else { return false };
@@ -759,8 +773,10 @@ impl Core {
             Kind::Thread(_) => true,
             kind => {
                 let resource = pending.resource;
-                if matches!(kind, Kind::Accept(_)) {
-                    self.end_rest(resource);
+                match kind {
+                    Kind::Accept(_) => self.end_rest(resource),
+                    Kind::Read(_) => {}
+                    _ => self.send_again(resource),
                 }
                 self.driver.submit(resource, Operation::Probe);
                 true
@@ -790,7 +806,7 @@ impl Core {
     /// it stops for one that was there before, and then begins anew without having been looked at.
     fn progress_of(&self, target: Target) -> (u64, bool) {
         let resource = match target {
-            Target::Parked(stream, _) => stream,
+            Target::Parked(stream, _) | Target::Setback(stream) => stream,
             Target::Operation(id) | Target::Overdue(id) => match self.pending.get(id) {
                 Some(Pending { kind: Kind::Chain(chain), .. }) => {
                     return self.progress_of(Target::Operation(chain.current));
@@ -834,6 +850,11 @@ impl Core {
                     listener.timer = 0;
                 }
             }
+            Target::Setback(id) => {
+                if let Some(setback) = self.setbacks.get_mut(&id) {
+                    setback.timer = 0;
+                }
+            }
         }
     }
 }
@@ -845,10 +866,12 @@ pub(crate) const fn may_be_unheard(queued: u32, round: u32) -> bool {
     round.wrapping_sub(queued) <= 1
 }
 
+/// Those whose deadlines there may be.
+type Owners<'a> = (&'a Table<Pending>, &'a Table<Resource>, &'a HashMap<Id, Setback>);
+
 /// Whether the owner of a deadline still waits for it.
 fn remembers(
-    pending: &Table<Pending>,
-    resources: &Table<Resource>,
+    (pending, resources, setbacks): Owners<'_>,
     target: Target,
     number: TimerNumber,
 ) -> bool {
@@ -869,6 +892,7 @@ fn remembers(
             resources.get(id),
             Some(Resource::Listener(listener)) if listener.timer == number
         ),
+        Target::Setback(id) => setbacks.get(&id).is_some_and(|setback| setback.timer == number),
     }
 }
 

@@ -146,7 +146,7 @@ pub enum Error {
     },
 
     /// The system refused. For a stream this is final: what was received before it can still be
-    /// read.
+    /// read. A read says `"write"` if it is what was written before that is lost.
     #[error("{operation}{}: {cause}", .cause.place(.operation))]
     Io {
         /// What was being done: `"read"`, `"write"`, `"connect"`, `"accept"`, ...

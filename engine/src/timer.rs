@@ -31,6 +31,8 @@ pub(crate) enum Target {
     Step(Id),
     /// When a listener that ran out of descriptors tries again.
     Listener(Id),
+    /// When something is to be done about a stream whose send was refused.
+    Setback(Id),
 }
 
 #[derive(Debug)]

@@ -27,6 +27,9 @@ mod races;
 #[path = "torture.rs"]
 mod torture;
 
+#[path = "setbacks.rs"]
+mod setbacks;
+
 #[path = "restarts.rs"]
 mod restarts;
 

@@ -3,6 +3,7 @@
 mod connecting;
 mod faults;
 mod replay;
+mod setbacks;
 mod streams;
 mod time;
 

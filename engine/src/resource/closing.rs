@@ -187,7 +187,7 @@ impl Core {
         let release = match (closing.reset, state.tenure.is_sole()) {
             (true, true) => Release::Reset,
             (true, false) => Release::ResetForAll,
-            (false, true) if state.medium.is_tcp() && state.end.is_none() => Release::Drain,
+            (false, true) if state.medium.is_tcp() && state.is_open() => Release::Drain,
             (false, _) => Release::Close,
         };
         self.driver.submit(stream, Operation::Close(release));
@@ -336,6 +336,9 @@ impl Core {
 
     /// Takes a resource out of the table and the counts.
     fn forget(&mut self, resource: Id) -> Option<Resource> {
+        if matches!(self.resources.get(resource), Some(Resource::Stream(state)) if state.set_back) {
+            self.end_setback(resource);
+        }
         let removed = self.resources.remove(resource)?;
         if let Resource::Stream(state) = &removed
             && state.unsettled

@@ -294,6 +294,7 @@ impl Core {
         let is_released = state.released;
         let is_steered =
             state.reception == Phase::Running && state.unread.len() < state.settings.limits.unread;
+        let is_steered = is_steered && !state.set_back;
         self.parked -= 1;
         if timer != 0 {
             self.timers.disarm();

@@ -1,6 +1,6 @@
 //! How streams are read: receptions bring bytes, reads take them in order.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -306,32 +306,19 @@ impl StreamState {
     /// Whether bytes are received before a read wants them. What others may hold, too, is theirs to
     /// read until then; and a file is not read beyond what is asked for.
     #[inline]
-    const fn reads_ahead(&self) -> bool {
+    pub(crate) const fn reads_ahead(&self) -> bool {
         self.tenure.is_sole() && !self.medium.is_file()
     }
 
     /// Whether a read waits for bytes that have not come.
     #[inline]
-    fn wants_bytes(&self) -> bool {
+    pub(crate) fn wants_bytes(&self) -> bool {
         self.has_reads() && (self.reads_ahead() || !self.is_undecided())
     }
 
     /// Whether no more is received unless a read wants it.
     fn has_enough(&self) -> bool {
         !self.reads_ahead() || self.is_overfull()
-    }
-
-    /// What the system's end of stream really is. It tells a reset once: if a send has heard it, a
-    /// receive finds an end where the peer never ended.
-    fn real_end(&self) -> End {
-        match self.write_error.as_deref() {
-            Some(Error::Io { operation: "write", cause })
-                if self.medium.is_socket() && cause.kind() != io::ErrorKind::BrokenPipe =>
-            {
-                End::Failed(cause.clone())
-            }
-            _ => End::EndOfStream,
-        }
     }
 
     /// Takes the bytes of a match and makes the outcome. An error leaves the bytes unread.
@@ -577,6 +564,10 @@ impl Core {
         if state.end.is_some() || state.closing.is_some() || state.attempt_of != Id::NONE {
             return;
         }
+        if state.set_back && self.steer_broken(stream) {
+            return;
+        }
+        let Some(state) = self.stream(stream) else { return };
         match (state.wants_bytes(), state.reception) {
             (true, Phase::Idle) => {
                 state.reception = Phase::Running;
@@ -636,14 +627,21 @@ impl Core {
 
     /// Whether a stream whose parked read has just been served has no other, and stays as it is.
     fn needs_nothing_more(&mut self, stream: Id) -> bool {
-        self.stream(stream)
-            .is_some_and(|state| state.reads.is_empty() && !state.released && !state.is_overfull())
+        self.stream(stream).is_some_and(|state| {
+            state.reads.is_empty() && !state.released && !state.is_overfull() && !state.set_back
+        })
     }
 
     pub(crate) fn receive_ended(&mut self, stream: Id, ended: Ended) {
         let Some(state) = self.stream(stream) else { return };
         state.reception = Phase::Idle;
         match ended {
+            Ended::Stopped if state.set_back => {
+                let end = self.end_of_broken(stream);
+                if let Some(state) = self.stream(stream) {
+                    state.end = end;
+                }
+            }
             Ended::Stopped => {}
             Ended::EndOfStream => state.end = Some(state.real_end()),
             Ended::Failed(cause) => {
@@ -652,6 +650,9 @@ impl Core {
                     state.end = Some(End::Failed(cause));
                 }
             }
+        }
+        if self.stream(stream).is_some_and(|state| state.set_back && state.end.is_some()) {
+            self.end_break(stream);
         }
         self.serve_reads(stream);
         self.feed(stream);

@@ -75,6 +75,8 @@ pub(crate) struct StreamState {
     pub(crate) overfull: bool,
     /// Counted among the unsettled resources.
     pub(crate) unsettled: bool,
+    /// A send was refused, and more is to be done about it.
+    pub(crate) set_back: bool,
     /// This is an attempt to connect, for the operation with this id.
     pub(crate) attempt_of: Id,
 }
@@ -89,9 +91,12 @@ pub(crate) struct Settings {
 
 /// What comes after a stream's last byte.
 #[derive(Debug, Clone)]
+#[expect(clippy::enum_variant_names, reason = "that one is called as its error is")]
 pub(crate) enum End {
     EndOfStream,
     Failed(SystemError),
+    /// It has not ended, but what was written to it is lost: nothing more comes of it.
+    Broken(SystemError),
 }
 
 impl End {
@@ -99,6 +104,7 @@ impl End {
         match self {
             Self::EndOfStream => Error::EndOfStream,
             Self::Failed(cause) => Error::Io { operation: "read", cause: cause.clone() },
+            Self::Broken(cause) => Error::Io { operation: "write", cause: cause.clone() },
         }
     }
 }
@@ -146,8 +152,14 @@ impl StreamState {
             dirty: false,
             overfull: false,
             unsettled: false,
+            set_back: false,
             attempt_of: Id::NONE,
         }
+    }
+
+    /// Whether the peer has not ended what it sends, as far as is known.
+    pub(crate) const fn is_open(&self) -> bool {
+        matches!(self.end, None | Some(End::Broken(_)))
     }
 }
 
@@ -237,6 +249,10 @@ impl Core {
 
     /// Keeps count of the streams that are pending by themselves.
     pub(crate) fn settle(&mut self, id: Id) {
+        let Some(state) = self.stream(id) else { return };
+        if state.set_back && state.outgoing.len() == 0 {
+            self.end_shortage(id);
+        }
         let Some(state) = self.stream(id) else { return };
         let unsettled = state.outgoing.len() > 0 || state.closing.is_some();
         if unsettled == state.unsettled {

@@ -20,6 +20,7 @@ use crate::{
     resource::{
         Phase, Resource,
         chain::Product,
+        setback::Setback,
         stream::{Shutdown, StreamState},
     },
     stream::Stream,
@@ -420,13 +421,14 @@ impl Core {
         self.dirty = dirty;
     }
 
-    fn send(&mut self, stream: Id) {
+    pub(crate) fn send(&mut self, stream: Id) {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
             return;
         };
         if state.sending != Phase::Idle
             || state.outgoing.queued() == 0
             || state.attempt_of != Id::NONE
+            || (state.set_back && self.setbacks.get(&stream).is_some_and(Setback::rests))
         {
             return;
         }
@@ -481,11 +483,19 @@ impl Core {
         {
             write.taken += count - committed;
         }
-        if let Err(cause) = result {
-            let error = Error::io_on("write", self.name_of(stream), cause);
-            self.fail_writes(stream, error);
-        } else {
-            self.cut_if_interrupted(stream);
+        match result {
+            Err(cause) if !self.bear(stream, &cause) => {
+                let error = Error::io_on("write", self.name_of(stream), cause);
+                self.fail_writes(stream, error);
+                self.was_broken(stream);
+            }
+            Err(_) => self.cut_if_interrupted(stream),
+            Ok(_) => {
+                if count > 0 {
+                    self.end_shortage(stream);
+                }
+                self.cut_if_interrupted(stream);
+            }
         }
         self.go_on_closing(stream);
         self.feed(stream);
@@ -784,7 +794,11 @@ impl StreamState {
 
     /// Whether nothing is to happen when its bytes are out.
     const fn is_only_sending(&self) -> bool {
-        self.writes.is_empty() && self.closing.is_none() && !self.released && !self.medium.is_file()
+        self.writes.is_empty()
+            && self.closing.is_none()
+            && !self.released
+            && !self.medium.is_file()
+            && !self.set_back
     }
 
     /// Keeps the rest of a cut write for whoever takes it. There is another if that write was

@@ -8,6 +8,9 @@
 //! that does not succeed says exactly how many of its bytes the system took: none is the plain
 //! error, some is [`PartialWrite`](crate::Error::PartialWrite), and then later writes fail until
 //! [`take_unsent`](Handle::take_unsent), so that a frame is never silently cut in half.
+//!
+//! Where the system has no memory for what is sent (`ENOBUFS`, `ENOMEM`), that is tried again for two
+//! seconds, and unsent meanwhile.
 
 use std::mem;
 
@@ -34,7 +37,8 @@ impl Handle {
     /// more than [`Limits::queued`](crate::Limits::queued) unsent bytes;
     /// [`Error::Closed`](crate::Error::Closed) after [`shutdown_write`](Self::shutdown_write) or
     /// [`close`](Self::close); [`Error::Io`](crate::Error::Io) if the system refuses. What fails
-    /// after a write has succeeded is told to the next one.
+    /// after a write has succeeded is told to the next one, and of a connection also to reads that
+    /// find nothing more: its answer would be waited for in vain.
     ///
     /// # Cancellation
     ///
