@@ -519,6 +519,7 @@ impl Core {
                 Message::Submit { ticket, begin } => self.begin_by_ticket(ticket, begin),
                 Message::Drop(stream) => self.discarded.push(stream),
                 Message::Cancel(key) => drop(self.cancel(key)),
+                Message::Request(f) => self.ready.push_request(f),
                 Message::Post(f) => self.post(f),
                 Message::WakeRoot => self.wake_root(),
             }

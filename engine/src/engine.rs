@@ -21,9 +21,10 @@ use rustix::process::{Pid, getpid};
 use crate::{
     builder::Builder,
     cancel,
+    closure::Once,
     completion::{
         message::Message,
-        ready::{Lane, Ready, ReadyQueue, Success},
+        ready::{Batch, Lane, PutOff, Ready, Success},
     },
     core::Core,
     descriptor::Descriptor,
@@ -68,8 +69,8 @@ pub struct Engine {
     local: Local,
     /// Here between turns; in the thread's slot during one.
     core: Rc<Place>,
-    /// What a turn has taken from the ready queue and not run yet: a panic leaves the rest.
-    batch: RefCell<Box<ReadyQueue>>,
+    /// What a turn has taken from the ready queue and not run yet.
+    batch: RefCell<Batch>,
     /// Kept for its memory.
     trash: RefCell<Trash>,
     pollable: OwnedFd,
@@ -108,6 +109,8 @@ pub struct Turn {
 const ROUNDS_MAX: usize = 4096;
 /// ...and how many callbacks it runs, before it looks at the system again.
 const CALLBACKS_MAX: usize = 8192;
+/// How many of the posts that one turn has put off a round runs, after everything else.
+const PUT_OFF_MAX: usize = CALLBACKS_MAX / 8;
 
 /// What drives a run to its end: a future's poll, in most cases.
 type Root<'a> = &'a mut dyn FnMut(&Local);
@@ -463,10 +466,10 @@ impl Engine {
         let (mut batch, mut trash) = (self.batch.borrow_mut(), self.trash.borrow_mut());
         loop {
             with_current(engine, |core| {
-                if batch.is_empty() {
+                if batch.queue.is_empty() {
                     rounds += 1;
                     core.round = core.round.wrapping_add(1);
-                    mem::swap(&mut core.ready, &mut *batch);
+                    mem::swap(&mut core.ready, &mut batch.queue);
                 }
                 trash.take_from(core);
             });
@@ -482,7 +485,8 @@ impl Engine {
             if batch.is_empty() || rounds > ROUNDS_MAX || callbacks > CALLBACKS_MAX {
                 return (callbacks, panic);
             }
-            // A panic leaves the rest of the batch for the next round.
+            // A panic leaves the rest of the batch for the next round, and so does a turn that has run
+            // enough for the next turn.
             let run = AssertUnwindSafe(|| self.run_batch(&mut batch, &mut callbacks, root));
             if let Err(payload) = catch_unwind(run) {
                 panic.get_or_insert(payload);
@@ -490,10 +494,34 @@ impl Engine {
         }
     }
 
-    fn run_batch(&self, batch: &mut ReadyQueue, callbacks: &mut usize, root: Root<'_>) {
+    fn run_batch(&self, batch: &mut Batch, callbacks: &mut usize, root: Root<'_>) {
+        self.run_queue(batch, callbacks, root);
+        if *callbacks > CALLBACKS_MAX {
+            batch.put_posts_off();
+        }
+        for _ in 0..PUT_OFF_MAX {
+            if self.local.is_inherited() {
+                return;
+            }
+            if let Some(f) = batch.requests.pop() {
+                *callbacks += 1;
+                f.call(&self.local, ());
+            }
+            if let Some(f) = batch.posts.pop() {
+                *callbacks += 1;
+                f.call(&self.local, ());
+            } else if batch.requests.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn run_queue(&self, batch: &mut Batch, callbacks: &mut usize, root: Root<'_>) {
         let local = &self.local;
+        let Batch { queue: batch, posts, requests } = batch;
         // One that forks goes on in the child, and those behind it are the parent's.
-        while !local.is_inherited()
+        while *callbacks <= CALLBACKS_MAX
+            && !local.is_inherited()
             && let Some(next) = batch.next()
         {
             *callbacks += 1;
@@ -520,7 +548,13 @@ impl Engine {
                 }
                 Lane::Post => {
                     if let Some(f) = batch.next_post() {
-                        f.call(local, ());
+                        run_or_put_off(f, posts, callbacks, local);
+                    }
+                    continue;
+                }
+                Lane::Request => {
+                    if let Some(f) = batch.next_request() {
+                        run_or_put_off(f, requests, callbacks, local);
                     }
                     continue;
                 }
@@ -590,6 +624,16 @@ impl Engine {
         }
         self.core.set(Some(core));
     }
+}
+
+/// Runs what was posted, or has it wait behind what was posted before.
+#[inline]
+fn run_or_put_off(f: Once<()>, before: &mut PutOff, callbacks: &mut usize, local: &Local) {
+    if before.is_empty() {
+        return f.call(local, ());
+    }
+    *callbacks -= 1;
+    before.push(f);
 }
 
 /// A run that is left, by whichever way: with nothing pending, a value or an error, by a stop or a

@@ -109,6 +109,14 @@ pub(crate) fn remember_place(engine: u32, place: &Rc<Place>) {
     });
 }
 
+/// Whether an engine lives on this thread.
+fn lives_here(engine: u32) -> bool {
+    let find = |places: &RefCell<Vec<(u32, rc::Weak<Place>)>>| {
+        places.borrow().iter().any(|(id, _)| *id == engine)
+    };
+    PLACES.try_with(find).unwrap_or(false)
+}
+
 /// Looks at the state of an engine, in a turn or between turns, if it lives on this thread and
 /// nothing of it is borrowed.
 pub(crate) fn inspect<R>(engine: u32, f: impl FnOnce(&Core) -> R) -> Option<R> {
@@ -278,7 +286,8 @@ pub struct Handle {
 
 impl Handle {
     /// Runs `f` on the engine's thread, as soon as it comes to it. Posts of one thread run in
-    /// order.
+    /// order; however many there are, deadlines, streams and other threads' posts have their turn in
+    /// between.
     ///
     /// Returns nothing and cannot fail: if the engine is gone, `f` is dropped unrun.
     ///
@@ -303,7 +312,12 @@ impl Handle {
             }
         });
         if let Some(f) = f {
-            drop(self.shared.inbox.push(Message::Post(Once::new(f))));
+            let f = Once::new(f);
+            let message = match lives_here(self.shared.id) {
+                true => Message::Post(f),
+                false => Message::Request(f),
+            };
+            drop(self.shared.inbox.push(message));
         }
     }
 

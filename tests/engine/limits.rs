@@ -17,7 +17,7 @@ use facade_tests::{
     alone::{alone, resident},
     outcome::Outcome,
     peers::{arrived, numbered, unstuff},
-    told::Told,
+    told::{Basket, Told},
     turns::{turn_until, turns},
 };
 
@@ -326,6 +326,81 @@ fn promise_15_timers_and_other_threads_are_seen_while_callbacks_never_cease() {
 
 fn for_ever(local: &Local) {
     local.post(for_ever);
+}
+
+/// What is counted is how many of the posts had run when something else did.
+#[test]
+fn promise_15_a_million_posts_of_one_callback_hold_up_no_timer_no_stream_and_no_thread() {
+    const MILLION: usize = 1_000_000;
+    const FEW: usize = 100_000;
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let run = Arc::new(AtomicUsize::new(0));
+    let seen = Basket::new();
+    let count = |what: &'static str| {
+        let (run, seen) = (Arc::clone(&run), seen.clone());
+        move || seen.put((what, run.load(SeqCst)))
+    };
+    let (timer, line, posted) = (count("timer"), count("line"), count("posted"));
+    engine.read_line(&stream, Callback::from_fn(move |_, _| line()));
+    turns(&engine, 1);
+    engine.post({
+        let run = Arc::clone(&run);
+        move |local| {
+            for number in 0..MILLION {
+                let run = Arc::clone(&run);
+                local.post(move |_| assert_eq!(run.fetch_add(1, SeqCst), number));
+            }
+            local.sleep(Duration::ZERO, Callback::from_fn(move |_, _| timer()));
+        }
+    });
+    turns(&engine, 1);
+    let handle = engine.handle().clone();
+    thread::spawn(move || handle.post(move |_| posted())).join().unwrap();
+    peer.write_all(b"line\n").unwrap();
+    pass(Duration::from_millis(10));
+    turns(&engine, 4);
+    let mut heard = seen.take();
+    heard.sort_unstable();
+    assert_eq!(
+        heard.iter().map(|(what, _)| *what).collect::<Vec<_>>(),
+        ["line", "posted", "timer"]
+    );
+    assert!(heard.iter().all(|&(_, run)| (1..FEW).contains(&run)), "{heard:?}");
+    // What is posted from now on stands behind them, in a turn or between two.
+    let (inside, outside) = (count("inside"), count("outside"));
+    engine.sleep(
+        Duration::ZERO,
+        Callback::from_fn(move |local: &Local, _| local.post(move |_| inside())),
+    );
+    turns(&engine, 1);
+    engine.post(move |_| outside());
+    engine.run().unwrap();
+    assert_eq!(seen.take(), [("inside", MILLION), ("outside", MILLION)]);
+}
+
+#[test]
+fn promise_15_a_million_posts_of_another_thread_hold_up_no_timer() {
+    const MILLION: usize = 1_000_000;
+    const FEW: usize = 100_000;
+    let engine = driver::engine();
+    let run = Arc::new(AtomicUsize::new(0));
+    let (handle, counted) = (engine.handle().clone(), Arc::clone(&run));
+    let flood = move || {
+        for number in 0..MILLION {
+            let run = Arc::clone(&counted);
+            handle.post(move |_| assert_eq!(run.fetch_add(1, SeqCst), number));
+        }
+    };
+    thread::spawn(flood).join().unwrap();
+    turns(&engine, 1);
+    let (before, at) = (Arc::clone(&run), Basket::new());
+    let (told, still) = (at.clone(), run.load(SeqCst));
+    engine.sleep(Duration::ZERO, Callback::from_fn(move |_, _| told.put(before.load(SeqCst))));
+    turns(&engine, 3);
+    assert!(at.only() - still < FEW);
+    engine.run().unwrap();
+    assert_eq!(run.load(SeqCst), MILLION);
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(crate) enum Message {
     /// A `Cancel` was used.
     Cancel(Key),
     /// A closure to run.
+    Request(Once<()>),
+    /// The same, of the engine's own thread: it stands behind what that posted in a turn.
     Post(Once<()>),
     /// The future that drives the run was woken.
     WakeRoot,

@@ -1,6 +1,7 @@
-//! [`Ready`]: what the next round of a turn runs. [`ReadyQueue`]: all of it, in order.
+//! [`Ready`]: what the next round of a turn runs. [`ReadyQueue`]: all of it, in order. [`Batch`]: what
+//! a turn has taken of it.
 
-use std::mem;
+use std::{collections::VecDeque, mem};
 
 use bytes::Bytes;
 
@@ -49,6 +50,7 @@ pub(crate) struct ReadyQueue {
     reads: Fifo<Success<Bytes>>,
     writes: Fifo<Success<usize>>,
     posts: Fifo<Option<Once<()>>>,
+    requests: Fifo<Option<Once<()>>>,
     others: Fifo<Option<Ready>>,
 }
 
@@ -69,6 +71,8 @@ pub(crate) enum Lane {
     Write,
     /// The first of [`ReadyQueue::next_post`].
     Post,
+    /// The first of [`ReadyQueue::next_request`].
+    Request,
     /// The future that drives the run was woken.
     Root,
     /// The read that is parked at [`Next::stream`] under this number has matched, and is told.
@@ -135,6 +139,12 @@ impl ReadyQueue {
         mem::forget(place.replace(f));
     }
 
+    /// Queues a closure that another thread posted.
+    pub(crate) fn push_request(&mut self, f: Once<()>) {
+        self.order.push(Next::of(Lane::Request));
+        self.requests.push(Some(f));
+    }
+
     /// Queues the future that drives the run.
     pub(crate) fn push_root(&mut self) {
         self.order.push(Next::of(Lane::Root));
@@ -161,6 +171,10 @@ impl ReadyQueue {
         self.posts.pop().flatten()
     }
 
+    pub(crate) fn next_request(&mut self) -> Option<Once<()>> {
+        self.requests.pop().flatten()
+    }
+
     #[inline]
     pub(crate) fn next_other(&mut self) -> Option<Ready> {
         self.others.pop().flatten()
@@ -173,6 +187,69 @@ impl ReadyQueue {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.order.len() == 0
+    }
+}
+
+/// What a turn has taken and not run yet: a panic leaves the rest, and so does a turn that has run
+/// enough.
+///
+/// Posts are put off then, so that what the next look at the system brings does not wait for all of
+/// them: nothing but other posts of the same thread has an order with them. Everything else keeps
+/// its place.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) queue: Box<ReadyQueue>,
+    /// Of this thread.
+    pub(crate) posts: PutOff,
+    /// Of other threads, which do not wait for ours.
+    pub(crate) requests: PutOff,
+}
+
+impl Batch {
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len() + self.posts.0.len() + self.requests.0.len()
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.posts.is_empty() && self.requests.is_empty()
+    }
+
+    /// Puts off all posts that are left.
+    #[cold]
+    pub(crate) fn put_posts_off(&mut self) {
+        let Self { queue, posts, requests } = self;
+        if queue.posts.len() + queue.requests.len() == 0 {
+            return;
+        }
+        posts.0.extend(std::iter::from_fn(|| queue.posts.pop()).flatten());
+        requests.0.extend(std::iter::from_fn(|| queue.requests.pop()).flatten());
+        queue.order.retain(|next| !matches!(next.lane, Lane::Post | Lane::Request));
+    }
+}
+
+/// Posts that have been put off, in order. Later ones stand behind them.
+#[derive(Default)]
+pub(crate) struct PutOff(VecDeque<Once<()>>);
+
+impl PutOff {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    #[cold]
+    pub(crate) fn push(&mut self, f: Once<()>) {
+        self.0.push_back(f);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Once<()>> {
+        let next = self.0.pop_front();
+        if next.is_some() && self.0.is_empty() {
+            // There were many, and their memory goes.
+            self.0 = VecDeque::new();
+        }
+        next
     }
 }
 
@@ -228,6 +305,22 @@ impl<T: Default> Fifo<T> {
     }
 }
 
+impl Fifo<Next> {
+    fn retain(&mut self, keep: impl Fn(&Next) -> bool) {
+        let mut kept = self.head;
+        for at in self.head..self.tail {
+            if keep(&self.places[at]) {
+                self.places[kept] = self.places[at];
+                kept += 1;
+            }
+        }
+        self.tail = kept;
+        if self.head == self.tail {
+            (self.head, self.tail) = (0, 0);
+        }
+    }
+}
+
 impl<T: Default> Fifo<Success<T>> {
     #[inline(always)]
     fn fill_next(&mut self, slot: &mut Slot<T>, value: T) {
@@ -270,5 +363,29 @@ mod tests {
             assert!(matches!(queue.next_other(), Some(Ready::Serve(_))));
         }
         assert!(queue.is_empty() && queue.next().is_none());
+    }
+
+    #[test]
+    fn what_is_no_post_keeps_its_place_when_posts_are_put_off() {
+        let mut batch = Batch::default();
+        for n in 0..100 {
+            batch.queue.push_post(Once::new(|_, ()| ()));
+            batch.queue.push_write(&mut Slot::Ignore, n);
+            batch.queue.push_request(Once::new(|_, ()| ()));
+            batch.queue.push_root();
+        }
+        assert!(matches!(batch.queue.next().map(|next| next.lane), Some(Lane::Post)));
+        assert!(batch.queue.next_post().is_some());
+        batch.put_posts_off();
+        assert_eq!(batch.len(), 399);
+        for n in 0..100 {
+            assert!(matches!(batch.queue.next(), Some(Next { lane: Lane::Write, .. })));
+            assert_eq!(batch.queue.next_write().map(|success| success.value), Some(n));
+            assert!(matches!(batch.queue.next(), Some(Next { lane: Lane::Root, .. })));
+        }
+        assert!(batch.queue.is_empty() && !batch.is_empty());
+        assert_eq!(std::iter::from_fn(|| batch.posts.pop()).count(), 99);
+        assert_eq!(std::iter::from_fn(|| batch.requests.pop()).count(), 100);
+        assert!(batch.is_empty());
     }
 }
