@@ -5,6 +5,7 @@ pub mod drivers;
 pub mod drops;
 pub mod faults;
 pub mod forks;
+pub mod memory;
 pub mod outcome;
 pub mod peers;
 pub mod polls;
