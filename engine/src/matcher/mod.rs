@@ -13,8 +13,8 @@
 //!
 //! Linear is not enough: against some patterns a byte costs microseconds, and a peer may send a
 //! million of them at once. So a scan is given [`Steps`], stops when it has used them up and goes on
-//! from there when it is asked again. What all reads of an engine may use in one turn is bounded
-//! (`resource/scans.rs`).
+//! from there when it is asked again. The engine itself gives a scan all the steps there are for now:
+//! what one turn scans is bounded by what it receives and by the limit of a line.
 
 pub(crate) mod any;
 mod delimiter;
@@ -77,7 +77,7 @@ pub trait Matcher: Send + 'static {
     /// The same with a bound on the work: `None` says that the `steps` are used up and that there is
     /// more to look at.
     ///
-    /// The engine then asks again in a later turn, with the same bytes or more, and runs others
+    /// Whoever asked asks again later, with the same bytes or more, and does something else
     /// meanwhile. A matcher that is made of others passes the steps on to them. Unless it is
     /// overridden, this is [`scan`](Self::scan), which always comes to an answer.
     ///
