@@ -213,7 +213,7 @@ def check_smtp(style):
     finally:
         controller.stop()
     expect(1, b"Connection refused", "nobody listens", address)
-    expect(1, b"cannot resolve", "no such host", ("no-such-host.invalid", 25))
+    expect(1, b"getaddrinfo of \"no-such-host.invalid\"", "no such host", ("no-such-host.invalid", 25))
 
     def bad_server(what, text, *replies, then):
         """A server that gives some replies, one a command, and then ends or says nothing more."""
