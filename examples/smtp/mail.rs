@@ -123,6 +123,8 @@ impl fmt::Display for Failure {
                 write!(f, "{}: the server said: {}", self.at, String::from_utf8_lossy(line))
             }
             Error::EndOfStream => write!(f, "{}: the server ended the connection", self.at),
+            // These say themselves what was tried.
+            Error::Resolve { .. } | Error::Io { operation: "connect", .. } => self.error.fmt(f),
             error => write!(f, "{}: {error}", self.at),
         }
     }
