@@ -803,8 +803,9 @@ impl Core {
 
     /// How far the system has come with what an operation waits for, so that it is worth another
     /// try when that grows: how many bytes or connections have ever come (how many are there says
-    /// nothing, as an earlier operation may take all that come), and whether it is being asked for more. It is not while
-    /// it stops for one that was there before, and then begins anew without having been looked at.
+    /// nothing, as an earlier operation may take all that come), and whether it is being asked for
+    /// more. It is not while it stops for one that was there before, and then begins anew without
+    /// having been looked at.
     fn progress_of(&self, target: Target) -> (u64, bool) {
         let resource = match target {
             Target::Parked(stream, _) | Target::Setback(stream) => stream,

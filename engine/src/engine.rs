@@ -172,9 +172,9 @@ impl Engine {
     /// # Errors
     ///
     /// [`Error::InvalidInput`] inside one of the engine's own callbacks; [`Error::Forked`] in the
-    /// child of a fork, also if a callback has forked; [`Error::Io`] if the system fails to wait. Where it has no memory for that, the engine tries again for two
-    /// seconds before it says so; meanwhile a stop and other threads' requests are seen. Run again,
-    /// it goes on where it was.
+    /// child of a fork, also if a callback has forked; [`Error::Io`] if the system fails to wait.
+    /// Where it has no memory for that, the engine tries again for two seconds before it says so;
+    /// meanwhile a stop and other threads' requests are seen. Run again, it goes on where it was.
     ///
     /// # Panics
     ///

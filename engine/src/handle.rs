@@ -278,7 +278,8 @@ impl Shared {
 /// goes out together at the turn's end. A write that does not succeed says exactly how many of its
 /// bytes the system took: none is the plain error, some is
 /// [`PartialWrite`](crate::Error::PartialWrite). Then queued and later writes fail with
-/// [`Cut`](crate::Error::Cut) until [`take_unsent`](Self::take_unsent), so that a frame is never silently cut in half.
+/// [`Cut`](crate::Error::Cut) until [`take_unsent`](Self::take_unsent), so that a frame is never
+/// silently cut in half.
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,

@@ -260,8 +260,8 @@ fn torture_of_receiving_and_sending() {
     );
 }
 
-/// The system refuses to wait once the engine is built. Nothing comes any more, but a stop is seen; and without
-/// one the run ends with the error.
+/// The system refuses to wait once the engine is built. Nothing comes any more, but a stop is seen;
+/// and without one the run ends with the error.
 #[test]
 fn a_stop_is_seen_while_the_system_refuses_to_wait() {
     let faults = ["io_uring_enter:error=EAGAIN:when=3+", "epoll_wait:error=ENOMEM:when=1+"];

@@ -41,9 +41,9 @@ pub(crate) enum Ready {
 /// What is ready, in order.
 ///
 /// What is most frequent, the success of a read or a write and a post (every step of a task is one),
-/// has lanes of its own, in which a closure moves from where its caller has it to its place at once. Made a [`Ready`] on the
-/// way it would be copied twice more, each time as soon as it was stored, which a processor is slow
-/// at.
+/// has lanes of its own, in which a closure moves from where its caller has it to its place at once.
+/// Made a [`Ready`] on the way it would be copied twice more, each time as soon as it was stored,
+/// which a processor is slow at.
 #[derive(Default)]
 pub(crate) struct ReadyQueue {
     order: Fifo<Next>,

@@ -31,8 +31,9 @@ use crate::{
 ///
 /// If a stage fails, its callback hears the error and every later one
 /// [`Error::Stage`](crate::Error::Stage). The timeout of a stage's callback runs from the success of
-/// the stage before it; [`timeout`](Self::timeout), the chain's own, covers all of them. Past its `connect` or `accept` a chain
-/// owns the stream: if nobody kept a clone, it is closed when the chain ends.
+/// the stage before it; [`timeout`](Self::timeout), the chain's own, covers all of them. Past its
+/// `connect` or `accept` a chain owns the stream: if nobody kept a clone, it is closed when the chain
+/// ends.
 ///
 /// Stages that work on a stream, without one before them, fail with
 /// [`InvalidInput`](crate::Error::InvalidInput).
