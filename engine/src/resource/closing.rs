@@ -193,15 +193,18 @@ impl Core {
         self.driver.submit(stream, Operation::Close(release));
     }
 
+    /// The close of a resource, if it has begun.
+    fn closing_of(&mut self, resource: Id) -> Option<&mut Closing> {
+        match self.resources.get_mut(resource)? {
+            Resource::Stream(state) => state.closing.as_deref_mut(),
+            Resource::Listener(state) => state.closing.as_deref_mut(),
+            Resource::File(state) => state.closing.as_deref_mut(),
+        }
+    }
+
     /// Ends a close early: the rest is dropped when time is up, else it goes on with nobody waiting.
     pub(crate) fn interrupt_close(&mut self, resource: Id, id: Id, cause: Error) {
-        let closing = match self.resources.get_mut(resource) {
-            Some(Resource::Stream(state)) => state.closing.as_mut(),
-            Some(Resource::Listener(state)) => state.closing.as_mut(),
-            Some(Resource::File(state)) => state.closing.as_mut(),
-            None => None,
-        };
-        let Some(closing) = closing else { return };
+        let Some(closing) = self.closing_of(resource) else { return };
         // What a thread closes is out of the engine's hands: nothing can be dropped any more.
         let elsewhere = closing.elsewhere;
         if matches!(cause, Error::TimedOut) && !elsewhere {
@@ -257,13 +260,7 @@ impl Core {
     /// The driver is done with a descriptor whose close may wait.
     pub(crate) fn was_let_go(&mut self, resource: Id, descriptor: Arc<Descriptor>) {
         self.close_elsewhere(resource, descriptor);
-        let closing = match self.resources.get_mut(resource) {
-            Some(Resource::Stream(state)) => state.closing.as_mut(),
-            Some(Resource::Listener(state)) => state.closing.as_mut(),
-            Some(Resource::File(state)) => state.closing.as_mut(),
-            None => None,
-        };
-        let Some(closing) = closing else { return };
+        let Some(closing) = self.closing_of(resource) else { return };
         closing.elsewhere = true;
         if matches!(closing.outcome, Err(Error::TimedOut)) {
             // Its time was up before.
