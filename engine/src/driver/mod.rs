@@ -15,8 +15,8 @@
 //! - **D4** Cancelling what is unknown or finished does nothing. What is cancelled completes as
 //!   cancelled *or with its true result*: bytes and connections that arrived come up.
 //! - **D5** `EINTR` never comes up, and `EAGAIN` only from connecting to a Unix socket whose backlog
-//!   is full. Short reads and writes do come up. A wait that the system refuses for want of memory
-//!   brings nothing, and is an error only if that lasts (`setbacks.rs`).
+//!   is full. Short reads and writes do come up. A wait that the kernel refuses for want of memory
+//!   brings nothing, and is an error only if that lasts (`uring/refusals.rs`).
 //! - **D6** Of one resource, at most one send and one reception are submitted at a time.
 //! - **D7** No submission and no cancel is lost, however full the system's queues are.
 //! - **D8** Dropping a driver first makes the system stop, then frees; what the system will not give
@@ -40,7 +40,6 @@ use crate::{
 pub(crate) mod blocks;
 mod mio;
 pub(crate) mod perform;
-mod setbacks;
 #[cfg(feature = "sim")]
 mod sim;
 #[cfg(all(target_os = "linux", feature = "io-uring"))]

@@ -30,7 +30,6 @@ use crate::{
         blocks::{BLOCK_LEN, Blocks},
         mio::source::Source,
         perform::{self, Attempt, Pushed, Received},
-        setbacks::Setbacks,
     },
     medium::Medium,
     operation::outgoing::Gather,
@@ -72,7 +71,6 @@ pub(crate) struct Mio {
     at_work: usize,
     /// ...of which so many wait for a device to say something, which it need not.
     reading: usize,
-    setbacks: Setbacks,
 }
 
 /// A job for an operation on a file by position.
@@ -122,7 +120,6 @@ impl Mio {
             tasks: HashMap::new(),
             at_work: 0,
             reading: 0,
-            setbacks: Setbacks::default(),
         })
     }
 
@@ -645,9 +642,8 @@ impl Mio {
     /// Asks the system what is ready, waiting at most `timeout`.
     fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         match self.poll.poll(&mut self.events, timeout) {
-            Ok(()) => self.setbacks.end(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            Err(error) => return self.setbacks.bear(error, timeout),
+            result => result?,
         }
         for event in &self.events {
             if event.token() == WAKER {

@@ -4,10 +4,11 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::atomic::{AtomicBool, Ordering::SeqCst},
+    time::Duration,
 };
 
 use rustix::{
-    event::{EventfdFlags, eventfd},
+    event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
     io::{read, write},
 };
 
@@ -29,6 +30,16 @@ impl Bell {
 
     pub(super) fn wake(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
+    }
+
+    /// Waits until it rings, at most so long: for a ring that the kernel refuses to wait for.
+    pub(super) fn wait(&self, most: Duration) {
+        let most = Timespec::try_from(most).ok();
+        let rings = poll(&mut [PollFd::new(&self.wake, PollFlags::IN)], most.as_ref());
+        if rings.is_ok_and(|count| count > 0) {
+            // Or the next wait would end at once. The ring, which is told of each stroke, does without.
+            let _ = read(&self.wake, &mut [0; 8]);
+        }
     }
 
     pub(super) fn reapable(&self) -> BorrowedFd<'_> {
@@ -60,5 +71,30 @@ impl Bell {
         if self.is_watched.load(SeqCst) {
             let _ = read(&self.reapable, &mut [0; 8]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn whoever_waits_for_it_hears_it_once() {
+        let bell = Bell::new().unwrap();
+        let rings =
+            || poll(&mut [PollFd::new(&bell.wake, PollFlags::IN)], Some(&Timespec::default()));
+        bell.ring();
+        bell.wait(HOUR);
+        assert_eq!(rings(), Ok(0), "it was heard");
+        bell.wait(Duration::ZERO);
+        thread::scope(|scope| {
+            scope.spawn(|| bell.ring());
+            bell.wait(HOUR);
+        });
+        assert_eq!(rings(), Ok(0), "it was heard");
     }
 }

@@ -27,10 +27,10 @@ use crate::{
         Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Release, Role, Waker,
         blocks::Blocks,
         perform::{self, Pushed, Received},
-        setbacks::Setbacks,
         uring::{
             buffers::Buffers,
             in_flight::{DeviceRead, Flight, InFlight, ReadAt, Work, WriteAt},
+            refusals::Refusals,
             ring::{Report, Ring, Size, reported_descriptor},
             source::{InHand, Source},
         },
@@ -45,6 +45,7 @@ mod buffers;
 #[cfg_attr(facade_quarantine, path = "quarantine.rs")]
 mod exposed;
 mod in_flight;
+mod refusals;
 mod ring;
 mod source;
 #[cfg(test)]
@@ -82,7 +83,7 @@ pub(crate) struct Uring {
     files: HashMap<Id, Id>,
     /// How many operations on files are in flight.
     at_work: usize,
-    setbacks: Setbacks,
+    refusals: Refusals,
 }
 
 impl Uring {
@@ -110,7 +111,7 @@ impl Uring {
             blocks,
             files: HashMap::new(),
             at_work: 0,
-            setbacks: Setbacks::default(),
+            refusals: Refusals::default(),
         };
         driver.await_wake();
         driver.ring.enter(Some(Duration::ZERO))?;
@@ -790,7 +791,7 @@ impl Driver for Uring {
         let mut reports = std::mem::take(&mut self.reports);
         self.ring.take_reports(&mut reports);
         if entered.is_ok() || !reports.is_empty() {
-            self.setbacks.end();
+            self.refusals.end();
         }
         // Where reports were taken there is room for others.
         let wait = if reports.is_empty() { wait } else { Some(Duration::ZERO) };
@@ -804,7 +805,7 @@ impl Driver for Uring {
         }
         self.buffers.publish();
         completions.append(&mut self.done);
-        entered.or_else(|error| self.setbacks.bear(error, wait))
+        entered.or_else(|error| self.bear(error, wait))
     }
 
     fn flush(&mut self) {
@@ -877,6 +878,14 @@ impl Drop for Uring {
 }
 
 impl Uring {
+    /// The kernel refused to wait: the bell is waited for instead, but no longer than the wait was to
+    /// be, so that the caller goes on as if nothing had come.
+    fn bear(&mut self, error: io::Error, wait: Option<Duration>) -> io::Result<()> {
+        let pause = self.refusals.bear(error, now())?;
+        self.bell.wait(wait.unwrap_or(pause).min(pause));
+        Ok(())
+    }
+
     /// Waits for everything in flight to end, but not for ever. What it brings is dropped: a
     /// connection is closed by that.
     fn drain(&mut self) -> io::Result<()> {
@@ -887,7 +896,7 @@ impl Uring {
                 break;
             }
             if let Err(error) = self.ring.enter(Some(left)) {
-                self.setbacks.bear(error, Some(left))?;
+                self.bear(error, Some(left))?;
             }
             while let Some(report) = self.ring.pop() {
                 let is_accept = self

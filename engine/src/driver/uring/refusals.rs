@@ -1,20 +1,18 @@
-//! [`Setbacks`]: the system refuses to wait for want of something that comes back, memory for the
+//! [`Refusals`]: the kernel refuses to wait for want of something that comes back, memory for the
 //! most part. How long that is borne.
 //!
 //! A server must not end because memory was short for a moment, nor a loop spin when it stays so.
-//! The pauses are short enough that what a turn looks at between them (a stop, other threads'
-//! requests, deadlines) is not kept waiting, since nothing can wake whoever is refused to wait.
+//! Meanwhile the driver waits in the ring's stead, see [`Bell::wait`](super::Bell::wait), so that other
+//! threads' requests and a stop are seen at once.
 
 use std::{
-    io, thread,
+    io,
     time::{Duration, Instant},
 };
 
 use rustix::io::Errno;
 
-use crate::core::now;
-
-/// How long the system may go on refusing. Then it is told.
+/// How long the kernel may go on refusing. Then it is told.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the first pause is; each is twice as long as the one before...
 const PAUSE_MIN: Duration = Duration::from_millis(1);
@@ -22,7 +20,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(32);
 
 #[derive(Debug, Default)]
-pub(super) struct Setbacks {
+pub(super) struct Refusals {
     under_way: Option<Refused>,
 }
 
@@ -37,23 +35,20 @@ fn passes(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::AGAIN | Errno::BUSY | Errno::NOMEM))
 }
 
-impl Setbacks {
-    /// The system did what it was asked for, or something else that goes on.
+impl Refusals {
+    /// The kernel did what it was asked for, or something else that goes on.
     #[inline]
     pub(super) const fn end(&mut self) {
         self.under_way = None;
     }
 
-    /// The system refused to wait: pauses, but no longer than the wait was to be, so that the caller
-    /// goes on as if nothing had come.
+    /// The kernel refused to wait. Returns how long to pause before it is asked again.
     ///
     /// # Errors
     ///
     /// The error, if it is one that does not pass or has lasted too long.
-    pub(super) fn bear(&mut self, error: io::Error, wait: Option<Duration>) -> io::Result<()> {
-        let Some(refused) = self.next(&error, now()) else { return Err(error) };
-        pause(wait.unwrap_or(PAUSE_MAX).min(refused));
-        Ok(())
+    pub(super) fn bear(&mut self, error: io::Error, now: Instant) -> io::Result<Duration> {
+        self.next(&error, now).ok_or(error)
     }
 
     /// How long to pause; none if it is not to be borne.
@@ -68,24 +63,18 @@ impl Setbacks {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the driver cannot wait: that is what was refused")]
-fn pause(time: Duration) {
-    if !time.is_zero() {
-        thread::sleep(time);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::now;
 
     #[test]
     fn pauses_grow_and_end_in_the_error() {
         let (start, short) = (now(), io::Error::from(Errno::NOMEM));
-        let mut setbacks = Setbacks::default();
+        let mut refusals = Refusals::default();
         let mut at = start;
         let mut pauses = Vec::new();
-        while let Some(pause) = setbacks.next(&short, at) {
+        while let Some(pause) = refusals.next(&short, at) {
             pauses.push(pause);
             at += pause;
         }
@@ -93,24 +82,24 @@ mod tests {
         assert!(pauses.is_sorted() && pauses[0] == PAUSE_MIN);
         assert!(pauses.len() < 100, "it does not spin");
         // Told once, it is borne anew by another run.
-        assert_eq!(setbacks.next(&short, at), Some(PAUSE_MIN));
+        assert_eq!(refusals.next(&short, at), Some(PAUSE_MIN));
     }
 
     #[test]
     fn what_ends_between_is_no_lasting_refusal() {
         let (start, short) = (now(), io::Error::from(Errno::AGAIN));
-        let mut setbacks = Setbacks::default();
+        let mut refusals = Refusals::default();
         for second in 0..100 {
             let at = start + Duration::from_secs(second);
-            assert_eq!(setbacks.next(&short, at), Some(PAUSE_MIN));
-            setbacks.end();
+            assert_eq!(refusals.next(&short, at), Some(PAUSE_MIN));
+            refusals.end();
         }
     }
 
     #[test]
     fn what_does_not_pass_is_told_at_once() {
-        let mut setbacks = Setbacks::default();
-        assert_eq!(setbacks.next(&Errno::INVAL.into(), now()), None);
-        assert_eq!(setbacks.next(&Errno::BADF.into(), now()), None);
+        let mut refusals = Refusals::default();
+        assert_eq!(refusals.next(&Errno::INVAL.into(), now()), None);
+        assert_eq!(refusals.next(&Errno::BADF.into(), now()), None);
     }
 }
