@@ -4,7 +4,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{Read, Seek, SeekFrom, Write, pipe, stderr},
-    os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -17,31 +17,18 @@ use facade_tests::{
     forks::die_of_broken_pipes,
     outcome::Outcome,
     peers::numbered,
+    terminals::terminal,
     told::Told,
     turns::{turn_until, turns},
 };
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, mknodat},
     io::{ReadWriteFlags, ioctl_fionread, pwritev2},
-    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-    termios::{OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr},
+    termios::{SpecialCodeIndex, Termios},
 };
 use tempfile::TempDir;
 
 use super::driver::{self, pass};
-
-/// A pseudo-terminal: the controlling side, and the terminal, set as this says.
-fn terminal(set: impl FnOnce(&mut Termios)) -> (OwnedFd, File) {
-    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&controller).unwrap();
-    unlockpt(&controller).unwrap();
-    let name = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
-    let terminal = OpenOptions::new().read(true).write(true).open(name).unwrap();
-    let mut settings = tcgetattr(&terminal).unwrap();
-    set(&mut settings);
-    tcsetattr(&terminal, OptionalActions::Now, &settings).unwrap();
-    (controller, terminal)
-}
 
 /// A FIFO, which goes with its folder.
 fn fifo() -> (TempDir, PathBuf) {

@@ -11,6 +11,7 @@ use facade_engine::{Bytes, Callback, Detached, Engine, Handle, Local, Result, St
 use facade_tests::{
     outcome::Outcome,
     peers::numbered,
+    terminals::terminal,
     told::Told,
     turns::{turn_until, turns},
     ways_out::WayOut,
@@ -18,8 +19,7 @@ use facade_tests::{
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, mknodat},
     io::ioctl_fionbio,
-    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-    termios::{OptionalActions, tcgetattr, tcsetattr},
+    termios::Termios,
 };
 use tempfile::{NamedTempFile, tempfile};
 
@@ -349,23 +349,10 @@ fn flags_of_a_shared_pipe_are_not_touched() {
 
 // Terminals
 
-/// A pseudo-terminal that passes bytes on as they are: the controlling side, and the terminal.
-fn terminal() -> (OwnedFd, File) {
-    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&controller).unwrap();
-    unlockpt(&controller).unwrap();
-    let name = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
-    let terminal = OpenOptions::new().read(true).write(true).open(name).unwrap();
-    let mut settings = tcgetattr(&terminal).unwrap();
-    settings.make_raw();
-    tcsetattr(&terminal, OptionalActions::Now, &settings).unwrap();
-    (controller, terminal)
-}
-
 #[test]
 fn a_terminal_is_used_without_touching_its_flags() {
     let engine = driver::engine();
-    let (controller, terminal) = terminal();
+    let (controller, terminal) = terminal(Termios::make_raw);
     let mut controller = File::from(controller);
     let stream = engine.attach(terminal.try_clone().unwrap()).unwrap();
     let told = Told::new();
@@ -386,7 +373,7 @@ fn a_terminal_is_used_without_touching_its_flags() {
 #[test]
 fn the_controlling_side_of_a_terminal_is_a_stream_like_any_other() {
     let engine = driver::engine();
-    let (controller, mut terminal) = terminal();
+    let (controller, mut terminal) = terminal(Termios::make_raw);
     let spy = controller.try_clone().unwrap();
     let stream = engine.attach(controller).unwrap();
     let told = Told::new();
@@ -411,7 +398,7 @@ fn the_controlling_side_of_a_terminal_is_a_stream_like_any_other() {
 #[test]
 fn much_is_written_to_a_terminal_without_blocking() {
     let engine = driver::engine();
-    let (controller, terminal) = terminal();
+    let (controller, terminal) = terminal(Termios::make_raw);
     let mut controller = File::from(controller);
     let stream = engine.attach(terminal).unwrap();
     let told = Told::new();

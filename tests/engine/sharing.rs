@@ -15,6 +15,7 @@ use std::{
 use facade_engine::{Callback, Detached, Engine, Limits, Stream};
 use facade_tests::{
     outcome::Outcome,
+    terminals::terminal,
     told::{Basket, Told},
     turns::{turn_until, turns},
 };
@@ -23,7 +24,7 @@ use rustix::{
     fs::{CWD, FileType, Mode, mknodat},
     io::Errno,
     net::{RecvFlags, SendFlags, recv, send, sockopt::set_socket_linger},
-    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::ttyname,
 };
 
 use super::driver;
@@ -289,12 +290,9 @@ fn shared_things() -> Vec<(&'static str, OwnedFd, Box<dyn Write>, OwnedFd)> {
     let open = || OpenOptions::new().read(true).write(true).open(&path).unwrap();
     things.push(("FIFO", open().into(), Box::new(open()), open().into()));
 
-    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&controller).unwrap();
-    unlockpt(&controller).unwrap();
-    let name = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
-    let terminal = OpenOptions::new().read(true).write(true).open(&name).unwrap();
-    let other = OpenOptions::new().read(true).write(true).open(&name).unwrap();
+    let (controller, terminal) = terminal(|_| ());
+    let name = ttyname(&terminal, Vec::new()).unwrap().into_string().unwrap();
+    let other = OpenOptions::new().read(true).write(true).open(name).unwrap();
     things.push(("terminal", terminal.into(), Box::new(File::from(controller)), other.into()));
     things
 }

@@ -11,6 +11,7 @@ pub mod peers;
 pub mod polls;
 pub mod reads;
 pub mod sockets;
+pub mod terminals;
 pub mod told;
 pub mod turns;
 pub mod ways_out;
