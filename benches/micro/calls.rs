@@ -42,7 +42,7 @@ fn post_in_a_chain(bencher: Bencher<'_, '_>) {
 
 fn pair(engine: &Engine) -> (UnixStream, Stream) {
     let (peer, ours) = UnixStream::pair().expect("a pair of sockets");
-    (peer, engine.attach(ours).expect("a socket is a stream"))
+    (peer, engine.attach_exclusive(ours).expect("a socket is a stream"))
 }
 
 /// `buffered`, which has its outcome at once: submitted, completed, told.

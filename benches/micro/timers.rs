@@ -25,7 +25,7 @@ fn cancel_a_read_with_timeout(bencher: Bencher<'_, '_>, pending: usize) {
     }
     let engine = with_pending(pending);
     let (_peer, ours) = UnixStream::pair().expect("a pair of sockets");
-    let stream = engine.attach(ours).expect("a socket is a stream");
+    let stream = engine.attach_exclusive(ours).expect("a socket is a stream");
     bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
         let stream = stream.clone();
         engine.post(move |local| next(local, stream, BATCH));

@@ -91,6 +91,8 @@ pub(crate) struct Core {
     pub(crate) round: u32,
     /// The future that drives the run is in the ready queue.
     pub(crate) root_queued: bool,
+    /// What is due is tried once more.
+    pub(crate) is_expiring: bool,
     /// The engine is being dropped: nothing is taken any more.
     pub(crate) ending: bool,
     tickets: HashMap<u64, Key>,
@@ -184,6 +186,7 @@ impl Core {
             submissions: 0,
             round: 0,
             root_queued: false,
+            is_expiring: false,
             ending: false,
             tickets: HashMap::new(),
             last_ticket: 0,
@@ -684,7 +687,10 @@ impl Core {
         let owners = (&self.pending, &self.resources, &self.setbacks);
         self.timers.tidy(|target, number| remembers(owners, target, number));
         if !mutants::is_active(Mutant::TimerBeforeCompletion) {
-            self.try_all_once_more(&due)?;
+            self.is_expiring = true;
+            let tried = self.try_all_once_more(&due);
+            self.is_expiring = false;
+            tried?;
         }
         for target in due {
             match target {
@@ -776,7 +782,7 @@ impl Core {
                 let resource = pending.resource;
                 match kind {
                     Kind::Accept(_) => self.end_rest(resource),
-                    Kind::Read(_) => {}
+                    Kind::Read(_) => self.steer_reception(resource),
                     _ => self.send_again(resource),
                 }
                 self.driver.submit(resource, Operation::Probe);

@@ -18,7 +18,8 @@ use crate::{
 /// Serves until something comes on `stop`.
 pub(crate) fn serve(listener: TcpListener, stop: UnixStream) -> Result<()> {
     let engine = Engine::builder().limits(service::limits()).build()?;
-    let (listener, stop) = (engine.attach_listener(listener)?, engine.attach(stop)?);
+    let (listener, stop) =
+        (engine.attach_listener_exclusive(listener)?, engine.attach_exclusive(stop)?);
     engine.read_chunk(&stop, 1, Callback::from_fn(|engine, _| engine.stop()));
     accept(&engine, &listener);
     engine.run()

@@ -21,7 +21,8 @@ use crate::{
 pub(crate) fn serve(listener: TcpListener, stop: UnixStream) -> Result<()> {
     let runtime = Runtime::from(Engine::builder().limits(service::limits()).build()?);
     let io = runtime.io().clone();
-    let (listener, mut stop) = (io.attach_listener(listener)?, io.attach(stop)?);
+    let (listener, mut stop) =
+        (io.attach_listener_exclusive(listener)?, io.attach_exclusive(stop)?);
     runtime.block_on(async {
         match future::select(pin!(accept(io, listener)), stop.read_chunk(1)).await {
             Either::Left((Err(error), _)) => Err(error),

@@ -176,7 +176,7 @@ pub(crate) fn engine_by_futures() -> Result<Duration> {
 /// A stream whose lines have all been received, and are unread.
 fn waiting(engine: &Engine) -> Result<(Stream, UnixStream)> {
     let (mut peer, ours) = UnixStream::pair()?;
-    let stream = engine.attach(ours)?;
+    let stream = engine.attach_exclusive(ours)?;
     peer.write_all(&WAITING_LINE.repeat(WAITING))?;
     // Waits for them all, and gives them back.
     let all = Callback::claim(|_, all: facade_engine::Result<Claim<Bytes>>| drop(all));

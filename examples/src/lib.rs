@@ -105,7 +105,7 @@ pub fn signals(engine: &Handle) -> Result<Stream> {
     let (ours, theirs) = UnixStream::pair()?;
     pipe::register(SIGINT, theirs.try_clone()?)?;
     pipe::register(SIGTERM, theirs)?;
-    Ok(engine.attach(ours)?)
+    Ok(engine.attach_exclusive(ours)?)
 }
 
 /// Prints a line that scripts wait for.

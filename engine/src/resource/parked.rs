@@ -70,12 +70,10 @@ impl StreamState {
         self.parked.is_some() || !self.reads.is_empty() || self.claims > 0
     }
 
-    /// Whether the read in front has matched and not got its claim, or is a user's matcher that has not
-    /// looked: only then is known whether more bytes are wanted.
-    pub(crate) fn is_undecided(&self) -> bool {
-        self.claims > 0
-            || self.scanning
-            || self.parked.as_ref().is_some_and(|parked| parked.matched.is_some())
+    /// Whether a read waits that has not matched and is not about to be looked at.
+    pub(crate) fn has_unmatched_reads(&self) -> bool {
+        self.parked.as_ref().is_some_and(|parked| parked.matched.is_none())
+            || (!self.reads.is_empty() && !self.scanning)
     }
 
     /// Whether an earlier read than the queued one with this id has matched and not got its claim, or

@@ -310,10 +310,14 @@ impl StreamState {
         self.tenure.is_sole() && !self.medium.is_file()
     }
 
-    /// Whether a read waits for bytes that have not come.
+    /// Whether a read waits for bytes that have not come; not one that has matched, or that is to be
+    /// looked at by a user's matcher, unless reading goes ahead anyway.
     #[inline]
     pub(crate) fn wants_bytes(&self) -> bool {
-        self.has_reads() && (self.reads_ahead() || !self.is_undecided())
+        match self.reads_ahead() {
+            true => self.has_reads(),
+            false => self.has_unmatched_reads(),
+        }
     }
 
     /// Whether no more is received unless a read wants it.
@@ -442,8 +446,13 @@ impl Core {
         while !self.serve_parked(stream) {
             let Some(state) = self.stream(stream) else { return };
             let Some(head) = state.reads.head() else { break };
-            if state.scanning || state.claims > 0 || self.is_gated(stream, head) {
+            let waits = state.scanning || state.claims > 0;
+            if self.is_gated(stream, head) {
                 return;
+            }
+            // What it wants may be received all the same.
+            if waits {
+                break;
             }
             let Some((state, pending)) = self.stream_and_pending(stream) else { return };
             let Some(Pending { kind: Kind::Read(read), .. }) = pending.get_mut(head) else {
@@ -560,6 +569,7 @@ impl Core {
     /// that nobody reads, is seen when the turn has run what came: callbacks that read it all are
     /// not to pay for a stop and a start.
     pub(crate) fn steer_reception(&mut self, stream: Id) {
+        let is_expiring = self.is_expiring;
         let Some(state) = self.stream(stream) else { return };
         if state.end.is_some() || state.closing.is_some() || state.attempt_of != Id::NONE {
             return;
@@ -568,15 +578,10 @@ impl Core {
             return;
         }
         let Some(state) = self.stream(stream) else { return };
-        match (state.wants_bytes(), state.reception) {
-            (true, Phase::Idle) => {
-                state.reception = Phase::Running;
-                let once = !state.reads_ahead();
-                match state.medium.is_file() {
-                    true => self.read_file(stream),
-                    false => self.driver.submit(stream, Operation::Receive { once }),
-                }
-            }
+        // A user's matcher whose time is up looks once more, and is to see all that is there.
+        let wants = state.wants_bytes() || (is_expiring && state.scanning);
+        match (wants, state.reception) {
+            (true, Phase::Idle) => self.receive(stream),
             (false, Phase::Running) if state.has_enough() && !state.overfull => {
                 state.overfull = true;
                 self.overfull.push(stream);
@@ -585,12 +590,24 @@ impl Core {
         }
     }
 
+    fn receive(&mut self, stream: Id) {
+        let Some(state) = self.stream(stream) else { return };
+        state.reception = Phase::Running;
+        let once = !state.reads_ahead();
+        match state.medium.is_file() {
+            true => self.read_file(stream),
+            false => self.driver.submit(stream, Operation::Receive { once }),
+        }
+    }
+
     /// Stops the receptions of streams that have too much that nobody reads, or are not read ahead.
     pub(crate) fn stop_overfull(&mut self) {
         while let Some(stream) = self.overfull.pop() {
             let Some(state) = self.stream(stream) else { continue };
             state.overfull = false;
-            if !state.wants_bytes() && state.has_enough() && state.reception == Phase::Running {
+            // What a user's matcher is about to look at may not be enough.
+            let wants = state.wants_bytes() || state.scanning;
+            if !wants && state.has_enough() && state.reception == Phase::Running {
                 state.reception = Phase::Stopping;
                 self.driver.cancel(stream, Role::Receive);
             }

@@ -19,8 +19,8 @@ pub(crate) use world::run;
 /// behind a claim, a matcher of the user's that was shown too little before its deadline, a close
 /// that was cancelled when its time was up, bytes that were given back just before the engine went,
 /// more bytes than one turn brings behind a claim, more connections at a deadline than one look
-/// brings.
-const CORPUS: [u64; 16] = [
+/// brings, reads of a stream that is not read ahead behind claims and a matcher of the user's.
+const CORPUS: [u64; 20] = [
     7,
     27,
     281,
@@ -30,8 +30,12 @@ const CORPUS: [u64; 16] = [
     1074,
     2214,
     6622,
+    7843,
+    8800,
+    10696,
     16045,
     19520,
+    28059,
     1_091_407,
     7_214_538,
     770_179_200,

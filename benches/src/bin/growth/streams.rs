@@ -51,7 +51,7 @@ fn with_idle(driver: DriverChoice, count: usize) -> Result<(Engine, Vec<UnixStre
 
 fn attached(engine: &Engine) -> Result<(UnixStream, Stream)> {
     let (peer, ours) = pair()?;
-    Ok((peer, engine.attach(ours)?))
+    Ok((peer, engine.attach_exclusive(ours)?))
 }
 
 fn pair() -> Result<(UnixStream, UnixStream)> {
@@ -94,7 +94,7 @@ fn attach_and_close(engine: &Engine, open: usize) -> Result<f64> {
     let took = nanoseconds(|| {
         for (peer, ours) in pairs {
             peers.push(peer);
-            let stream = engine.attach(ours)?;
+            let stream = engine.attach_exclusive(ours)?;
             engine.read_line(&stream, Callback::ignore());
             engine.run_once(Some(Duration::ZERO))?;
             engine.close(&stream, Callback::ignore());
