@@ -92,6 +92,22 @@ fn a_shortage_is_borne_for_two_seconds_without_spinning_and_then_told() {
 }
 
 #[test]
+fn a_shortage_is_borne_for_so_many_tries_where_the_engine_is_seldom_run() {
+    let (network, here, engine, mut peer, stream) = short();
+    engine.write(&stream, "after all", Callback::ignore());
+    // Each turn comes late, and the two seconds are over with the third.
+    for _ in 0..30 {
+        engine.run_once(Some(Duration::ZERO)).unwrap();
+        network.pass(ms(1000));
+    }
+    set_shortage(&here, 0.0);
+    engine.run().unwrap();
+    let mut received = [0; 9];
+    peer.read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"after all");
+}
+
+#[test]
 fn a_lasting_shortage_is_heard_by_whoever_only_reads_behind_what_arrived() {
     // By reads that wait and by ones that come later, of little and of more than is read ahead.
     for (waits, len) in [(true, 3000), (false, 3000), (true, 120_000), (false, 120_000)] {

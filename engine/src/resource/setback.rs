@@ -24,11 +24,13 @@ use crate::{
     timer::{Target, TimerNumber},
 };
 
-/// How long a send is tried again.
+/// How long a send is tried again...
 const PATIENCE: Duration = Duration::from_secs(2);
+/// ...and how often at least: where the engine is seldom run, time passes and little is tried.
+const TRIES_MIN: u32 = 32;
 /// How long the first pause is; each is twice as long as the one before...
 const PAUSE_MIN: Duration = Duration::from_millis(1);
-/// ...up to this. Where the engine is seldom run, it is tried as often as it takes to get there.
+/// ...up to this.
 const PAUSE_MAX: Duration = Duration::from_millis(64);
 
 /// A stream's setback.
@@ -41,8 +43,8 @@ pub(crate) struct Setback {
 
 #[derive(Debug, Clone, Copy)]
 enum Stage {
-    /// There was no memory for a send, which is tried again until then.
-    Short { until: Instant, pause: Duration },
+    /// There was no memory for a send, which is tried again until then. So often it has been.
+    Short { until: Instant, pause: Duration, tries: u32 },
     /// Nothing is sent any more. When it was last looked so many bytes had been received; and since
     /// that brought none, the reception was stopped, so that reads hear it.
     Broken { received: u64, emptied: bool },
@@ -127,13 +129,14 @@ impl Core {
         if !passes(error) {
             return false;
         }
-        let first = Stage::Short { until: now + PATIENCE, pause: PAUSE_MIN };
+        let first = Stage::Short { until: now + PATIENCE, pause: PAUSE_MIN, tries: 0 };
         let setback = self.setbacks.entry(stream).or_insert(Setback { timer: 0, stage: first });
-        let Stage::Short { until, pause } = setback.stage else { return false };
-        if now >= until && pause >= PAUSE_MAX {
+        let Stage::Short { until, pause, tries } = setback.stage else { return false };
+        if now >= until && tries >= TRIES_MIN {
             return false;
         }
-        setback.stage = Stage::Short { until, pause: (pause * 2).min(PAUSE_MAX) };
+        let next = (pause * 2).min(PAUSE_MAX);
+        setback.stage = Stage::Short { until, pause: next, tries: tries.saturating_add(1) };
         if let Some(state) = self.stream(stream) {
             state.set_back = true;
         }
