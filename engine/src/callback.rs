@@ -15,6 +15,7 @@ use crate::{
     error::{Error, Result},
     handle::{Handle, Local, Shared, give_back_to},
     listener::Listener,
+    panics::Panics,
     stream::Stream,
     table::Id,
 };
@@ -445,7 +446,9 @@ impl<T> Claim<T> {
 
     fn map<U>(self, f: impl FnOnce(T) -> U) -> Claim<U> {
         let (value, origin) = self.into_parts();
-        Claim::new(f(value), origin)
+        let origin = Returning(Some(origin));
+        let value = f(value);
+        Claim::new(value, origin.keep())
     }
 
     /// Takes the claim apart, with nothing given back.
@@ -475,21 +478,38 @@ impl<T> Drop for Claim<T> {
     fn drop(&mut self) {
         let Some(consumed) = self.0.take() else { return };
         let (value, origin) = consumed.into_parts();
+        let origin = Returning(Some(origin));
         // The value first: it may hold the connection that goes back.
         drop(value);
-        match origin {
-            Origin::Nowhere | Origin::Read(_) => {}
-            Origin::Unread(unread) => {
+        drop(origin);
+    }
+}
+
+/// Gives back what was consumed when it is dropped, so that no panic of what is done to the value
+/// loses it.
+struct Returning(Option<Origin>);
+
+impl Returning {
+    fn keep(mut self) -> Origin {
+        self.0.take().unwrap_or(Origin::Nowhere)
+    }
+}
+
+impl Drop for Returning {
+    fn drop(&mut self) {
+        match self.0.take() {
+            None | Some(Origin::Nowhere | Origin::Read(_)) => {}
+            Some(Origin::Unread(unread)) => {
                 let (place, raw) = *unread;
                 give_back_to(place.engine, move |core| core.give_back(place, raw));
             }
-            Origin::Untaken { listener, connection } => {
+            Some(Origin::Untaken { listener, connection }) => {
                 let engine = listener.handle().id();
                 give_back_to(engine, move |core| {
                     core.give_back_connection(&listener, connection);
                 });
             }
-            Origin::Unsent(unsent) => {
+            Some(Origin::Unsent(unsent)) => {
                 let (stream, cut) = *unsent;
                 let engine = stream.handle().id();
                 give_back_to(engine, move |core| core.give_back_unsent(&stream, cut));
@@ -531,7 +551,11 @@ impl LocalKey {
 impl Drop for LocalKey {
     fn drop(&mut self) {
         if let (Some(key), Some(home)) = (self.key.take(), self.home.upgrade()) {
-            Handle::from(home).post(move |local| drop(local.closures.borrow_mut().try_remove(key)));
+            Handle::from(home).post(move |local| {
+                // In two steps, because what it captured may have another one made as it goes.
+                let closure = local.closures.borrow_mut().try_remove(key);
+                drop(closure);
+            });
         }
     }
 }
@@ -703,8 +727,14 @@ struct Held<T, K> {
 impl<T: Send + 'static, K> Deliver for Held<T, K> {
     fn run(self: Box<Self>, local: &Local) {
         let Self { delivery, kept } = *self;
-        drop(kept);
-        delivery.run(local);
+        if !mem::needs_drop::<K>() {
+            return delivery.run(local);
+        }
+        // Whoever waits hears of it, though what is kept may panic as it goes.
+        let mut panics = Panics::default();
+        panics.contain(|| drop(kept));
+        panics.contain(|| delivery.run(local));
+        panics.resume();
     }
 
     fn withdraw(&mut self, error: Error) -> (Origin, Ready) {

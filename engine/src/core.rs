@@ -23,7 +23,7 @@ use crate::{
         ready::{Ready, ReadyQueue},
     },
     descriptor::Descriptor,
-    driver::{AnyDriver, Completion, Driver, Event, Operation, blocks::Blocks},
+    driver::{AnyDriver, Completion, Driver, Event, Operation, Role, blocks::Blocks},
     error::{Error, Result},
     handle::{Handle, Shared},
     limits::Limits,
@@ -616,6 +616,32 @@ impl Core {
             self.abandon_write(id, Error::EngineClosed);
             self.abandon_on_file(id, Error::EngineClosed);
         }
+    }
+
+    /// Takes what users gave to be sent and the system has not taken, also from the driver: the engine
+    /// is gone. Their memory is dropped by itself, not in one go with everything else.
+    pub(crate) fn take_unsent_of_users(&mut self) -> Vec<Bytes> {
+        for id in self.resources.ids() {
+            if self.stream(id).is_some_and(|state| state.sending == Phase::Running) {
+                self.driver.cancel(id, Role::Send);
+            }
+        }
+        let mut completions = Vec::new();
+        drop(self.driver.wait(Some(Duration::ZERO), &mut completions));
+        for Completion { resource, event } in completions {
+            if let Some(Resource::Stream(state)) = self.resources.get_mut(resource)
+                && let Event::Sent { gather, .. } = event
+            {
+                state.outgoing.settle(gather, 0, &mut self.spare, &mut self.trash);
+            }
+        }
+        for id in self.resources.ids() {
+            if let Some(Resource::Stream(state)) = self.resources.get_mut(id) {
+                state.outgoing.clear(&mut self.trash);
+                self.trash.extend(state.cut.take().map(|cut| cut.rest));
+            }
+        }
+        std::mem::take(&mut self.trash)
     }
 
     /// Reaps what the driver completed and hands it to the resources.

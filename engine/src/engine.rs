@@ -1,7 +1,6 @@
 //! [`Engine`]: owns the loop. One turn, and the runs made of turns.
 
 use std::{
-    any::Any,
     cell::{Cell, RefCell},
     fmt,
     mem::{self, forget},
@@ -31,6 +30,7 @@ use crate::{
     driver::Driver,
     error::{Error, Result},
     handle::{Handle, Local, Place, Shared, remember_place, swap_current, swap_home, with_current},
+    panics::Panics,
     pending::{Listing, PendingOperation},
     stream::Stream,
 };
@@ -392,24 +392,20 @@ impl Engine {
         let reaped = self.reap(&mut core, max_wait);
         let entered = entered.enter(core);
         reaped?;
-        let (callbacks, mut panic) = self.run_ready(root);
+        let (callbacks, mut panics) = self.run_ready(root);
         self.send(!goes_on);
         // Now and not in another turn, so that what is received next goes into the memory that was
         // just sent, while it is in cache.
         let mut trash = self.trash.borrow_mut();
         with_current(self.handle().id(), |core| trash.take_from(core));
         if !trash.is_empty() {
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| trash.clear())) {
-                panic.get_or_insert(payload);
-            }
+            trash.clear(&mut panics);
             // A drop of the user's may have written something. What that leaves to be dropped is the
             // next turn's.
             self.send(!goes_on);
         }
         drop(entered);
-        if let Some(payload) = panic {
-            resume_unwind(payload);
-        }
+        panics.resume();
         // A callback may have forked.
         self.check_process()?;
         Ok(callbacks)
@@ -458,11 +454,11 @@ impl Engine {
     }
 
     /// Runs what is ready, and what that makes ready, up to a budget. Returns how many callbacks
-    /// ran and the first panic.
-    fn run_ready(&self, root: Root<'_>) -> (usize, Option<Box<dyn Any + Send>>) {
+    /// ran and what they panicked with.
+    fn run_ready(&self, root: Root<'_>) -> (usize, Panics) {
         let engine = self.handle().id();
         let (mut callbacks, mut rounds) = (0, 0);
-        let mut panic = None;
+        let mut panics = Panics::default();
         let (mut batch, mut trash) = (self.batch.borrow_mut(), self.trash.borrow_mut());
         loop {
             with_current(engine, |core| {
@@ -474,23 +470,16 @@ impl Engine {
                 trash.take_from(core);
             });
             if self.is_inherited() {
-                return (callbacks, panic);
+                return (callbacks, panics);
             }
             // What callbacks left behind is dropped here, where nothing is borrowed.
-            if !trash.is_empty()
-                && let Err(payload) = catch_unwind(AssertUnwindSafe(|| trash.clear()))
-            {
-                panic.get_or_insert(payload);
-            }
+            trash.clear(&mut panics);
             if batch.is_empty() || rounds > ROUNDS_MAX || callbacks > CALLBACKS_MAX {
-                return (callbacks, panic);
+                return (callbacks, panics);
             }
             // A panic leaves the rest of the batch for the next round, and so does a turn that has run
             // enough for the next turn.
-            let run = AssertUnwindSafe(|| self.run_batch(&mut batch, &mut callbacks, root));
-            if let Err(payload) = catch_unwind(run) {
-                panic.get_or_insert(payload);
-            }
+            panics.contain(|| self.run_batch(&mut batch, &mut callbacks, root));
         }
     }
 
@@ -668,9 +657,9 @@ impl Trash {
         self.bytes.is_empty() && self.streams.is_empty()
     }
 
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.streams.clear();
+    fn clear(&mut self, panics: &mut Panics) {
+        panics.drop_each(&mut self.bytes);
+        panics.drop_each(&mut self.streams);
     }
 }
 
@@ -749,22 +738,27 @@ impl Drop for Engine {
         core.take_messages();
         core.try_to_send();
         core.ending = true;
-        let refused = shared.inbox.close();
-        let jobs = core.pool.shutdown();
+        let mut refused = shared.inbox.close();
+        let mut jobs = core.pool.shutdown();
         core.fail_everything();
         // Nothing is at home from now on: it has been possible to find the inbox closed.
         let entered = Entered::at_home(self, 0).enter(core);
         // Callbacks that have their outcome hear it, all others that the engine is gone. Panics
         // have been reported by the hook; there is no run to resume them from.
-        drop(self.run_until_drained());
+        let mut panics = self.run_until_drained();
         drop(entered);
-        let mut core = self.core.take();
+        panics.drop_each(&mut refused);
+        panics.drop_each(&mut jobs);
         let mut unclosed = Vec::new();
-        if let Some(core) = &mut core {
+        if let Some(mut core) = self.core.take() {
             core.give_cursors_back();
             unclosed = core.take_unclosed();
+            panics.drop_each(&mut core.take_unsent_of_users());
+            panics.contain(|| drop(core));
         }
-        drop(catch_unwind(AssertUnwindSafe(|| drop((refused, jobs, core)))));
+        let closures = self.local.closures.take();
+        panics.drop_each(&mut closures.into_iter().map(|(_, closure)| closure).collect());
+        panics.forget();
         close_in_time(unclosed);
     }
 }
@@ -798,11 +792,11 @@ impl Engine {
         forget(Arc::clone(self.handle().shared()));
     }
 
-    fn run_until_drained(&self) -> Option<Box<dyn Any + Send>> {
-        let mut first = None;
+    fn run_until_drained(&self) -> Panics {
+        let mut all = Panics::default();
         loop {
-            let (callbacks, panic) = self.run_ready(&mut |_| ());
-            first = first.or(panic);
+            let (callbacks, panics) = self.run_ready(&mut |_| ());
+            all.contain(|| panics.resume());
             let left = with_current(self.handle().id(), |core| {
                 core.fail_everything();
                 if callbacks == 0 {
@@ -811,7 +805,7 @@ impl Engine {
                 !core.ready.is_empty()
             });
             if callbacks == 0 && left != Some(true) && self.batch.borrow().is_empty() {
-                return first;
+                return all;
             }
         }
     }

@@ -80,6 +80,7 @@ mod mutants;
 #[doc(hidden)]
 pub mod mutants;
 mod operation;
+mod panics;
 mod pattern;
 mod pending;
 mod pool;

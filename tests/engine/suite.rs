@@ -38,6 +38,9 @@ mod limits;
 #[path = "lifecycle.rs"]
 mod lifecycle;
 
+#[path = "panics.rs"]
+mod panics;
+
 #[path = "closing.rs"]
 mod closing;
 

@@ -21,13 +21,12 @@ mod tests;
 use std::{
     collections::VecDeque,
     fmt, io, mem,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
 
-use crate::fork::Process;
+use crate::{fork::Process, panics::Panics};
 
 /// What a thread of the pool runs. It may panic: its thread lives on.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
@@ -358,12 +357,9 @@ fn start_thread(crew: &Arc<Crew>) -> io::Result<()> {
 
 /// Runs a job and survives whatever it does.
 fn run(job: Job) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
-        // Even dropping what was panicked with can panic; what comes out then is left alone.
-        if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
-            mem::forget(again);
-        }
-    }
+    let mut panics = Panics::default();
+    panics.contain(job);
+    panics.forget();
 }
 
 /// How many threads terminals and devices may hold up at once: each does so alone.

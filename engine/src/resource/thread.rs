@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     address::{AddrInfo, Query},
-    callback::{Slot, boxed},
+    callback::{Slot, boxed, boxed_with},
     completion::{message::Message, ready::Ready},
     core::{Core, Kind, Pending},
     error::{Error, Result},
@@ -47,7 +47,8 @@ impl<T: Send + 'static> Unfinished for Job<T> {
     }
 
     fn fail(self: Box<Self>, error: Error) -> Ready {
-        boxed(self.slot.deliver(Err(error)))
+        // The worker may have left its result already, which is the user's.
+        Ready::Boxed(boxed_with(self.slot.deliver(Err(error)), self.result))
     }
 
     fn ticket(&mut self) -> &mut Option<Ticket> {
@@ -175,5 +176,45 @@ impl Core {
     /// Has a job that will not run dropped where nothing is borrowed: its closure is the user's.
     fn discard(&mut self, job: crate::pool::Job) {
         self.ready.push(Ready::Run(Box::new(|_| drop(job))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+        thread,
+    };
+
+    use super::*;
+    use crate::{callback::Callback, engine::Engine};
+
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            resume_unwind(Box::new("a bomb"));
+        }
+    }
+
+    #[test]
+    fn a_result_that_comes_too_late_is_dropped_where_nothing_is_borrowed() {
+        let engine = Engine::new().unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let note = Arc::clone(&told);
+        engine.post(move |local| {
+            let cb = Callback::from_fn(move |_, outcome: Result<Bomb>| {
+                note.lock().unwrap().push(outcome.err().map(|error| error.to_string()));
+            });
+            let work = local.submit_work(|| Bomb, cb);
+            // The worker has left its result, and the engine has not heard of it.
+            while local.shared().inbox.is_empty() {
+                thread::yield_now();
+            }
+            assert!(work.cancel());
+        });
+        assert!(catch_unwind(AssertUnwindSafe(|| engine.run().unwrap())).is_err());
+        engine.run().unwrap();
+        assert_eq!(*told.lock().unwrap(), [Some("cancelled".to_owned())]);
     }
 }
