@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     completion::message::Message,
-    fork,
+    fork::{self, PerProcess},
     handle::{self, Shared},
     table::Id,
 };
@@ -115,15 +115,15 @@ impl Cancel {
 }
 
 /// The engines that live, by their numbers.
-pub(crate) type Engines = BTreeMap<u32, Weak<Shared>>;
+type Engines = BTreeMap<u32, Weak<Shared>>;
 
 /// The engines that live, so that a `Cancel` need not hold a reference to one: an operation returns
 /// a `Cancel` whether it is wanted or not, and counting references up and down costs more than the
 /// rest of it.
-static ENGINES: Mutex<Engines> = Mutex::new(BTreeMap::new());
+static ENGINES: PerProcess<Mutex<Engines>> = PerProcess::new();
 
-pub(crate) fn lock() -> MutexGuard<'static, Engines> {
-    ENGINES.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock() -> MutexGuard<'static, Engines> {
+    ENGINES.get().lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a living engine shares with its handles.

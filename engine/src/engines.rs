@@ -338,13 +338,13 @@ impl Engines {
         ends.into_iter().try_for_each(|end| end.unwrap_or(Err(Error::EngineClosed)))
     }
 
-    /// Those that have not ended; at least one.
     /// Whether the threads are those of another process, by a fork. None of them is here then, to be
     /// waited for or heard of.
     fn is_inherited(&self) -> bool {
         self.handles().any(Handle::is_inherited)
     }
 
+    /// Those that have not ended; at least one.
     fn running(&self) -> Result<Vec<&Handle>> {
         if self.is_inherited() {
             return Err(Error::Forked);

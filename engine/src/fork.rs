@@ -7,22 +7,19 @@
 //! call each time.
 //!
 //! What belongs to the parent is leaked in the child, never dropped and never run, and what the child
-//! asks of it is refused before anything is locked. A child made by clone(2) itself, behind the back
+//! asks of it is refused before anything is locked. Nothing is held over a fork either: the program
+//! may have locks of its own there, and somebody may use an engine under one of them. A child made by clone(2) itself, behind the back
 //! of the C library, is not noticed.
 
 use std::{
-    cell::RefCell,
-    io,
-    sync::{
-        MutexGuard,
-        atomic::{
-            AtomicBool, AtomicU32,
-            Ordering::{Acquire, Relaxed, Release},
-        },
+    io, ptr,
+    sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU32,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
     },
 };
 
-use crate::{cancel, descriptor, handle};
+use crate::{descriptor, handle};
 
 /// The number of the next engine. Nought is none.
 static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -41,8 +38,15 @@ pub(crate) struct Process(u32);
 
 impl Process {
     /// This one.
+    #[inline]
     pub(crate) fn current() -> Self {
         Self(FIRST.load(Relaxed))
+    }
+
+    /// Another one, that this could be a child of.
+    #[cfg(test)]
+    pub(crate) const fn of_parent() -> Self {
+        Self(0)
     }
 }
 
@@ -69,37 +73,60 @@ fn register() -> io::Result<()> {
     // SAFETY: functions that live as long as the process, do not unwind, and may be called at any time
     // on any thread; in the child they find it as the parent was but for its other threads, whose
     // locks they do not take.
-    match unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) } {
+    match unsafe { libc::pthread_atfork(Some(before), None, Some(in_child)) } {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 
-thread_local! {
-    /// Held while this thread forks, so that no other one holds it in the child for ever: a child may
-    /// have engines of its own.
-    static HELD: RefCell<Option<MutexGuard<'static, cancel::Engines>>> = const { RefCell::new(None) };
-}
-
 extern "C" fn before() {
-    // Neither is another thread in the midst of opening it.
+    // So that no other thread is in the midst of opening it.
     let _ = descriptor::null();
-    // On a thread that ends, and has none of its own any more, it is not held: that is rare enough.
-    let _ = HELD.try_with(|held| {
-        if let Ok(mut held) = held.try_borrow_mut()
-            && held.is_none()
-        {
-            *held = Some(cancel::lock());
-        }
-    });
-}
-
-extern "C" fn in_parent() {
-    let _ = HELD.try_with(|held| held.try_borrow_mut().map(|mut held| drop(held.take())));
 }
 
 extern "C" fn in_child() {
-    FIRST.store(NEXT.load(Relaxed), Relaxed);
+    // One is left out, so that processes can be told apart that have made none.
+    let first = NEXT.load(Relaxed).saturating_add(1);
+    NEXT.store(first, Relaxed);
+    FIRST.store(first, Relaxed);
     handle::leave_to_parent();
-    in_parent();
+}
+
+/// A value of which each process has its own, made when it is first wanted. Whoever had locked its
+/// parent's has not locked this.
+pub(crate) struct PerProcess<T: 'static>(AtomicPtr<Made<T>>);
+
+struct Made<T> {
+    by: Process,
+    value: T,
+}
+
+#[expect(unsafe_code, reason = "the pointer is what another thread may have put there meanwhile")]
+impl<T: Default + Sync> PerProcess<T> {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    pub(crate) fn get(&self) -> &'static T {
+        let there = self.0.load(Acquire);
+        // SAFETY: null, or of a box that is never freed, see below.
+        match unsafe { there.as_ref() } {
+            Some(made) if made.by == Process::current() => &made.value,
+            _ => self.make(there),
+        }
+    }
+
+    #[cold]
+    fn make(&self, there: *mut Made<T>) -> &'static T {
+        let made = Box::into_raw(Box::new(Made { by: Process::current(), value: T::default() }));
+        match self.0.compare_exchange(there, made, AcqRel, Acquire) {
+            // SAFETY: it is there now, and never freed.
+            Ok(_) => unsafe { &(*made).value },
+            Err(_) => {
+                // SAFETY: nobody else has seen it: another thread was first.
+                drop(unsafe { Box::from_raw(made) });
+                self.get()
+            }
+        }
+    }
 }

@@ -17,7 +17,7 @@ use facade_engine::{Bytes, Callback, Engine, Error, Result};
 use facade_tests::{
     alone::alone,
     drops::Drops,
-    forks::{end, fork_and_go_on, forked},
+    forks::{LOCK, end, fork_and_go_on, forked, wait_for_lock_at_forks},
     sockets::{pair, tcp_pair},
     told::Told,
     turns::{turn_until, turns},
@@ -173,6 +173,31 @@ fn the_child_of_a_fork_waits_for_no_lock_of_its_parents() {
             over.store(true, SeqCst);
             assert!(all_ended);
         });
+    });
+}
+
+/// A program takes a lock of its own before it forks, and another thread uses engines under it.
+#[test]
+fn a_fork_holds_nothing_that_others_wait_for() {
+    alone(module_path!(), "a_fork_holds_nothing_that_others_wait_for", || {
+        // Before there is an engine: what is registered first is called last.
+        wait_for_lock_at_forks();
+        let engine = driver::engine();
+        let cancel = engine.sleep(HOUR, Callback::ignore());
+        engine.run_once(Some(Duration::ZERO)).unwrap();
+        let done = Arc::new(AtomicBool::new(false));
+        let is_done = Arc::clone(&done);
+        let other = thread::spawn(move || {
+            while !is_done.load(SeqCst) {
+                let _locked = LOCK.lock().unwrap();
+                (0..100).for_each(|_| assert!(cancel.cancel()));
+            }
+        });
+        for _ in 0..200 {
+            assert!(forked(|| ()));
+        }
+        done.store(true, SeqCst);
+        other.join().unwrap();
     });
 }
 

@@ -1,7 +1,10 @@
 //! Tests that fork without executing a program, or are a process of another kind.
 #![expect(unsafe_code, reason = "nothing that is safe forks")]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Mutex,
+};
 
 /// Runs `child` in a fork of this process, which ends then; returns whether it did so without a
 /// panic, and before it took too long. Only for a test that is [`alone`](crate::alone::alone), whose
@@ -48,3 +51,16 @@ pub fn end(well: bool) -> ! {
     // SAFETY: as it says.
     unsafe { libc::_exit(i32::from(!well)) }
 }
+
+/// Has each fork of this process wait until nobody holds [`LOCK`], as a program may whose child is to
+/// find it free.
+pub fn wait_for_lock_at_forks() {
+    extern "C" fn wait() {
+        drop(LOCK.lock());
+    }
+    // SAFETY: a function that does not unwind, and waits for nobody but who holds the lock.
+    assert_eq!(unsafe { libc::pthread_atfork(Some(wait), None, None) }, 0);
+}
+
+/// What a program's own fork handler takes.
+pub static LOCK: Mutex<()> = Mutex::new(());

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 
+use crate::fork::Process;
+
 /// How much one read takes at most.
 pub(crate) const BLOCK_LEN: usize = 64 << 10;
 /// A read that fills at least this part of its block is lent; a smaller one is copied, so that what
@@ -58,7 +60,8 @@ impl Blocks {
             return Bytes::copy_from_slice(&block[..len]);
         }
         let memory = std::mem::replace(block, self.get());
-        Bytes::from_owner(Lent { memory, home: Arc::downgrade(&self.free) }).slice(..len)
+        let (home, process) = (Arc::downgrade(&self.free), Process::current());
+        Bytes::from_owner(Lent { memory, home, process }).slice(..len)
     }
 }
 
@@ -73,6 +76,8 @@ fn put(free: &Free, block: Vec<u8>) {
 struct Lent {
     memory: Vec<u8>,
     home: Weak<Free>,
+    /// Where home is. In a child of that process it may be locked for ever.
+    process: Process,
 }
 
 impl AsRef<[u8]> for Lent {
@@ -83,7 +88,9 @@ impl AsRef<[u8]> for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(free) = self.home.upgrade() {
+        if self.process == Process::current()
+            && let Some(free) = self.home.upgrade()
+        {
             put(&free, std::mem::take(&mut self.memory));
         }
     }
@@ -115,6 +122,17 @@ mod tests {
         let block = blocks.get_sized(4 * BLOCK_LEN);
         let large = block.as_ptr();
         assert_eq!(blocks.received_sized(block, 2 * BLOCK_LEN).as_ptr(), large);
+    }
+
+    /// In a child whose parent's other thread had locked them when it forked.
+    #[test]
+    fn a_block_of_another_process_goes_nowhere() {
+        let blocks = Blocks::default();
+        let (home, process) = (Arc::downgrade(&blocks.free), Process::of_parent());
+        let lent = Lent { memory: vec![0; BLOCK_LEN], home, process };
+        let locked = blocks.free.lock().unwrap();
+        drop(lent);
+        assert!(locked.is_empty());
     }
 
     #[test]

@@ -21,7 +21,10 @@ use bytes::Bytes;
 use io_uring::types::BufRingEntry;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
-use crate::driver::uring::exposed::{set_lent, unmap};
+use crate::{
+    driver::uring::exposed::{set_lent, unmap},
+    fork::Process,
+};
 
 /// How many buffers there are; a power of two.
 const COUNT: u16 = 128;
@@ -52,6 +55,8 @@ struct Memory {
     /// Where the buffers begin, in bytes.
     offset: usize,
     len: usize,
+    /// Whose it is. A child of that one drops copies of what was lent, which nobody waits for.
+    process: Process,
     returned: Mutex<Vec<u16>>,
     /// Something is among the returned ones.
     some_returned: AtomicBool,
@@ -86,7 +91,8 @@ impl Buffers {
         let base = NonNull::new(base.cast()).expect("a mapping is not at nought");
         let returned = Mutex::new(Vec::with_capacity(count.into()));
         let some_returned = AtomicBool::new(false);
-        let memory = Memory { base, offset, len, returned, some_returned };
+        let process = Process::current();
+        let memory = Memory { base, offset, len, process, returned, some_returned };
         let memory = Arc::new(memory);
         let mut buffers = Self { memory, count, used: first, tail: 0, lent: 0 };
         (0..first).for_each(|buffer| buffers.put(buffer));
@@ -189,6 +195,10 @@ impl AsRef<[u8]> for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
+        if self.memory.process != Process::current() {
+            // Nor is the lock here for anybody to let go of.
+            return;
+        }
         let returned = &self.memory.returned;
         returned.lock().unwrap_or_else(PoisonError::into_inner).push(self.buffer);
         self.memory.some_returned.store(true, Release);
