@@ -19,6 +19,8 @@ use std::{
     },
 };
 
+use rustix::io::Errno;
+
 use crate::{descriptor, handle};
 
 /// The number of the next engine. Nought is none.
@@ -53,7 +55,14 @@ impl Process {
 /// A number for a new engine of this process, whose children will know that it is not theirs.
 pub(crate) fn number_engine() -> io::Result<u32> {
     watch()?;
-    Ok(NEXT.fetch_add(1, Relaxed))
+    number(&NEXT)
+}
+
+/// Takes the next number. None is given out twice: a stream's references are counted on the thread of
+/// the engine that has its number, so there must be one only.
+fn number(next: &AtomicU32) -> io::Result<u32> {
+    next.fetch_update(Relaxed, Relaxed, |number| number.checked_add(1))
+        .map_err(|_| Errno::OVERFLOW.into())
 }
 
 /// Has forks noticed, from now on.
@@ -127,6 +136,23 @@ impl<T: Default + Sync> PerProcess<T> {
                 drop(unsafe { Box::from_raw(made) });
                 self.get()
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_is_given_out_twice() {
+        let next = AtomicU32::new(u32::MAX - 1);
+        assert_eq!(number(&next).unwrap(), u32::MAX - 1);
+        for _ in 0..3 {
+            assert_eq!(
+                number(&next).unwrap_err().raw_os_error(),
+                Some(Errno::OVERFLOW.raw_os_error())
+            );
         }
     }
 }
