@@ -72,8 +72,8 @@ pub(crate) struct Core {
     pub(crate) trash: Vec<Bytes>,
     /// Streams to be dropped when nothing is borrowed.
     pub(crate) discarded: Vec<Stream>,
-    /// All listeners, to wake those that wait for a descriptor.
-    pub(crate) listeners: Vec<Id>,
+    /// Listeners that wait for a descriptor, or have done so since one was last released.
+    pub(crate) resting: Vec<Id>,
     /// Memory that small writes are copied into, used again and again.
     pub(crate) spare: Spare,
     /// Of the streams that have none of their own, and of the engine as a whole.
@@ -176,7 +176,7 @@ impl Core {
             overfull: Vec::new(),
             trash: Vec::new(),
             discarded: Vec::new(),
-            listeners: Vec::new(),
+            resting: Vec::new(),
             spare: Spare::default(),
             settings: Arc::new(Settings { limits, peer: None }),
             pool,

@@ -83,7 +83,6 @@ impl Core {
             released: false,
         };
         let id = self.resources.insert(Resource::Listener(Box::new(state)));
-        self.listeners.push(id);
         self.driver.attach(id, Arc::clone(listener.descriptor()), Medium::Listener);
         listener.set_id(id);
     }
@@ -269,6 +268,9 @@ impl Core {
             Some(error) if is_shortage(&error) => {
                 let rest = state.rest;
                 state.rest = (rest * 2).min(REST_MAX);
+                if !self.resting.contains(&listener) {
+                    self.resting.push(listener);
+                }
                 let timer = self.arm_target(rest, Target::Listener(listener));
                 if let Some(state) = self.listener(listener) {
                     state.timer = timer;
@@ -288,10 +290,7 @@ impl Core {
 
     /// A descriptor was released: whoever waited for one tries again.
     pub(crate) fn wake_resting_listeners(&mut self) {
-        if self.timers.is_empty() {
-            return;
-        }
-        for id in self.listeners.clone() {
+        for id in mem::take(&mut self.resting) {
             self.end_rest(id);
         }
     }
@@ -402,7 +401,6 @@ impl Core {
         let Some(state) = self.listener(listener) else { return };
         match state.accepting {
             Phase::Idle => {
-                self.listeners.retain(|&id| id != listener);
                 self.driver.submit(listener, Operation::Close(Release::Close));
             }
             Phase::Running => {
