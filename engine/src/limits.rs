@@ -23,7 +23,8 @@ pub struct Limits {
     /// [`read_exact`](crate::Handle::read_exact) take. 16 MiB.
     pub all: usize,
     /// How far a stream that nobody reads is read ahead, in bytes; what one turn brings comes on
-    /// top, at most 128 KiB on mio and 2,112 KiB on io_uring. 64 KiB.
+    /// top, at most 128 KiB on mio and 192 KiB on io_uring (2,112 KiB before Linux 6.17, which cannot
+    /// be told to stop earlier). 64 KiB.
     pub unread: usize,
     /// How many bytes, up to the end of a write, may be unsent when it succeeds. 64 KiB. With 0 a
     /// write succeeds when the system has all of it.

@@ -19,7 +19,7 @@ use facade_engine::{
     Address, Callback, Cancel, Detached, Engine, Error, Handle, Limits, Listener, Stream,
 };
 use facade_tests::{
-    alone::{alone, descriptors},
+    alone::{alone, descriptors, resident},
     outcome::Outcome,
     peers::arrived,
     told::{Basket, Told},
@@ -30,7 +30,7 @@ use rustix::{
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 
-use super::driver::{self, pair, pass};
+use super::driver::{self, pair, pass, tcp_pair};
 
 #[test]
 fn the_number_of_a_closed_stream_leads_nowhere_while_a_clone_lives() {
@@ -585,4 +585,29 @@ fn a_line_ends_with_a_line_feed_on_a_pipe() {
     let mut line = [0; 16];
     assert_eq!(pipe.read(&mut line).unwrap(), 3);
     assert_eq!(&line[..3], b"lf\n");
+}
+
+/// A turn brings little more than the limit, however much is there.
+#[test]
+fn peers_that_burst_and_are_not_read_take_little_memory() {
+    let name = "peers_that_burst_and_are_not_read_take_little_memory";
+    alone(module_path!(), name, || {
+        const PEERS: usize = 40;
+        const EACH_MAX: usize = 512 << 10;
+        let engine = driver::engine();
+        let burst = vec![7; 4 << 20];
+        let before = resident();
+        let mut pairs: Vec<_> = (0..PEERS).map(|_| tcp_pair(&engine)).collect();
+        for (peer, stream) in &mut pairs {
+            // It is read once, and from then on ahead.
+            engine.read_chunk(stream, 1, Callback::ignore());
+            peer.set_nonblocking(true).unwrap();
+            let _ = peer.write(&burst).unwrap();
+            turns(&engine, 2);
+        }
+        turns(&engine, 4);
+        let grown = resident().saturating_sub(before);
+        assert!(grown < PEERS * EACH_MAX, "{} KiB for each", (grown / PEERS) >> 10);
+        drop(pairs);
+    });
 }

@@ -31,8 +31,7 @@ const COUNT: u16 = 128;
 /// How many of them are in use at first. The kernel takes them in turn, so each soon has memory
 /// behind it, and the fewer there are the sooner one is used again, while it is still in cache.
 const FIRST: u16 = 32;
-/// How much each holds: large messages cost a call in the kernel for each. A multishot reception
-/// fills up to 33 of one stream in a turn.
+/// How much each holds: large messages cost a call in the kernel for each.
 pub(super) const LEN: usize = 64 << 10;
 /// What is received is lent from this size on. Less is copied: what users keep must not pin much more.
 const LENT_MIN: usize = LEN / 4;

@@ -48,8 +48,9 @@ pub(super) struct Flight {
 /// What is done, with the memory that it is done to. What an idle connection has in flight is small;
 /// the rest is in boxes.
 pub(super) enum Work {
-    /// Receives into provided buffers until it fails, ends or is cancelled.
-    Receive,
+    /// Receives into provided buffers until it fails, ends, is cancelled, or has brought so many bytes;
+    /// any number if that is nought.
+    Receive(u32),
     /// Receives into one provided buffer.
     ReceiveOnce,
     /// Accepts until it fails or is cancelled.
@@ -256,7 +257,7 @@ impl Work {
         // A peer that is gone is told by an error and not by a signal that ends the process.
         const FLAGS: i32 = libc::MSG_NOSIGNAL;
         match self {
-            Self::Receive => opcode::RecvMulti::new(fd, 0).build(),
+            Self::Receive(most) => bounded(opcode::RecvMulti::new(fd, 0).build(), *most),
             Self::ReceiveOnce => opcode::Recv::new(fd, ptr::null_mut(), clamp(BUFFER_LEN))
                 .build()
                 .flags(squeue::Flags::BUFFER_SELECT),
@@ -308,6 +309,18 @@ impl Work {
             Self::Cancel(_) => unreachable!("points to an operation and not to a descriptor"),
         }
     }
+}
+
+/// A multishot reception that ends when it has brought so many bytes: `optlen`, which the library has no
+/// setter for. Linux before 6.17 refuses it unless it is nought (EINVAL).
+fn bounded(entry: squeue::Entry, most: u32) -> squeue::Entry {
+    /// Where it is among the words of an entry, see io_uring_enter(2).
+    const OPTLEN: usize = 11;
+    // SAFETY: an entry is plain numbers, as many bytes as the kernel reads, and nothing else.
+    let mut words = unsafe { mem::transmute::<squeue::Entry, [u32; 16]>(entry) };
+    words[OPTLEN] = most;
+    // SAFETY: as above, and any numbers are an entry.
+    unsafe { mem::transmute::<[u32; 16], squeue::Entry>(words) }
 }
 
 /// What has a thread of the kernel's do something that may wait. Without it the kernel would do it in

@@ -28,7 +28,7 @@ use crate::{
         blocks::Blocks,
         perform::{self, Pushed, Received},
         uring::{
-            buffers::Buffers,
+            buffers::{Buffers, LEN},
             in_flight::{DeviceRead, Flight, InFlight, ReadAt, Work, WriteAt},
             refusals::Refusals,
             ring::{Report, Ring, Size, reported_descriptor},
@@ -55,6 +55,10 @@ pub(crate) use bell::Bell;
 
 /// Files that are streams are read and written above, listeners neither.
 const NOT_HERE: &str = "no stream of a driver's";
+/// How much a reception that stays armed brings before the driver is asked again: what one stream can
+/// fill in one wait, whoever reads it. Without a bound the kernel fills 33 buffers.
+#[expect(clippy::cast_possible_truncation, reason = "two buffers, which is little")]
+const MOST: u32 = 2 * LEN as u32;
 /// How often a driver that goes asks the kernel to let go of its memory, and how long it waits for
 /// that each time.
 const REQUESTS: u32 = 10;
@@ -68,8 +72,10 @@ pub(crate) struct Uring {
     sources: Vec<Option<Source>>,
     /// Pipes and terminals to be tried in the next wait.
     ready: Vec<Id>,
-    /// Receptions that found no buffer.
-    starved: Vec<Id>,
+    /// Receptions to be armed in the next wait: they found no buffer, or have brought enough for one.
+    resting: Vec<Id>,
+    /// How much a reception brings in one wait, about; nought where the kernel knows no such bound.
+    most: u32,
     /// Sockets whose peer has just ended.
     hung_up: Vec<Id>,
     /// What ended at once, for the next wait.
@@ -102,7 +108,8 @@ impl Uring {
             buffers,
             sources: Vec::new(),
             ready: Vec::new(),
-            starved: Vec::new(),
+            resting: Vec::new(),
+            most: MOST,
             hung_up: Vec::new(),
             done: Vec::new(),
             reports: Vec::new(),
@@ -178,7 +185,7 @@ impl Uring {
                 return self.make_ready(resource);
             }
             Medium::Socket { .. } if once || source.hung_up => Work::ReceiveOnce,
-            Medium::Socket { .. } => Work::Receive,
+            Medium::Socket { .. } => Work::Receive(self.most),
             Medium::File { .. } | Medium::Listener => unreachable!("{NOT_HERE}"),
         };
         let key = self.begin(resource, work);
@@ -230,13 +237,15 @@ impl Uring {
         match report.result {
             Ok(0) => self.end_receive(resource, Ended::EndOfStream, completions),
             _ if over => self.end_receive(resource, Ended::Stopped, completions),
-            // The kernel may end it for reasons of its own.
-            Ok(_) | Err(Errno::INTR | Errno::AGAIN | Errno::CANCELED) => {
+            // It has brought enough for one wait; those it was brought to may not want more. Or the
+            // kernel has ended it for reasons of its own, as it may at any time.
+            Ok(_) => self.resting.push(resource),
+            Err(Errno::INTR | Errno::AGAIN | Errno::CANCELED) => {
                 self.arm_reception(resource);
             }
             Err(Errno::NOBUFS) => {
                 self.buffers.grow();
-                self.starved.push(resource);
+                self.resting.push(resource);
             }
             Err(error) => self.end_receive(resource, Ended::Failed(error.into()), completions),
         }
@@ -587,7 +596,7 @@ impl Uring {
             };
             let resource = *resource;
             match work {
-                Work::Receive => self.received(resource, &report, completions),
+                Work::Receive(_) => self.received(resource, &report, completions),
                 Work::Accept => self.accepted(resource, &report, completions),
                 _ => {}
             }
@@ -598,7 +607,13 @@ impl Uring {
             source.flights -= 1;
         }
         match work {
-            Work::Receive | Work::ReceiveOnce => self.received(resource, &report, completions),
+            // Linux before 6.17: the next one is without a bound.
+            Work::Receive(1..) if report.result == Err(Errno::INVAL) => {
+                self.most = 0;
+                let report = Report { result: Err(Errno::AGAIN), ..report };
+                self.received(resource, &report, completions);
+            }
+            Work::Receive(_) | Work::ReceiveOnce => self.received(resource, &report, completions),
             Work::Accept | Work::AcceptOnce => self.accepted(resource, &report, completions),
             Work::Connect(_) => {
                 if let Some(source) = self.source(resource) {
@@ -734,10 +749,9 @@ impl Driver for Uring {
             Role::Receive | Role::Accept if source.reception.get().is_some() => {
                 self.stop_reception(resource);
             }
-            // Starved, or to be tried: the kernel has nothing of it.
+            // Resting, or to be tried: the kernel has nothing of it.
             Role::Receive if source.receiving => {
                 source.receiving = false;
-                self.starved.retain(|&starved| starved != resource);
                 self.complete(resource, Event::ReceiveEnded(Ended::Stopped));
             }
             Role::Send => match (source.sending.get(), source.unsent.take()) {
@@ -777,8 +791,11 @@ impl Driver for Uring {
         completions.append(&mut self.done);
         self.buffers.put_returned();
         self.buffers.publish();
-        for resource in std::mem::take(&mut self.starved) {
-            self.arm_reception(resource);
+        for resource in std::mem::take(&mut self.resting) {
+            // It may have been stopped since, or closed, or even armed.
+            if self.source(resource).is_some_and(|source| source.is_resting()) {
+                self.arm_reception(resource);
+            }
         }
         for resource in std::mem::take(&mut self.ready) {
             self.attend(resource, completions);
@@ -827,7 +844,7 @@ impl Driver for Uring {
     fn has_work(&mut self) -> bool {
         !self.done.is_empty()
             || !self.ready.is_empty()
-            || !self.starved.is_empty()
+            || !self.resting.is_empty()
             || self.ring.has_unsubmitted()
     }
 

@@ -98,6 +98,11 @@ impl Source {
         }
     }
 
+    /// Whether a reception is wanted, and is not armed.
+    pub(super) fn is_resting(&self) -> bool {
+        self.receiving && self.reception.get().is_none() && self.closing.is_none()
+    }
+
     /// Whether it is waited for in the ring and then read and written by calls that do not wait.
     pub(super) const fn is_polled(&self) -> bool {
         matches!(self.medium, Medium::Pipe { .. } | Medium::Terminal { .. } | Medium::Device { .. })
