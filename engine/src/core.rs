@@ -39,6 +39,7 @@ use crate::{
         connecting::Connecting,
         file::Task,
         reading::Read,
+        scans::Scans,
         setback::Setback,
         stream::{Settings, StreamState},
         thread::Unfinished,
@@ -68,6 +69,8 @@ pub(crate) struct Core {
     /// Streams that had too much unread when nobody read them: what ends the turn looks whether that
     /// is still so.
     pub(crate) overfull: Vec<Id>,
+    /// What matchers may do in this turn, and which go on in the next.
+    pub(crate) scans: Scans,
     /// What users own and must be dropped when nothing is borrowed.
     pub(crate) trash: Vec<Bytes>,
     /// Streams to be dropped when nothing is borrowed.
@@ -174,6 +177,7 @@ impl Core {
             ready: Box::default(),
             dirty: Vec::new(),
             overfull: Vec::new(),
+            scans: Scans::default(),
             trash: Vec::new(),
             discarded: Vec::new(),
             resting: Vec::new(),
@@ -261,6 +265,14 @@ impl Core {
     /// Arms the deadline of an operation, `timeout` from now.
     pub(crate) fn arm(&mut self, id: Id, timeout: Duration) {
         let number = self.arm_target(timeout, Target::Operation(id));
+        if let Some(pending) = self.pending.get_mut(id) {
+            pending.timer = number;
+        }
+    }
+
+    /// A deadline that has come is put off to the next turn.
+    pub(crate) fn put_off_deadline(&mut self, id: Id, target: Target) {
+        let number = self.arm_target(Duration::ZERO, target);
         if let Some(pending) = self.pending.get_mut(id) {
             pending.timer = number;
         }
@@ -495,6 +507,7 @@ impl Core {
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
             || !self.dirty.is_empty()
+            || self.scans.go_on()
             || !self.trash.is_empty()
             || !self.discarded.is_empty()
             || !self.put_off.is_empty()
@@ -720,13 +733,13 @@ impl Core {
         }
         for target in due {
             match target {
+                Target::Operation(id) | Target::Overdue(id) if self.is_still_looking(id) => {
+                    self.put_off_deadline(id, Target::Operation(id));
+                }
                 // What it waits for may be there and not be its own yet: it is tried in the next turn,
                 // too. Not in any more, or a peer that never stops sending would stretch it.
                 Target::Operation(id) if self.is_behind_an_undecided_read(id) => {
-                    let number = self.arm_target(Duration::ZERO, Target::Overdue(id));
-                    if let Some(pending) = self.pending.get_mut(id) {
-                        pending.timer = number;
-                    }
+                    self.put_off_deadline(id, Target::Overdue(id));
                 }
                 Target::Operation(id) | Target::Overdue(id) => {
                     self.interrupt(id, Error::TimedOut);
@@ -789,6 +802,10 @@ impl Core {
             }
             Target::Step(_) | Target::Listener(_) => return false,
         };
+        // More than it could look at is there already.
+        if self.is_still_looking(id) {
+            return false;
+        }
         let Some(pending) = self.pending.get(id) else { return false };
         match &pending.kind {
             Kind::Chain(chain) => {
@@ -820,17 +837,8 @@ impl Core {
     /// Whether a read stands behind one that has matched, or is about to look, whose callback or
     /// matcher has not run: only then is it known which bytes are left to this one.
     fn is_behind_an_undecided_read(&mut self, id: Id) -> bool {
-        match self.pending.get(id) {
-            Some(Pending { kind: Kind::Chain(chain), .. }) => {
-                let current = chain.current;
-                self.is_behind_an_undecided_read(current)
-            }
-            Some(Pending { kind: Kind::Read(_), resource, .. }) => {
-                let resource = *resource;
-                self.stream(resource).is_some_and(|state| state.is_undecided_before(id))
-            }
-            _ => false,
-        }
+        let Some((stream, read)) = self.read_of(id) else { return false };
+        self.stream(stream).is_some_and(|state| state.is_undecided_before(read))
     }
 
     /// How far the system has come with what an operation waits for, so that it is worth another

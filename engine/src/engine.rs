@@ -316,6 +316,10 @@ impl Engine {
         if !shared.inbox.is_empty() || self.is_inherited() {
             return Some(shared.world.now());
         }
+        // What is left to clear up then waits for the next turn that somebody wants.
+        if self.count_pending() == 0 {
+            return None;
+        }
         let mut core = self.core.take()?;
         let deadline = match core.has_work() || !self.batch.borrow().is_empty() {
             true => Some(shared.world.now()),
@@ -336,6 +340,16 @@ impl Engine {
         let batch = self.batch.try_borrow().map_or(0, |batch| batch.len());
         all.extend(PendingOperation::several("callback", batch));
         all
+    }
+
+    /// Whether a matcher goes on looking in the next turn: a model in which a turn looks at everything
+    /// takes the turns up to then for one.
+    #[cfg(facade_mutants)]
+    #[doc(hidden)]
+    pub fn is_scanning(&self) -> bool {
+        let mut is_scanning = false;
+        self.with_core(|core| is_scanning = core.scans.go_on());
+        is_scanning && self.count_pending() > 0
     }
 
     /// Does something to the engine's state between or in turns.
@@ -444,13 +458,19 @@ impl Engine {
             }
         }
         core.take_what_is_given_back();
+        core.scans.begin_part();
         let reaped = core.reap(timeout);
         if waits || self.foreign.get() {
             inbox.awake();
         }
         reaped?;
         core.take_messages();
-        core.expire()
+        let expired = core.expire();
+        // Behind the deadlines, so that who stands in line is known there to have more to look at.
+        core.go_on_scanning();
+        // For the callbacks.
+        core.scans.begin_part();
+        expired
     }
 
     /// Runs what is ready, and what that makes ready, up to a budget. Returns how many callbacks

@@ -39,6 +39,8 @@ pub enum Mutant {
     /// What another thread has submitted and the engine has not seen is taken for something that has
     /// ended.
     UnseenTakenForEnded,
+    /// A deadline that comes while a matcher has more to look at ends the read.
+    LookCutShort,
 }
 
 #[cfg(facade_mutants)]
@@ -49,7 +51,7 @@ mod with_the_cfg {
 
     impl Mutant {
         /// All of them.
-        pub const ALL: [Self; 15] = [
+        pub const ALL: [Self; 16] = [
             Self::LateBytesDropped,
             Self::ConnectionSwallowed,
             Self::RescanOffByOne,
@@ -65,11 +67,13 @@ mod with_the_cfg {
             Self::ConnectionToTheEnd,
             Self::CutUnnamed,
             Self::UnseenTakenForEnded,
+            Self::LookCutShort,
         ];
     }
 
     thread_local! {
         static ACTIVE: Cell<Option<Mutant>> = const { Cell::new(None) };
+        static STEPS: Cell<Option<usize>> = const { Cell::new(None) };
     }
 
     /// From now on the engines of this thread are this mutant, or none.
@@ -80,14 +84,29 @@ mod with_the_cfg {
     pub(crate) fn is_active(mutant: Mutant) -> bool {
         ACTIVE.get() == Some(mutant)
     }
+
+    /// From now on the matchers of this thread's engines have so many steps for each part of a turn, so
+    /// that small tests see scans that go on in later turns. `None` for as many as usual.
+    pub fn limit_steps(steps: Option<usize>) {
+        STEPS.set(steps);
+    }
+
+    pub(crate) fn steps(usual: usize) -> usize {
+        STEPS.get().unwrap_or(usual)
+    }
 }
 
 #[cfg(facade_mutants)]
-pub use with_the_cfg::activate;
+pub use with_the_cfg::{activate, limit_steps};
 #[cfg(facade_mutants)]
-pub(crate) use with_the_cfg::is_active;
+pub(crate) use with_the_cfg::{is_active, steps};
 
 #[cfg(not(facade_mutants))]
 pub(crate) const fn is_active(_: Mutant) -> bool {
     false
+}
+
+#[cfg(not(facade_mutants))]
+pub(crate) const fn steps(usual: usize) -> usize {
+    usual
 }

@@ -126,13 +126,12 @@ fn promise_14_limits_set_on_a_stream_hold_for_it_alone_and_from_then_on() {
     assert_eq!(told.take(), ["other b\"long\""]);
 }
 
-/// Writes as much as goes in while the engine turns. Returns how much that was.
-fn flood(engine: &Engine, peer: &driver::Peer) -> usize {
+/// Writes as much of `data` as goes in while the engine turns. Returns how much that was.
+fn flood(engine: &Engine, peer: &driver::Peer, data: &[u8]) -> usize {
     peer.set_nonblocking(true).unwrap();
     // Or a turn would not look at the system, with nothing pending.
     let _guard = engine.keep_alive();
     let (mut total, mut refusals) = (0, 0);
-    let data = numbered(32 << 20);
     while refusals < 5 {
         match (&mut &*peer).write(&data[total..]) {
             Ok(count) => (total, refusals) = (total + count, 0),
@@ -153,14 +152,11 @@ fn promise_14_a_stream_nobody_reads_is_read_ahead_a_little_and_no_more() {
     engine.run().unwrap();
     assert_eq!(told.take(), ["first Ok"]);
 
-    let total = flood(&engine, &peer);
+    let total = flood(&engine, &peer, &numbered(32 << 20));
     let buffered = Outcome::new();
     engine.buffered(&stream, buffered.callback());
     engine.run().unwrap();
-    let buffered: usize = buffered.value();
-    assert!(buffered >= 64 << 10, "{buffered}");
-    let turn = if engine.driver() == "io_uring" { 33 * (64 << 10) } else { 128 << 10 };
-    assert!(buffered <= (64 << 10) + turn, "the limit and what one turn brings: {buffered}");
+    is_read_ahead_a_little(&engine, buffered.value());
     assert!(total < 2 << 20, "the peer could write {total}");
 
     // It goes on where it stopped, and nothing was lost.
@@ -170,11 +166,37 @@ fn promise_14_a_stream_nobody_reads_is_read_ahead_a_little_and_no_more() {
     assert!(rest.value() == numbered(total));
 }
 
+/// With the default limits.
+fn is_read_ahead_a_little(engine: &Engine, buffered: usize) {
+    assert!(buffered >= 64 << 10, "{buffered}");
+    let turn = if engine.driver() == "io_uring" { 33 * (64 << 10) } else { 128 << 10 };
+    assert!(buffered <= (64 << 10) + turn, "the limit and what one turn brings: {buffered}");
+}
+
+#[test]
+fn promise_14_a_stream_whose_matcher_has_much_to_look_at_is_read_ahead_a_little_and_no_more() {
+    let engine = driver::engine();
+    let (peer, stream) = pair(&engine);
+    let told = Told::new();
+    // Thousands of states at each byte.
+    let regex = Regex::new("x[a-z]{0,4000}!").unwrap();
+    let cancel = engine.read_until_regex(&stream, regex, told.callback("found"));
+    let total = flood(&engine, &peer, &b"xy".repeat(16 << 20));
+    assert!(told.is_empty(), "it goes on");
+    assert!(total < 2 << 20, "the peer could write {total}");
+    cancel.cancel();
+    let buffered = Outcome::new();
+    engine.buffered(&stream, buffered.callback());
+    turn_until(&engine, || buffered.is_there());
+    is_read_ahead_a_little(&engine, buffered.value());
+    assert_eq!(told.take(), ["found Cancelled"]);
+}
+
 #[test]
 fn promise_14_a_stream_that_was_never_read_is_not_read_ahead() {
     let engine = driver::engine();
     let (peer, stream) = pair(&engine);
-    flood(&engine, &peer);
+    flood(&engine, &peer, &numbered(32 << 20));
     let told = Told::new();
     engine.buffered(&stream, told.value("buffered"));
     engine.run().unwrap();

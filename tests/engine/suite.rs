@@ -55,3 +55,6 @@ mod errors;
 
 #[path = "pending.rs"]
 mod pending;
+
+#[path = "looking.rs"]
+mod looking;

@@ -13,8 +13,11 @@
 //!
 //! Linear is not enough: against some patterns a byte costs microseconds, and a peer may send a
 //! million of them at once. So a scan is given [`Steps`], stops when it has used them up and goes on
-//! from there when it is asked again. The engine itself gives a scan all the steps there are for now:
-//! what one turn scans is bounded by what it receives and by the limit of a line.
+//! from there when it is asked again. An engine has so many for all scans of a turn as take a
+//! millisecond or two; a read whose matcher has more to look at goes on in the next turn, and timers,
+//! callbacks and other streams have theirs in between. What has arrived is still never a timeout: a
+//! deadline that comes meanwhile waits until the matcher has looked at what is there, which is no
+//! more than the read's limit.
 
 pub(crate) mod any;
 mod delimiter;
@@ -66,7 +69,8 @@ pub enum Scan {
 ///
 /// While a matcher looks, nothing else runs on the engine: no callback, no timer. All its scans
 /// together should take time linear in the bytes, a few nanoseconds each. One that cannot promise
-/// that overrides [`scan_within`](Self::scan_within), as those of this module do.
+/// that overrides [`scan_within`](Self::scan_within), as those of this module do: the engine calls
+/// nothing else.
 pub trait Matcher: Send + 'static {
     /// What the read succeeds with.
     type Output: Send + 'static;

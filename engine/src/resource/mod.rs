@@ -13,6 +13,7 @@ pub(crate) mod listener;
 pub(crate) mod parked;
 pub(crate) mod reading;
 pub(crate) mod report;
+pub(crate) mod scans;
 pub(crate) mod setback;
 pub(crate) mod stream;
 pub(crate) mod thread;

@@ -10,16 +10,17 @@ use crate::{
     core::{Core, Kind, Pending, may_be_unheard},
     driver::{Driver, Ended, Operation, Role},
     error::{Error, Result, SystemError},
-    matcher::{Chunk, Exact, Line, Matcher, Scan},
+    matcher::{Chunk, Exact, Line, Matcher, Scan, Steps},
     mutants::{self, Mutant},
     operation::unread::Unread,
     resource::{
-        Phase,
+        Phase, Resource,
         chain::Product,
         stream::{End, StreamState},
     },
     submit::read::Bound,
     table::Id,
+    timer::Target,
 };
 
 /// A read without an outcome.
@@ -65,7 +66,12 @@ impl Plain {
             // Takes what is in one piece, so that nothing is copied to make it longer.
             Self::Chunk(matcher) => matcher.scan(unread.front(), ended),
             Self::Exact(matcher) => matcher.scan_len(unread.len()),
-            Self::Line(matcher) => look(unread, ended, |bytes, ended| matcher.scan(bytes, ended)),
+            Self::Line(matcher) => loop {
+                match matcher.scan(unread.front(), ended) {
+                    Scan::NeedMore if !unread.is_one() => unread.join_next(),
+                    decided => break decided,
+                }
+            },
             Self::Peek(_) if unread.is_empty() => Scan::NeedMore,
             Self::Peek(_) => Scan::Found { end: 0 },
         }
@@ -123,21 +129,27 @@ impl Plain {
 }
 
 /// Shows a matcher the bytes in front, and more of them as long as it needs more and there are some:
-/// it sees what it would see if they came later.
+/// it sees what it would see if they came later. `None` if the steps are used up before.
 #[inline]
-fn look(unread: &mut Unread, ended: bool, mut scan: impl FnMut(&[u8], bool) -> Scan) -> Scan {
+fn look(
+    read: &mut dyn AnyRead,
+    unread: &mut Unread,
+    ended: bool,
+    steps: &mut Steps,
+) -> Option<Scan> {
     loop {
         let is_all = unread.is_one();
-        match scan(unread.front(), ended && is_all) {
+        match read.scan(unread.front(), ended && is_all, steps)? {
             Scan::NeedMore if !is_all => unread.join_next(),
-            decided => return decided,
+            decided => return Some(decided),
         }
     }
 }
 
 /// A read with any matcher.
 pub(crate) trait AnyRead: Send {
-    fn scan(&mut self, unread: &[u8], ended: bool) -> Scan;
+    /// `None` if there is more to look at than the steps did for.
+    fn scan(&mut self, unread: &[u8], ended: bool, steps: &mut Steps) -> Option<Scan>;
     fn restart(&mut self);
     fn lookahead(&self) -> usize;
     fn is_claim(&self) -> bool;
@@ -155,8 +167,8 @@ struct Boxed<M: Matcher> {
 }
 
 impl<M: Matcher> AnyRead for Boxed<M> {
-    fn scan(&mut self, unread: &[u8], ended: bool) -> Scan {
-        self.matcher.scan(unread, ended)
+    fn scan(&mut self, unread: &[u8], ended: bool, steps: &mut Steps) -> Option<Scan> {
+        self.matcher.scan_within(unread, ended, steps)
     }
 
     fn restart(&mut self) {
@@ -192,10 +204,10 @@ impl<M: Matcher> AnyRead for Boxed<M> {
 }
 
 impl Form {
-    fn scan(&mut self, unread: &mut Unread, ended: bool) -> Scan {
+    fn scan(&mut self, unread: &mut Unread, ended: bool, steps: &mut Steps) -> Option<Scan> {
         match self {
-            Self::Bytes(matcher, _) => matcher.scan(unread, ended),
-            Self::Other(read) => look(unread, ended, |bytes, ended| read.scan(bytes, ended)),
+            Self::Bytes(matcher, _) => Some(matcher.scan(unread, ended)),
+            Self::Other(read) => look(&mut **read, unread, ended, steps),
             Self::User(_) => unreachable!("runs only when nothing is borrowed"),
         }
     }
@@ -246,13 +258,17 @@ impl Form {
 /// What the bytes mean for the read at the head.
 enum Verdict {
     Wait,
+    /// There is more to look at than the steps did for.
+    GoOn,
     Take(usize),
     Fail(Error),
 }
 
 impl Read {
-    fn judge(&mut self, unread: &mut Unread, end: Option<&End>) -> Verdict {
-        let scan = self.form.scan(unread, has_ended(end));
+    fn judge(&mut self, unread: &mut Unread, end: Option<&End>, steps: &mut Steps) -> Verdict {
+        let Some(scan) = self.form.scan(unread, has_ended(end), steps) else {
+            return Verdict::GoOn;
+        };
         let lookahead = self.form.lookahead();
         verdict(scan, unread.len(), end, self.limit, lookahead)
     }
@@ -310,14 +326,16 @@ impl StreamState {
         self.tenure.is_sole() && !self.medium.is_file()
     }
 
-    /// Whether a read waits for bytes that have not come; not one that has matched, or that is to be
-    /// looked at by a user's matcher, unless reading goes ahead anyway.
+    /// Whether a read waits for bytes that have not come; not one whose matcher has yet to look at some
+    /// that have, nor one that has matched or is to be looked at by a user's matcher, unless reading goes
+    /// ahead anyway.
     #[inline]
     pub(crate) fn wants_bytes(&self) -> bool {
-        match self.reads_ahead() {
-            true => self.has_reads(),
-            false => self.has_unmatched_reads(),
-        }
+        !self.in_line
+            && match self.reads_ahead() {
+                true => self.has_reads(),
+                false => self.has_unmatched_reads(),
+            }
     }
 
     /// Whether no more is received unless a read wants it.
@@ -388,7 +406,7 @@ impl Core {
         chain: Id,
     ) -> Option<Id> {
         let (round, home) = (self.round, Home { engine: self.engine, stream });
-        let Some(state) = self.stream(stream) else {
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
             self.tell(chain, || Err(Error::Closed), read.form.fail(Error::Closed));
             return None;
         };
@@ -399,8 +417,8 @@ impl Core {
         // What has arrived already is taken without a place in the table. It may be nothing that is
         // wanted.
         if !state.has_reads() && !read.form.is_user() && !state.medium.is_file() {
-            match read.judge(&mut state.unread, state.end.as_ref()) {
-                Verdict::Wait => {}
+            match read.judge(&mut state.unread, state.end.as_ref(), &mut self.scans.steps) {
+                Verdict::Wait | Verdict::GoOn => {}
                 Verdict::Take(end) => {
                     let is_claim = read.form.is_claim();
                     match is_claim {
@@ -446,7 +464,7 @@ impl Core {
         while !self.serve_parked(stream) {
             let Some(state) = self.stream(stream) else { return };
             let Some(head) = state.reads.head() else { break };
-            let waits = state.scanning || state.claims > 0;
+            let waits = state.scanning || state.in_line || state.claims > 0;
             if self.is_gated(stream, head) {
                 return;
             }
@@ -454,8 +472,8 @@ impl Core {
             if waits {
                 break;
             }
-            let Some((state, pending)) = self.stream_and_pending(stream) else { return };
-            let Some(Pending { kind: Kind::Read(read), .. }) = pending.get_mut(head) else {
+            let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return };
+            let Some(Pending { kind: Kind::Read(read), .. }) = self.pending.get_mut(head) else {
                 unreachable!("only reads are queued as reads");
             };
             if read.form.is_user() {
@@ -464,8 +482,12 @@ impl Core {
                 self.ready.push(Ready::Scan(stream));
                 break;
             }
-            match read.judge(&mut state.unread, state.end.as_ref()) {
+            match read.judge(&mut state.unread, state.end.as_ref(), &mut self.scans.steps) {
                 Verdict::Wait => break,
+                Verdict::GoOn => {
+                    self.stand_in_line(stream);
+                    break;
+                }
                 verdict => self.end_read(stream, head, verdict),
             }
         }
@@ -481,7 +503,7 @@ impl Core {
             state.read_told = round;
         }
         match verdict {
-            Verdict::Wait => unreachable!("the caller goes on waiting"),
+            Verdict::Wait | Verdict::GoOn => unreachable!("the caller goes on waiting"),
             Verdict::Take(end) => {
                 let (outcome, error) = state.take(home, form, end);
                 state.claims += u32::from(kept.is_some());
@@ -714,13 +736,13 @@ impl Core {
     /// Takes out what a user's matcher at the head needs to look at the unread bytes.
     pub(crate) fn begin_scan(&mut self, stream: Id) -> Option<UserScan> {
         let home = Home { engine: self.engine, stream };
-        let (state, pending) = self.stream_and_pending(stream)?;
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
         state.scanning = false;
         let Some(id) = state.reads.head() else {
             self.go_on_closing(stream);
             return None;
         };
-        let Some(Pending { kind: Kind::Read(read), .. }) = pending.get_mut(id) else {
+        let Some(Pending { kind: Kind::Read(read), .. }) = self.pending.get_mut(id) else {
             unreachable!("only reads are queued as reads");
         };
         let Form::User(user) = &mut read.form else {
@@ -738,6 +760,8 @@ impl Core {
             unread: std::mem::take(&mut state.unread),
             end: state.end.clone(),
             limit: read.limit,
+            steps: self.scans.lend(stream),
+            is_unfinished: false,
             outcome: None,
         })
     }
@@ -745,13 +769,18 @@ impl Core {
     /// Puts everything back, and ends the read if its matcher came to an outcome or panicked.
     pub(crate) fn end_scan(&mut self, done: UserScan, panicked: bool) {
         let UserScan { home: Home { stream, .. }, id, read, unread, outcome, .. } = done;
+        self.scans.give_back(&done.steps);
         if let Some(state) = self.stream(stream) {
             state.scanning = false;
             // What came meanwhile was given back in front.
             let front = std::mem::replace(&mut state.unread, unread);
             state.unread.take_over(front);
         }
-        self.conclude_scan(stream, id, read, outcome, panicked);
+        let is_unfinished = done.is_unfinished && !panicked;
+        if is_unfinished {
+            self.stand_in_line(stream);
+        }
+        self.conclude_scan(stream, id, read, outcome, is_unfinished, panicked);
         self.go_on_closing(stream);
     }
 
@@ -761,6 +790,7 @@ impl Core {
         id: Id,
         read: Option<Box<dyn AnyRead>>,
         outcome: Option<(Box<dyn Deliver>, Option<Error>)>,
+        is_unfinished: bool,
         panicked: bool,
     ) {
         let outcome = match (outcome, read) {
@@ -771,8 +801,13 @@ impl Core {
             (None, Some(read)) => match self.pending.get_mut(id) {
                 Some(Pending { kind: Kind::Read(Read { form: Form::User(user), .. }), .. }) => {
                     user.read = Some(read);
-                    if let Some(cause) = user.interrupted.take() {
-                        return self.interrupt_read(stream, id, cause);
+                    match user.interrupted.take() {
+                        // It has not looked at all that had arrived by then.
+                        Some(Error::TimedOut) if is_unfinished => {
+                            self.put_off_deadline(id, Target::Operation(id));
+                        }
+                        Some(cause) => return self.interrupt_read(stream, id, cause),
+                        None => {}
                     }
                     None
                 }
@@ -819,6 +854,9 @@ pub(crate) struct UserScan {
     unread: Unread,
     end: Option<End>,
     limit: usize,
+    steps: Steps,
+    /// There is more to look at than the steps did for.
+    is_unfinished: bool,
     outcome: Option<(Box<dyn Deliver>, Option<Error>)>,
 }
 
@@ -830,7 +868,10 @@ impl UserScan {
             read.restart();
         }
         let unread = self.unread.all();
-        let scan = read.scan(unread, has_ended(self.end.as_ref()));
+        let Some(scan) = read.scan(unread, has_ended(self.end.as_ref()), &mut self.steps) else {
+            self.is_unfinished = true;
+            return;
+        };
         let lookahead = read.lookahead();
         let verdict = match scan {
             Scan::Found { end } if end > unread.len() => Verdict::Fail(Error::invalid(
@@ -839,7 +880,7 @@ impl UserScan {
             scan => verdict(scan, unread.len(), self.end.as_ref(), self.limit, lookahead),
         };
         let error = match verdict {
-            Verdict::Wait => return,
+            Verdict::Wait | Verdict::GoOn => return,
             Verdict::Fail(error) => Some(error),
             Verdict::Take(end) => {
                 let taken = Bytes::copy_from_slice(&unread[..end]);

@@ -46,6 +46,8 @@ pub(crate) struct StreamState {
     pub(crate) write_told: u32,
     /// The head of the reads is a user's matcher, and is queued to look at the bytes.
     pub(crate) scanning: bool,
+    /// Its matcher has more to look at than there were steps for, and stands in line for the next turn.
+    pub(crate) in_line: bool,
 
     pub(crate) outgoing: Outgoing,
     pub(crate) sending: Phase,
@@ -137,6 +139,7 @@ impl StreamState {
             read_told: 0,
             write_told: 0,
             scanning: false,
+            in_line: false,
             outgoing: Outgoing::default(),
             sending: Phase::Idle,
             committed: 0,
