@@ -1,6 +1,7 @@
 //! Where a read ends: what comes at once, and a byte at a time.
 
 use divan::{Bencher, black_box, counter::BytesCount};
+use facade_benches::hard::{HARD, noise};
 use facade_engine::{
     LineGlob, Pattern, Regex,
     matcher::{Any, Delimiter, Line, LineGlobSearch, Matcher, RegexSearch, Scan},
@@ -71,29 +72,6 @@ fn any_of_patterns(bencher: Bencher<'_, '_>, patterns: usize) {
     scan(bencher, &text(), LEN, new);
 }
 
-/// Patterns whose cost is that of their NFA: a table of what it can be in does not pay, because a text
-/// leads to something new all the time. With a text for each that does its worst.
-const HARD: [(&str, &str); 6] = [
-    ("a.{200}c", "abdefghijklmnopqrstuvwxyz"),
-    ("(a|b)*a(a|b){12}c", "ab"),
-    (r"\b\w{1,100}\b.{1,100}\b!!$", "abc  ,"),
-    ("x[a-z]{0,4000}!", "abcdefghijklmnopqrstuvwxyz"),
-    // The same with half of all bytes an `x`, and with thousands of states at every byte.
-    ("x[a-z]{0,4000}!", "xy"),
-    ("(?:a?){300}b", "a"),
-];
-
-/// Letters of an alphabet in no order, without an end of a match.
-fn noise(alphabet: &str) -> Vec<u8> {
-    let mut random = 1_u64;
-    let mut letter = || {
-        random =
-            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        alphabet.as_bytes()[(random >> 33) as usize % alphabet.len()]
-    };
-    (0..LEN).map(|_| letter()).collect()
-}
-
 const NUMBERS: std::ops::Range<usize> = 0..HARD.len();
 
 fn nfa(pattern: &str) -> thompson::NFA {
@@ -108,7 +86,7 @@ fn nfa(pattern: &str) -> thompson::NFA {
 #[divan::bench(args = NUMBERS)]
 fn hard_regex(bencher: Bencher<'_, '_>, number: usize) {
     let (pattern, alphabet) = HARD[number];
-    let text = noise(alphabet);
+    let text = noise(alphabet, LEN);
     let new = || RegexSearch::new(Regex::new(pattern).expect("a regex"));
     bencher
         .counter(BytesCount::new(LEN))
@@ -120,7 +98,7 @@ fn hard_regex(bencher: Bencher<'_, '_>, number: usize) {
 #[divan::bench(args = NUMBERS)]
 fn hard_regex_by_pike_vm(bencher: Bencher<'_, '_>, number: usize) {
     let (pattern, alphabet) = HARD[number];
-    let text = noise(alphabet);
+    let text = noise(alphabet, LEN);
     let vm = PikeVM::new_from_nfa(nfa(pattern)).expect("a regex");
     bencher
         .counter(BytesCount::new(LEN))
@@ -132,7 +110,7 @@ fn hard_regex_by_pike_vm(bencher: Bencher<'_, '_>, number: usize) {
 #[divan::bench(args = NUMBERS)]
 fn hard_regex_by_lazy_dfa(bencher: Bencher<'_, '_>, number: usize) {
     let (pattern, alphabet) = HARD[number];
-    let text = noise(alphabet);
+    let text = noise(alphabet, LEN);
     let config = hybrid::dfa::Config::new().skip_cache_capacity_check(true);
     let mut builder = hybrid::dfa::Builder::new();
     let dfa = builder.configure(config).build_from_nfa(nfa(pattern)).expect("a regex");

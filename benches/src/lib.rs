@@ -7,6 +7,7 @@
 
 pub mod curves;
 mod facade;
+pub mod hard;
 pub mod load;
 #[cfg(feature = "peers")]
 pub mod peers;
