@@ -11,7 +11,11 @@ use std::{
 
 use facade_engine::{Callback, Error, Handle, Local, Stream};
 use facade_futures::Runtime;
-use facade_tests::{faults::with_faults, told::Basket};
+use facade_tests::{
+    faults::with_faults,
+    told::{Basket, Told},
+    turns::turns,
+};
 
 use super::driver::{self, tcp_pair};
 
@@ -104,5 +108,32 @@ fn an_echo_hears_that_nothing_is_sent_any_more() {
         }) {
             assert!(matches!(error, Error::Io { .. }), "{error:?}");
         }
+    });
+}
+
+#[test]
+fn promise_08_a_read_for_which_memory_was_short_leaves_all_there() {
+    let faults = ["recvmsg:error=ENOMEM:when=2", "recvmsg:error=ENOBUFS:when=2"];
+    let name = "promise_08_a_read_for_which_memory_was_short_leaves_all_there";
+    with_faults(module_path!(), name, faults, |_| {
+        let engine = driver::engine();
+        if engine.driver() != "mio" {
+            // It makes no such call.
+            return;
+        }
+        let (peer, stream) = tcp_pair(&engine);
+        let told = Told::new();
+        rustix::io::write(&peer, b"one\n").unwrap();
+        engine.read_line(&stream, told.value("first"));
+        engine.run().unwrap();
+        for name in ["second", "third", "fourth"] {
+            engine.read_until(&stream, "\n", told.value(name));
+        }
+        turns(&engine, 2);
+        rustix::io::write(&peer, b"two\nthree\n").unwrap();
+        engine.run().unwrap();
+        let told = told.take();
+        assert!(told[1].starts_with("second Io(read, "), "{told:?}");
+        assert_eq!(told[2..], ["third b\"two\\n\"", "fourth b\"three\\n\""]);
     });
 }

@@ -72,8 +72,11 @@ impl StreamState {
 
     /// Whether a read waits that has not matched and is not about to be looked at.
     pub(crate) fn has_unmatched_reads(&self) -> bool {
+        self.has_unmatched_parked() || (!self.reads.is_empty() && !self.scanning)
+    }
+
+    pub(crate) fn has_unmatched_parked(&self) -> bool {
         self.parked.as_ref().is_some_and(|parked| parked.matched.is_none())
-            || (!self.reads.is_empty() && !self.scanning)
     }
 
     /// Whether an earlier read than the queued one with this id has matched and not got its claim, or
@@ -233,7 +236,7 @@ impl Core {
     }
 
     /// Ends the parked read with an error.
-    fn fail_parked(&mut self, stream: Id, error: Error) {
+    pub(crate) fn fail_parked(&mut self, stream: Id, error: Error) {
         let Some(Parked { slot, .. }) = self.unpark(stream) else { return };
         let round = self.round;
         let Some(state) = self.stream(stream) else { return };
@@ -244,8 +247,7 @@ impl Core {
     /// Ends the parked read, whichever it is, because the stream or the engine goes; one that has
     /// matched is about to be told.
     pub(crate) fn end_parked(&mut self, stream: Id, cause: Error) {
-        let parked = self.stream(stream).and_then(|state| state.parked.as_ref());
-        if parked.is_some_and(|parked| parked.matched.is_none()) {
+        if self.stream(stream).is_some_and(|state| state.has_unmatched_parked()) {
             self.fail_parked(stream, cause);
         }
     }

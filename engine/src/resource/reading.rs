@@ -16,6 +16,7 @@ use crate::{
     resource::{
         Phase, Resource,
         chain::Product,
+        setback::is_for_want_of_memory,
         stream::{End, StreamState},
     },
     submit::read::Bound,
@@ -684,8 +685,11 @@ impl Core {
             Ended::Stopped => {}
             Ended::EndOfStream => state.end = Some(state.real_end()),
             Ended::Failed(cause) => {
+                let passes = is_for_want_of_memory(&cause);
                 let cause = SystemError::new(self.name_of(stream), cause);
-                if let Some(state) = self.stream(stream) {
+                if passes {
+                    self.fail_first_read(stream, &End::Failed(cause).error());
+                } else if let Some(state) = self.stream(stream) {
                     state.end = Some(End::Failed(cause));
                 }
             }
@@ -697,6 +701,16 @@ impl Core {
         self.feed(stream);
         self.go_on_closing(stream);
         self.close_if_released(stream);
+    }
+
+    /// A reception failed, and the next may not: it is no end. The first read hears of it.
+    fn fail_first_read(&mut self, stream: Id, error: &Error) {
+        let Some(state) = self.stream(stream) else { return };
+        if state.has_unmatched_parked() {
+            self.fail_parked(stream, error.clone());
+        } else if let Some(head) = state.reads.head() {
+            self.interrupt_read(stream, head, error.clone());
+        }
     }
 
     /// Puts bytes back in front that a claim was not taken on.

@@ -61,8 +61,8 @@ impl Setback {
     }
 }
 
-/// Whether a send that failed so is worth another try: the system had no memory for it.
-fn passes(error: &io::Error) -> bool {
+/// Whether what failed so is worth another try: the system had no memory for it.
+pub(crate) fn is_for_want_of_memory(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOBUFS | Errno::NOMEM))
 }
 
@@ -126,7 +126,7 @@ impl Core {
     /// A send has failed. Returns whether it is tried again.
     pub(crate) fn bear(&mut self, stream: Id, error: &io::Error) -> bool {
         let now = self.now();
-        if !passes(error) {
+        if !is_for_want_of_memory(error) {
             return false;
         }
         let first = Stage::Short { until: now + PATIENCE, pause: PAUSE_MIN, tries: 0 };
