@@ -171,7 +171,7 @@ impl Unread {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
+    use std::collections::BTreeMap;
 
     use proptest::prelude::*;
 
@@ -181,40 +181,67 @@ mod tests {
     enum Step {
         Append(Vec<u8>),
         Take(usize),
-        TakeAndGiveBack(usize),
+        TakeAndSkip(usize, usize),
+        /// Of what was taken, one piece by its place in a list.
+        GiveBack(usize),
     }
 
     fn step() -> impl Strategy<Value = Step> {
-        let bytes = proptest::collection::vec(any::<u8>(), 1..9000);
+        let bytes = proptest::collection::vec(any::<u8>(), 1..1500);
         prop_oneof![
             bytes.prop_map(Step::Append),
-            (0..10_000usize).prop_map(Step::Take),
-            (0..10_000usize).prop_map(Step::TakeAndGiveBack),
+            (0..2000usize).prop_map(Step::Take),
+            (0..2000usize, 0..3usize).prop_map(|(count, skip)| Step::TakeAndSkip(count, skip)),
+            any::<usize>().prop_map(Step::GiveBack),
         ]
     }
 
     proptest! {
         #[test]
-        fn is_a_queue_of_bytes(steps in proptest::collection::vec(step(), 0..30)) {
-            let (mut unread, mut model) = (Unread::default(), VecDeque::new());
+        fn each_byte_has_its_place_whatever_was_taken_and_given_back(
+            steps in proptest::collection::vec(step(), 0..30),
+        ) {
+            let mut unread = Unread::default();
+            // The unread bytes by their places, and how many have ever come.
+            let (mut model, mut come) = (BTreeMap::new(), 0u64);
+            let mut taken: Vec<(u64, Bytes)> = Vec::new();
+            let take = |model: &mut BTreeMap<u64, u8>, count: usize| {
+                let taken: Vec<u8> = (0..count).filter_map(|_| model.pop_first()).map(|(_, b)| b).collect();
+                taken
+            };
             for step in steps {
                 match step {
                     Step::Append(bytes) => {
-                        model.extend(&bytes);
+                        model.extend((come..).zip(bytes.iter().copied()));
+                        come += bytes.len() as u64;
                         unread.append(bytes.into());
                     }
                     Step::Take(count) => {
-                        let count = count.min(unread.len());
-                        prop_assert!(unread.take(count).iter().eq(&model.drain(..count).collect::<Vec<_>>()));
-                    }
-                    Step::TakeAndGiveBack(count) => {
+                        // Of one piece, as a match is: what is unread in front may have a gap.
                         let place = unread.place();
-                        let taken = unread.take(count.min(unread.len()));
-                        unread.give_back(place, taken);
-                        prop_assert!(unread.returned.is_none());
+                        let run = (place..).zip(model.keys()).take_while(|(at, key)| at == *key).count();
+                        let count = count.min(run);
+                        let bytes = unread.take(count);
+                        prop_assert_eq!(&bytes[..], &take(&mut model, count)[..]);
+                        taken.push((place, bytes));
+                    }
+                    Step::TakeAndSkip(count, skip) => {
+                        let count = count.min(unread.len());
+                        let skip = skip.min(unread.len() - count);
+                        let bytes = unread.take_and_skip(count, skip);
+                        prop_assert_eq!(&bytes[..], &take(&mut model, count)[..]);
+                        take(&mut model, skip);
+                    }
+                    Step::GiveBack(index) if taken.is_empty() => _ = index,
+                    Step::GiveBack(index) => {
+                        let (place, bytes) = taken.swap_remove(index % taken.len());
+                        model.extend((place..).zip(bytes.iter().copied()));
+                        unread.give_back(place, bytes);
                     }
                 }
-                prop_assert!(unread.all().iter().eq(&model));
+                prop_assert_eq!(unread.all(), &model.values().copied().collect::<Vec<_>>()[..]);
+                prop_assert_eq!(unread.place(), model.keys().next().map_or(come, |place| *place));
+                prop_assert_eq!(unread.received(), come);
             }
         }
     }
