@@ -656,6 +656,32 @@ fn promise_10_a_failure_after_a_cut_write_that_nobody_has_heard_is_told_to_close
 }
 
 #[test]
+fn promise_10_a_failure_after_a_cut_is_not_forgotten_when_the_rest_is_taken() {
+    let engine = driver::engine();
+    let told = Told::new();
+    let (peer, stream) = tcp_pair(&engine);
+    let (data, written) = cut_a_write(&engine, &stream);
+    // As long as somebody has a claim on the rest, writes go on.
+    let (taken, rest) = mpsc::channel();
+    let keep = move |_: &Local, claim| taken.send(claim).unwrap();
+    engine.take_unsent(&stream, Callback::claim(keep));
+    turns(&engine, 1);
+    fill(&peer, &stream);
+    engine.write(&stream, "succeeded", told.value("write"));
+    turns(&engine, 2);
+    drop(rest.recv().unwrap());
+    reset(peer);
+    turn_until(&engine, || engine.run_once(Some(Duration::ZERO)).unwrap().pending == 0);
+
+    let again = Outcome::new();
+    engine.take_unsent(&stream, again.callback());
+    engine.write(&stream, "later", told.callback("later"));
+    engine.run().unwrap();
+    assert_eq!(again.value(), data[written..]);
+    assert_eq!(told.take(), ["write 9", "later Io(write, ConnectionReset)"]);
+}
+
+#[test]
 fn promise_10_a_failure_nobody_has_heard_is_told_to_close() {
     let engine = driver::engine();
     let told = Told::new();

@@ -634,7 +634,17 @@ impl Core {
             return;
         };
         assert_eq!(state.sending, Phase::Idle, "the counts are exact only between sends");
-        state.write_error.get_or_insert_with(|| Box::new(error.clone()));
+        match &mut state.write_error {
+            // The system's own failure is for good, and stands before a cut, which can be lifted.
+            Some(before)
+                if matches!(error, Error::Io { .. }) && !matches!(**before, Error::Io { .. }) =>
+            {
+                **before = error.clone();
+                state.write_error_told = false;
+            }
+            Some(_) => {}
+            none => *none = Some(Box::new(error.clone())),
+        }
         state.interrupted = None;
         let mut cut = Cut { number: 0, rest: Bytes::new(), error: None };
         if let Some(head) = state.writes.head()

@@ -19,8 +19,10 @@ pub(crate) use world::run;
 /// behind a claim, a matcher of the user's that was shown too little before its deadline, a close
 /// that was cancelled when its time was up, bytes that were given back just before the engine went,
 /// more bytes than one turn brings behind a claim, more connections at a deadline than one look
-/// brings, reads of a stream that is not read ahead behind claims and a matcher of the user's.
-const CORPUS: [u64; 20] = [
+/// brings, reads of a stream that is not read ahead behind claims and a matcher of the user's, a chain's
+/// read that is the first of its stream at its deadline, a deadline behind reads that look for long, a
+/// failure behind a cut write whose rest was taken.
+const CORPUS: [u64; 23] = [
     7,
     27,
     281,
@@ -36,8 +38,11 @@ const CORPUS: [u64; 20] = [
     16045,
     19520,
     28059,
+    32943,
+    217_812,
     1_091_407,
     7_214_538,
+    40_085_911,
     770_179_200,
     770_312_154,
     910_476_126,
