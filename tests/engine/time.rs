@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use facade_engine::{Bytes, Callback, Claim, Hints, Limits, Local, Regex, Result};
+use facade_engine::{Bytes, Callback, Claim, Engine, Hints, Limits, Local, Regex, Result, Stream};
 use facade_tests::{
     reads::{Read, START, TEXT, UpTo, eager_reads, read_all, reads},
     told::Told,
@@ -90,13 +90,31 @@ fn promise_04_more_than_one_call_brings_is_no_timeout_if_it_has_arrived() {
 
 #[test]
 fn promise_04_what_has_arrived_is_no_timeout_behind_a_claim_either() {
-    const LEN: usize = 200_000;
+    what_has_arrived_is_no_timeout_behind_a_claim(|engine, stream, cb| {
+        engine.read_exact(stream, LEN, cb);
+    });
+}
+
+#[test]
+fn promise_04_what_has_arrived_for_a_chain_is_no_timeout_behind_a_claim_either() {
+    what_has_arrived_is_no_timeout_behind_a_claim(|engine, stream, cb| {
+        let chain = engine.chain().on(stream).read_exact(LEN, cb);
+        chain.timeout(Duration::ZERO).submit();
+    });
+}
+
+/// How much is read behind the claim.
+const LEN: usize = 200_000;
+
+fn what_has_arrived_is_no_timeout_behind_a_claim(
+    read: impl FnOnce(&Engine, &Stream, Callback<Bytes>),
+) {
     let engine = driver::engine();
     let (mut peer, stream) = wide_pair(&engine);
     let told = Told::new();
     let take = |_: &Local, claim: Result<Claim<Bytes>>| drop(claim.map(Claim::take));
     engine.read_exact(&stream, 1, Callback::claim(take));
-    engine.read_exact(&stream, LEN, told.timeout(Duration::ZERO).callback("exact"));
+    read(&engine, &stream, told.timeout(Duration::ZERO).callback("exact"));
     peer.write_all(b"x").unwrap();
     // The claim is decided in this turn, and only then is it known what is left to the other read.
     turns(&engine, 1);

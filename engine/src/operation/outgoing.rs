@@ -478,6 +478,15 @@ mod tests {
     }
 
     #[test]
+    fn a_send_is_as_long_as_asked_for_however_long_the_writes_are() {
+        let (mut outgoing, mut spare) = (Outgoing::default(), Spare::default());
+        outgoing.append(vec![1; 1 << 20].into(), &mut spare);
+        for max in [1, 3000, 100_000] {
+            assert_eq!(outgoing.take(max, &mut spare).len(), max);
+        }
+    }
+
+    #[test]
     fn small_writes_leave_as_one_piece() {
         let (mut outgoing, mut spare) = (Outgoing::default(), Spare::default());
         for _ in 0..16 {

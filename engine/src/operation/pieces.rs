@@ -441,12 +441,16 @@ mod tests {
 
     #[test]
     fn a_small_slice_does_not_pin_a_large_block() {
-        let mut pieces = Pieces::default();
-        let block = Bytes::from(vec![7; 64 << 10]);
-        let start = block.as_ptr();
-        pieces.append(block);
-        assert_ne!(pieces.take(64).as_ptr(), start, "copied");
-        assert_eq!(pieces.take(32 << 10).as_ptr(), start.wrapping_add(64), "lent");
+        let takes: [fn(&mut Pieces) -> Bytes; 2] =
+            [|pieces| pieces.take(64), |pieces| pieces.take_and_skip(62, 2)];
+        for take in takes {
+            let mut pieces = Pieces::default();
+            let block = Bytes::from(vec![7; 64 << 10]);
+            let start = block.as_ptr();
+            pieces.append(block);
+            assert_ne!(take(&mut pieces).as_ptr(), start, "copied");
+            assert_eq!(pieces.take(32 << 10).as_ptr(), start.wrapping_add(64), "lent");
+        }
     }
 
     /// A block that says when nobody has it any more.
