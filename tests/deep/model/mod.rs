@@ -21,8 +21,9 @@ pub(crate) use world::run;
 /// more bytes than one turn brings behind a claim, more connections at a deadline than one look
 /// brings, reads of a stream that is not read ahead behind claims and a matcher of the user's, a chain's
 /// read that is the first of its stream at its deadline, a deadline behind reads that look for long, a
-/// failure behind a cut write whose rest was taken.
-const CORPUS: [u64; 23] = [
+/// failure behind a cut write whose rest was taken, time that passed while callbacks ran, a deadline
+/// behind a claim that is cancelled.
+const CORPUS: [u64; 25] = [
     7,
     27,
     281,
@@ -43,6 +44,8 @@ const CORPUS: [u64; 23] = [
     1_091_407,
     7_214_538,
     40_085_911,
+    50_083_353,
+    50_290_437,
     770_179_200,
     770_312_154,
     910_476_126,

@@ -1772,6 +1772,7 @@ impl World {
             line.given_back = false;
         }
         let now = self.now();
+        let looked_at = self.looked_at.unwrap_or(now);
         for (id, op) in self.ops.iter_mut().enumerate() {
             if op.told || !op.begun || mem::take(&mut op.unseen) {
                 continue;
@@ -1796,7 +1797,8 @@ impl World {
                 continue;
             }
             assert!(!op.cancelled, "operation {id} goes on after its cancel: {op:?}");
-            if op.overdue.is_some_and(|overdue| overdue <= now) {
+            // Of what passed while callbacks ran the engine has not seen anything yet.
+            if op.overdue.is_some_and(|overdue| overdue <= looked_at) {
                 // One more turn is for a read behind one whose callback has to run first, and others for
                 // those in front that have much to look at.
                 let most = if self.has_few_steps { 10 } else { 0 };
