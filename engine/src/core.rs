@@ -414,11 +414,24 @@ impl Core {
         }
         match origin {
             Origin::Nowhere | Origin::Read(_) => {}
-            Origin::Unread(unread) => self.give_back(unread.0, unread.1),
+            Origin::Unread(unread) => {
+                // It is known what is left to the other reads: they do not wait for its callback.
+                self.end_claim(id);
+                self.give_back(unread.0, unread.1);
+            }
             Origin::Untaken { listener, connection } => {
                 self.give_back_connection(&listener, connection);
             }
             Origin::Unsent(unsent) => self.give_back_unsent(&unsent.0, unsent.1),
+        }
+    }
+
+    /// A claim is none any more, before its callback has run.
+    fn end_claim(&mut self, id: Id) {
+        let Some(pending) = self.pending.get_mut(id) else { return };
+        let resource = std::mem::replace(&mut pending.resource, Id::NONE);
+        if let Some(state) = self.stream(resource) {
+            state.claims -= 1;
         }
     }
 

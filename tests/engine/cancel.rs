@@ -10,7 +10,7 @@ use std::{
 use facade_engine::{Callback, Cancel, Engine, Handle, Hints, Listener, Local, Stream};
 use facade_tests::{
     peers::reset,
-    reads::{TEXT, eager_reads, read_all, reads},
+    reads::{TEXT, UpTo, eager_reads, read_all, reads},
     told::{Basket, Told},
     turns::turns,
 };
@@ -411,4 +411,23 @@ fn promise_06_cancelling_one_connect_leaves_the_others() {
     cancel.cancel();
     engine.run().unwrap();
     assert_eq!(told.take(), ["first Cancelled", "second Ok"]);
+}
+
+#[test]
+fn promise_04_what_a_cancelled_claim_gives_back_is_no_timeout_for_the_read_behind_it() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    peer.write_all(b"first\n").unwrap();
+    engine.read_with(&stream, UpTo(b"\n"), told.value("matcher"));
+    let claim = engine.read_until(&stream, "\n", told.dropping_claims().callback("claim"));
+    engine.read_until(&stream, "\n", told.timeout(Duration::ZERO).value("behind"));
+    turns(&engine, 1);
+    assert_eq!(told.take(), ["matcher b\"first\\n\""], "the last has one more try");
+    // In the next turn it stands behind bytes that are claimed when they come, and given back when the
+    // cancel is seen.
+    peer.write_all(b"second\n").unwrap();
+    assert!(claim.cancel());
+    turns(&engine, 1);
+    assert_eq!(told.take(), ["claim Cancelled", "behind b\"second\\n\""]);
 }
