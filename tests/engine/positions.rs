@@ -480,3 +480,18 @@ fn a_file_that_the_system_makes_up_is_read_however_much_is_asked_for() {
     engine.run().unwrap();
     assert_eq!(told.take(), [format!("all {:?}", Bytes::from(content))]);
 }
+
+#[test]
+fn a_sync_that_the_system_refuses_says_why() {
+    let engine = driver::engine();
+    // Files of procfs have nothing to sync, fsync(2) says EINVAL.
+    let path = "/proc/sys/kernel/ostype";
+    let file = engine.attach_file(fs::File::open(path).unwrap()).unwrap();
+    let told = Told::new();
+    engine.sync(&file, told.callback("sync"));
+    engine.read_at(&file, 0, 5, told.value("goes on"));
+    engine.run().unwrap();
+    let mut told = told.take();
+    told.sort();
+    assert_eq!(told, ["goes on b\"Linux\"", "sync Io(sync, InvalidInput)"]);
+}
