@@ -135,24 +135,33 @@ pub(super) fn set_lent(start: *mut u8, len: usize, is_lent: bool) {
 ///
 /// It is mapped, and nobody uses it any more.
 pub(super) unsafe fn unmap(base: NonNull<u8>, len: usize) {
-    static KEPT: Mutex<Kept> = Mutex::new(Kept { mappings: VecDeque::new(), pages: 0 });
-    protect(base.as_ptr(), len, MprotectFlags::empty());
-    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    kept.mappings.push_back((base.as_ptr().expose_provenance(), len));
-    kept.pages += len / PAGE;
-    while kept.pages > PAGES
-        && let Some((start, len)) = kept.mappings.pop_front()
-    {
-        kept.pages -= len / PAGE;
-        // SAFETY: the promise of who brought it here, and it leaves the list once.
-        let _ = unsafe { munmap(ptr::with_exposed_provenance_mut::<c_void>(start), len) };
-    }
+    static KEPT: Mutex<Kept> = Mutex::new(Kept::EMPTY);
+    // SAFETY: the promise of whoever calls this.
+    unsafe { KEPT.lock().unwrap_or_else(PoisonError::into_inner).unmap(base, len) };
 }
 
 /// The mappings that nobody may touch, in the order that they came.
 struct Kept {
     mappings: VecDeque<(usize, usize)>,
     pages: usize,
+}
+
+impl Kept {
+    const EMPTY: Self = Self { mappings: VecDeque::new(), pages: 0 };
+
+    /// As the function of this name.
+    unsafe fn unmap(&mut self, base: NonNull<u8>, len: usize) {
+        protect(base.as_ptr(), len, MprotectFlags::empty());
+        self.mappings.push_back((base.as_ptr().expose_provenance(), len));
+        self.pages += len / PAGE;
+        while self.pages > PAGES
+            && let Some((start, len)) = self.mappings.pop_front()
+        {
+            self.pages -= len / PAGE;
+            // SAFETY: the promise of who brought it here, and it leaves the list once.
+            let _ = unsafe { munmap(ptr::with_exposed_provenance_mut::<c_void>(start), len) };
+        }
+    }
 }
 
 /// Says who may do what to whole pages.
@@ -166,6 +175,7 @@ fn protect(start: *mut u8, len: usize, access: MprotectFlags) {
 mod tests {
     use std::{
         io::{Read, Write},
+        mem::ManuallyDrop,
         os::{fd::AsRawFd, unix::net::UnixStream},
     };
 
@@ -203,16 +213,22 @@ mod tests {
 
     #[test]
     fn memory_stays_inaccessible_while_thousands_of_pages_follow() {
-        let mut exposed = Exposed::default();
-        let start = exposed.bytes(b"first");
-        drop(exposed);
+        // Its own, since other tests bring thousands of pages as well.
+        let mut kept = Kept::EMPTY;
+        let mut keep = |bytes: &[u8]| {
+            let Pages { base, len } = *ManuallyDrop::new(Pages::of(bytes));
+            // SAFETY: just mapped, and nobody uses it.
+            unsafe { kept.unmap(base, len) };
+            base.as_ptr()
+        };
+        let start = keep(b"first");
         for _ in 0..4096 {
-            Exposed::default().bytes(b"another");
+            keep(b"another");
         }
         let (mut peer, ours) = UnixStream::pair().unwrap();
         peer.write_all(b"data").unwrap();
         let mut ring = IoUring::new(4).unwrap();
-        let entry = opcode::Recv::new(Fd(ours.as_raw_fd()), start.cast_mut(), 4).build();
+        let entry = opcode::Recv::new(Fd(ours.as_raw_fd()), start, 4).build();
         // SAFETY: as above.
         unsafe { ring.submission().push(&entry) }.unwrap();
         ring.submit_and_wait(1).unwrap();
