@@ -3,7 +3,7 @@
 use std::{io::Write, sync::mpsc, thread, time::Duration};
 
 use facade_engine::{Callback, Engine, LineGlob, PendingOperation, Stream};
-use facade_tests::{outcome::Outcome, turns::turn_until, turns::turns};
+use facade_tests::{outcome::Outcome, told::Told, turns::turn_until, turns::turns};
 
 use super::driver::{self, bind, full_pair, now, pair, stuck_work};
 
@@ -81,6 +81,30 @@ fn a_read_of_a_connected_stream_is_told_with_whom_it_is_connected_to() {
     let text = format!("{engine:?}");
     assert!(text.contains(&format!("pending: [read_exact on {address}]")), "{text}");
     engine.abort(&stream);
+}
+
+/// A frequent read that somebody is told of waits at its stream, and not where all others do.
+#[test]
+fn promise_18_a_read_that_waits_at_its_stream_is_told_by_name_and_deadline() {
+    let engine = driver::engine();
+    let (_peer, stream) = pair(&engine);
+    let told = Told::new().timeout(HOUR);
+    let submissions = [
+        ("read_line", engine.read_line(&stream, told.callback("line"))),
+        ("read_chunk", engine.read_chunk(&stream, 4, told.callback("chunk"))),
+        ("read_exact", engine.read_exact(&stream, 4, told.callback("exact"))),
+    ];
+    let earliest = now() + HOUR - Duration::from_secs(60);
+    turns(&engine, 1);
+    for (left, (name, cancel)) in (1..=submissions.len()).rev().zip(submissions) {
+        let pending = pending_after_a_turn(&engine);
+        assert_eq!(pending.len(), left);
+        let parked = pending.iter().find(|pending| pending.operation == name).unwrap();
+        assert!(parked.deadline.unwrap() > earliest);
+        assert!(format!("{stream:?}").contains(&format!("{name:?}")), "{stream:?}");
+        cancel.cancel();
+        turns(&engine, 1);
+    }
 }
 
 /// Within a callback, and from another thread by a post.

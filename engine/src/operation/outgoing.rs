@@ -486,6 +486,19 @@ mod tests {
         }
     }
 
+    /// Copies are sent by the piece, and a piece's memory may have doubled when it was nearly full.
+    #[test]
+    fn a_send_of_small_writes_is_little_longer_than_asked_for_however_many_there_are() {
+        let (mut outgoing, mut spare) = (Outgoing::default(), Spare::default());
+        while outgoing.len() < 1 << 20 {
+            outgoing.append(vec![1; 1000].into(), &mut spare);
+        }
+        for max in [1, 3000, 100_000] {
+            let len = outgoing.take(max, &mut spare).len();
+            assert!(len >= max && len <= max + 2 * COPIES_MAX, "{len} bytes for {max}");
+        }
+    }
+
     #[test]
     fn small_writes_leave_as_one_piece() {
         let (mut outgoing, mut spare) = (Outgoing::default(), Spare::default());
