@@ -189,7 +189,7 @@ impl Engines {
     /// Connections that wait at a listener when it is closed are reset, though other engines go on
     /// listening.
     ///
-    /// An address that is in use is tried again as by [`Handle::listen`].
+    /// An address that is in use is waited for as by [`Handle::listen`].
     ///
     /// Linux spreads the connections, see [Engines](Engines#how-connections-are-spread).
     ///

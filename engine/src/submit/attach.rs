@@ -231,8 +231,9 @@ impl Handle {
     ///
     /// When a process ends that listened by io_uring, however it ends, the kernel closes its sockets
     /// some milliseconds later. So that a server can be started again at once, an engine on that
-    /// driver tries an address that is in use again, for a quarter of a second; that long the call
-    /// takes before it fails. On mio it fails at once.
+    /// driver waits for an address that is in use, for a quarter of a second at most: it binds again
+    /// whenever the kernel reports that a TCP socket of this machine has gone (sock_diag(7)). On mio
+    /// the call fails at once.
     ///
     /// # Errors
     ///
