@@ -51,67 +51,42 @@
 //! Operations are documented at [`Handle`]; each says what it succeeds with, how it fails and what
 //! holds after a cancel. The crate `facade-futures` makes a future of each.
 
-pub mod matcher;
-#[cfg(feature = "sim")]
-pub mod sim;
-
-mod address;
-mod builder;
-mod callback;
-mod cancel;
-mod closure;
-mod completion;
+mod api;
 mod core;
-mod descriptor;
-mod driver;
-mod engine;
-mod engines;
-mod error;
-mod file;
-mod fork;
-mod handle;
-mod homed;
-mod limits;
-mod listener;
-mod medium;
-#[cfg(not(facade_mutants))]
-mod mutants;
+mod handles;
+mod pure;
+mod system;
+
 #[cfg(facade_mutants)]
 #[doc(hidden)]
-pub mod mutants;
-mod operation;
-mod panics;
-mod pattern;
-mod pending;
-mod pool;
-mod resource;
-mod socket;
-mod stream;
-mod submit;
-mod sync;
-mod table;
-mod task;
-mod timer;
-mod world;
+pub use crate::pure::mutants;
+#[cfg(feature = "sim")]
+pub use crate::system::sim;
 
 pub use bytes::Bytes;
 
 pub use crate::{
-    address::{AddrInfo, Address, Family, Hints, Service, SocketType},
-    builder::{Builder, DriverChoice},
-    callback::{Callback, Claim, CompletionHandler},
-    cancel::Cancel,
-    engine::{Engine, Turn},
-    engines::Engines,
-    error::{Error, Result, SystemError},
-    file::File,
-    handle::{Handle, KeepAlive, Local},
-    limits::Limits,
-    listener::Listener,
-    matcher::Matcher,
-    pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
-    pending::PendingOperation,
-    stream::{Detached, LineEnd, Stream},
-    submit::{chain::Chain, close::Closable},
-    task::{LiveTask, TaskPanic},
+    api::{
+        builder::{Builder, DriverChoice},
+        engine::{Engine, Turn},
+        engines::Engines,
+        ops::{chain::Chain, close::Closable},
+    },
+    core::pending::PendingOperation,
+    handles::{
+        callback::{Callback, Claim, CompletionHandler},
+        cancel::Cancel,
+        file::File,
+        handle::{Handle, KeepAlive, Local},
+        listener::Listener,
+        stream::{Detached, LineEnd, Stream},
+        task::{LiveTask, TaskPanic},
+    },
+    pure::{
+        address::{AddrInfo, Address, Family, Hints, Service, SocketType},
+        error::{Error, Result, SystemError},
+        limits::Limits,
+        matcher::{self, Matcher},
+        pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
+    },
 };

@@ -2,17 +2,20 @@
 //! every interleaving. The files under test are the crates' own, included here with loom's parts in
 //! place of std's.
 
-mod sync {
-    pub(crate) use std::sync::PoisonError;
+mod pure {
+    pub(crate) mod sync {
+        pub(crate) use std::sync::PoisonError;
 
-    pub(crate) use loom::sync::{Arc, Mutex, MutexGuard, atomic};
+        pub(crate) use loom::sync::{Arc, Mutex, MutexGuard, atomic};
+    }
 }
+use pure::sync;
 
-#[path = "../../engine/src/completion/inbox.rs"]
+#[path = "../../engine/src/handles/queue/inbox.rs"]
 #[allow(dead_code, reason = "the engine uses all of it")]
 mod inbox;
 
-#[path = "../../engine/src/homed.rs"]
+#[path = "../../engine/src/handles/biased_arc.rs"]
 mod homed;
 
 #[path = "../../futures-adapter/src/slot.rs"]

@@ -1,0 +1,231 @@
+//! [`Builder`]: an engine with other settings than the default.
+
+use std::{env, thread};
+
+use crate::{
+    api::{engine::Engine, engines::Engines},
+    core::Core,
+    handles::{handle::Shared, task::TaskPanic},
+    pure::{
+        error::{Error, Result},
+        limits::Limits,
+    },
+    system::{
+        driver::{AnyDriver, Driver},
+        env::World,
+        pool::Pool,
+    },
+};
+
+/// Which driver to use.
+///
+/// ```
+/// use facade_engine::{DriverChoice, Engine};
+///
+/// let engine = Engine::builder().driver(DriverChoice::Auto).build()?;
+/// println!("driven by {}", engine.driver());
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DriverChoice {
+    /// The best that the system has.
+    #[default]
+    Auto,
+    /// Readiness: epoll, kqueue and their like, through the crate `mio`.
+    Mio,
+    /// Completions, by `io_uring`: Linux 6.1 and newer, unless the feature `io-uring` is left out or the
+    /// system denies it, as containers do. Then asking for it is
+    /// [`Error::Unsupported`](crate::Error::Unsupported).
+    IoUring,
+}
+
+impl DriverChoice {
+    /// What the environment asks for, if it asks.
+    fn from_environment() -> Result<Option<Self>> {
+        let Some(name) = env::var_os("FACADE_DRIVER").filter(|name| !name.is_empty()) else {
+            return Ok(None);
+        };
+        match name.to_str() {
+            Some("auto") => Ok(Some(Self::Auto)),
+            Some("mio") => Ok(Some(Self::Mio)),
+            Some("io_uring") => Ok(Some(Self::IoUring)),
+            _ => Err(Error::unsupported(format_args!(
+                "FACADE_DRIVER={}: it can be auto, mio or io_uring",
+                name.to_string_lossy().escape_debug()
+            ))),
+        }
+    }
+}
+
+/// Builds an [`Engine`]. May be sent to the thread that the engine is to live on.
+///
+/// ```
+/// use facade_engine::{Engine, Limits};
+///
+/// let limits = Limits { line: 4096, ..Limits::default() };
+/// let engine = Engine::builder().limits(limits).workers(2).build()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Builder {
+    driver: DriverChoice,
+    limits: Limits,
+    workers: Option<usize>,
+    task_panic: TaskPanic,
+    #[cfg(feature = "sim")]
+    host: Option<crate::system::sim::Host>,
+}
+
+/// How many threads look up names, and how many read and write files.
+const NAME_WORKERS: usize = 4;
+const FILE_WORKERS: usize = 4;
+
+impl Builder {
+    /// The settings of [`Engine::new`].
+    ///
+    /// ```
+    /// use facade_engine::{Builder, DriverChoice};
+    ///
+    /// let builder = Builder::new().driver(DriverChoice::Mio);
+    /// let thread = std::thread::spawn(move || builder.build()?.run());
+    /// thread.join().unwrap()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Chooses the driver. The environment variable `FACADE_DRIVER` wins: `auto`, `mio` or `io_uring`,
+    /// in exactly these letters.
+    ///
+    /// ```
+    /// use facade_engine::{DriverChoice, Engine};
+    ///
+    /// let engine = Engine::builder().driver(DriverChoice::Mio).build()?;
+    /// # drop(engine);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn driver(mut self, driver: DriverChoice) -> Self {
+        self.driver = driver;
+        self
+    }
+
+    /// Sets the limits of the engine and of the streams that it makes.
+    ///
+    /// See [`Builder`] for an example.
+    #[must_use]
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets how many threads at most run [`submit_work`](crate::Handle::submit_work); at least one.
+    /// As many as there are processors, and at least two, by default. Threads start when needed and
+    /// end when idle; names and files have a few of their own.
+    ///
+    /// See [`Builder`] for an example.
+    #[must_use]
+    pub const fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Sets what becomes of the panic of a task, which by default ends that task alone.
+    ///
+    /// See [`TaskPanic`] for an example.
+    #[must_use]
+    pub const fn task_panic(mut self, task_panic: TaskPanic) -> Self {
+        self.task_panic = task_panic;
+        self
+    }
+
+    /// Builds an engine that lives on a host of a simulated network, see [`sim`](crate::system::sim).
+    /// Neither [`driver`](Self::driver) nor `FACADE_DRIVER` changes that; its threads are simulated,
+    /// too.
+    ///
+    /// ```
+    /// use facade_engine::{Engine, sim::Network};
+    ///
+    /// let network = Network::new(1);
+    /// let engine = Engine::builder().simulated(&network.host("here")).build()?;
+    /// assert_eq!(engine.driver(), "sim");
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[cfg(feature = "sim")]
+    #[must_use]
+    pub fn simulated(mut self, host: &crate::system::sim::Host) -> Self {
+        self.host = Some(host.clone());
+        self
+    }
+
+    /// Builds the engine, on this thread, where it will live.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if the driver asked for cannot be had or
+    /// is unknown, [`Error::Io`](crate::Error::Io) if the system has no descriptors left.
+    ///
+    /// See [`Builder`] for an example.
+    pub fn build(self) -> Result<Engine> {
+        #[cfg(feature = "sim")]
+        if let Some(host) = &self.host {
+            return self.build_simulated(host);
+        }
+        let choice = DriverChoice::from_environment()?.unwrap_or(self.driver);
+        let failed = |cause| Error::io("start the engine", cause);
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let workers = self.workers.unwrap_or_else(|| processors.max(2));
+        let pool = Pool::new(NAME_WORKERS, FILE_WORKERS, workers, self.limits.workers);
+        let driver = match choice {
+            DriverChoice::Mio => AnyDriver::mio(pool.clone()).map_err(failed)?,
+            DriverChoice::IoUring => AnyDriver::io_uring().map_err(|cause| {
+                Error::unsupported(format_args!("the io_uring driver: {cause}"))
+            })?,
+            // Containers and older systems deny it, and nobody need notice but by the speed.
+            DriverChoice::Auto => {
+                AnyDriver::io_uring().or_else(|_| AnyDriver::mio(pool.clone())).map_err(failed)?
+            }
+        };
+        self.build_on(World::Real, driver, pool)
+    }
+
+    /// Builds so many engines, at least one, each on a thread of its own, and runs them. They share
+    /// nothing: each has the limits, and the workers, that one would have.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build); and [`Error::Io`](crate::Error::Io) if the system refuses a
+    /// thread. Engines that had been built have ended then.
+    ///
+    /// ```
+    /// use facade_engine::Engine;
+    ///
+    /// let engines = Engine::builder().workers(1).build_engines(2)?;
+    /// assert_eq!(engines.handles().len(), 2);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn build_engines(self, count: usize) -> Result<Engines> {
+        Engines::start(&self, count)
+    }
+
+    #[cfg(feature = "sim")]
+    fn build_simulated(&self, host: &crate::system::sim::Host) -> Result<Engine> {
+        let workers = [NAME_WORKERS, FILE_WORKERS, self.workers.unwrap_or(2)];
+        let (home, driver, pool) =
+            crate::system::sim::Home::new(host, workers, self.limits.workers);
+        self.build_on(World::Simulated(home), driver, pool)
+    }
+
+    fn build_on(&self, world: World, driver: AnyDriver, pool: Pool) -> Result<Engine> {
+        let failed = |cause| Error::io("start the engine", cause);
+        // Opened now, so that closing needs no descriptor when there are none left.
+        crate::system::descriptor::null().map_err(failed)?;
+        let pollable = driver.as_pollable().map_err(failed)?;
+        let shared = Shared::new(world, driver.name(), driver.waker(), self.task_panic);
+        let shared = shared.map_err(failed)?;
+        let core = Core::new(std::sync::Arc::clone(&shared), driver, self.limits, pool);
+        Ok(Engine::from_parts(shared, core, pollable))
+    }
+}

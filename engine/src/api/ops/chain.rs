@@ -1,0 +1,426 @@
+//! [`Chain`]: operations in sequence, submitted as one.
+
+use std::{collections::VecDeque, fmt, time::Duration};
+
+use bytes::Bytes;
+
+use crate::{
+    api::ops::read::Bound,
+    core::{
+        Core,
+        chain::{Input, Stage, StageOf},
+        stream::{
+            read::{Form, Plain, other, user},
+            write::Data,
+        },
+    },
+    handles::{
+        callback::{Callback, Slot},
+        cancel::Cancel,
+        handle::Handle,
+        listener::Listener,
+        stream::Stream,
+    },
+    pure::{
+        address::{AddrInfo, Address, Hints, Query, Service},
+        error::{Error, Result},
+        matcher::{
+            All, Any, Chunk, Delimiter, Exact, ExpectLine, Line, LineGlobSearch, Matcher,
+            RegexSearch,
+        },
+        pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
+        table::Id,
+    },
+};
+
+/// Operations in sequence: each begins when the one before has succeeded, and is queued before that
+/// one's callback runs. From [`Handle::chain`].
+///
+/// If a stage fails, its callback hears the error and every later one
+/// [`Error::Stage`](crate::Error::Stage). The timeout of a stage's callback runs from the success of
+/// the stage before it; [`timeout`](Self::timeout), the chain's own, covers all of them. Past its
+/// `connect` or `accept` a chain owns the stream: if nobody kept a clone, it is closed when the chain
+/// ends.
+///
+/// Stages that work on a stream, without one before them, fail with
+/// [`InvalidInput`](crate::Error::InvalidInput).
+///
+/// ```
+/// use facade_engine::{Callback, Engine};
+/// use std::time::Duration;
+///
+/// let engine = Engine::new()?;
+/// let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+/// let address = listener.local_addr()?;
+/// engine.chain()
+///     .accept(&listener, Callback::ignore())
+///     .write_line("hello", Callback::ignore())
+///     .submit();
+/// engine.chain()
+///     .connect(address, Callback::ignore())
+///     .read_line(Callback::new(|_, line| assert_eq!(line, "hello"), |_, error| panic!("{error}")))
+///     .timeout(Duration::from_secs(10))
+///     .submit();
+/// engine.run()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+#[must_use = "a chain does nothing until it is submitted"]
+pub struct Chain {
+    handle: Handle,
+    stages: VecDeque<Box<dyn Stage>>,
+    stream: Option<Stream>,
+    timeout: Option<Duration>,
+}
+
+impl Handle {
+    /// Begins to describe a chain.
+    ///
+    /// Nothing happens before [`Chain::submit`].
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// peer.write_all(b"250 fine\r\n").unwrap();
+    /// let answered = Callback::new(
+    ///     |_, line| assert_eq!(line, "250 fine"),
+    ///     |_, error| panic!("{error}"),
+    /// );
+    /// engine.chain()
+    ///     .on(&stream)
+    ///     .write_line("HELO me", Callback::ignore())
+    ///     .read_line(answered)
+    ///     .submit();
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn chain(&self) -> Chain {
+        Chain { handle: self.clone(), stages: VecDeque::new(), stream: None, timeout: None }
+    }
+}
+
+impl Chain {
+    /// Works on this stream.
+    pub fn on(mut self, s: &Stream) -> Self {
+        self.stream = Some(s.clone());
+        self
+    }
+
+    /// Bounds the chain as a whole, from its submission, beside the timeouts of its callbacks, each of
+    /// which bounds its own stage.
+    ///
+    /// The stage under way when it expires hears [`TimedOut`](crate::Error::TimedOut), later ones
+    /// [`Stage`](crate::Error::Stage).
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Looks up a host and a service, see [`Handle::getaddrinfo`]; a
+    /// [`connect_resolved`](Self::connect_resolved) may follow.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine};
+    /// use std::time::Duration;
+    ///
+    /// let engine = Engine::new()?;
+    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let port = listener.local_addr()?.port();
+    /// engine.chain()
+    ///     .resolve("127.0.0.1", port, Callback::ignore())
+    ///     .connect_resolved(Callback::new(|_, _stream| (), |_, error| panic!("{error}")))
+    ///     .write_line("hello", Callback::ignore())
+    ///     .timeout(Duration::from_secs(10))
+    ///     .submit();
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn resolve(
+        self,
+        host: impl AsRef<str>,
+        service: impl Into<Service>,
+        cb: Callback<Vec<AddrInfo>>,
+    ) -> Self {
+        let query = Query::new(host.as_ref(), service.into(), Hints::default());
+        self.stage(cb, move |core, input, cb| core.begin_lookup(query, cb, input.chain))
+    }
+
+    /// Connects to the first address of the lookup before it that answers, by RFC 8305.
+    ///
+    /// See [`resolve`](Self::resolve) for an example.
+    pub fn connect_resolved(self, cb: Callback<Stream>) -> Self {
+        self.stage(cb, |core, input, Callback { slot, timeout }| {
+            core.connect_any(input.addresses, slot, timeout, input.chain)
+        })
+    }
+
+    /// Connects, see [`Handle::connect`].
+    pub fn connect(self, addr: impl Into<Address>, cb: Callback<Stream>) -> Self {
+        let address = addr.into();
+        self.stage(cb, move |core, input, cb| core.begin_connect(address, cb, input.chain))
+    }
+
+    /// Accepts, see [`Handle::accept`].
+    pub fn accept(self, l: &Listener, cb: Callback<Stream>) -> Self {
+        let listener = l.clone();
+        self.stage(cb, move |core, input, cb| core.begin_accept(&listener, cb, input.chain))
+    }
+
+    /// See [`Handle::read_chunk`].
+    pub fn read_chunk(self, size: usize, cb: Callback<Bytes>) -> Self {
+        self.read(Chunk::new(size), Bound::None, cb, |matcher, slot| {
+            Form::Bytes(Plain::Chunk(matcher), slot)
+        })
+    }
+
+    /// See [`Handle::read_exact`].
+    pub fn read_exact(self, size: usize, cb: Callback<Bytes>) -> Self {
+        self.read(Ok(Exact::new(size)), Bound::All, cb, |matcher, slot| {
+            Form::Bytes(Plain::Exact(matcher), slot)
+        })
+    }
+
+    /// See [`Handle::read_until`].
+    pub fn read_until(self, delimiter: impl AsRef<[u8]>, cb: Callback<Bytes>) -> Self {
+        self.read(Delimiter::new(delimiter), Bound::Line, cb, other)
+    }
+
+    /// See [`Handle::read_line`].
+    pub fn read_line(self, cb: Callback<Bytes>) -> Self {
+        self.read(Ok(Line::new()), Bound::Line, cb, |matcher, slot| {
+            Form::Bytes(Plain::Line(matcher), slot)
+        })
+    }
+
+    /// See [`Handle::read_until_lineglob`].
+    pub fn read_until_lineglob(self, glob: LineGlob, cb: Callback<LineMatch>) -> Self {
+        self.read(Ok(LineGlobSearch::new(glob)), Bound::Line, cb, other)
+    }
+
+    /// See [`Handle::read_until_regex`].
+    pub fn read_until_regex(self, regex: Regex, cb: Callback<RegexMatch>) -> Self {
+        self.read(Ok(RegexSearch::new(regex)), Bound::Line, cb, other)
+    }
+
+    /// See [`Handle::read_until_any`].
+    pub fn read_until_any(
+        self,
+        patterns: impl IntoIterator<Item = Pattern>,
+        cb: Callback<AnyMatch>,
+    ) -> Self {
+        self.read(Any::new(patterns), Bound::Line, cb, other)
+    }
+
+    /// See [`Handle::read_all`].
+    pub fn read_all(self, cb: Callback<Bytes>) -> Self {
+        self.read(Ok(All::new()), Bound::All, cb, other)
+    }
+
+    /// See [`Handle::read_with`].
+    pub fn read_with<M: Matcher>(self, matcher: M, cb: Callback<M::Output>) -> Self {
+        self.read(Ok(matcher), Bound::Line, cb, user)
+    }
+
+    /// See [`Handle::expect_line`].
+    pub fn expect_line(self, line: impl Into<LinePattern>, cb: Callback<Bytes>) -> Self {
+        self.read(Ok(ExpectLine::new(line)), Bound::Line, cb, other)
+    }
+
+    /// The second stage of [`Handle::accept_then_expect_multiline_regex`]: reads through a match, and
+    /// yields it with the chain's stream. Its callback stands for the stage before it as well, and
+    /// hears that one's failure as its own and not as [`Stage`](crate::Error::Stage).
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, Regex, RegexMatch, Stream};
+    /// # use std::{io::Write, net::TcpStream, time::Duration};
+    /// # let engine = Engine::new()?;
+    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let mut client = TcpStream::connect(listener.local_addr()?).unwrap();
+    /// client.write_all(b"one\ntwo\n\n").unwrap();
+    /// engine.chain()
+    ///     .accept(&listener, Callback::ignore())
+    ///     .expect_multiline_regex(Regex::new("(?s).*\n\n")?, Callback::new(
+    ///         |_, (_stream, found): (Stream, RegexMatch)| assert_eq!(found.bytes, "one\ntwo\n\n"),
+    ///         |_, error| panic!("{error}"),
+    ///     ))
+    ///     .timeout(Duration::from_secs(10)) // for the connection and what it sends
+    ///     .submit();
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn expect_multiline_regex(
+        mut self,
+        regex: Regex,
+        cb: Callback<(Stream, RegexMatch)>,
+    ) -> Self {
+        self.stages.push_back(Box::new(RegexWithStream { regex, callback: cb }));
+        self
+    }
+
+    /// See [`Handle::write`].
+    pub fn write(self, buf: impl Into<Bytes>, cb: Callback<usize>) -> Self {
+        self.write_data(Data::One(buf.into()), cb)
+    }
+
+    /// See [`Handle::write_vectored`].
+    pub fn write_vectored(
+        self,
+        bufs: impl IntoIterator<Item = impl Into<Bytes>>,
+        cb: Callback<usize>,
+    ) -> Self {
+        self.write_data(Data::Many(bufs.into_iter().map(Into::into).collect()), cb)
+    }
+
+    /// See [`Handle::write_line`].
+    pub fn write_line(self, line: impl Into<Bytes>, cb: Callback<usize>) -> Self {
+        self.write_data(Data::Line(line.into()), cb)
+    }
+
+    /// See [`Handle::flush`].
+    pub fn flush(self, cb: Callback<()>) -> Self {
+        self.on_stream(cb, |core, id, chain, Callback { slot, timeout }| {
+            core.flush(id, slot, timeout, chain)
+        })
+    }
+
+    /// See [`Handle::shutdown_write`].
+    pub fn shutdown_write(self, cb: Callback<()>) -> Self {
+        self.on_stream(cb, |core, id, chain, Callback { slot, timeout }| {
+            core.shutdown_write(id, slot, timeout, chain)
+        })
+    }
+
+    /// Submits the chain. The one [`Cancel`] ends the stage under way; between two stages, the
+    /// next.
+    ///
+    /// # Cancellation
+    ///
+    /// What the ended stage guarantees is that of its operation. Later stages never begin, and hear
+    /// [`Stage`](crate::Error::Stage). Between two stages the next one hears
+    /// [`Cancelled`](crate::Error::Cancelled) without having begun.
+    pub fn submit(self) -> Cancel {
+        let Self { handle, stages, stream, timeout } = self;
+        handle.submit(move |core| core.begin_chain(stages, stream, timeout))
+    }
+
+    fn read<A: Send + 'static, T: Send + 'static>(
+        self,
+        argument: Result<A>,
+        bound: Bound,
+        cb: Callback<T>,
+        form: fn(A, Slot<T>) -> Form,
+    ) -> Self {
+        self.on_stream(cb, move |core, id, chain, cb| {
+            core.begin_read(id, argument, bound, cb, form, chain)
+        })
+    }
+
+    fn write_data(self, data: Data, cb: Callback<usize>) -> Self {
+        self.on_stream(cb, move |core, id, chain, Callback { slot, timeout }| {
+            core.write(id, data, slot, timeout, chain)
+        })
+    }
+
+    /// Adds a stage that works on the chain's stream.
+    fn on_stream<T: Send + 'static>(
+        self,
+        cb: Callback<T>,
+        begin: impl FnOnce(&mut Core, Id, Id, Callback<T>) -> Option<Id> + Send + 'static,
+    ) -> Self {
+        self.stage(cb, move |core, input, cb| match input.stream {
+            Some(stream) => {
+                let id = core.id_of(stream);
+                begin(core, id, input.chain, cb)
+            }
+            None => {
+                core.fail_boxed(input.chain, cb.slot, no_stream());
+                None
+            }
+        })
+    }
+
+    fn stage<T: Send + 'static>(
+        mut self,
+        callback: Callback<T>,
+        begin: impl FnOnce(&mut Core, Input<'_>, Callback<T>) -> Option<Id> + Send + 'static,
+    ) -> Self {
+        self.stages.push_back(Box::new(StageOf { callback, begin }));
+        self
+    }
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chain")
+            .field("stages", &self.stages.len())
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+fn no_stream() -> Error {
+    Error::invalid("the chain has no stream here: begin with on, connect or accept")
+}
+
+struct RegexWithStream {
+    regex: Regex,
+    callback: Callback<(Stream, RegexMatch)>,
+}
+
+impl Stage for RegexWithStream {
+    fn begin(self: Box<Self>, core: &mut Core, input: Input<'_>) -> Option<Id> {
+        let Some(stream) = input.stream else {
+            core.fail_boxed(input.chain, self.callback.slot, no_stream());
+            return None;
+        };
+        let id = core.id_of(stream);
+        let matcher = WithStream { stream: stream.clone(), search: RegexSearch::new(self.regex) };
+        core.begin_read(id, Ok(matcher), Bound::Line, self.callback, other, input.chain)
+    }
+
+    /// Hears of the stage before it as of its own.
+    fn fail(self: Box<Self>, core: &mut Core, error: Error) {
+        let error = match error {
+            Error::Stage { cause, .. } => *cause,
+            error => error,
+        };
+        core.fail_boxed(Id::NONE, self.callback.slot, error);
+    }
+}
+
+/// A search whose match comes with the stream.
+struct WithStream {
+    stream: Stream,
+    search: RegexSearch,
+}
+
+impl Matcher for WithStream {
+    type Output = (Stream, RegexMatch);
+
+    fn scan(&mut self, unread: &[u8], ended: bool) -> crate::pure::matcher::Scan {
+        self.search.scan(unread, ended)
+    }
+
+    fn scan_within(
+        &mut self,
+        unread: &[u8],
+        ended: bool,
+        steps: &mut crate::pure::matcher::Steps,
+    ) -> Option<crate::pure::matcher::Scan> {
+        self.search.scan_within(unread, ended, steps)
+    }
+
+    fn restart(&mut self) {
+        self.search.restart();
+    }
+
+    fn output(&mut self, taken: Bytes) -> Result<Self::Output> {
+        Ok((self.stream.clone(), self.search.output(taken)?))
+    }
+
+    fn lookahead(&self) -> usize {
+        self.search.lookahead()
+    }
+}

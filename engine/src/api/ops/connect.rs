@@ -1,0 +1,378 @@
+//! Names, connections made and connections accepted.
+
+use crate::{
+    core::Core,
+    handles::{
+        callback::Callback, cancel::Cancel, handle::Handle, listener::Listener, stream::Stream,
+    },
+    pure::{
+        address::{AddrInfo, Address, Hints, Query, Service},
+        error::Result,
+        pattern::{LinePattern, Regex, RegexMatch},
+        table::Id,
+    },
+};
+
+use bytes::Bytes;
+
+impl Handle {
+    /// Looks up a host and a service: `"80"`, `"http"` or 80. Succeeds with the answers in the
+    /// order in which to try them. Literal addresses are answered without a thread. See
+    /// getaddrinfo(3) and RFC 6724.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Resolve`](crate::Error::Resolve) if the name is unknown or the resolver cannot be
+    /// reached; [`Error::InvalidInput`](crate::Error::InvalidInput) for a host or service that can
+    /// be none (empty, with a NUL, too long, a port beyond 65535);
+    /// [`Error::Overloaded`](crate::Error::Overloaded) when too many lookups wait.
+    ///
+    /// # Cancellation
+    ///
+    /// Reported at once. The resolver cannot be interrupted, so its thread goes on and its late
+    /// answer is dropped; another thread takes its place, up to a bound.
+    ///
+    /// ```
+    /// use facade_engine::{AddrInfo, Callback, Engine, Hints};
+    ///
+    /// let engine = Engine::new()?;
+    /// engine.getaddrinfo("127.0.0.1", 80, Hints::default(), Callback::new(
+    ///     |_, found: Vec<AddrInfo>| assert_eq!(found[0].address.to_string(), "127.0.0.1:80"),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn getaddrinfo(
+        &self,
+        host: impl AsRef<str>,
+        service: impl Into<Service>,
+        hints: Hints,
+        cb: Callback<Vec<AddrInfo>>,
+    ) -> Cancel {
+        let query = Query::new(host.as_ref(), service.into(), hints);
+        self.submit(move |core| core.begin_lookup(query, cb, Id::NONE))
+    }
+
+    /// Looks up a host and connects to the first of its addresses that answers, by [RFC 8305]: the
+    /// families take turns, and the next attempt begins beside the last after 250 ms or when it
+    /// fails. The first callback hears the addresses, the second the connection; the timeout of the
+    /// second runs from the success of the lookup.
+    ///
+    /// # Errors
+    ///
+    /// As [`getaddrinfo`](Self::getaddrinfo) and [`connect`](Self::connect); the second callback
+    /// hears [`Error::Stage`](crate::Error::Stage) if the lookup failed.
+    ///
+    /// # Cancellation
+    ///
+    /// Reported at once; every attempt under way is closed.
+    ///
+    /// [RFC 8305]: https://www.rfc-editor.org/rfc/rfc8305
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, Stream};
+    /// # let engine = Engine::new()?;
+    /// # let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    /// # let (host, port) = ("127.0.0.1", listener.local_addr().unwrap().port());
+    /// engine.getaddrinfo_then_connect(host, port, (
+    ///     Callback::ignore(),
+    ///     Callback::new(
+    ///         move |_, stream: Stream| assert_eq!(stream.peer_addr().unwrap().port(), port),
+    ///         |_, error| panic!("{error}"),
+    ///     ),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "happy eyeballs")]
+    pub fn getaddrinfo_then_connect(
+        &self,
+        host: impl AsRef<str>,
+        service: impl Into<Service>,
+        (cb1, cb2): (Callback<Vec<AddrInfo>>, Callback<Stream>),
+    ) -> Cancel {
+        self.chain().resolve(host, service, cb1).connect_resolved(cb2).submit()
+    }
+
+    /// Connects to a literal address, or on Unix to a path. Succeeds with the stream; a TCP stream
+    /// has TCP_NODELAY. See connect(2).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`](crate::Error::Io) with what the system says: refused, unreachable, no such
+    /// path; [`Error::TimedOut`](crate::Error::TimedOut),
+    /// [`Error::Cancelled`](crate::Error::Cancelled).
+    ///
+    /// # Cancellation
+    ///
+    /// Reported at once; a connection made after it is closed.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine, Stream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    /// let address = listener.local_addr().unwrap();
+    /// engine.connect(address, Callback::new(
+    ///     move |_, stream: Stream| assert_eq!(stream.peer_addr().unwrap(), address),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn connect(&self, addr: impl Into<Address>, cb: Callback<Stream>) -> Cancel {
+        let address = addr.into();
+        self.submit(move |core| core.begin_connect(address, cb, Id::NONE))
+    }
+
+    /// Connects, then reads the next line if it is the expected one: a greeting. The callbacks hear
+    /// the stream, then the line. The timeout of the second runs from the connection.
+    ///
+    /// # Errors and cancellation
+    ///
+    /// As [`connect`](Self::connect) and [`expect_line`](Self::expect_line); if the connection
+    /// fails, the second callback hears [`Error::Stage`](crate::Error::Stage). If nobody kept the
+    /// stream that the first callback got, it is closed when the chain ends.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, LineGlob};
+    /// # let engine = Engine::new()?;
+    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let address = listener.local_addr()?;
+    /// # let ignored = (Callback::ignore(), Callback::ignore());
+    /// # engine.accept_then_write(&listener, "220 ready\r\n", ignored);
+    /// engine.connect_then_expect_line(address, LineGlob::new("220 *")?, (
+    ///     Callback::ignore(),
+    ///     Callback::new(|_, line| assert_eq!(line, "220 ready"), |_, error| panic!("{error}")),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn connect_then_expect_line(
+        &self,
+        addr: impl Into<Address>,
+        line: impl Into<LinePattern>,
+        (cb1, cb2): (Callback<Stream>, Callback<Bytes>),
+    ) -> Cancel {
+        self.chain().connect(addr, cb1).expect_line(line, cb2).submit()
+    }
+
+    /// Connects, then writes a line. The callbacks hear the stream, then how many bytes were
+    /// written, line end included. The timeout of the second runs from the connection.
+    ///
+    /// # Errors and cancellation
+    ///
+    /// As [`connect`](Self::connect) and [`write_line`](Self::write_line); if the connection
+    /// fails, the second callback hears [`Error::Stage`](crate::Error::Stage). If nobody kept the
+    /// stream that the first callback got, it is closed when the chain ends.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # let engine = Engine::new()?;
+    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let address = listener.local_addr()?;
+    /// # engine.accept_then_expect_line(&listener, "hello", (
+    /// #     Callback::ignore(),
+    /// #     Callback::new(|_, line| assert_eq!(line, "hello"), |_, error| panic!("{error}")),
+    /// # ));
+    /// engine.connect_then_write_line(address, "hello", (
+    ///     Callback::ignore(),
+    ///     Callback::new(|_, count| assert_eq!(count, 7), |_, error| panic!("{error}")),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn connect_then_write_line(
+        &self,
+        addr: impl Into<Address>,
+        line: impl Into<Bytes>,
+        (cb1, cb2): (Callback<Stream>, Callback<usize>),
+    ) -> Cancel {
+        self.chain().connect(addr, cb1).write_line(line, cb2).submit()
+    }
+
+    /// Accepts the next connection. Succeeds with its stream; a TCP stream has TCP_NODELAY. See
+    /// accept(2).
+    ///
+    /// Out of descriptors it stays pending and is tried again; connections that died while they
+    /// waited are skipped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`](crate::Error::Closed) if the listener was closed,
+    /// [`Error::Cancelled`](crate::Error::Cancelled), [`Error::TimedOut`](crate::Error::TimedOut).
+    ///
+    /// # Cancellation
+    ///
+    /// Ends by the next turn; a connection that comes later is there for the next accept.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, Stream};
+    /// # use std::net::TcpStream;
+    /// # let engine = Engine::new()?;
+    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let address = listener.local_addr()?;
+    /// let connection = TcpStream::connect(address).unwrap();
+    /// let client = connection.local_addr().unwrap();
+    /// engine.accept(&listener, Callback::new(
+    ///     move |_, stream: Stream| assert_eq!(stream.peer_addr().unwrap(), client),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "accept4")]
+    pub fn accept(&self, l: &Listener, cb: Callback<Stream>) -> Cancel {
+        let listener = l.clone();
+        l.handle().submit(move |core| core.begin_accept(&listener, cb, Id::NONE))
+    }
+
+    /// Accepts, then writes. The callbacks hear the stream, then how many bytes were written. The
+    /// timeout of the second runs from the connection.
+    ///
+    /// # Errors and cancellation
+    ///
+    /// As [`accept`](Self::accept) and [`write`](Self::write); if the accept fails, the second
+    /// callback hears [`Error::Stage`](crate::Error::Stage). If nobody kept the stream that the
+    /// first callback got, it is closed when the chain ends.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # use std::{io::Read, net::TcpStream};
+    /// # let engine = Engine::new()?;
+    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let address = listener.local_addr()?;
+    /// let mut client = TcpStream::connect(address).unwrap();
+    /// let callbacks = (Callback::ignore(), Callback::ignore());
+    /// engine.accept_then_write(&listener, "220 ready\r\n", callbacks);
+    /// engine.run()?;
+    /// // Nobody kept the stream, so it is closed.
+    /// let mut received = String::new();
+    /// client.read_to_string(&mut received).unwrap();
+    /// assert_eq!(received, "220 ready\r\n");
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn accept_then_write(
+        &self,
+        l: &Listener,
+        buf: impl Into<Bytes>,
+        (cb1, cb2): (Callback<Stream>, Callback<usize>),
+    ) -> Cancel {
+        self.chain().accept(l, cb1).write(buf, cb2).submit()
+    }
+
+    /// Accepts, then reads the next line if it is the expected one. The callbacks hear the stream,
+    /// then the line. The timeout of the second runs from the connection.
+    ///
+    /// # Errors and cancellation
+    ///
+    /// As [`accept`](Self::accept) and [`expect_line`](Self::expect_line); if the accept fails, the
+    /// second callback hears [`Error::Stage`](crate::Error::Stage). If nobody kept the stream that
+    /// the first callback got, it is closed when the chain ends.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, LineGlob};
+    /// # use std::{io::Write, net::TcpStream};
+    /// # let engine = Engine::new()?;
+    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let address = listener.local_addr()?;
+    /// let mut client = TcpStream::connect(address).unwrap();
+    /// client.write_all(b"HELO me\r\n").unwrap();
+    /// engine.accept_then_expect_line(&listener, LineGlob::new("HELO *")?, (
+    ///     Callback::ignore(),
+    ///     Callback::new(|_, line| assert_eq!(line, "HELO me"), |_, error| panic!("{error}")),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn accept_then_expect_line(
+        &self,
+        l: &Listener,
+        line: impl Into<LinePattern>,
+        (cb1, cb2): (Callback<Stream>, Callback<Bytes>),
+    ) -> Cancel {
+        self.chain().accept(l, cb1).expect_line(line, cb2).submit()
+    }
+
+    /// Accepts, then reads through a match of `regex`, which may span lines. One callback gets the
+    /// connection and the match. Its timeout runs from the connection, however long that was waited
+    /// for; to bound both, see [`Chain::expect_multiline_regex`](crate::Chain::expect_multiline_regex).
+    ///
+    /// # Errors and cancellation
+    ///
+    /// As [`accept`](Self::accept) and [`read_until_regex`](Self::read_until_regex). A connection
+    /// that does not send a match is closed.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, Regex, RegexMatch, Stream};
+    /// # use std::{io::Write, net::TcpStream};
+    /// # let engine = Engine::new()?;
+    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let address = listener.local_addr()?;
+    /// let mut client = TcpStream::connect(address).unwrap();
+    /// client.write_all(b"GET /index HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
+    /// let head = Regex::new(r"(?s)^GET (?<path>[^ ]+) .*\r\n\r\n")?;
+    /// engine.accept_then_expect_multiline_regex(&listener, head, Callback::new(
+    ///     |_, (_stream, head): (Stream, RegexMatch)| {
+    ///         assert_eq!(head.name("path").unwrap(), "/index");
+    ///     },
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn accept_then_expect_multiline_regex(
+        &self,
+        l: &Listener,
+        regex: Regex,
+        cb: Callback<(Stream, RegexMatch)>,
+    ) -> Cancel {
+        self.chain().accept(l, Callback::ignore()).expect_multiline_regex(regex, cb).submit()
+    }
+}
+
+impl Core {
+    pub(crate) fn begin_lookup(
+        &mut self,
+        query: Result<Query>,
+        cb: Callback<Vec<AddrInfo>>,
+        chain: Id,
+    ) -> Option<Id> {
+        let Callback { slot, timeout } = cb;
+        match query {
+            Ok(query) => self.lookup(query, slot, timeout, chain),
+            Err(error) => {
+                self.fail_boxed(chain, slot, error);
+                None
+            }
+        }
+    }
+
+    pub(crate) fn begin_connect(
+        &mut self,
+        address: Address,
+        cb: Callback<Stream>,
+        chain: Id,
+    ) -> Option<Id> {
+        let Callback { slot, timeout } = cb;
+        match address.to_system() {
+            Ok(_) => self.connect(address, slot, timeout, chain),
+            Err(error) => {
+                self.fail(chain, slot, error);
+                None
+            }
+        }
+    }
+
+    pub(crate) fn begin_accept(
+        &mut self,
+        listener: &Listener,
+        cb: Callback<Stream>,
+        chain: Id,
+    ) -> Option<Id> {
+        let Callback { slot, timeout } = cb;
+        let id = self.id_of_listener(listener);
+        self.accept(id, slot, timeout, chain)
+    }
+}

@@ -1,0 +1,433 @@
+//! How connections are accepted: the accepting brings connections, accepts take them in order, and
+//! one that nobody took waits at the front.
+
+use std::{
+    collections::VecDeque,
+    io, mem,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use rustix::{io::Errno, net::sockopt::set_tcp_nodelay};
+
+use crate::{
+    core::{
+        Core, Kind, Pending,
+        chain::Product,
+        closing::{Closing, Ending},
+        resource::{Phase, Resource},
+    },
+    handles::{
+        callback::{Origin, Outcome, Slot},
+        listener::{Listener, ListenerInner},
+        stream::Stream,
+    },
+    pure::{
+        error::Error,
+        limits::Limits,
+        list::Queue,
+        mutants::{self, Mutant},
+        table::{Id, Table},
+        timer::{Target, TimerNumber},
+    },
+    system::{
+        descriptor::{Descriptor, Tenure},
+        driver::{Driver, Operation, Release, Role},
+        fd_kind::Medium,
+    },
+};
+
+/// One listener.
+pub(crate) struct ListenerState {
+    clones: Weak<ListenerInner>,
+    /// Its connections are TCP.
+    tcp: bool,
+    /// Whether others may accept from it, too. One that the engine did not make may have connections
+    /// waiting from before it got its options, which they inherit.
+    tenure: Tenure,
+    /// Accepts without an outcome, in order.
+    accepts: Queue,
+    /// Connections that nobody has taken, in order.
+    untaken: VecDeque<Stream>,
+    /// How many of those are taken from the system.
+    limit: usize,
+    accepting: Phase,
+    /// How many connections have ever come.
+    pub(crate) accepted: u64,
+    /// When it tries again, having found no descriptor left; or nought.
+    pub(crate) timer: TimerNumber,
+    rest: Duration,
+    pub(crate) closing: Option<Box<Closing>>,
+    released: bool,
+}
+
+impl ListenerState {
+    /// Whether the system is asked for connections.
+    pub(crate) fn is_accepting(&self) -> bool {
+        self.accepting == Phase::Running
+    }
+}
+
+const REST_MIN: Duration = Duration::from_millis(10);
+const REST_MAX: Duration = Duration::from_secs(1);
+
+impl Core {
+    /// Takes in a listener.
+    pub(crate) fn adopt_listener(&mut self, listener: &Listener) {
+        let state = ListenerState {
+            clones: listener.downgrade(),
+            tcp: listener.is_tcp(),
+            tenure: listener.tenure(),
+            accepts: Queue::EMPTY,
+            untaken: VecDeque::new(),
+            limit: limit(listener.tenure(), &self.settings.limits),
+            accepting: Phase::Idle,
+            accepted: 0,
+            timer: 0,
+            rest: REST_MIN,
+            closing: None,
+            released: false,
+        };
+        let id = self.resources.insert(Resource::Listener(Box::new(state)));
+        self.driver.attach(id, Arc::clone(listener.descriptor()), Medium::Listener);
+        listener.set_id(id);
+    }
+
+    /// The program has lent a listener's descriptor, and others may accept from it from now on; or it
+    /// says that nobody else does.
+    pub(crate) fn set_listener_exclusive(&mut self, id: Id, exclusive: bool) {
+        let settings = Arc::clone(&self.settings);
+        let Some(state) = self.listener(id) else { return };
+        state.tenure = match (state.tenure, exclusive) {
+            (Tenure::Shared, true) => Tenure::Exclusive,
+            (_, false) => Tenure::Shared,
+            (sole, true) => sole,
+        };
+        state.limit = limit(state.tenure, &settings.limits);
+        // One that accepts ahead makes way for one that does not.
+        if !exclusive && state.accepting == Phase::Running {
+            state.accepting = Phase::Stopping;
+            self.driver.cancel(id, Role::Accept);
+        }
+    }
+
+    pub(crate) fn id_of_listener(&mut self, listener: &Listener) -> Id {
+        listener.id().unwrap_or_else(|| {
+            self.take_messages();
+            listener.id().unwrap_or(Id::NONE)
+        })
+    }
+
+    fn listener(&mut self, id: Id) -> Option<&mut ListenerState> {
+        match self.resources.get_mut(id) {
+            Some(Resource::Listener(state)) => Some(state),
+            _ => None,
+        }
+    }
+
+    fn listener_and_pending(
+        &mut self,
+        id: Id,
+    ) -> Option<(&mut ListenerState, &mut Table<Pending>)> {
+        match self.resources.get_mut(id) {
+            Some(Resource::Listener(state)) => Some((state, &mut self.pending)),
+            _ => None,
+        }
+    }
+
+    /// Submits an accept.
+    pub(crate) fn accept(
+        &mut self,
+        listener: Id,
+        slot: Slot<Stream>,
+        timeout: Option<Duration>,
+        chain: Id,
+    ) -> Option<Id> {
+        let Some(state) = self.listener(listener).filter(|state| state.closing.is_none()) else {
+            self.fail(chain, slot, Error::Closed);
+            return None;
+        };
+        if state.accepts.is_empty()
+            && let Some(connection) = state.untaken.pop_front()
+        {
+            return self.hand_over(listener, chain, slot, connection, None);
+        }
+        let id = self.insert(Pending::new(Kind::Accept(slot), listener, chain), timeout);
+        let (state, pending) = self.listener_and_pending(listener)?;
+        state.accepts.push_back(pending, id);
+        self.steer_accepting(listener);
+        Some(id)
+    }
+
+    /// Gives a connection to whom waited for it.
+    fn hand_over(
+        &mut self,
+        listener: Id,
+        chain: Id,
+        slot: Slot<Stream>,
+        connection: Stream,
+        kept: Option<Id>,
+    ) -> Option<Id> {
+        let is_claim = slot.is_claim();
+        let origin = || match self.listener(listener).and_then(|state| state.clones.upgrade()) {
+            Some(inner) => {
+                Origin::Untaken { listener: Listener::from(inner), connection: connection.clone() }
+            }
+            None => Origin::Nowhere,
+        };
+        let delivery = slot.deliver_from(Ok(connection.clone()), origin);
+        let (next, outcome) = (|| Ok(Product::Stream(connection)), Outcome::Stream(delivery));
+        if is_claim && kept.is_none() {
+            return Some(self.tell_claim(listener, chain, next, outcome));
+        }
+        self.tell_or_keep(kept, chain, next, outcome);
+        kept
+    }
+
+    /// Takes an accept out of its queue. One that gives a claim stays in the table, so that it can
+    /// be withdrawn until its callback runs; its id is returned then.
+    fn unqueue_served_accept(
+        &mut self,
+        listener: Id,
+        id: Id,
+    ) -> Option<(Slot<Stream>, Id, Option<Id>)> {
+        let is_claim = match self.pending.get(id) {
+            Some(Pending { kind: Kind::Accept(slot), .. }) => slot.is_claim(),
+            _ => false,
+        };
+        if !is_claim {
+            return self.unqueue_accept(listener, id).map(|(slot, chain)| (slot, chain, None));
+        }
+        if let Some((state, pending)) = self.listener_and_pending(listener) {
+            state.accepts.remove(pending, id);
+        }
+        match self.keep_claim(id)? {
+            (Kind::Accept(slot), chain) => Some((slot, chain, Some(id))),
+            _ => unreachable!("only accepts are queued as accepts"),
+        }
+    }
+
+    /// Starts or stops the accepting, as accepts and the limit demand.
+    fn steer_accepting(&mut self, listener: Id) {
+        let Some(state) = self.listener(listener) else { return };
+        let waiting = !state.accepts.is_empty();
+        match state.accepting {
+            Phase::Idle if waiting && state.timer == 0 && state.closing.is_none() => {
+                state.accepting = Phase::Running;
+                // One is taken at once, so that no more than the limit are ever untaken.
+                let most = state.limit.saturating_add(1);
+                self.driver.submit(listener, Operation::Accept { most });
+            }
+            Phase::Running if !waiting && state.untaken.len() >= state.limit => {
+                state.accepting = Phase::Stopping;
+                self.driver.cancel(listener, Role::Accept);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn accepted(&mut self, listener: Id, connection: Arc<Descriptor>) {
+        let Some(state) = self.listener(listener) else { return };
+        state.rest = REST_MIN;
+        state.accepted += 1;
+        let made_here = state.tenure == Tenure::Own;
+        if state.tcp && !made_here {
+            // An error means that the connection is gone, which its first read will tell.
+            let _ = set_tcp_nodelay(&*connection, true);
+        }
+        if mutants::is_active(Mutant::ConnectionSwallowed) && state.accepts.is_empty() {
+            return;
+        }
+        let medium = Medium::Socket { tcp: state.tcp };
+        // From a socket that the program had in hand it may have inherited anything.
+        let tenure = if made_here { Tenure::Own } else { Tenure::Exclusive };
+        let connection = self.make_stream(connection, medium, tenure);
+        match self.listener(listener).filter(|state| state.closing.is_none()) {
+            Some(state) => state.untaken.push_back(connection),
+            // Dropping it closes it, by a thread if that may wait.
+            None => return self.discarded.push(connection),
+        }
+        self.serve_accepts(listener);
+    }
+
+    fn serve_accepts(&mut self, listener: Id) {
+        while let Some(state) = self.listener(listener)
+            && let Some(head) = state.accepts.head()
+            && let Some(connection) = state.untaken.pop_front()
+            && let Some((slot, chain, kept)) = self.unqueue_served_accept(listener, head)
+        {
+            self.hand_over(listener, chain, slot, connection, kept);
+        }
+        self.steer_accepting(listener);
+        self.close_listener_if_released(listener);
+    }
+
+    pub(crate) fn accept_ended(&mut self, listener: Id, error: Option<io::Error>) {
+        let Some(state) = self.listener(listener) else { return };
+        state.accepting = Phase::Idle;
+        if state.closing.is_some() {
+            return self.go_on_closing_listener(listener);
+        }
+        match error {
+            None => self.steer_accepting(listener),
+            // Another connection ends or another accept is cancelled, and there is room again.
+            Some(error) if is_shortage(&error) => {
+                let rest = state.rest;
+                state.rest = (rest * 2).min(REST_MAX);
+                if !self.resting.contains(&listener) {
+                    self.resting.push(listener);
+                }
+                let timer = self.arm_target(rest, Target::Listener(listener));
+                if let Some(state) = self.listener(listener) {
+                    state.timer = timer;
+                }
+            }
+            Some(error) => {
+                let error = Error::io_on("accept", self.name_of(listener), error);
+                self.fail_accepts(listener, &error);
+            }
+        }
+    }
+
+    /// A listener that found no descriptor left tries again.
+    pub(crate) fn retry_accepting(&mut self, listener: Id) {
+        self.steer_accepting(listener);
+    }
+
+    /// A descriptor was released: whoever waited for one tries again.
+    pub(crate) fn wake_resting_listeners(&mut self) {
+        for id in mem::take(&mut self.resting) {
+            self.end_rest(id);
+        }
+    }
+
+    /// Has a listener that found no descriptor left try again now.
+    pub(crate) fn end_rest(&mut self, listener: Id) {
+        let Some(state) = self.listener(listener) else { return };
+        if mem::take(&mut state.timer) != 0 {
+            self.timers.disarm();
+        }
+        self.steer_accepting(listener);
+    }
+
+    pub(crate) fn interrupt_accept(&mut self, listener: Id, id: Id, cause: Error) {
+        if let Some((slot, chain)) = self.unqueue_accept(listener, id) {
+            self.fail(chain, slot, cause);
+        }
+        self.steer_accepting(listener);
+        self.close_listener_if_released(listener);
+    }
+
+    fn fail_accepts(&mut self, listener: Id, error: &Error) {
+        while let Some(head) = self.listener(listener).and_then(|state| state.accepts.head()) {
+            if let Some((slot, chain)) = self.unqueue_accept(listener, head) {
+                self.fail(chain, slot, error.clone());
+            }
+        }
+        self.close_listener_if_released(listener);
+    }
+
+    fn unqueue_accept(&mut self, listener: Id, id: Id) -> Option<(Slot<Stream>, Id)> {
+        if let Some((state, pending)) = self.listener_and_pending(listener) {
+            state.accepts.remove(pending, id);
+        }
+        match self.remove(id)? {
+            Pending { kind: Kind::Accept(slot), chain, .. } => Some((slot, chain)),
+            _ => unreachable!("only accepts are queued as accepts"),
+        }
+    }
+
+    /// Puts a connection back in front that a claim was not taken on.
+    pub(crate) fn give_back_connection(&mut self, listener: &Listener, connection: Stream) {
+        let id = self.id_of_listener(listener);
+        match self.listener(id) {
+            Some(state) if state.closing.is_none() => {
+                match mutants::is_active(Mutant::ConnectionToTheEnd) {
+                    true => state.untaken.push_back(connection),
+                    false => state.untaken.push_front(connection),
+                }
+                self.serve_accepts(id);
+            }
+            // The listener is gone: dropping the last clone closes the connection.
+            _ => self.discarded.push(connection),
+        }
+    }
+
+    // Closing
+
+    pub(crate) fn release_listener(&mut self, listener: Id) {
+        if let Some(state) = self.listener(listener) {
+            state.released = true;
+            self.close_listener_if_released(listener);
+        }
+    }
+
+    fn close_listener_if_released(&mut self, listener: Id) {
+        if let Some(state) = self.listener(listener)
+            && state.released
+            && state.closing.is_none()
+            && state.accepts.is_empty()
+        {
+            self.begin_closing_listener(listener, Closing::new(Ending::Dropped, Id::NONE));
+        }
+    }
+
+    /// Submits a close of a listener.
+    pub(crate) fn close_listener(
+        &mut self,
+        listener: Id,
+        slot: Slot<()>,
+        timeout: Option<Duration>,
+    ) -> Option<Id> {
+        if self.listener(listener).is_none_or(|state| state.closing.is_some()) {
+            self.fail(Id::NONE, slot, Error::Closed);
+            return None;
+        }
+        let id = self.insert(Pending::new(Kind::Close, listener, Id::NONE), timeout);
+        self.begin_closing_listener(listener, Closing::new(Ending::Close(slot), id));
+        Some(id)
+    }
+
+    fn begin_closing_listener(&mut self, listener: Id, closing: Closing) {
+        self.unsettled += 1;
+        let Some(state) = self.listener(listener) else { return };
+        state.closing = Some(Box::new(closing));
+        let untaken = mem::take(&mut state.untaken);
+        self.discarded.extend(untaken);
+        self.fail_accepts(listener, &Error::Closed);
+        self.go_on_closing_listener(listener);
+    }
+
+    fn go_on_closing_listener(&mut self, listener: Id) {
+        let Some(state) = self.listener(listener) else { return };
+        if state.timer != 0 {
+            state.timer = 0;
+            self.timers.disarm();
+        }
+        let Some(state) = self.listener(listener) else { return };
+        match state.accepting {
+            Phase::Idle => {
+                self.driver.submit(listener, Operation::Close(Release::Close));
+            }
+            Phase::Running => {
+                state.accepting = Phase::Stopping;
+                self.driver.cancel(listener, Role::Accept);
+            }
+            Phase::Stopping => {}
+        }
+    }
+}
+
+/// How many connections are taken from the system that nobody has asked for. What waits at a socket
+/// that others accept from, too, is anybody's.
+fn limit(tenure: Tenure, limits: &Limits) -> usize {
+    if tenure.is_sole() { limits.accepted.max(1) } else { 0 }
+}
+
+/// Whether an error says that descriptors or memory have run out, which passes.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}

@@ -1,0 +1,131 @@
+//! What resources are called, for errors, and what is pending at them, for whoever asks.
+
+use std::{collections::HashMap, fmt};
+
+use crate::{
+    core::{
+        Core, Kind, Pending,
+        closing::Closing,
+        file::Task,
+        pending::PendingOperation,
+        resource::Resource,
+        stream::{StreamState, read::Form},
+    },
+    pure::table::Id,
+    system::{driver::Driver, fd_kind::Medium},
+};
+
+impl Core {
+    /// What a resource is called: by its address, or as what kind of descriptor it is.
+    pub(crate) fn name_of(&self, resource: Id) -> String {
+        let medium = match self.resources.get(resource) {
+            Some(Resource::Stream(state)) => {
+                if let Some(peer) = &state.settings.peer {
+                    return peer.to_string();
+                }
+                state.medium
+            }
+            Some(Resource::Listener(_)) => Medium::Listener,
+            Some(Resource::File(_)) => Medium::File { append: false },
+            None => return String::new(),
+        };
+        match self.driver.descriptor(resource) {
+            Some(descriptor) => descriptor.name(medium),
+            None => medium.to_string(),
+        }
+    }
+
+    /// Everything that [`pending`](Self::pending) counts.
+    pub(crate) fn report(&self) -> Vec<PendingOperation> {
+        let deadlines: HashMap<_, _> = self.timers.deadlines().collect();
+        let entry = |operation, resource: Id, timer| PendingOperation {
+            operation,
+            on: self.resources.get(resource).map(|_| self.name_of(resource)),
+            deadline: deadlines.get(&timer).copied(),
+            count: 1,
+        };
+        let mut all = Vec::new();
+        for id in self.pending.ids() {
+            let Some(pending) = self.pending.get(id) else { continue };
+            let resource = match &pending.kind {
+                Kind::Connect(connecting) => connecting.resources().next().unwrap_or(Id::NONE),
+                _ => pending.resource,
+            };
+            all.push(entry(operation(pending), resource, pending.timer));
+        }
+        for id in self.resources.ids() {
+            let (is_sending, is_closing) = match self.resources.get(id) {
+                Some(Resource::Stream(state)) => {
+                    if let Some(parked) = &state.parked {
+                        all.push(entry(parked.operation(), id, parked.timer));
+                    }
+                    let is_closing = state.closing.is_some();
+                    (!is_closing && state.outgoing.len() > 0, is_closing)
+                }
+                Some(Resource::Listener(state)) => (false, state.closing.is_some()),
+                Some(Resource::File(state)) => (false, state.closing.is_some()),
+                None => (false, false),
+            };
+            if is_sending {
+                all.push(entry("send", id, 0));
+            }
+            if is_closing {
+                all.push(entry("closing", id, 0));
+            }
+        }
+        all.extend(PendingOperation::several("callback", self.ready.len()));
+        all.extend(PendingOperation::several("submission", self.put_off()));
+        all.extend(PendingOperation::several("drop", self.trash.len() + self.discarded.len()));
+        all.extend(PendingOperation::several("task", self.tasks.len()));
+        all
+    }
+
+    /// Says of a stream or listener what waits there.
+    pub(crate) fn describe(&self, id: Id, f: &mut fmt::DebugStruct<'_, '_>) {
+        let Some(resource) = self.resources.get(id) else { return };
+        f.field("on", &format_args!("{}", self.name_of(id)));
+        let mut operations = Vec::new();
+        if let Resource::Stream(StreamState { unread, outgoing, queued, parked, .. }) = resource {
+            f.field("unread", &unread.len()).field("unsent", &(outgoing.len() + queued));
+            operations.extend(parked.as_ref().map(|parked| parked.operation()));
+        }
+        for other in self.pending.ids() {
+            if let Some(pending) = self.pending.get(other).filter(|other| other.resource == id) {
+                operations.push(operation(pending));
+            }
+        }
+        f.field("pending", &operations);
+        let closing: Option<&Closing> = match resource {
+            Resource::Stream(state) => state.closing.as_deref(),
+            Resource::Listener(state) => state.closing.as_deref(),
+            Resource::File(state) => state.closing.as_deref(),
+        };
+        f.field("closing", &closing.is_some());
+    }
+}
+
+/// The name of an operation's method, as far as it is known.
+fn operation(pending: &Pending) -> &'static str {
+    match &pending.kind {
+        Kind::Read(read) => match &read.form {
+            Form::Bytes(matcher, _) => matcher.operation(),
+            Form::Other(_) => "read",
+            Form::User(_) => "read_with",
+        },
+        Kind::Write(_) => "write",
+        Kind::Flush(_) => "flush",
+        Kind::ShutdownWrite(_) => "shutdown_write",
+        Kind::Accept(_) => "accept",
+        Kind::Connect(_) => "connect",
+        Kind::Close => "close",
+        Kind::Sleep { .. } => "sleep",
+        Kind::Thread(job) => job.operation(),
+        Kind::File(task) => match **task {
+            Task::Read { .. } => "read_at",
+            Task::Write { .. } => "write_at",
+            Task::Sync { .. } => "sync",
+        },
+        Kind::Chain(_) => "chain",
+        Kind::Claimed(_) => "claim",
+    }
+}

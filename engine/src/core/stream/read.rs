@@ -1,0 +1,933 @@
+//! How streams are read: receptions bring bytes, reads take them in order.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{
+    api::ops::read::Bound,
+    core::{
+        Core, Kind, Pending,
+        chain::Product,
+        may_be_unheard,
+        resource::{Phase, Resource},
+        stream::{End, StreamState, setback::is_for_want_of_memory},
+    },
+    handles::{
+        callback::{Deliver, Origin, Outcome, Place, Slot, boxed, boxed_with},
+        queue::ready::Ready,
+    },
+    pure::{
+        buffer::unread::Unread,
+        error::{Error, Result, SystemError},
+        matcher::{Chunk, Exact, Line, Matcher, Scan, Steps},
+        mutants::{self, Mutant},
+        table::Id,
+        timer::Target,
+    },
+    system::driver::{Driver, Ended, Operation, Role},
+};
+
+/// A read without an outcome.
+pub(crate) struct Read {
+    /// The most it may take.
+    pub(crate) limit: usize,
+    pub(crate) form: Form,
+}
+
+/// The frequent reads in place, the others in a box.
+pub(crate) enum Form {
+    Bytes(Plain, Slot<Bytes>),
+    /// One of the engine's own matchers.
+    Other(Box<dyn AnyRead>),
+    /// A user's matcher, which must not run while anything is borrowed.
+    User(User),
+}
+
+/// A user's matcher.
+pub(crate) struct User {
+    /// Taken out while it runs.
+    read: Option<Box<dyn AnyRead>>,
+    /// The bytes in front have changed since it looked.
+    restart: bool,
+    /// Ended early while it was about to look: unless it finds what it wants, it hears this.
+    interrupted: Option<Error>,
+}
+
+/// The frequent matchers, whose output is bytes and never an error.
+#[derive(Clone)]
+pub(crate) enum Plain {
+    Chunk(Chunk),
+    Exact(Exact),
+    Line(Line),
+    /// Looks at this many bytes and leaves them.
+    Peek(usize),
+}
+
+impl Plain {
+    #[inline]
+    pub(crate) fn scan(&mut self, unread: &mut Unread, ended: bool) -> Scan {
+        match self {
+            // Takes what is in one piece, so that nothing is copied to make it longer.
+            Self::Chunk(matcher) => matcher.scan(unread.front(), ended),
+            Self::Exact(matcher) => matcher.scan_len(unread.len()),
+            Self::Line(matcher) => loop {
+                match matcher.scan(unread.front(), ended) {
+                    Scan::NeedMore if !unread.is_one() => unread.join_next(),
+                    decided => break decided,
+                }
+            },
+            Self::Peek(_) if unread.is_empty() => Scan::NeedMore,
+            Self::Peek(_) => Scan::Found { end: 0 },
+        }
+    }
+
+    /// The method of the read.
+    pub(crate) const fn operation(&self) -> &'static str {
+        match self {
+            Self::Chunk(_) => "read_chunk",
+            Self::Exact(_) => "read_exact",
+            Self::Line(_) => "read_line",
+            Self::Peek(_) => "peek",
+        }
+    }
+
+    pub(crate) fn restart(&mut self) {
+        match self {
+            Self::Chunk(matcher) => matcher.restart(),
+            Self::Exact(matcher) => matcher.restart(),
+            Self::Line(matcher) => matcher.restart(),
+            Self::Peek(_) => {}
+        }
+    }
+
+    /// Takes the bytes of a match. Returns them raw, and as the read's output.
+    #[inline]
+    fn take(&self, unread: &mut Unread, end: usize) -> Bytes {
+        match self {
+            Self::Peek(size) => unread.peek(*size),
+            _ => unread.take(end),
+        }
+    }
+
+    /// Takes the bytes of a match as the read's output, where nobody wants them raw.
+    #[inline]
+    pub(crate) fn take_output(&self, unread: &mut Unread, end: usize) -> Bytes {
+        match self {
+            Self::Line(_) => {
+                let crlf = end > 1 && unread.front()[end - 2] == b'\r';
+                let line = end - 1 - usize::from(crlf);
+                unread.take_and_skip(line, end - line)
+            }
+            _ => self.take(unread, end),
+        }
+    }
+
+    /// The output made of the bytes of a match.
+    #[inline]
+    fn output(&mut self, taken: Bytes) -> Result<Bytes> {
+        match self {
+            Self::Line(matcher) => matcher.output(taken),
+            _ => Ok(taken),
+        }
+    }
+}
+
+/// Shows a matcher the bytes in front, and more of them as long as it needs more and there are some:
+/// it sees what it would see if they came later. `None` if the steps are used up before.
+#[inline]
+fn look(
+    read: &mut dyn AnyRead,
+    unread: &mut Unread,
+    ended: bool,
+    steps: &mut Steps,
+) -> Option<Scan> {
+    loop {
+        let is_all = unread.is_one();
+        match read.scan(unread.front(), ended && is_all, steps)? {
+            Scan::NeedMore if !is_all => unread.join_next(),
+            decided => return Some(decided),
+        }
+    }
+}
+
+/// A read with any matcher.
+pub(crate) trait AnyRead: Send {
+    /// `None` if there is more to look at than the steps did for.
+    fn scan(&mut self, unread: &[u8], ended: bool, steps: &mut Steps) -> Option<Scan>;
+    fn restart(&mut self);
+    fn lookahead(&self) -> usize;
+    fn is_claim(&self) -> bool;
+    /// Makes the outcome from the bytes of a match and keeps it. Returns its error, if it is one.
+    fn conclude(&mut self, taken: Bytes) -> Option<Error>;
+    /// Pairs the outcome kept by `conclude` with whom to tell.
+    fn finish(self: Box<Self>, origin: &mut dyn FnMut() -> Origin) -> Box<dyn Deliver>;
+    fn fail(self: Box<Self>, error: Error) -> Box<dyn Deliver>;
+}
+
+struct Boxed<M: Matcher> {
+    matcher: M,
+    slot: Slot<M::Output>,
+    outcome: Option<Result<M::Output>>,
+}
+
+impl<M: Matcher> AnyRead for Boxed<M> {
+    fn scan(&mut self, unread: &[u8], ended: bool, steps: &mut Steps) -> Option<Scan> {
+        self.matcher.scan_within(unread, ended, steps)
+    }
+
+    fn restart(&mut self) {
+        self.matcher.restart();
+    }
+
+    fn lookahead(&self) -> usize {
+        self.matcher.lookahead()
+    }
+
+    fn is_claim(&self) -> bool {
+        self.slot.is_claim()
+    }
+
+    fn conclude(&mut self, taken: Bytes) -> Option<Error> {
+        let outcome = self.matcher.output(taken);
+        let error = outcome.as_ref().err().cloned();
+        self.outcome = Some(outcome);
+        error
+    }
+
+    fn finish(self: Box<Self>, origin: &mut dyn FnMut() -> Origin) -> Box<dyn Deliver> {
+        let Self { matcher, slot, outcome } = *self;
+        let delivery = slot.deliver_from(outcome.unwrap_or(Err(Error::Panicked)), origin);
+        // The matcher may be the user's, so it is dropped with the callback and not here.
+        boxed_with(delivery, matcher)
+    }
+
+    fn fail(mut self: Box<Self>, error: Error) -> Box<dyn Deliver> {
+        self.outcome = Some(Err(error));
+        self.finish(&mut || Origin::Nowhere)
+    }
+}
+
+impl Form {
+    fn scan(&mut self, unread: &mut Unread, ended: bool, steps: &mut Steps) -> Option<Scan> {
+        match self {
+            Self::Bytes(matcher, _) => Some(matcher.scan(unread, ended)),
+            Self::Other(read) => look(&mut **read, unread, ended, steps),
+            Self::User(_) => unreachable!("runs only when nothing is borrowed"),
+        }
+    }
+
+    fn lookahead(&self) -> usize {
+        match self {
+            Self::Bytes(..) => 0,
+            Self::Other(read) => read.lookahead(),
+            Self::User(user) => user.read.as_ref().map_or(0, |read| read.lookahead()),
+        }
+    }
+
+    fn restart(&mut self) {
+        match self {
+            Self::Bytes(matcher, _) => matcher.restart(),
+            Self::Other(read) => read.restart(),
+            Self::User(user) => user.restart = true,
+        }
+    }
+
+    /// Whether its callback gets a claim on the bytes.
+    fn is_claim(&self) -> bool {
+        match self {
+            // Takes nothing.
+            Self::Bytes(Plain::Peek(_), _) => false,
+            Self::Bytes(_, slot) => slot.is_claim(),
+            Self::Other(read) => read.is_claim(),
+            Self::User(user) => user.read.as_ref().is_some_and(|read| read.is_claim()),
+        }
+    }
+
+    const fn is_user(&self) -> bool {
+        matches!(self, Self::User(_))
+    }
+
+    fn fail(self, error: Error) -> Ready {
+        match self {
+            Self::Bytes(_, slot) => boxed(slot.deliver(Err(error))),
+            Self::Other(read) | Self::User(User { read: Some(read), .. }) => {
+                Ready::Boxed(read.fail(error))
+            }
+            // It is running, and is told when it comes back.
+            Self::User(User { read: None, .. }) => Ready::Run(Box::new(|_| ())),
+        }
+    }
+}
+
+/// What the bytes mean for the read at the head.
+enum Verdict {
+    Wait,
+    /// There is more to look at than the steps did for.
+    GoOn,
+    Take(usize),
+    Fail(Error),
+}
+
+impl Read {
+    fn judge(&mut self, unread: &mut Unread, end: Option<&End>, steps: &mut Steps) -> Verdict {
+        let Some(scan) = self.form.scan(unread, has_ended(end), steps) else {
+            return Verdict::GoOn;
+        };
+        let lookahead = self.form.lookahead();
+        verdict(scan, unread.len(), end, self.limit, lookahead)
+    }
+}
+
+/// The stream whose bytes a claim is on.
+#[derive(Clone, Copy)]
+pub(crate) struct Home {
+    pub(crate) engine: u32,
+    pub(crate) stream: Id,
+}
+
+impl Home {
+    /// The place of the first unread byte.
+    pub(crate) fn place(self, unread: &Unread) -> Place {
+        Place { engine: self.engine, stream: self.stream, offset: unread.place() }
+    }
+}
+
+/// Whether the end is one that a pattern can match at; a failure is not.
+pub(crate) const fn has_ended(end: Option<&End>) -> bool {
+    matches!(end, Some(End::EndOfStream))
+}
+
+/// Applies the limit and the end of the stream to what the matcher said.
+fn verdict(
+    scan: Scan,
+    unread: usize,
+    end: Option<&End>,
+    limit: usize,
+    lookahead: usize,
+) -> Verdict {
+    match (scan, end) {
+        (_, Some(end)) if mutants::is_active(Mutant::EndBeforeBytes) => Verdict::Fail(end.error()),
+        (Scan::Found { end }, _) if end > limit => Verdict::Fail(Error::TooLong { limit }),
+        (Scan::Found { end }, _) => Verdict::Take(end),
+        (Scan::NeedMore, _) if unread >= limit.saturating_add(lookahead) => {
+            Verdict::Fail(Error::TooLong { limit })
+        }
+        (Scan::NeedMore, Some(end)) => Verdict::Fail(end.error()),
+        (Scan::NeedMore, None) => Verdict::Wait,
+    }
+}
+
+impl StreamState {
+    /// Whether as much is unread as may be received ahead of reads.
+    fn is_overfull(&self) -> bool {
+        self.unread.len() >= self.settings.limits.unread
+    }
+
+    /// Whether bytes are received before a read wants them. What others may hold, too, is theirs to
+    /// read until then; and a file is not read beyond what is asked for.
+    #[inline]
+    pub(crate) const fn reads_ahead(&self) -> bool {
+        self.tenure.is_sole() && !self.medium.is_file()
+    }
+
+    /// Whether a read waits for bytes that have not come; not one whose matcher has yet to look at some
+    /// that have, nor one that has matched or is to be looked at by a user's matcher, unless reading goes
+    /// ahead anyway.
+    #[inline]
+    pub(crate) fn wants_bytes(&self) -> bool {
+        !self.in_line
+            && match self.reads_ahead() {
+                true => self.has_reads(),
+                false => self.has_unmatched_reads(),
+            }
+    }
+
+    /// Whether no more is received unless a read wants it.
+    fn has_enough(&self) -> bool {
+        !self.reads_ahead() || self.is_overfull()
+    }
+
+    /// Takes the bytes of a match and makes the outcome. An error leaves the bytes unread.
+    fn take(&mut self, home: Home, form: Form, end: usize) -> (Outcome, Option<Error>) {
+        match form {
+            Form::Bytes(mut matcher, slot) => {
+                let place = home.place(&self.unread);
+                let taken = matcher.take(&mut self.unread, end);
+                let raw = if slot.is_claim() { taken.clone() } else { Bytes::new() };
+                let output = matcher.output(taken);
+                let delivery = slot.deliver_from(output, || match matcher {
+                    Plain::Peek(_) => Origin::Nowhere,
+                    _ => Origin::Unread(Box::new((place, raw))),
+                });
+                (Outcome::Bytes(delivery), None)
+            }
+            Form::Other(mut read) => {
+                let place = home.place(&self.unread);
+                let taken = self.unread.take(end);
+                let error = read.conclude(taken.clone());
+                if error.is_some() {
+                    self.unread.give_back(place.offset, taken);
+                    return (Outcome::Boxed(read.finish(&mut || Origin::Nowhere)), error);
+                }
+                let delivery =
+                    read.finish(&mut || Origin::Unread(Box::new((place, taken.clone()))));
+                (Outcome::Boxed(delivery), None)
+            }
+            Form::User(_) => unreachable!("concludes where nothing is borrowed"),
+        }
+    }
+}
+
+impl Core {
+    /// Takes what a frequent read would succeed with at once, if it would.
+    #[inline]
+    pub(crate) fn read_now(
+        &mut self,
+        stream: Id,
+        mut matcher: Plain,
+        bound: Bound,
+    ) -> Option<Bytes> {
+        let round = self.round;
+        let state = self.stream(stream)?;
+        // What an earlier callback has not heard comes first.
+        if may_be_unheard(state.read_told, round) || !state.is_readable_at_once() {
+            return None;
+        }
+        match matcher.scan(&mut state.unread, has_ended(state.end.as_ref())) {
+            Scan::Found { end } if end <= state.settings.limits.of_read(bound) => {
+                Some(matcher.take_output(&mut state.unread, end))
+            }
+            _ => None,
+        }
+    }
+
+    /// Submits a read.
+    pub(crate) fn read(
+        &mut self,
+        stream: Id,
+        mut read: Read,
+        timeout: Option<Duration>,
+        chain: Id,
+    ) -> Option<Id> {
+        let (round, home) = (self.round, Home { engine: self.engine, stream });
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
+            self.tell(chain, || Err(Error::Closed), read.form.fail(Error::Closed));
+            return None;
+        };
+        if state.closing.is_some() {
+            self.tell(chain, || Err(Error::Closed), read.form.fail(Error::Closed));
+            return None;
+        }
+        // What has arrived already is taken without a place in the table. It may be nothing that is
+        // wanted.
+        if !state.has_reads() && !read.form.is_user() && !state.medium.is_file() {
+            match read.judge(&mut state.unread, state.end.as_ref(), &mut self.scans.steps) {
+                Verdict::Wait | Verdict::GoOn => {}
+                Verdict::Take(end) => {
+                    let is_claim = read.form.is_claim();
+                    match is_claim {
+                        true => state.claims += 1,
+                        false => state.read_told = round,
+                    }
+                    let (outcome, error) = state.take(home, read.form, end);
+                    let next = || error.map_or(Ok(Product::None), Err);
+                    if is_claim {
+                        return Some(self.tell_claim(stream, chain, next, outcome));
+                    }
+                    self.tell(chain, next, outcome.ready());
+                    return None;
+                }
+                Verdict::Fail(error) => {
+                    let ready = read.form.fail(error.clone());
+                    self.tell(chain, || Err(error), ready);
+                    return None;
+                }
+            }
+        }
+        let mut pending = Pending::new(Kind::Read(read), stream, chain);
+        if state.medium.is_file() {
+            self.submissions += 1;
+            pending.number = self.submissions;
+        }
+        let id = self.insert(pending, timeout);
+        if let Some((state, pending)) = self.stream_and_pending(stream) {
+            state.reads.push_back(pending, id);
+            let is_first = state.parked.is_none() && state.reads.head() == Some(id);
+            let nothing_there = state.unread.is_empty() && state.end.is_none();
+            if !is_first && nothing_there && state.reception == Phase::Running {
+                return Some(id);
+            }
+        }
+        self.serve_reads(stream);
+        Some(id)
+    }
+
+    /// Gives the reads at the head what they wait for, as long as it is there; then receives more
+    /// or stops receiving, as is needed.
+    pub(crate) fn serve_reads(&mut self, stream: Id) {
+        while !self.serve_parked(stream) {
+            let Some(state) = self.stream(stream) else { return };
+            let Some(head) = state.reads.head() else { break };
+            let waits = state.scanning || state.in_line || state.claims > 0;
+            if self.is_gated(stream, head) {
+                return;
+            }
+            // What it wants may be received all the same.
+            if waits {
+                break;
+            }
+            let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return };
+            let Some(Pending { kind: Kind::Read(read), .. }) = self.pending.get_mut(head) else {
+                unreachable!("only reads are queued as reads");
+            };
+            if read.form.is_user() {
+                // Meanwhile more may come: a matcher whose time is up looks only once.
+                state.scanning = true;
+                self.ready.push(Ready::Scan(stream));
+                break;
+            }
+            match read.judge(&mut state.unread, state.end.as_ref(), &mut self.scans.steps) {
+                Verdict::Wait => break,
+                Verdict::GoOn => {
+                    self.stand_in_line(stream);
+                    break;
+                }
+                verdict => self.end_read(stream, head, verdict),
+            }
+        }
+        self.steer_reception(stream);
+    }
+
+    /// Ends the read at the head.
+    fn end_read(&mut self, stream: Id, id: Id, verdict: Verdict) {
+        let Some((form, chain, kept)) = self.unqueue_ended_read(stream, id) else { return };
+        let (round, home) = (self.round, Home { engine: self.engine, stream });
+        let Some(state) = self.stream(stream) else { return };
+        if kept.is_none() {
+            state.read_told = round;
+        }
+        match verdict {
+            Verdict::Wait | Verdict::GoOn => unreachable!("the caller goes on waiting"),
+            Verdict::Take(end) => {
+                let (outcome, error) = state.take(home, form, end);
+                state.claims += u32::from(kept.is_some());
+                self.tell_or_keep(kept, chain, || error.map_or(Ok(Product::None), Err), outcome);
+            }
+            Verdict::Fail(error) => {
+                let ready = form.fail(error.clone());
+                // A failure takes nothing, so there is nothing to withdraw.
+                if let Some(id) = kept {
+                    self.remove(id);
+                }
+                self.tell(chain, || Err(error), ready);
+            }
+        }
+    }
+
+    /// Takes a read out of its queue. One that gives a claim stays in the table, so that it can be
+    /// withdrawn until its callback runs; its id is returned then.
+    fn unqueue_ended_read(&mut self, stream: Id, id: Id) -> Option<(Form, Id, Option<Id>)> {
+        let is_claim = match self.pending.get(id) {
+            Some(Pending { kind: Kind::Read(read), .. }) => read.form.is_claim(),
+            _ => false,
+        };
+        if !is_claim {
+            return self.unqueue_read(stream, id).map(|(form, chain)| (form, chain, None));
+        }
+        if let Some((state, pending)) = self.stream_and_pending(stream) {
+            state.reads.remove(pending, id);
+        }
+        match self.keep_claim(id)? {
+            (Kind::Read(read), chain) => Some((read.form, chain, Some(id))),
+            _ => unreachable!("only reads are queued as reads"),
+        }
+    }
+
+    /// Takes a read out of its queue and the table.
+    fn unqueue_read(&mut self, stream: Id, id: Id) -> Option<(Form, Id)> {
+        if let Some((state, pending)) = self.stream_and_pending(stream) {
+            state.reads.remove(pending, id);
+        }
+        match self.remove(id)? {
+            Pending { kind: Kind::Read(read), chain, .. } => Some((read.form, chain)),
+            _ => unreachable!("only reads are queued as reads"),
+        }
+    }
+
+    /// Ends a read early; the bytes stay.
+    pub(crate) fn interrupt_read(&mut self, stream: Id, id: Id, cause: Error) {
+        if let Some((state, pending)) = self.stream_and_pending(stream)
+            && state.scanning
+            && state.reads.head() == Some(id)
+            && let Some(Pending { kind: Kind::Read(read), .. }) = pending.get_mut(id)
+            && let Form::User(user) = &mut read.form
+        {
+            // What has arrived comes first, and its matcher has not seen it yet.
+            user.interrupted.get_or_insert(cause);
+            return;
+        }
+        let Some((form, chain)) = self.unqueue_read(stream, id) else { return };
+        self.tell(chain, || Err(cause.clone()), form.fail(cause.clone()));
+        self.serve_reads(stream);
+        self.feed(stream);
+        self.close_if_released(stream);
+    }
+
+    /// Fails all reads of a stream that have not matched.
+    pub(crate) fn fail_reads(&mut self, stream: Id, error: &Error) {
+        self.end_parked(stream, error.clone());
+        while let Some(head) = self.stream(stream).and_then(|state| state.reads.head()) {
+            if let Some((form, chain)) = self.unqueue_read(stream, head) {
+                self.tell(chain, || Err(error.clone()), form.fail(error.clone()));
+            }
+        }
+    }
+
+    /// Goes on once a claim was delivered.
+    pub(crate) fn go_on_reading(&mut self, stream: Id) {
+        self.serve_reads(stream);
+        self.feed(stream);
+        self.go_on_closing(stream);
+        self.close_if_released(stream);
+    }
+
+    /// Starts the reception if a read waits. Whether it must be stopped, because there is too much
+    /// that nobody reads, is seen when the turn has run what came: callbacks that read it all are
+    /// not to pay for a stop and a start.
+    pub(crate) fn steer_reception(&mut self, stream: Id) {
+        let is_expiring = self.is_expiring;
+        let Some(state) = self.stream(stream) else { return };
+        if state.end.is_some() || state.closing.is_some() || state.attempt_of != Id::NONE {
+            return;
+        }
+        if state.set_back && self.steer_broken(stream) {
+            return;
+        }
+        let Some(state) = self.stream(stream) else { return };
+        // A user's matcher whose time is up looks once more, and is to see all that is there.
+        let wants = state.wants_bytes() || (is_expiring && state.scanning);
+        match (wants, state.reception) {
+            (true, Phase::Idle) => self.receive(stream),
+            (false, Phase::Running) if state.has_enough() && !state.overfull => {
+                state.overfull = true;
+                self.overfull.push(stream);
+            }
+            _ => {}
+        }
+    }
+
+    fn receive(&mut self, stream: Id) {
+        let Some(state) = self.stream(stream) else { return };
+        state.reception = Phase::Running;
+        let once = !state.reads_ahead();
+        match state.medium.is_file() {
+            true => self.read_file(stream),
+            false => self.driver.submit(stream, Operation::Receive { once }),
+        }
+    }
+
+    /// Stops the receptions of streams that have too much that nobody reads, or are not read ahead.
+    pub(crate) fn stop_overfull(&mut self) {
+        while let Some(stream) = self.overfull.pop() {
+            let Some(state) = self.stream(stream) else { continue };
+            state.overfull = false;
+            // What a user's matcher is about to look at may not be enough.
+            let wants = state.wants_bytes() || state.scanning;
+            if !wants && state.has_enough() && state.reception == Phase::Running {
+                state.reception = Phase::Stopping;
+                self.driver.cancel(stream, Role::Receive);
+            }
+        }
+    }
+
+    pub(crate) fn received(&mut self, stream: Id, bytes: Bytes) {
+        let Some(state) = self.stream(stream) else { return };
+        if mutants::is_active(Mutant::LateBytesDropped) && state.reception == Phase::Stopping {
+            return;
+        }
+        state.unread.append(bytes);
+        if mutants::is_active(Mutant::DeadlineStretched) {
+            self.stretch_deadline(stream);
+        }
+        let Some(state) = self.stream(stream) else { return };
+        if state.parked.is_some() && (self.serve_parked(stream) || self.needs_nothing_more(stream))
+        {
+            return;
+        }
+        self.serve_reads(stream);
+        self.close_if_released(stream);
+    }
+
+    /// A bug.
+    fn stretch_deadline(&mut self, stream: Id) {
+        if let Some((state, pending)) = self.stream_and_pending(stream)
+            && let Some(head) = state.reads.head()
+            && pending.get(head).is_some_and(|read| read.timer != 0)
+        {
+            self.arm(head, Duration::from_secs(1));
+        }
+    }
+
+    /// Whether a stream whose parked read has just been served has no other, and stays as it is.
+    fn needs_nothing_more(&mut self, stream: Id) -> bool {
+        self.stream(stream).is_some_and(|state| {
+            state.reads.is_empty() && !state.released && !state.is_overfull() && !state.set_back
+        })
+    }
+
+    pub(crate) fn receive_ended(&mut self, stream: Id, ended: Ended) {
+        let Some(state) = self.stream(stream) else { return };
+        state.reception = Phase::Idle;
+        match ended {
+            Ended::Stopped if state.set_back => {
+                let end = self.end_of_broken(stream);
+                if let Some(state) = self.stream(stream) {
+                    state.end = end;
+                }
+            }
+            Ended::Stopped => {}
+            Ended::EndOfStream => state.end = Some(state.real_end()),
+            Ended::Failed(cause) => {
+                let passes = is_for_want_of_memory(&cause);
+                let cause = SystemError::new(self.name_of(stream), cause);
+                if passes {
+                    self.fail_first_read(stream, &End::Failed(cause).error());
+                } else if let Some(state) = self.stream(stream) {
+                    state.end = Some(End::Failed(cause));
+                }
+            }
+        }
+        if self.stream(stream).is_some_and(|state| state.set_back && state.end.is_some()) {
+            self.end_break(stream);
+        }
+        self.serve_reads(stream);
+        self.feed(stream);
+        self.go_on_closing(stream);
+        self.close_if_released(stream);
+    }
+
+    /// A reception failed, and the next may not: it is no end. The first read hears of it.
+    fn fail_first_read(&mut self, stream: Id, error: &Error) {
+        let Some(state) = self.stream(stream) else { return };
+        if state.has_unmatched_parked() {
+            self.fail_parked(stream, error.clone());
+        } else if let Some(head) = state.reads.head() {
+            self.interrupt_read(stream, head, error.clone());
+        }
+    }
+
+    /// Puts bytes back in front that a claim was not taken on.
+    pub(crate) fn give_back(&mut self, place: Place, raw: Bytes) {
+        self.with_unread(place.stream, |unread| unread.give_back(place.offset, raw));
+    }
+
+    /// Takes unread bytes that somebody has seen by `peek`.
+    pub(crate) fn consume(&mut self, stream: Id, count: usize) {
+        let mut taken = Bytes::new();
+        self.with_unread(stream, |unread| taken = unread.take(count.min(unread.len())));
+        self.trash.push(taken);
+    }
+
+    /// Changes the unread bytes in front, so that waiting reads look at them anew.
+    fn with_unread(&mut self, stream: Id, change: impl FnOnce(&mut Unread)) {
+        let Some((state, pending)) = self.stream_and_pending(stream) else { return };
+        change(&mut state.unread);
+        if let Some(parked) = &mut state.parked {
+            parked.restart();
+        }
+        if let Some(head) = state.reads.head()
+            && let Some(Pending { kind: Kind::Read(read), .. }) = pending.get_mut(head)
+        {
+            read.form.restart();
+        }
+        self.serve_reads(stream);
+        if self.stream(stream).is_some_and(|state| state.closing.is_some()) {
+            // What has matched before the close matches anew, or hears of it like all others.
+            self.end_parked(stream, Error::Closed);
+            self.go_on_closing(stream);
+        }
+        // The last read of a stream that nobody holds may have had what it waited for.
+        self.close_if_released(stream);
+    }
+
+    /// Takes out what a user's matcher at the head needs to look at the unread bytes.
+    pub(crate) fn begin_scan(&mut self, stream: Id) -> Option<UserScan> {
+        let home = Home { engine: self.engine, stream };
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
+        state.scanning = false;
+        let Some(id) = state.reads.head() else {
+            self.go_on_closing(stream);
+            return None;
+        };
+        let Some(Pending { kind: Kind::Read(read), .. }) = self.pending.get_mut(id) else {
+            unreachable!("only reads are queued as reads");
+        };
+        let Form::User(user) = &mut read.form else {
+            // The user's read has gone, and another took its place.
+            self.serve_reads(stream);
+            self.go_on_closing(stream);
+            return None;
+        };
+        state.scanning = true;
+        Some(UserScan {
+            home,
+            id,
+            read: user.read.take(),
+            restart: std::mem::take(&mut user.restart),
+            unread: std::mem::take(&mut state.unread),
+            end: state.end.clone(),
+            limit: read.limit,
+            steps: self.scans.lend(stream),
+            is_unfinished: false,
+            outcome: None,
+        })
+    }
+
+    /// Puts everything back, and ends the read if its matcher came to an outcome or panicked.
+    pub(crate) fn end_scan(&mut self, done: UserScan, panicked: bool) {
+        let UserScan { home: Home { stream, .. }, id, read, unread, outcome, .. } = done;
+        self.scans.give_back(&done.steps);
+        if let Some(state) = self.stream(stream) {
+            state.scanning = false;
+            // What came meanwhile was given back in front.
+            let front = std::mem::replace(&mut state.unread, unread);
+            state.unread.take_over(front);
+        }
+        let is_unfinished = done.is_unfinished && !panicked;
+        if is_unfinished {
+            self.stand_in_line(stream);
+        }
+        self.conclude_scan(stream, id, read, outcome, is_unfinished, panicked);
+        self.go_on_closing(stream);
+    }
+
+    fn conclude_scan(
+        &mut self,
+        stream: Id,
+        id: Id,
+        read: Option<Box<dyn AnyRead>>,
+        outcome: Option<(Box<dyn Deliver>, Option<Error>)>,
+        is_unfinished: bool,
+        panicked: bool,
+    ) {
+        let outcome = match (outcome, read) {
+            (Some(outcome), _) => Some(outcome),
+            (None, Some(read)) if panicked => {
+                Some((read.fail(Error::Panicked), Some(Error::Panicked)))
+            }
+            (None, Some(read)) => match self.pending.get_mut(id) {
+                Some(Pending { kind: Kind::Read(Read { form: Form::User(user), .. }), .. }) => {
+                    user.read = Some(read);
+                    match user.interrupted.take() {
+                        // It has not looked at all that had arrived by then.
+                        Some(Error::TimedOut) if is_unfinished => {
+                            self.put_off_deadline(id, Target::Operation(id));
+                        }
+                        Some(cause) => return self.interrupt_read(stream, id, cause),
+                        None => {}
+                    }
+                    None
+                }
+                // It was ended while it ran.
+                _ => {
+                    let closes = self.stream(stream).is_none_or(|state| state.closing.is_some());
+                    let cause = if closes { Error::Closed } else { Error::Cancelled };
+                    return self.ready.push(Ready::Boxed(read.fail(cause)));
+                }
+            },
+            (None, None) => None,
+        };
+        match outcome {
+            None => self.steer_reception(stream),
+            Some((ready, error)) => {
+                let (state, chain) = (self.stream_and_pending(stream), Id::NONE);
+                if let Some((state, pending)) = state
+                    && pending.get(id).is_some()
+                {
+                    state.reads.remove(pending, id);
+                    state.claims += 1;
+                }
+                let chain = self.keep_claim(id).map_or(chain, |(_, chain)| chain);
+                let outcome = Outcome::Boxed(ready);
+                self.tell_or_keep(
+                    Some(id),
+                    chain,
+                    || error.map_or(Ok(Product::None), Err),
+                    outcome,
+                );
+                self.serve_reads(stream);
+                self.close_if_released(stream);
+            }
+        }
+    }
+}
+
+/// A user's matcher and the bytes it looks at, while nothing is borrowed.
+pub(crate) struct UserScan {
+    home: Home,
+    id: Id,
+    read: Option<Box<dyn AnyRead>>,
+    restart: bool,
+    unread: Unread,
+    end: Option<End>,
+    limit: usize,
+    steps: Steps,
+    /// There is more to look at than the steps did for.
+    is_unfinished: bool,
+    outcome: Option<(Box<dyn Deliver>, Option<Error>)>,
+}
+
+impl UserScan {
+    /// Runs the matcher, which may panic and leave everything to be put back.
+    pub(crate) fn run(&mut self) {
+        let Some(read) = &mut self.read else { return };
+        if self.restart {
+            read.restart();
+        }
+        let unread = self.unread.all();
+        let Some(scan) = read.scan(unread, has_ended(self.end.as_ref()), &mut self.steps) else {
+            self.is_unfinished = true;
+            return;
+        };
+        let lookahead = read.lookahead();
+        let verdict = match scan {
+            Scan::Found { end } if end > unread.len() => Verdict::Fail(Error::invalid(
+                "the matcher found an end beyond the bytes it was shown",
+            )),
+            scan => verdict(scan, unread.len(), self.end.as_ref(), self.limit, lookahead),
+        };
+        let error = match verdict {
+            Verdict::Wait | Verdict::GoOn => return,
+            Verdict::Fail(error) => Some(error),
+            Verdict::Take(end) => {
+                let taken = Bytes::copy_from_slice(&unread[..end]);
+                let error = read.conclude(taken.clone());
+                if error.is_none() {
+                    let place = self.home.place(&self.unread);
+                    drop(self.unread.take(end));
+                    let Some(read) = self.read.take() else { return };
+                    let ready =
+                        read.finish(&mut || Origin::Unread(Box::new((place, taken.clone()))));
+                    self.outcome = Some((ready, None));
+                    return;
+                }
+                error
+            }
+        };
+        if let (Some(read), Some(error)) = (self.read.take(), error) {
+            self.outcome = Some((read.fail(error.clone()), Some(error)));
+        }
+    }
+}
+
+/// A read with one of the engine's own matchers that is not frequent.
+pub(crate) fn other<M: Matcher>(matcher: M, slot: Slot<M::Output>) -> Form {
+    Form::Other(Box::new(Boxed { matcher, slot, outcome: None }))
+}
+
+/// A read with a user's matcher.
+pub(crate) fn user<M: Matcher>(matcher: M, slot: Slot<M::Output>) -> Form {
+    let read = Box::new(Boxed { matcher, slot, outcome: None });
+    Form::User(User { read: Some(read), restart: true, interrupted: None })
+}

@@ -1,0 +1,298 @@
+//! Setbacks: what is done when the system refuses a send.
+//!
+//! Where it has no memory for the bytes, they are sent again after a pause, for a bounded time:
+//! what was told as written is not to be lost because memory was short for a moment. Meanwhile they
+//! are unsent bytes like any others.
+//!
+//! What does not pass breaks the outgoing direction of a connection. The peer waits for bytes that
+//! never come, so that a read would wait with it: reads hear of it, too, once all that has arrived
+//! is received.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use rustix::io::Errno;
+
+use crate::{
+    core::{
+        Core,
+        resource::{Phase, Resource},
+        stream::{End, StreamState},
+    },
+    pure::{
+        error::{Error, SystemError},
+        table::Id,
+        timer::{Target, TimerNumber},
+    },
+    system::driver::{Driver, Operation, Role},
+};
+
+/// How long a send is tried again...
+const PATIENCE: Duration = Duration::from_secs(2);
+/// ...and how often at least: where the engine is seldom run, time passes and little is tried.
+const TRIES_MIN: u32 = 32;
+/// How long the first pause is; each is twice as long as the one before...
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+/// ...up to this.
+const PAUSE_MAX: Duration = Duration::from_millis(64);
+
+/// A stream's setback.
+#[derive(Debug)]
+pub(crate) struct Setback {
+    /// When something is to be done about it, or nought.
+    pub(crate) timer: TimerNumber,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// There was no memory for a send, which is tried again until then. So often it has been.
+    Short { until: Instant, pause: Duration, tries: u32 },
+    /// Nothing is sent any more. When it was last looked so many bytes had been received; and since
+    /// that brought none, the reception was stopped, so that reads hear it.
+    Broken { received: u64, emptied: bool },
+}
+
+impl Setback {
+    const fn is_short(&self) -> bool {
+        matches!(self.stage, Stage::Short { .. })
+    }
+
+    /// Whether the stream is not to send yet.
+    pub(crate) const fn rests(&self) -> bool {
+        self.is_short() && self.timer != 0
+    }
+}
+
+/// Whether what failed so is worth another try: the system had no memory for it.
+pub(crate) fn is_for_want_of_memory(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOBUFS | Errno::NOMEM))
+}
+
+/// Whether a connection that tells this is no more. It may have told a send, and a receive finds an
+/// end then where the peer has not ended: these are a reset, and that nobody answered any more, for
+/// which TCP gives the reason that routers gave (icmp(7), RFC 1122). A broken pipe is not among
+/// them: it is told behind an end that was in order, or where only this direction is over. Nor is
+/// what this system is short of, or forbids.
+fn is_of_connection(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::CONNRESET
+                | Errno::CONNABORTED
+                | Errno::CONNREFUSED
+                | Errno::TIMEDOUT
+                | Errno::HOSTUNREACH
+                | Errno::HOSTDOWN
+                | Errno::NETUNREACH
+                | Errno::NETDOWN
+                | Errno::NETRESET
+                | Errno::NOPROTOOPT
+                | Errno::PROTO
+                | Errno::ACCESS
+        )
+    )
+}
+
+impl StreamState {
+    /// What the system said when it refused to send on a connection.
+    fn refusal(&self) -> Option<&SystemError> {
+        match self.write_error.as_deref() {
+            Some(Error::Io { operation: "write", cause }) if self.medium.is_socket() => Some(cause),
+            _ => None,
+        }
+    }
+
+    /// What the system's end of stream really is. It tells a reset once: if a send has heard it, a
+    /// receive finds an end where the peer never ended.
+    pub(crate) fn real_end(&self) -> End {
+        match self.refusal() {
+            Some(cause) if is_of_connection(cause) => End::Failed(cause.clone()),
+            _ => End::EndOfStream,
+        }
+    }
+
+    /// What reads hear of a connection that is broken in the other direction, if it is. By a broken
+    /// pipe it is not: the peer may take nothing more and go on sending, and if it is gone, a
+    /// receive finds that.
+    fn broken_end(&self) -> Option<End> {
+        let cause = self.refusal()?;
+        match Errno::from_io_error(cause) {
+            Some(Errno::PIPE) => None,
+            _ if is_of_connection(cause) => Some(End::Failed(cause.clone())),
+            _ => Some(End::Broken(cause.clone())),
+        }
+    }
+}
+
+impl Core {
+    /// A send has failed. Returns whether it is tried again.
+    pub(crate) fn bear(&mut self, stream: Id, error: &io::Error) -> bool {
+        let now = self.now();
+        if !is_for_want_of_memory(error) {
+            return false;
+        }
+        let first = Stage::Short { until: now + PATIENCE, pause: PAUSE_MIN, tries: 0 };
+        let setback = self.setbacks.entry(stream).or_insert(Setback { timer: 0, stage: first });
+        let Stage::Short { until, pause, tries } = setback.stage else { return false };
+        if now >= until && tries >= TRIES_MIN {
+            return false;
+        }
+        let next = (pause * 2).min(PAUSE_MAX);
+        setback.stage = Stage::Short { until, pause: next, tries: tries.saturating_add(1) };
+        if let Some(state) = self.stream(stream) {
+            state.set_back = true;
+        }
+        self.arm_setback(stream, pause);
+        true
+    }
+
+    fn arm_setback(&mut self, stream: Id, pause: Duration) {
+        self.disarm_setback(stream);
+        let timer = self.arm_target(pause, Target::Setback(stream));
+        if let Some(setback) = self.setbacks.get_mut(&stream) {
+            setback.timer = timer;
+        }
+    }
+
+    /// Returns whether it was armed.
+    fn disarm_setback(&mut self, stream: Id) -> bool {
+        let Some(setback) = self.setbacks.get_mut(&stream) else { return false };
+        let armed = std::mem::take(&mut setback.timer) != 0;
+        if armed {
+            self.timers.disarm();
+        }
+        armed
+    }
+
+    /// The setback of a stream is over, or the stream is.
+    pub(crate) fn end_setback(&mut self, stream: Id) {
+        self.disarm_setback(stream);
+        self.setbacks.remove(&stream);
+        if let Some(state) = self.stream(stream) {
+            state.set_back = false;
+        }
+    }
+
+    /// The same, if it was that memory was short: something was sent, or there is nothing to send.
+    pub(crate) fn end_shortage(&mut self, stream: Id) {
+        if self.setbacks.get(&stream).is_some_and(Setback::is_short) {
+            self.end_setback(stream);
+        }
+    }
+
+    /// The same, if it was that the connection is broken: reads hear from now on how it ended.
+    pub(crate) fn end_break(&mut self, stream: Id) {
+        if self.looks_for_more(stream) {
+            self.end_setback(stream);
+        }
+    }
+
+    /// Has a stream that rests send now.
+    pub(crate) fn send_again(&mut self, stream: Id) {
+        if self.setbacks.get(&stream).is_some_and(Setback::rests) {
+            self.disarm_setback(stream);
+            self.send(stream);
+        }
+    }
+
+    /// Has all streams that rest send now: another run may never come.
+    pub(crate) fn send_all_again(&mut self) {
+        if self.setbacks.is_empty() {
+            return;
+        }
+        for stream in self.resources.ids() {
+            self.send_again(stream);
+        }
+    }
+
+    /// The time has come to do something about a setback.
+    pub(crate) fn setback_due(&mut self, stream: Id) {
+        let Some(setback) = self.setbacks.get_mut(&stream) else { return };
+        // It may have been armed anew while all that is due was tried once more.
+        if setback.timer != 0 {
+            return;
+        }
+        let Stage::Broken { received, emptied } = &mut setback.stage else {
+            return self.send(stream);
+        };
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return };
+        if state.reception != Phase::Running || state.closing.is_some() {
+            return;
+        }
+        if state.unread.received() > *received {
+            return self.look_for_more(stream);
+        }
+        *emptied = true;
+        state.reception = Phase::Stopping;
+        self.driver.cancel(stream, Role::Receive);
+    }
+
+    /// The outgoing direction has failed for good: if it is a connection's, reads hear it, too.
+    pub(crate) fn was_broken(&mut self, stream: Id) {
+        self.end_setback(stream);
+        let Some(state) = self.stream(stream) else { return };
+        if state.end.is_some() || state.closing.is_some() || state.broken_end().is_none() {
+            return;
+        }
+        state.set_back = true;
+        let stage = Stage::Broken { received: 0, emptied: false };
+        self.setbacks.insert(stream, Setback { timer: 0, stage });
+        self.steer_reception(stream);
+    }
+
+    /// Steers the reception of a broken connection: it goes on only as long as it brings something,
+    /// and a read waits for that. Returns whether the stream is one.
+    pub(crate) fn steer_broken(&mut self, stream: Id) -> bool {
+        let Some(setback) = self.setbacks.get(&stream).filter(|setback| !setback.is_short()) else {
+            return false;
+        };
+        let is_armed = setback.timer != 0;
+        let Some(state) = self.stream(stream) else { return true };
+        match (state.wants_bytes(), state.reception) {
+            (true, Phase::Idle) => {
+                state.reception = Phase::Running;
+                let once = !state.reads_ahead();
+                self.driver.submit(stream, Operation::Receive { once });
+                self.look_for_more(stream);
+            }
+            (true, Phase::Running) if !is_armed => self.look_for_more(stream),
+            // The next read finds it idle.
+            (false, Phase::Running) => {
+                state.reception = Phase::Stopping;
+                self.disarm_setback(stream);
+                self.driver.cancel(stream, Role::Receive);
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// Has the next turn look what else has arrived on a broken connection, as at a deadline.
+    fn look_for_more(&mut self, stream: Id) {
+        let Some(Resource::Stream(state)) = self.resources.get(stream) else { return };
+        let received = state.unread.received();
+        if let Some(setback) = self.setbacks.get_mut(&stream) {
+            setback.stage = Stage::Broken { received, emptied: false };
+        }
+        self.arm_setback(stream, Duration::ZERO);
+    }
+
+    /// Whether the next turn looks for that.
+    pub(crate) fn looks_for_more(&self, stream: Id) -> bool {
+        self.setbacks.get(&stream).is_some_and(|setback| !setback.is_short())
+    }
+
+    /// What a broken connection has come to, now that its reception has stopped: if it was stopped
+    /// because it brought nothing, and has brought nothing meanwhile, there is its end.
+    pub(crate) fn end_of_broken(&mut self, stream: Id) -> Option<End> {
+        let setback = self.setbacks.get_mut(&stream)?;
+        let Stage::Broken { received, emptied } = &mut setback.stage else { return None };
+        let was_emptied = std::mem::take(emptied);
+        let received = *received;
+        let state = self.stream(stream)?;
+        if was_emptied && state.unread.received() == received { state.broken_end() } else { None }
+    }
+}

@@ -1,0 +1,138 @@
+//! [`File`]: what is read and written by position.
+
+use std::{
+    fmt,
+    os::fd::{AsFd, BorrowedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use crate::{
+    handles::handle::{self, Handle},
+    pure::table::Id,
+    system::descriptor::Descriptor,
+};
+
+/// A regular file or block device that is read and written by position.
+///
+/// It has no cursor, and its operations have no order among them: any number of them are under way
+/// at once, from any number of clones. On io_uring the ring does them; the readiness driver reads
+/// what is in memory at once and leaves the rest to a few threads.
+///
+/// What shall be done in order, line by line, is better [attached](Handle::attach) as a
+/// [`Stream`](crate::Stream), which has a cursor.
+///
+/// Clones are the same file. It is closed when the last clone is gone *and* nothing is pending on
+/// it. Files come from [`attach_file`](Handle::attach_file); what is done with them are
+/// [`read_at`](Handle::read_at), [`write_at`](Handle::write_at), [`sync`](Handle::sync) and
+/// [`close`](Handle::close).
+///
+/// ```
+/// use facade_engine::{Callback, Engine};
+///
+/// let engine = Engine::new()?;
+/// # let file = tempfile::tempfile().unwrap();
+/// let file = engine.attach_file(file)?;
+/// let written = file.clone();
+/// engine.write_at(&file, 4, "world", Callback::new(
+///     move |engine, count| {
+///         assert_eq!(count, 5);
+///         // What was never written reads as zeros; less comes only at the end of the file.
+///         engine.read_at(&written, 2, 100, Callback::new(
+///             |_, bytes| assert_eq!(bytes, "\0\0world"),
+///             |_, error| panic!("{error}"),
+///         ));
+///     },
+///     |_, error| panic!("{error}"),
+/// ));
+/// engine.run()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct File {
+    inner: Arc<FileInner>,
+}
+
+struct FileInner {
+    handle: Handle,
+    /// None once the engine is to hear that the last clone is gone.
+    descriptor: Option<Arc<Descriptor>>,
+    appends: bool,
+    /// Nought until the engine has taken it in.
+    id: AtomicU64,
+}
+
+impl File {
+    pub(crate) fn new(handle: Handle, descriptor: Arc<Descriptor>, appends: bool) -> Self {
+        let (descriptor, id) = (Some(descriptor), AtomicU64::new(0));
+        Self { inner: Arc::new(FileInner { handle, descriptor, appends, id }) }
+    }
+
+    /// The handle of the engine that it belongs to.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # let engine = Engine::new()?;
+    /// # let file = engine.attach_file(tempfile::tempfile().unwrap())?;
+    /// file.handle().sync(&file, Callback::ignore());
+    /// # engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn handle(&self) -> &Handle {
+        &self.inner.handle
+    }
+
+    pub(crate) fn id(&self) -> Option<Id> {
+        match self.inner.id.load(Relaxed) {
+            0 => None,
+            bits => Some(Id::from_bits(bits)),
+        }
+    }
+
+    pub(crate) fn set_id(&self, id: Id) {
+        self.inner.id.store(id.to_bits(), Relaxed);
+    }
+
+    pub(crate) fn appends(&self) -> bool {
+        self.inner.appends
+    }
+
+    pub(crate) fn descriptor(&self) -> &Arc<Descriptor> {
+        self.inner.descriptor.as_ref().expect("taken only by drop")
+    }
+}
+
+impl Drop for FileInner {
+    fn drop(&mut self) {
+        // Before the engine hears of it, so that it has the only reference left.
+        self.descriptor = None;
+        let bits = *self.id.get_mut();
+        if bits != 0 {
+            let id = Id::from_bits(bits);
+            // An engine that is gone has nothing to release.
+            drop(self.handle.apply(move |core| core.release_file(id)));
+        }
+    }
+}
+
+/// Lends the descriptor, e.g. for fstat(2). After the file was closed the number leads to the null
+/// device.
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor().as_fd()
+    }
+}
+
+/// On its engine's thread it says, too, what is pending on it.
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = f.debug_struct("File");
+        f.field("fd", &self.as_fd());
+        if let Some(id) = self.id() {
+            handle::inspect(self.handle().id(), |core| core.describe(id, &mut f));
+        }
+        f.finish_non_exhaustive()
+    }
+}

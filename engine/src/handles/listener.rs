@@ -1,0 +1,198 @@
+//! [`Listener`]: what connections are accepted from.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use crate::{
+    handles::{
+        handle::{self, Handle},
+        stream::inet,
+    },
+    pure::{address::Address, error::Result, table::Id},
+    system::descriptor::{Descriptor, Tenure},
+};
+
+/// A TCP or Unix socket that listens.
+///
+/// Clones are the same listener. It is closed when the last clone is gone and no accept is pending,
+/// and with it the connections that nobody has taken.
+///
+/// Listeners come from [`listen`](Handle::listen), [`listen_shared`](Handle::listen_shared),
+/// [`listen_unix`](Handle::listen_unix) and [`attach_listener`](Handle::attach_listener).
+///
+/// ```
+/// use facade_engine::{Callback, Engine, Handle, Listener, Stream};
+///
+/// fn serve(engine: &Handle, listener: Listener) {
+///     let next = listener.clone();
+///     engine.accept(&listener, Callback::new(
+///         move |engine, stream: Stream| {
+///             engine.write_line(&stream, "hello", Callback::ignore());
+///             serve(engine, next);
+///         },
+///         |_, error| println!("{error}"),
+///     ));
+/// }
+///
+/// let engine = Engine::new()?;
+/// let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+/// serve(&engine, listener.clone());
+/// engine.close(&listener, Callback::ignore());
+/// engine.run()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Listener {
+    inner: Arc<ListenerInner>,
+}
+
+pub(crate) struct ListenerInner {
+    handle: Handle,
+    /// Gone only while this is being dropped, so that the engine may close the number at once.
+    descriptor: Option<Arc<Descriptor>>,
+    tcp: bool,
+    /// Whether others may accept from it, too, when it was made.
+    tenure: Tenure,
+    /// The engine's id, or nought until it has taken the listener in.
+    id: AtomicU64,
+}
+
+impl Listener {
+    pub(crate) fn new(
+        handle: Handle,
+        descriptor: Arc<Descriptor>,
+        tcp: bool,
+        tenure: Tenure,
+    ) -> Self {
+        if tenure == Tenure::Shared {
+            descriptor.lend();
+        }
+        let (descriptor, id) = (Some(descriptor), AtomicU64::new(0));
+        Self { inner: Arc::new(ListenerInner { handle, descriptor, tcp, tenure, id }) }
+    }
+
+    pub(crate) fn tenure(&self) -> Tenure {
+        self.inner.tenure
+    }
+
+    /// The address that it listens at: with the port that the system chose, if it was to choose.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a Unix socket, see
+    /// [`local_address`](Self::local_address).
+    ///
+    /// ```
+    /// let engine = facade_engine::Engine::new()?;
+    /// let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// println!("listening at {}", listener.local_addr()?);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "getsockname")]
+    pub fn local_addr(&self) -> Result<SocketAddr> {
+        inet(self.local_address()?)
+    }
+
+    /// The address that it listens at, of any family.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`](crate::Error::Io) if it was closed.
+    pub fn local_address(&self) -> Result<Address> {
+        self.descriptor().local_address()
+    }
+
+    /// The handle of the engine that the listener belongs to.
+    pub fn handle(&self) -> &Handle {
+        &self.inner.handle
+    }
+
+    /// Says whether nobody else holds the listening socket.
+    ///
+    /// As for a stream, see [`Stream::set_exclusive`](crate::Stream::set_exclusive): connections are
+    /// accepted ahead only from one that nobody else can accept from.
+    pub fn set_exclusive(&self, exclusive: bool) {
+        if exclusive {
+            self.descriptor().unlend();
+        } else {
+            self.descriptor().lend();
+        }
+        let listener = self.clone();
+        // An engine that is gone has nothing that it could use in one way or another.
+        drop(self.inner.handle.apply(move |core| {
+            let id = core.id_of_listener(&listener);
+            core.set_listener_exclusive(id, exclusive);
+        }));
+    }
+
+    pub(crate) fn id(&self) -> Option<Id> {
+        match self.inner.id.load(Relaxed) {
+            0 => None,
+            bits => Some(Id::from_bits(bits)),
+        }
+    }
+
+    pub(crate) fn set_id(&self, id: Id) {
+        self.inner.id.store(id.to_bits(), Relaxed);
+    }
+
+    pub(crate) fn is_tcp(&self) -> bool {
+        self.inner.tcp
+    }
+
+    pub(crate) fn descriptor(&self) -> &Arc<Descriptor> {
+        self.inner.descriptor.as_ref().expect("taken only by drop")
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<ListenerInner> {
+        Arc::downgrade(&self.inner)
+    }
+}
+
+impl Drop for ListenerInner {
+    fn drop(&mut self) {
+        self.descriptor = None;
+        let bits = *self.id.get_mut();
+        if bits != 0 {
+            let id = Id::from_bits(bits);
+            // An engine that is gone has nothing to release.
+            drop(self.handle.apply(move |core| core.release_listener(id)));
+        }
+    }
+}
+
+impl From<Arc<ListenerInner>> for Listener {
+    fn from(inner: Arc<ListenerInner>) -> Self {
+        Self { inner }
+    }
+}
+
+/// Lends the descriptor, e.g. to set socket options. From then on the engine takes it that others
+/// may accept from the socket, too, unless [`set_exclusive`](Self::set_exclusive) says otherwise.
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        if self.descriptor().lend() {
+            self.set_exclusive(false);
+        }
+        self.descriptor().as_fd()
+    }
+}
+
+/// On its engine's thread it says, too, what is pending on it.
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = f.debug_struct("Listener");
+        f.field("fd", &self.descriptor().as_fd());
+        if let Some(id) = self.id() {
+            handle::inspect(self.handle().id(), |core| core.describe(id, &mut f));
+        }
+        f.finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,13 @@
+//! Layer 3: what programs hold (the facade, streams, callbacks, cancels), and how what they hold reaches
+//! the engine and comes back: the inbox and the ready queue.
+
+pub(crate) mod biased_arc;
+pub(crate) mod callback;
+pub(crate) mod cancel;
+pub(crate) mod file;
+pub(crate) mod handle;
+pub(crate) mod listener;
+pub(crate) mod queue;
+pub(crate) mod small_fn;
+pub(crate) mod stream;
+pub(crate) mod task;

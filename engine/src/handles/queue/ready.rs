@@ -1,0 +1,392 @@
+//! [`Ready`]: what the next round of a turn runs. [`ReadyQueue`]: all of it, in order. [`Batch`]: what
+//! a turn has taken of it.
+
+use std::{collections::VecDeque, mem};
+
+use bytes::Bytes;
+
+use crate::{
+    core::chain::Product,
+    handles::{
+        callback::{Deliver, Slot, Told},
+        handle::Local,
+        small_fn::Once,
+        stream::Stream,
+    },
+    pure::{error::Result, table::Id},
+};
+
+/// One thing to run with nothing borrowed. Small, because each is moved several times: frequent
+/// successes are here with their value, everything else is behind a box.
+pub(crate) enum Ready {
+    Bytes(Once<Result<Bytes>>, Bytes),
+    Count(Once<Result<usize>>, usize),
+    Unit(Once<Result<()>>),
+    Stream(Once<Result<Stream>>, Stream),
+    /// The successes of operations that take nothing, for a handler.
+    ToldCount(Told<usize>, usize),
+    ToldUnit(Told<()>),
+    Boxed(Box<dyn Deliver>),
+    /// The outcome of a claim, which stays with its operation until the callback runs, so that it
+    /// can be withdrawn.
+    Claimed(Id),
+    /// The reads of this stream are to be served.
+    Serve(Id),
+    Run(Box<dyn FnOnce(&Local)>),
+    /// A user's matcher at the head of this stream's reads wants to look at the unread bytes.
+    Scan(Id),
+    /// A stage of this chain has ended; the next one begins, or all later ones hear of the failure.
+    Advance(Box<(Id, Result<Product>)>),
+}
+
+/// What is ready, in order.
+///
+/// What is most frequent, the success of a read or a write and a post (every step of a task is one),
+/// has lanes of its own, in which a closure moves from where its caller has it to its place at once.
+/// Made a [`Ready`] on the way it would be copied twice more, each time as soon as it was stored,
+/// which a processor is slow at.
+#[derive(Default)]
+pub(crate) struct ReadyQueue {
+    order: Fifo<Next>,
+    reads: Fifo<Success<Bytes>>,
+    writes: Fifo<Success<usize>>,
+    posts: Fifo<Option<Once<()>>>,
+    requests: Fifo<Option<Once<()>>>,
+    others: Fifo<Option<Ready>>,
+}
+
+/// What is next. Two numbers, so that it travels in registers.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Next {
+    pub(crate) lane: Lane,
+    /// Of a parked read.
+    stream: u64,
+}
+
+/// Where the next one is.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Lane {
+    /// The first of [`ReadyQueue::next_read`].
+    Read,
+    /// The first of [`ReadyQueue::next_write`].
+    Write,
+    /// The first of [`ReadyQueue::next_post`].
+    Post,
+    /// The first of [`ReadyQueue::next_request`].
+    Request,
+    /// The future that drives the run was woken.
+    Root,
+    /// The read that is parked at [`Next::stream`] under this number has matched, and is told.
+    Parked(u32),
+    /// The first of [`ReadyQueue::next_other`].
+    #[default]
+    Other,
+}
+
+/// A closure, and what it is told.
+pub(crate) struct Success<T> {
+    pub(crate) slot: Slot<T>,
+    pub(crate) value: T,
+}
+
+impl<T: Default> Default for Success<T> {
+    fn default() -> Self {
+        Self { slot: Slot::Ignore, value: T::default() }
+    }
+}
+
+impl Next {
+    const fn of(lane: Lane) -> Self {
+        Self { lane, stream: 0 }
+    }
+
+    pub(crate) const fn stream(self) -> Id {
+        Id::from_bits(self.stream)
+    }
+}
+
+impl ReadyQueue {
+    pub(crate) fn push(&mut self, ready: Ready) {
+        self.order.push(Next::of(Lane::Other));
+        self.others.push(Some(ready));
+    }
+
+    /// Queues the success of a read, whose closure is taken out of `slot`.
+    #[inline(always)]
+    pub(crate) fn push_read(&mut self, slot: &mut Slot<Bytes>, value: Bytes) {
+        self.order.push(Next::of(Lane::Read));
+        self.reads.fill_next(slot, value);
+    }
+
+    /// Queues the success of a write, whose closure is taken out of `slot`.
+    #[inline(always)]
+    pub(crate) fn push_write(&mut self, slot: &mut Slot<usize>, value: usize) {
+        self.order.push(Next::of(Lane::Write));
+        self.writes.fill_next(slot, value);
+    }
+
+    /// Queues the read that is parked at a stream under this number.
+    #[inline(always)]
+    pub(crate) fn push_parked(&mut self, stream: Id, number: u32) {
+        self.order.push(Next { lane: Lane::Parked(number), stream: stream.to_bits() });
+    }
+
+    /// Queues a closure.
+    #[inline(always)]
+    pub(crate) fn push_post(&mut self, f: Once<()>) {
+        self.order.push(Next::of(Lane::Post));
+        let place = self.posts.next_free();
+        // As in `fill_next`.
+        mem::forget(place.replace(f));
+    }
+
+    /// Queues a closure that another thread posted.
+    pub(crate) fn push_request(&mut self, f: Once<()>) {
+        self.order.push(Next::of(Lane::Request));
+        self.requests.push(Some(f));
+    }
+
+    /// Queues the future that drives the run.
+    pub(crate) fn push_root(&mut self) {
+        self.order.push(Next::of(Lane::Root));
+    }
+
+    /// Says what is next. The caller takes it out of its lane.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<Next> {
+        self.order.pop()
+    }
+
+    #[inline]
+    pub(crate) fn next_read(&mut self) -> Option<Success<Bytes>> {
+        self.reads.pop()
+    }
+
+    #[inline]
+    pub(crate) fn next_write(&mut self) -> Option<Success<usize>> {
+        self.writes.pop()
+    }
+
+    #[inline]
+    pub(crate) fn next_post(&mut self) -> Option<Once<()>> {
+        self.posts.pop().flatten()
+    }
+
+    pub(crate) fn next_request(&mut self) -> Option<Once<()>> {
+        self.requests.pop().flatten()
+    }
+
+    #[inline]
+    pub(crate) fn next_other(&mut self) -> Option<Ready> {
+        self.others.pop().flatten()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.len() == 0
+    }
+}
+
+/// What a turn has taken and not run yet: a panic leaves the rest, and so does a turn that has run
+/// enough.
+///
+/// Posts are put off then, so that what the next look at the system brings does not wait for all of
+/// them: nothing but other posts of the same thread has an order with them. Everything else keeps
+/// its place.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) queue: Box<ReadyQueue>,
+    /// Of this thread.
+    pub(crate) posts: PutOff,
+    /// Of other threads, which do not wait for ours.
+    pub(crate) requests: PutOff,
+}
+
+impl Batch {
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len() + self.posts.0.len() + self.requests.0.len()
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.posts.is_empty() && self.requests.is_empty()
+    }
+
+    /// Puts off all posts that are left.
+    #[cold]
+    pub(crate) fn put_posts_off(&mut self) {
+        let Self { queue, posts, requests } = self;
+        if queue.posts.len() + queue.requests.len() == 0 {
+            return;
+        }
+        posts.0.extend(std::iter::from_fn(|| queue.posts.pop()).flatten());
+        requests.0.extend(std::iter::from_fn(|| queue.requests.pop()).flatten());
+        queue.order.retain(|next| !matches!(next.lane, Lane::Post | Lane::Request));
+    }
+}
+
+/// Posts that have been put off, in order. Later ones stand behind them.
+#[derive(Default)]
+pub(crate) struct PutOff(VecDeque<Once<()>>);
+
+impl PutOff {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    #[cold]
+    pub(crate) fn push(&mut self, f: Once<()>) {
+        self.0.push_back(f);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Once<()>> {
+        let next = self.0.pop_front();
+        if next.is_some() && self.0.is_empty() {
+            // There were many, and their memory goes.
+            self.0 = VecDeque::new();
+        }
+        next
+    }
+}
+
+/// A queue that is mostly filled and then emptied, as rounds are. A place that nothing is in keeps a
+/// value that owns nothing, so that it can be filled where it is.
+struct Fifo<T> {
+    places: Vec<T>,
+    head: usize,
+    tail: usize,
+}
+
+impl<T> Default for Fifo<T> {
+    fn default() -> Self {
+        Self { places: Vec::new(), head: 0, tail: 0 }
+    }
+}
+
+impl<T: Default> Fifo<T> {
+    fn len(&self) -> usize {
+        self.tail - self.head
+    }
+
+    #[inline(always)]
+    fn push(&mut self, value: T) {
+        *self.next_free() = value;
+    }
+
+    #[inline(always)]
+    fn next_free(&mut self) -> &mut T {
+        if self.tail == self.places.len() {
+            self.make_room();
+        }
+        self.tail += 1;
+        &mut self.places[self.tail - 1]
+    }
+
+    #[cold]
+    fn make_room(&mut self) {
+        self.places.resize_with(2 * self.places.len() + 16, T::default);
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<T> {
+        if self.head == self.tail {
+            return None;
+        }
+        let value = mem::take(&mut self.places[self.head]);
+        self.head += 1;
+        if self.head == self.tail {
+            (self.head, self.tail) = (0, 0);
+        }
+        Some(value)
+    }
+}
+
+impl Fifo<Next> {
+    fn retain(&mut self, keep: impl Fn(&Next) -> bool) {
+        let mut kept = self.head;
+        for at in self.head..self.tail {
+            if keep(&self.places[at]) {
+                self.places[kept] = self.places[at];
+                kept += 1;
+            }
+        }
+        self.tail = kept;
+        if self.head == self.tail {
+            (self.head, self.tail) = (0, 0);
+        }
+    }
+}
+
+impl<T: Default> Fifo<Success<T>> {
+    #[inline(always)]
+    fn fill_next(&mut self, slot: &mut Slot<T>, value: T) {
+        let place = self.next_free();
+        // What was there owns nothing, and to find that out takes as long as the rest.
+        mem::forget(mem::replace(&mut place.slot, mem::replace(slot, Slot::Ignore)));
+        mem::forget(mem::replace(&mut place.value, value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_lanes_are_emptied_in_the_order_they_were_filled() {
+        let mut queue = ReadyQueue::default();
+        let stream = Id::from_bits(1 << 32 | 7);
+        for n in 0..100 {
+            queue.push_write(&mut Slot::Ignore, n);
+            queue.push_parked(stream, 9);
+            queue.push_read(&mut Slot::Ignore, Bytes::from(vec![1; n]));
+            queue.push_root();
+            queue.push_post(Once::new(|_, ()| ()));
+            queue.push(Ready::Serve(stream));
+        }
+        assert_eq!(queue.len(), 600);
+        for n in 0..100 {
+            assert!(matches!(queue.next(), Some(Next { lane: Lane::Write, .. })));
+            assert_eq!(queue.next_write().map(|success| success.value), Some(n));
+            let next = queue.next().unwrap();
+            assert!(matches!(next.lane, Lane::Parked(9)));
+            assert_eq!(next.stream(), stream);
+            assert!(matches!(queue.next(), Some(Next { lane: Lane::Read, .. })));
+            assert_eq!(queue.next_read().map(|success| success.value.len()), Some(n));
+            assert!(matches!(queue.next(), Some(Next { lane: Lane::Root, .. })));
+            assert!(matches!(queue.next(), Some(Next { lane: Lane::Post, .. })));
+            assert!(queue.next_post().is_some());
+            assert!(matches!(queue.next(), Some(Next { lane: Lane::Other, .. })));
+            assert!(matches!(queue.next_other(), Some(Ready::Serve(_))));
+        }
+        assert!(queue.is_empty() && queue.next().is_none());
+    }
+
+    #[test]
+    fn what_is_no_post_keeps_its_place_when_posts_are_put_off() {
+        let mut batch = Batch::default();
+        for n in 0..100 {
+            batch.queue.push_post(Once::new(|_, ()| ()));
+            batch.queue.push_write(&mut Slot::Ignore, n);
+            batch.queue.push_request(Once::new(|_, ()| ()));
+            batch.queue.push_root();
+        }
+        assert!(matches!(batch.queue.next().map(|next| next.lane), Some(Lane::Post)));
+        assert!(batch.queue.next_post().is_some());
+        batch.put_posts_off();
+        assert_eq!(batch.len(), 399);
+        for n in 0..100 {
+            assert!(matches!(batch.queue.next(), Some(Next { lane: Lane::Write, .. })));
+            assert_eq!(batch.queue.next_write().map(|success| success.value), Some(n));
+            assert!(matches!(batch.queue.next(), Some(Next { lane: Lane::Root, .. })));
+        }
+        assert!(batch.queue.is_empty() && !batch.is_empty());
+        assert_eq!(std::iter::from_fn(|| batch.posts.pop()).count(), 99);
+        assert_eq!(std::iter::from_fn(|| batch.requests.pop()).count(), 100);
+        assert!(batch.is_empty());
+    }
+}

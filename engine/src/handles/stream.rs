@@ -1,0 +1,340 @@
+//! [`Stream`]: the seed's `fd_or_sock`.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use bytes::Bytes;
+
+use crate::{
+    handles::{
+        biased_arc::{Home, Homed},
+        handle::{self, Handle},
+    },
+    pure::{
+        address::Address,
+        error::{Error, Result},
+        table::Id,
+    },
+    system::{descriptor::Descriptor, fd_kind::Medium},
+};
+
+/// Something that bytes are read from and written to: a TCP or Unix socket, a pipe, a terminal, a
+/// child's standard input or output, or a file.
+///
+/// Clones are the same stream. It is closed when the last clone is gone *and* nothing is pending on
+/// it: reads without an outcome keep it open, and what was written still goes out. That ends our
+/// copy of its descriptor, see [`attach`](Handle::attach).
+///
+/// The stream owns its unread bytes. They leave it only when a callback takes them.
+///
+/// Streams come from [`connect`](Handle::connect), [`accept`](Handle::accept) and
+/// [`attach`](Handle::attach); what is done with them are methods of [`Handle`].
+///
+/// ```
+/// use facade_engine::{Callback, Engine, Stream};
+/// use std::{io::Write, os::unix::net::UnixStream};
+///
+/// let engine = Engine::new()?;
+/// let (mut peer, ours) = UnixStream::pair().unwrap();
+/// let stream: Stream = engine.attach(ours)?;
+/// peer.write_all(b"hello\n").unwrap();
+/// engine.read_line(&stream, Callback::new(
+///     |_, line| assert_eq!(line, "hello"),
+///     |_, error| panic!("{error}"),
+/// ));
+/// drop(stream); // closed when the read has its outcome
+/// engine.run()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Stream {
+    inner: Homed<StreamInner>,
+}
+
+pub(crate) struct StreamInner {
+    /// Of the engine it belongs to, as in its handle.
+    engine: u32,
+    handle: Handle,
+    /// Gone only while this is being dropped, so that the engine may close the number at once.
+    descriptor: Option<Arc<Descriptor>>,
+    medium: Medium,
+    /// The engine's id, or nought until it has taken the stream in.
+    id: AtomicU64,
+}
+
+/// What ends the lines of [`write_line`](Handle::write_line).
+///
+/// See [`set_line_end`](Handle::set_line_end) for an example.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineEnd {
+    /// `\n`: the default of pipes, terminals and files.
+    Lf,
+    /// `\r\n`: the default of sockets, as line protocols want it.
+    CrLf,
+}
+
+/// What [`detach`](Handle::detach) gives back.
+///
+/// See there for an example.
+#[derive(Debug)]
+pub struct Detached {
+    /// The descriptor. A socket is still non-blocking.
+    pub fd: OwnedFd,
+    /// What the engine had received and nobody had read; it comes before anything that the
+    /// descriptor will yield. Always empty for a file, whose cursor is where the reads ended.
+    pub unread: Bytes,
+}
+
+impl Stream {
+    pub(crate) fn new(handle: Handle, descriptor: Arc<Descriptor>, medium: Medium, id: Id) -> Self {
+        let id = AtomicU64::new(if id == Id::NONE { 0 } else { id.to_bits() });
+        let engine = handle.id();
+        Self {
+            inner: Homed::new(StreamInner {
+                engine,
+                handle,
+                descriptor: Some(descriptor),
+                medium,
+                id,
+            }),
+        }
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the connection is gone already, or this is no socket;
+    /// [`Error::Unsupported`] for a Unix socket, see [`peer_address`](Self::peer_address).
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, Stream};
+    /// # let engine = Engine::new()?;
+    /// # let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    /// # let address = listener.local_addr().unwrap();
+    /// engine.connect(address, Callback::new(
+    ///     move |_, stream: Stream| assert_eq!(stream.peer_addr().unwrap(), address),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "getpeername")]
+    pub fn peer_addr(&self) -> Result<SocketAddr> {
+        inet(self.peer_address()?)
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    ///
+    /// As [`peer_addr`](Self::peer_addr).
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, Stream};
+    /// # let engine = Engine::new()?;
+    /// # let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    /// # let address = listener.local_addr().unwrap();
+    /// engine.connect(address, Callback::new(
+    ///     |_, stream: Stream| println!("from {}", stream.local_addr().unwrap()),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "getsockname")]
+    pub fn local_addr(&self) -> Result<SocketAddr> {
+        inet(self.local_address()?)
+    }
+
+    /// The address of the other end, of any family.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the connection is gone already, or this is no socket.
+    ///
+    /// ```
+    /// # use facade_engine::{Address, Engine};
+    /// # use std::os::unix::net::UnixStream;
+    /// # let engine = Engine::new()?;
+    /// # let (_peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// assert_eq!(stream.peer_address()?, Address::UnixUnnamed);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn peer_address(&self) -> Result<Address> {
+        self.descriptor().peer_address()
+    }
+
+    /// The address of this end, of any family.
+    ///
+    /// # Errors
+    ///
+    /// As [`peer_address`](Self::peer_address).
+    pub fn local_address(&self) -> Result<Address> {
+        self.descriptor().local_address()
+    }
+
+    /// The handle of the engine that the stream belongs to. An operation on the stream goes to that
+    /// engine, whichever handle it is called on.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine};
+    /// # use std::os::unix::net::UnixStream;
+    /// # let engine = Engine::new()?;
+    /// # let (_peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// stream.handle().read_line(&stream, Callback::ignore());
+    /// # engine.abort(&stream);
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn handle(&self) -> &Handle {
+        &self.inner.handle
+    }
+
+    /// Says whether nobody else holds what the descriptor leads to: no copy of it made by
+    /// `try_clone` or dup(2), no child that has inherited it.
+    ///
+    /// The engine knows that of what it has connected or accepted, until the descriptor is lent by
+    /// [`as_fd`](AsFd::as_fd); of what was [attached](Handle::attach) it cannot know. What it does
+    /// otherwise for the one and the other stands there. To be said again after the descriptor was
+    /// lent for a look and not for a copy, and in time before others get one by other ways.
+    ///
+    /// ```
+    /// # use facade_engine::{Callback, Engine, Stream};
+    /// # use std::os::fd::AsFd;
+    /// # let engine = Engine::new()?;
+    /// # let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    /// engine.connect(listener.local_addr().unwrap(), Callback::new(
+    ///     |_, stream: Stream| {
+    ///         rustix::net::sockopt::set_socket_keepalive(&stream, true).unwrap();
+    ///         stream.set_exclusive(true); // it was not copied
+    ///     },
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn set_exclusive(&self, exclusive: bool) {
+        if exclusive {
+            self.descriptor().unlend();
+        } else {
+            self.descriptor().lend();
+        }
+        let stream = self.clone();
+        // An engine that is gone has nothing that it could use in one way or another.
+        drop(self.inner.handle.apply(move |core| {
+            let id = core.id_of(&stream);
+            core.set_exclusive(id, exclusive);
+        }));
+    }
+
+    #[inline]
+    pub(crate) fn engine(&self) -> u32 {
+        self.inner.engine
+    }
+
+    #[inline]
+    pub(crate) fn id(&self) -> Option<Id> {
+        match self.inner.id.load(Relaxed) {
+            0 => None,
+            bits => Some(Id::from_bits(bits)),
+        }
+    }
+
+    pub(crate) fn set_id(&self, id: Id) {
+        self.inner.id.store(id.to_bits(), Relaxed);
+    }
+
+    pub(crate) fn medium(&self) -> Medium {
+        self.inner.medium
+    }
+
+    pub(crate) fn descriptor(&self) -> &Arc<Descriptor> {
+        self.inner.descriptor()
+    }
+}
+
+impl LineEnd {
+    pub(crate) const fn as_bytes(self) -> &'static [u8] {
+        match self {
+            Self::Lf => b"\n",
+            Self::CrLf => b"\r\n",
+        }
+    }
+}
+
+impl StreamInner {
+    fn descriptor(&self) -> &Arc<Descriptor> {
+        self.descriptor.as_ref().expect("taken only by drop")
+    }
+}
+
+// SAFETY: the turns of an engine run on one thread, the one that it lives on, and before it refuses
+// messages the last one that counts as its home has ended, see `Engine`'s drop. In the child of a fork
+// it refuses them from the first, and the thread that forked has no turn any more, see `fork.rs`.
+#[expect(unsafe_code, reason = "says where streams are at home")]
+unsafe impl Home for StreamInner {
+    #[inline]
+    fn is_home(&self) -> bool {
+        handle::is_home(self.engine)
+    }
+
+    fn send_home(reference: Homed<Self>) -> std::result::Result<(), Homed<Self>> {
+        let handle = reference.handle.clone();
+        handle.send_home(Stream { inner: reference }).map_err(|stream| stream.inner)
+    }
+}
+
+impl Drop for StreamInner {
+    fn drop(&mut self) {
+        // Before the engine hears of it, so that it has the only reference left.
+        self.descriptor = None;
+        let bits = *self.id.get_mut();
+        if bits != 0 {
+            let id = Id::from_bits(bits);
+            // An engine that is gone has nothing to release.
+            drop(self.handle.apply(move |core| core.release_stream(id)));
+        }
+    }
+}
+
+/// Lends the descriptor, e.g. to set socket options. After the stream was closed the number leads to
+/// the null device.
+///
+/// From then on the engine takes it that others may have a copy, as of what was
+/// [attached](Handle::attach), and receive by themselves, unless
+/// [`set_exclusive`](Self::set_exclusive) says otherwise.
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor().ask();
+        if self.descriptor().lend() {
+            self.set_exclusive(false);
+        }
+        self.descriptor().as_fd()
+    }
+}
+
+/// On its engine's thread it says, too, what is pending on it.
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = f.debug_struct("Stream");
+        f.field("fd", &self.descriptor().as_fd());
+        if let Some(id) = self.id() {
+            handle::inspect(self.handle().id(), |core| core.describe(id, &mut f));
+        }
+        f.finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn inet(address: Address) -> Result<SocketAddr> {
+    address.as_inet().ok_or_else(|| Error::unsupported("a Unix socket has no internet address"))
+}

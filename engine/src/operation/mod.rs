@@ -1,7 +1,0 @@
-//! What happens while an operation is pending: pure state, without I/O, clock, threads or unsafe.
-
-pub(crate) mod outgoing;
-pub(crate) mod pieces;
-pub(crate) mod queue;
-pub(crate) mod race;
-pub(crate) mod unread;

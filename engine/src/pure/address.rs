@@ -1,0 +1,858 @@
+//! Addresses to connect to, and name lookups: what can be asked, and the blocking answer.
+//!
+//! [`Query::new`] checks the question, [`Query::literal`] answers what needs no resolver, and
+//! [`Query::lookup`] asks the system's `getaddrinfo`. Which thread that blocks is not decided here.
+//! What the system answers is handed on whole: scope and flow of an IPv6 address included.
+
+#[cfg(unix)]
+use std::{
+    ffi::OsStr,
+    os::unix::{self, ffi::OsStrExt},
+    path::{Path, PathBuf},
+};
+use std::{
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
+};
+
+use dns_lookup::{AddrFamily, AddrInfoHints, LookupError, LookupErrorKind, Protocol, SockType};
+use socket2::SockAddr;
+
+use crate::pure::error::{Error, Result};
+
+/// Where to connect to, or who connected.
+///
+/// ```
+/// use std::net::{Ipv4Addr, SocketAddr};
+///
+/// use facade_engine::Address;
+///
+/// let one = Address::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 80)));
+/// assert_eq!(one.to_string(), "127.0.0.1:80");
+/// # #[cfg(unix)]
+/// assert_eq!(Address::from(std::path::Path::new("/run/x")).to_string(), "/run/x");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Address {
+    /// An IPv4 or IPv6 address with its port.
+    Inet(SocketAddr),
+    /// A Unix socket by its path.
+    #[cfg(unix)]
+    Unix(PathBuf),
+    /// A Unix socket by a name that is no file: Linux only. The name comes without the NUL that the
+    /// system puts before it.
+    #[cfg(unix)]
+    UnixAbstract(Vec<u8>),
+    /// A Unix socket without a name, as the peer of an accepted connection mostly is. Nothing can
+    /// connect to it.
+    #[cfg(unix)]
+    UnixUnnamed,
+}
+
+impl Address {
+    /// The IPv4 or IPv6 address, if it is one.
+    ///
+    /// ```
+    /// use std::net::{IpAddr, Ipv6Addr};
+    ///
+    /// use facade_engine::Address;
+    ///
+    /// let address = Address::from((IpAddr::from(Ipv6Addr::LOCALHOST), 80));
+    /// assert_eq!(address.as_inet().map(|inet| inet.port()), Some(80));
+    /// ```
+    pub fn as_inet(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Inet(address) => Some(*address),
+            #[cfg(unix)]
+            _ => None,
+        }
+    }
+
+    /// The form that the system takes.
+    pub(crate) fn to_system(&self) -> Result<SockAddr> {
+        match self {
+            Self::Inet(address) => Ok((*address).into()),
+            #[cfg(unix)]
+            Self::Unix(path) => {
+                let bytes = path.as_os_str().as_bytes();
+                if bytes.is_empty() || bytes.contains(&0) {
+                    return Err(Error::invalid(format_args!("the socket path {path:?}")));
+                }
+                SockAddr::unix(path)
+                    .map_err(|cause| Error::invalid(format_args!("{}: {cause}", path.display())))
+            }
+            #[cfg(target_os = "linux")]
+            Self::UnixAbstract(name) => {
+                let path: Vec<u8> = [0].iter().chain(name).copied().collect();
+                SockAddr::unix(OsStr::from_bytes(&path))
+                    .map_err(|cause| Error::invalid(format_args!("{self}: {cause}")))
+            }
+            #[cfg(all(unix, not(target_os = "linux")))]
+            Self::UnixAbstract(_) => Err(Error::unsupported("an abstract socket name")),
+            #[cfg(unix)]
+            Self::UnixUnnamed => Err(Error::invalid("a Unix socket without a name as an address")),
+        }
+    }
+
+    /// What the system says of a socket's end; nothing for families that the engine does not know.
+    pub(crate) fn from_system(address: &SockAddr) -> Option<Self> {
+        if let Some(inet) = address.as_socket() {
+            return Some(Self::Inet(inet));
+        }
+        #[cfg(unix)]
+        if address.is_unix() {
+            return Some(match (address.as_pathname(), address.as_abstract_namespace()) {
+                _ if address.is_unnamed() => Self::UnixUnnamed,
+                (Some(path), _) => Self::Unix(path.into()),
+                (None, Some(name)) => Self::UnixAbstract(name.into()),
+                (None, None) => Self::UnixUnnamed,
+            });
+        }
+        None
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(address) => address.fmt(f),
+            #[cfg(unix)]
+            Self::Unix(path) => path.display().fmt(f),
+            #[cfg(unix)]
+            Self::UnixAbstract(name) => write!(f, "@{}", name.escape_ascii()),
+            #[cfg(unix)]
+            Self::UnixUnnamed => f.write_str("(unnamed)"),
+        }
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::Inet(address)
+    }
+}
+
+impl From<SocketAddrV4> for Address {
+    fn from(address: SocketAddrV4) -> Self {
+        Self::Inet(address.into())
+    }
+}
+
+impl From<SocketAddrV6> for Address {
+    fn from(address: SocketAddrV6) -> Self {
+        Self::Inet(address.into())
+    }
+}
+
+impl From<(IpAddr, u16)> for Address {
+    fn from(address: (IpAddr, u16)) -> Self {
+        Self::Inet(address.into())
+    }
+}
+
+impl From<(Ipv4Addr, u16)> for Address {
+    fn from(address: (Ipv4Addr, u16)) -> Self {
+        Self::Inet(address.into())
+    }
+}
+
+impl From<(Ipv6Addr, u16)> for Address {
+    fn from(address: (Ipv6Addr, u16)) -> Self {
+        Self::Inet(address.into())
+    }
+}
+
+impl From<AddrInfo> for Address {
+    fn from(info: AddrInfo) -> Self {
+        Self::Inet(info.address)
+    }
+}
+
+#[cfg(unix)]
+impl From<&Path> for Address {
+    fn from(path: &Path) -> Self {
+        Self::Unix(path.into())
+    }
+}
+
+#[cfg(unix)]
+impl From<PathBuf> for Address {
+    fn from(path: PathBuf) -> Self {
+        Self::Unix(path)
+    }
+}
+
+#[cfg(unix)]
+impl From<unix::net::SocketAddr> for Address {
+    fn from(address: unix::net::SocketAddr) -> Self {
+        if let Some(path) = address.as_pathname() {
+            return Self::Unix(path.into());
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(&address) {
+            return Self::UnixAbstract(name.into());
+        }
+        Self::UnixUnnamed
+    }
+}
+
+/// Which addresses a lookup asks for.
+///
+/// See [`Hints`] for an example, and `ai_family` in getaddrinfo(3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// IPv4 and IPv6, in the order that the system prefers.
+    #[default]
+    Any,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+}
+
+/// The kind of socket that a lookup's addresses are for.
+///
+/// See `ai_socktype` in getaddrinfo(3).
+///
+/// ```
+/// use facade_engine::{Hints, SocketType};
+///
+/// let datagrams = Hints { socket_type: SocketType::Datagram, ..Hints::default() };
+/// # let _ = datagrams;
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum SocketType {
+    /// One answer for streams and one for datagrams, for each address.
+    Any,
+    /// Connections, as TCP makes them.
+    #[default]
+    Stream,
+    /// Datagrams, as of UDP.
+    Datagram,
+}
+
+/// What a lookup asks for besides host and service.
+///
+/// The default is what [`connect`](crate::Handle::connect) needs: streams, of any family.
+///
+/// ```
+/// use facade_engine::{Family, Hints};
+///
+/// let only_v4 = Hints { family: Family::V4, ..Hints::default() };
+/// assert!(!only_v4.passive);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Hints {
+    /// Which family of addresses.
+    pub family: Family,
+    /// For which kind of socket.
+    pub socket_type: SocketType,
+    /// For which protocol, by its number; 0 for any.
+    pub protocol: i32,
+    /// An empty host means the wildcard addresses, to listen at. Without this it is an error.
+    #[doc(alias = "AI_PASSIVE")]
+    pub passive: bool,
+    /// The first answer also tells the host's canonical name.
+    #[doc(alias = "AI_CANONNAME")]
+    pub canonical_name: bool,
+    /// The host must be an address, not a name; nobody is asked.
+    #[doc(alias = "AI_NUMERICHOST")]
+    pub numeric_host: bool,
+    /// The service must be a port number, not a name.
+    #[doc(alias = "AI_NUMERICSERV")]
+    pub numeric_service: bool,
+    /// Only families of which this machine has an address of its own. What is given as an address
+    /// is answered in any case.
+    #[doc(alias = "AI_ADDRCONFIG")]
+    pub addr_config: bool,
+    /// With [`Family::V6`], a host that has only IPv4 addresses is answered with those, mapped into
+    /// IPv6.
+    #[doc(alias = "AI_V4MAPPED")]
+    pub v4_mapped: bool,
+}
+
+/// One answer of a lookup.
+///
+/// See [`getaddrinfo`](crate::Handle::getaddrinfo) for an example. It can be given to
+/// [`connect`](crate::Handle::connect) as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[doc(alias = "addrinfo")]
+pub struct AddrInfo {
+    /// The address's family: never [`Family::Any`].
+    pub family: Family,
+    /// What kind of socket it is for: never [`SocketType::Any`].
+    pub socket_type: SocketType,
+    /// The number of the protocol that it is for: 6 is TCP, 17 is UDP.
+    pub protocol: i32,
+    /// The address with the port of the service, and the scope of a link-local one.
+    pub address: SocketAddr,
+    /// The host's canonical name, in the first answer, if [`Hints::canonical_name`] asked for it.
+    pub canonical_name: Option<String>,
+}
+
+/// A port, by its number or by the name of its service.
+///
+/// ```
+/// use facade_engine::Service;
+///
+/// assert_eq!(Service::from(443).to_string(), "443");
+/// assert_eq!(Service::from("https").to_string(), "https");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Service(ServiceKind);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum ServiceKind {
+    Port(u16),
+    Name(String),
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            ServiceKind::Port(port) => port.fmt(f),
+            ServiceKind::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+impl From<u16> for Service {
+    fn from(port: u16) -> Self {
+        Self(ServiceKind::Port(port))
+    }
+}
+
+impl From<&str> for Service {
+    fn from(service: &str) -> Self {
+        Self(ServiceKind::Name(service.to_owned()))
+    }
+}
+
+impl From<String> for Service {
+    fn from(service: String) -> Self {
+        Self(ServiceKind::Name(service))
+    }
+}
+
+/// A lookup whose arguments make sense.
+#[derive(Debug, Clone)]
+pub(crate) struct Query {
+    host: String,
+    /// A name is never a number here.
+    service: Service,
+    hints: Hints,
+}
+
+impl Query {
+    /// Checks the arguments: what the C function would cut off or misread is refused.
+    pub(crate) fn new(host: &str, service: Service, hints: Hints) -> Result<Self> {
+        check_host(host, hints.passive)?;
+        let service = check_service(service)?;
+        if hints.numeric_service && matches!(service.0, ServiceKind::Name(_)) {
+            return Err(Error::invalid(format_args!("service {service} is not a number")));
+        }
+        Ok(Self { host: host.to_owned(), service, hints })
+    }
+
+    /// The answer, if it can be given without asking the system: the host is an address or empty,
+    /// and the port is a number. A zone by name (`fe80::1%eth0`) is for the system to know.
+    pub(crate) fn literal(&self) -> Option<Result<Vec<AddrInfo>>> {
+        let ServiceKind::Port(port) = self.service.0 else { return None };
+        let kinds = self.kinds();
+        if kinds.is_empty() {
+            return None;
+        }
+        let addresses = if self.host.is_empty() {
+            vec![(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]
+        } else {
+            vec![parse_address(&self.host, port)?]
+        };
+        let mut answers: Vec<_> = addresses
+            .into_iter()
+            .filter_map(|address| self.in_family(address))
+            .flat_map(|address| kinds.iter().map(move |&kind| answer(address, kind)))
+            .collect();
+        match answers.first_mut() {
+            None => Some(Err(self.failed(io::ErrorKind::NotFound, "address family not supported"))),
+            Some(first) => {
+                first.canonical_name = self.hints.canonical_name.then(|| self.host.clone());
+                Some(Ok(answers))
+            }
+        }
+    }
+
+    /// Asks the system, which may block for as long as its resolver does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Resolve`]; the kind of its cause is `NotFound` if there is no such host or it has
+    /// no such address, `HostUnreachable` if the resolver could not tell now, `InvalidInput` if the
+    /// service is unknown; what the system itself failed with is handed on.
+    pub(crate) fn lookup(&self) -> Result<Vec<AddrInfo>> {
+        let host = (!self.host.is_empty()).then_some(self.host.as_str());
+        let service = self.service.to_string();
+        let found = dns_lookup::getaddrinfo(host, Some(&service), Some(self.system_hints()))
+            .map_err(|cause| self.lookup_failed(cause))?;
+        // Addresses of families that std does not know come as errors: they are not for us.
+        let answers: Vec<_> = found.flatten().filter_map(from_system).collect();
+        if answers.is_empty() {
+            return Err(self.failed(io::ErrorKind::NotFound, "no usable address"));
+        }
+        Ok(answers)
+    }
+
+    #[cfg(feature = "sim")]
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The answer if the host has these addresses.
+    #[cfg(feature = "sim")]
+    pub(crate) fn answer_with(&self, addresses: &[IpAddr]) -> Result<Vec<AddrInfo>> {
+        let port = match &self.service.0 {
+            ServiceKind::Port(port) => *port,
+            ServiceKind::Name(name) => {
+                let known = KNOWN_SERVICES.iter().find(|(known, _)| known == name);
+                known.map(|(_, port)| *port).ok_or_else(|| {
+                    self.failed(io::ErrorKind::InvalidInput, format!("service {name:?} is unknown"))
+                })?
+            }
+        };
+        let literal = parse_address(&self.host, port);
+        let given = addresses.iter().map(|&ip| (ip, port).into());
+        let kinds = self.kinds();
+        let mut answers: Vec<_> = literal
+            .into_iter()
+            .chain(given.filter(|_| !self.hints.numeric_host))
+            .filter_map(|address| self.in_family(address))
+            .flat_map(|address| kinds.iter().map(move |&kind| answer(address, kind)))
+            .collect();
+        let first = answers
+            .first_mut()
+            .ok_or_else(|| self.failed(io::ErrorKind::NotFound, "no such host"))?;
+        first.canonical_name = self.hints.canonical_name.then(|| self.host.clone());
+        Ok(answers)
+    }
+
+    /// The types of sockets with their protocols that an address literal is answered with.
+    fn kinds(&self) -> Vec<(SocketType, i32)> {
+        let asked = &self.hints;
+        [(SocketType::Stream, Protocol::TCP.into()), (SocketType::Datagram, Protocol::UDP.into())]
+            .into_iter()
+            .filter(|(kind, _)| {
+                matches!(asked.socket_type, SocketType::Any) || asked.socket_type == *kind
+            })
+            .filter(|(_, protocol)| asked.protocol == 0 || asked.protocol == *protocol)
+            .collect()
+    }
+
+    /// The address as the hints want it, if it can be had so.
+    fn in_family(&self, address: SocketAddr) -> Option<SocketAddr> {
+        match (self.hints.family, address) {
+            (Family::Any, _)
+            | (Family::V4, SocketAddr::V4(_))
+            | (Family::V6, SocketAddr::V6(_)) => Some(address),
+            (Family::V6, SocketAddr::V4(v4)) if self.hints.v4_mapped && !self.host.is_empty() => {
+                Some((v4.ip().to_ipv6_mapped(), v4.port()).into())
+            }
+            (Family::V6, SocketAddr::V4(_)) | (Family::V4, SocketAddr::V6(_)) => None,
+        }
+    }
+
+    fn system_hints(&self) -> AddrInfoHints {
+        let hints = &self.hints;
+        let flags = [
+            (hints.passive, flags::PASSIVE),
+            (hints.canonical_name, flags::CANONICAL_NAME),
+            (hints.numeric_host, flags::NUMERIC_HOST),
+            (hints.addr_config, flags::ADDR_CONFIG),
+            (hints.v4_mapped, flags::V4_MAPPED),
+        ];
+        AddrInfoHints {
+            flags: flags.iter().filter(|(set, _)| *set).fold(0, |all, (_, flag)| all | flag),
+            address: match hints.family {
+                Family::Any => 0,
+                Family::V4 => AddrFamily::Inet.into(),
+                Family::V6 => AddrFamily::Inet6.into(),
+            },
+            socktype: match hints.socket_type {
+                SocketType::Any => 0,
+                SocketType::Stream => SockType::Stream.into(),
+                SocketType::Datagram => SockType::DGram.into(),
+            },
+            protocol: hints.protocol,
+        }
+    }
+
+    fn lookup_failed(&self, cause: LookupError) -> Error {
+        use LookupErrorKind as Kind;
+        let kind = match cause.kind() {
+            Kind::NoName | Kind::NoData | Kind::Family => io::ErrorKind::NotFound,
+            _ if cause.error_num() == flags::NO_SUCH_FAMILY => io::ErrorKind::NotFound,
+            Kind::Again => io::ErrorKind::HostUnreachable,
+            Kind::Memory => io::ErrorKind::OutOfMemory,
+            Kind::Service | Kind::Socktype => {
+                let text = format!("service {:?}: {cause}", self.service.to_string());
+                return self.failed(io::ErrorKind::InvalidInput, text);
+            }
+            Kind::System => {
+                let cause = io::Error::from(cause).into();
+                return Error::Resolve { host: self.host.clone(), cause };
+            }
+            _ => io::ErrorKind::Other,
+        };
+        self.failed(kind, cause.to_string())
+    }
+
+    /// What a lookup fails with.
+    pub(crate) fn failed(&self, kind: io::ErrorKind, text: impl Into<String>) -> Error {
+        let cause = io::Error::new(kind, text.into());
+        Error::Resolve { host: self.host.clone(), cause: cause.into() }
+    }
+}
+
+fn check_host(host: &str, passive: bool) -> Result<()> {
+    if host.is_empty() && passive {
+        return Ok(());
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    if name.is_empty() {
+        return Err(Error::invalid("the host is empty"));
+    }
+    if name.len() > MAX_NAME {
+        return Err(Error::invalid(format_args!("the host is longer than {MAX_NAME} bytes")));
+    }
+    if name.contains(is_blank) {
+        return Err(Error::invalid(format_args!("host {host:?} has a blank or control character")));
+    }
+    Ok(())
+}
+
+/// A number given as text becomes a number: the system would cut `"65536"` down to 0.
+fn check_service(service: Service) -> Result<Service> {
+    let ServiceKind::Name(name) = &service.0 else { return Ok(service) };
+    if name.is_empty() {
+        return Err(Error::invalid("the service is empty"));
+    }
+    if name.contains(is_blank) {
+        return Err(Error::invalid(format_args!(
+            "service {name:?} has a blank or control character"
+        )));
+    }
+    if name.len() > MAX_NAME {
+        return Err(Error::invalid(format_args!("the service is longer than {MAX_NAME} bytes")));
+    }
+    // With a sign the system takes it for a number too.
+    let digits = name.strip_prefix(['+', '-']).unwrap_or(name);
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(service);
+    }
+    match name.parse::<u16>() {
+        Ok(port) if digits == name => Ok(Service::from(port)),
+        _ => Err(Error::invalid(format_args!("service {name:?} is not a port number"))),
+    }
+}
+
+fn is_blank(c: char) -> bool {
+    c.is_control() || c.is_whitespace()
+}
+
+/// An IPv4 or IPv6 address, the latter with its zone by number or without.
+fn parse_address(host: &str, port: u16) -> Option<SocketAddr> {
+    let Some((ip, zone)) = host.split_once('%') else {
+        return host.parse().ok().map(|ip: IpAddr| (ip, port).into());
+    };
+    let digits = !zone.is_empty() && zone.bytes().all(|byte| byte.is_ascii_digit());
+    let zone = digits.then(|| zone.parse().ok()).flatten()?;
+    Some(SocketAddrV6::new(ip.parse().ok()?, port, 0, zone).into())
+}
+
+fn answer(address: SocketAddr, (socket_type, protocol): (SocketType, i32)) -> AddrInfo {
+    AddrInfo { family: family(address), socket_type, protocol, address, canonical_name: None }
+}
+
+fn from_system(info: dns_lookup::AddrInfo) -> Option<AddrInfo> {
+    let socket_type = match info.socktype {
+        kind if kind == SockType::Stream => SocketType::Stream,
+        kind if kind == SockType::DGram => SocketType::Datagram,
+        // Raw sockets, which nobody can have meant who asks for `Any` here.
+        _ => return None,
+    };
+    let answer = answer(info.sockaddr, (socket_type, info.protocol));
+    Some(AddrInfo { canonical_name: info.canonname, ..answer })
+}
+
+fn family(address: SocketAddr) -> Family {
+    match address {
+        SocketAddr::V4(_) => Family::V4,
+        SocketAddr::V6(_) => Family::V6,
+    }
+}
+
+/// The names of services that a simulated host knows.
+#[cfg(feature = "sim")]
+const KNOWN_SERVICES: [(&str, u16); 6] =
+    [("ftp", 21), ("ssh", 22), ("smtp", 25), ("domain", 53), ("http", 80), ("https", 443)];
+
+/// The longest host name in text, without a dot at its end (RFC 1035, section 2.3.4).
+const MAX_NAME: usize = 253;
+
+/// `AI_*` and `EAI_ADDRFAMILY` as C libraries number them.
+mod flags {
+    pub(super) const PASSIVE: i32 = 1;
+    pub(super) const CANONICAL_NAME: i32 = 2;
+    pub(super) const NUMERIC_HOST: i32 = 4;
+    #[cfg(target_os = "linux")]
+    pub(super) use linux::*;
+    #[cfg(not(target_os = "linux"))]
+    pub(super) use others::*;
+
+    /// glibc and musl.
+    #[cfg(target_os = "linux")]
+    mod linux {
+        pub(in super::super) const V4_MAPPED: i32 = 0x8;
+        pub(in super::super) const ADDR_CONFIG: i32 = 0x20;
+        pub(in super::super) const NO_SUCH_FAMILY: i32 = -9;
+    }
+
+    /// The BSDs, macOS, Android, Windows.
+    #[cfg(not(target_os = "linux"))]
+    mod others {
+        pub(in super::super) const V4_MAPPED: i32 = 0x800;
+        pub(in super::super) const ADDR_CONFIG: i32 = 0x400;
+        pub(in super::super) const NO_SUCH_FAMILY: i32 = 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_the_system_would_misread_are_refused() {
+        let long = "a".repeat(254);
+        let dotted = format!("{}.", "a".repeat(254));
+        for host in ["", ".", "a\0b", "a b", "a\nb", "\u{85}x", &long, &dotted] {
+            assert_invalid(Query::new(host, 80.into(), Hints::default()), "host");
+        }
+        let longest = format!("{}.", "a".repeat(253));
+        for host in ["localhost", "localhost.", "bücher.example", "::1", "_x.y", &longest] {
+            Query::new(host, 80.into(), Hints::default()).unwrap();
+        }
+    }
+
+    #[test]
+    fn services_that_the_system_would_misread_are_refused() {
+        for service in ["", "65536", "-1", "+80", "99999999999999999999", "a\0b", " 80", "+", "80 "]
+        {
+            assert_invalid(Query::new("::1", service.into(), Hints::default()), "service");
+        }
+        let numeric = Hints { numeric_service: true, ..Hints::default() };
+        assert_invalid(Query::new("::1", "http".into(), numeric.clone()), "service");
+        for (service, port) in [("0", 0), ("080", 80), ("65535", 65535)] {
+            let answers = literal("::1", service, &numeric).unwrap().unwrap();
+            assert_eq!(answers[0].address.port(), port);
+        }
+    }
+
+    #[test]
+    fn literals_need_no_resolver() {
+        let any = Hints::default();
+        for (host, expected) in [
+            ("127.0.0.1", "127.0.0.1:80"),
+            ("::1", "[::1]:80"),
+            ("fe80::1%2", "[fe80::1%2]:80"),
+            ("::ffff:1.2.3.4", "[::ffff:1.2.3.4]:80"),
+        ] {
+            let answers = literal(host, 80, &any).unwrap().unwrap();
+            let [answer] = &answers[..] else { panic!("{answers:?}") };
+            assert_eq!(answer.address.to_string(), expected);
+            assert_eq!((answer.socket_type, answer.protocol), (SocketType::Stream, 6));
+        }
+        for host in ["localhost", "fe80::1%lo", "127.1", "1.2.3.4%1", "::1%", "::1%+1", "[::1]"] {
+            assert!(literal(host, 80, &any).is_none(), "{host}");
+        }
+        assert!(literal("::1", "http", &any).is_none());
+    }
+
+    #[test]
+    fn literals_heed_the_hints() {
+        let v4 = Hints { family: Family::V4, ..Hints::default() };
+        let v6 = Hints { family: Family::V6, ..Hints::default() };
+        let mapped = Hints { v4_mapped: true, ..v6.clone() };
+        assert_resolve(literal("::1", 80, &v4).unwrap(), io::ErrorKind::NotFound);
+        assert_resolve(literal("1.2.3.4", 80, &v6).unwrap(), io::ErrorKind::NotFound);
+        assert_eq!(texts(literal("1.2.3.4", 80, &mapped)), ["[::ffff:1.2.3.4]:80"]);
+
+        let wildcard = Hints { passive: true, ..Hints::default() };
+        assert_eq!(texts(literal("", 80, &wildcard)), ["0.0.0.0:80", "[::]:80"]);
+        let wildcard = Hints { passive: true, ..mapped };
+        assert_eq!(texts(literal("", 80, &wildcard)), ["[::]:80"]);
+
+        let both = Hints { socket_type: SocketType::Any, canonical_name: true, ..v4 };
+        let answers = literal("1.2.3.4", 80, &both).unwrap().unwrap();
+        assert_eq!(answers.iter().map(|one| one.protocol).collect::<Vec<_>>(), [6, 17]);
+        assert_eq!(answers[0].canonical_name.as_deref(), Some("1.2.3.4"));
+        assert_eq!(answers[1].canonical_name, None);
+
+        let odd = Hints { protocol: 132, ..Hints::default() };
+        assert!(literal("1.2.3.4", 80, &odd).is_none(), "the system knows more protocols");
+    }
+
+    #[test]
+    fn the_system_answers_as_the_literals_do() {
+        for (host, family, socket_type, v4_mapped) in [
+            ("127.0.0.1", Family::Any, SocketType::Stream, false),
+            ("127.0.0.1", Family::V6, SocketType::Stream, true),
+            ("127.0.0.1", Family::V6, SocketType::Stream, false),
+            ("::1", Family::V4, SocketType::Stream, false),
+            ("::1", Family::V6, SocketType::Datagram, false),
+            ("::1", Family::Any, SocketType::Any, false),
+            ("fe80::1%1", Family::Any, SocketType::Stream, false),
+            ("", Family::Any, SocketType::Stream, false),
+        ] {
+            let canonical_name = !host.is_empty();
+            let hints = Hints {
+                family,
+                socket_type,
+                v4_mapped,
+                canonical_name,
+                passive: true,
+                ..Hints::default()
+            };
+            let query = Query::new(host, 80.into(), hints).unwrap();
+            match (query.literal().unwrap(), query.lookup()) {
+                (Ok(literal), Ok(looked_up)) => assert_eq!(literal, looked_up, "{host:?}"),
+                (Err(literal), Err(looked_up)) => assert_eq!(
+                    io::Error::from(literal).kind(),
+                    io::Error::from(looked_up).kind(),
+                    "{host:?} {family:?}"
+                ),
+                other => panic!("{host:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn zones_by_name_become_their_index() {
+        let query = Query::new("fe80::1%lo", 80.into(), Hints::default()).unwrap();
+        assert_eq!(texts(Some(query.lookup())), ["[fe80::1%1]:80"]);
+    }
+
+    #[test]
+    fn names_are_looked_up() {
+        let query = Query::new("localhost", "http".into(), Hints::default()).unwrap();
+        assert!(query.literal().is_none());
+        let answers = query.lookup().unwrap();
+        assert!(answers.iter().all(|one| one.address.ip().is_loopback()), "{answers:?}");
+        assert!(answers.iter().all(|one| one.address.port() == 80), "{answers:?}");
+    }
+
+    #[test]
+    fn an_unknown_service_is_named() {
+        let query = Query::new("127.0.0.1", "no-such-service".into(), Hints::default()).unwrap();
+        let error = query.lookup().unwrap_err();
+        let Error::Resolve { cause, .. } = &error else { panic!("{error:?}") };
+        assert!(cause.to_string().contains("no-such-service"), "{cause}");
+        assert_eq!(cause.kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn failures_tell_whether_to_try_again() {
+        let query = Query::new("x.invalid", 80.into(), Hints::default()).unwrap();
+        let kind = |number| match query.lookup_failed(LookupError::new(number)) {
+            Error::Resolve { host, cause } => {
+                assert_eq!(host, "x.invalid");
+                assert!(cause.to_string().len() > 10, "{cause}");
+                cause.kind()
+            }
+            other => panic!("{other:?}"),
+        };
+        if cfg!(target_os = "linux") {
+            assert_eq!(kind(-2), io::ErrorKind::NotFound);
+            assert_eq!(kind(-9), io::ErrorKind::NotFound);
+            assert_eq!(kind(-3), io::ErrorKind::HostUnreachable);
+            assert_eq!(kind(-4), io::ErrorKind::Other);
+        }
+        let numeric = Hints { numeric_host: true, ..Hints::default() };
+        let query = Query::new("localhost", 80.into(), numeric).unwrap();
+        assert_resolve(query.lookup(), io::ErrorKind::NotFound);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn addresses_come_back_from_the_system_as_they_went() {
+        let zoned = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 80, 7, 9);
+        let long = "x".repeat(100);
+        let mut addresses: Vec<Address> = vec![
+            (Ipv4Addr::LOCALHOST, 80).into(),
+            zoned.into(),
+            Path::new("/run/x").into(),
+            PathBuf::from(long).into(),
+        ];
+        if cfg!(target_os = "linux") {
+            addresses.push(Address::UnixAbstract(b"a\0b".to_vec()));
+        }
+        for address in addresses {
+            let system = address.to_system().unwrap();
+            assert_eq!(Address::from_system(&system), Some(address));
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn paths_that_the_system_would_cut_are_refused() {
+        for path in ["", "a\0b", &"x".repeat(108)] {
+            let address = Address::from(Path::new(path));
+            assert!(matches!(address.to_system(), Err(Error::InvalidInput { .. })), "{path:?}");
+        }
+        assert!(Address::UnixUnnamed.to_system().is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn unnamed_peers_have_an_address() {
+        let (one, _other) = unix::net::UnixStream::pair().unwrap();
+        let system = socket2::SockRef::from(&one).peer_addr().unwrap();
+        assert_eq!(Address::from_system(&system), Some(Address::UnixUnnamed));
+        assert_eq!(Address::from(one.peer_addr().unwrap()), Address::UnixUnnamed);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn abstract_names_come_from_std() {
+        use std::os::linux::net::SocketAddrExt;
+        let name = unix::net::SocketAddr::from_abstract_name(b"a\0b").unwrap();
+        let address = Address::from(name);
+        assert_eq!(address, Address::UnixAbstract(b"a\0b".to_vec()));
+        assert_eq!(address.to_string(), "@a\\x00b");
+    }
+
+    fn literal(
+        host: &str,
+        service: impl Into<Service>,
+        hints: &Hints,
+    ) -> Option<Result<Vec<AddrInfo>>> {
+        Query::new(host, service.into(), hints.clone()).unwrap().literal()
+    }
+
+    fn texts(answers: Option<Result<Vec<AddrInfo>>>) -> Vec<String> {
+        answers.unwrap().unwrap().iter().map(|one| one.address.to_string()).collect()
+    }
+
+    fn assert_invalid(result: Result<Query>, argument: &str) {
+        match result {
+            Err(Error::InvalidInput { what }) => assert!(what.contains(argument), "{what}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn assert_resolve(result: Result<Vec<AddrInfo>>, kind: io::ErrorKind) {
+        match result {
+            Err(Error::Resolve { cause, .. }) => assert_eq!(cause.kind(), kind, "{cause}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! [`Delimiter`]: reads up to and with a byte string.
+
+use bytes::Bytes;
+use memchr::{memchr, memmem};
+
+use crate::pure::{
+    error::{Error, Result},
+    matcher::{Matcher, Scan, Steps, looked_at, steps::without_end},
+    mutants::{self, Mutant},
+};
+
+/// Takes the bytes up to and with a delimiter, which can be any byte string.
+///
+/// # Examples
+///
+/// ```
+/// use facade_engine::matcher::{Delimiter, Matcher, Scan};
+///
+/// let mut delimiter = Delimiter::new("\r\n\r\n")?;
+/// assert_eq!(delimiter.scan(b"Host: here\r\n\r", false), Scan::NeedMore);
+/// assert_eq!(delimiter.scan(b"Host: here\r\n\r\nbody", false), Scan::Found { end: 14 });
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Delimiter {
+    needle: Needle,
+    /// No delimiter ends within this many bytes.
+    scanned: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Needle {
+    /// The usual delimiter needs neither an allocation nor an overlap.
+    Byte(u8),
+    /// Of a short one, as many bytes as it has are looked at again for every piece.
+    Short(Box<[u8]>),
+    /// Its searcher is made once, and goes on where it was.
+    Long(Box<Long>),
+}
+
+#[derive(Debug, Clone)]
+struct Long {
+    finder: memmem::Finder<'static>,
+    /// For each front of the needle, how much of its end is a shorter front (the failure function
+    /// of Knuth, Morris and Pratt). Empty until a piece ends with the front of a delimiter.
+    borders: Vec<u32>,
+    /// How many of the last bytes that were seen may be the front of a delimiter.
+    begun: usize,
+}
+
+impl Delimiter {
+    /// Up to and with `delimiter`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] if the delimiter is empty, or longer than 16 MiB.
+    pub fn new(delimiter: impl AsRef<[u8]>) -> Result<Self> {
+        let needle = match *delimiter.as_ref() {
+            [] => return Err(Error::invalid("the delimiter is empty")),
+            [byte] => Needle::Byte(byte),
+            ref bytes if bytes.len() <= SHORT_MAX => Needle::Short(bytes.into()),
+            ref bytes if bytes.len() <= LENGTH_MAX => Needle::Long(Box::new(Long {
+                finder: memmem::Finder::new(bytes).into_owned(),
+                borders: Vec::new(),
+                begun: 0,
+            })),
+            ref bytes => {
+                return Err(Error::invalid(format_args!(
+                    "a delimiter of {} bytes, and {LENGTH_MAX} is the most",
+                    bytes.len()
+                )));
+            }
+        };
+        Ok(Self { needle, scanned: 0 })
+    }
+
+    /// How long the delimiter is, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        match &self.needle {
+            Needle::Byte(_) => 1,
+            Needle::Short(needle) => needle.len(),
+            Needle::Long(long) => long.finder.needle().len(),
+        }
+    }
+
+    /// Where the first delimiter ends; `None` if the steps did not do.
+    pub(crate) fn find(&mut self, unread: &[u8], steps: &mut Steps) -> Option<Option<usize>> {
+        let len = self.len();
+        while self.scanned < unread.len() {
+            if steps.are_used_up() {
+                return None;
+            }
+            let end = unread.len().min(self.scanned + PIECE_MAX.max(4 * len));
+            steps.take((end - self.scanned) / BYTES_A_STEP + 1);
+            if let Some(end) = self.find_in(&unread[..end], len) {
+                return Some(Some(end));
+            }
+            self.scanned = end;
+        }
+        Some(None)
+    }
+
+    #[inline(always)]
+    fn find_in(&mut self, shown: &[u8], len: usize) -> Option<usize> {
+        // The front of a delimiter may have been the last that was seen.
+        let late = usize::from(mutants::is_active(Mutant::RescanOffByOne) && len > 1);
+        let from = self.scanned.saturating_sub(len - 1 - late);
+        let found = match &mut self.needle {
+            Needle::Byte(byte) => memchr(*byte, &shown[from..]),
+            Needle::Short(needle) => memmem::find(&shown[from..], needle),
+            Needle::Long(long) => return long.find(shown, self.scanned),
+        };
+        let end = found.map(|start| from + start + len);
+        looked_at(end.unwrap_or(shown.len()) - from);
+        end
+    }
+}
+
+impl Long {
+    /// Where the first delimiter ends, of which none does within the first `scanned` bytes.
+    fn find(&mut self, shown: &[u8], scanned: usize) -> Option<usize> {
+        let len = self.finder.needle().len();
+        if shown.len() - scanned < len {
+            return self.step(shown, scanned);
+        }
+        let from = scanned - self.begun;
+        if let Some(start) = self.finder.find(&shown[from..]) {
+            looked_at(start + len);
+            return Some(from + start + len);
+        }
+        looked_at(shown.len() - from);
+        self.begun = 0;
+        // Too few for a whole one.
+        self.step(shown, shown.len() - (len - 1))
+    }
+
+    /// Goes on byte by byte from `from`, to where one ends.
+    fn step(&mut self, shown: &[u8], from: usize) -> Option<usize> {
+        let needle = self.finder.needle();
+        if self.borders.is_empty() {
+            self.borders = borders(needle);
+        }
+        let mut begun = self.begun;
+        for (index, &byte) in shown[from..].iter().enumerate() {
+            looked_at(1);
+            begun = longer(needle, &self.borders, begun, byte);
+            if begun == needle.len() {
+                return Some(from + index + 1);
+            }
+        }
+        self.begun = begun;
+        None
+    }
+}
+
+/// How many of the last bytes are a front of `needle` if `begun` were and this follows.
+#[inline]
+fn longer(needle: &[u8], borders: &[u32], mut begun: usize, byte: u8) -> usize {
+    while begun > 0 && needle[begun] != byte {
+        begun = borders[begun - 1] as usize;
+    }
+    begun + usize::from(needle[begun] == byte)
+}
+
+/// For each front of `needle`, how much of its end is a shorter front.
+fn borders(needle: &[u8]) -> Vec<u32> {
+    let mut borders = vec![0; needle.len()];
+    for at in 1..needle.len() {
+        let border = longer(needle, &borders, borders[at - 1] as usize, needle[at]);
+        borders[at] = u32::try_from(border).expect("a delimiter is not that long");
+    }
+    borders
+}
+
+impl Matcher for Delimiter {
+    type Output = Bytes;
+
+    fn scan(&mut self, unread: &[u8], ended: bool) -> Scan {
+        without_end(|steps| self.scan_within(unread, ended, steps))
+    }
+
+    fn scan_within(&mut self, unread: &[u8], _ended: bool, steps: &mut Steps) -> Option<Scan> {
+        Some(match self.find(unread, steps)? {
+            Some(end) => Scan::Found { end },
+            None => Scan::NeedMore,
+        })
+    }
+
+    fn restart(&mut self) {
+        self.scanned = 0;
+        if let Needle::Long(long) = &mut self.needle {
+            long.begun = 0;
+        }
+    }
+
+    fn output(&mut self, taken: Bytes) -> Result<Bytes> {
+        Ok(taken)
+    }
+}
+
+/// How long a delimiter is whose searcher costs more than what it saves.
+const SHORT_MAX: usize = 32;
+
+/// The longest delimiter, in bytes.
+const LENGTH_MAX: usize = 16 << 20;
+
+/// How many bytes are looked at before the steps are looked at again, if the delimiter is not long.
+const PIECE_MAX: usize = 64 << 10;
+
+/// How many bytes take a step: they are compared many at a time.
+const BYTES_A_STEP: usize = 4;

@@ -1,0 +1,157 @@
+//! Several patterns at once.
+
+use std::ops::Range;
+
+use proptest::prelude::*;
+
+use super::{Oracle, Subject, naive_end, naive_lines, regex};
+use crate::pure::{
+    error::Result,
+    matcher::{Any, Matcher, Scan},
+    pattern::{AnyMatch, LineGlob, Pattern, Regex},
+};
+
+/// The patterns that lists are made of.
+const KINDS: [&str; 12] = [
+    "bytes a",
+    "bytes ab",
+    "bytes \r\n",
+    "line a",
+    "line *b",
+    "line /b$/",
+    "end",
+    r"a\b",
+    "(?m)a$",
+    "ab?",
+    r"(?m)ab$|b",
+    r"a\n|\Ba\B",
+];
+
+fn pattern(kind: &'static str) -> (Pattern, Oracle<'static, Range<usize>>) {
+    let line = |matches: fn(&[u8]) -> bool| -> Oracle<'_, Range<usize>> {
+        Box::new(move |text| {
+            let mut lines = naive_lines(text).into_iter();
+            lines.find(|(line, _)| matches(&text[line.clone()])).map(|(line, end)| (end, line))
+        })
+    };
+    match kind {
+        "end" => (Pattern::end(), Box::new(|text| Some((text.len(), text.len()..text.len())))),
+        "line a" => (Pattern::line("a"), line(|line| line == b"a")),
+        "line *b" => {
+            (Pattern::line(LineGlob::new("*b").unwrap()), line(|line| line.ends_with(b"b")))
+        }
+        "line /b$/" => {
+            (Pattern::line(Regex::new("b$").unwrap()), line(|line| line.ends_with(b"b")))
+        }
+        _ => match kind.strip_prefix("bytes ") {
+            Some(needle) => (
+                Pattern::bytes(needle),
+                Box::new(|text| {
+                    let end = naive_end(text, needle.as_bytes())?;
+                    Some((end, end - needle.len()..end))
+                }),
+            ),
+            None => {
+                let naive = regex::naive(kind);
+                let oracle = move |text: &[u8]| naive(text).map(|(end, (range, _))| (end, range));
+                (Pattern::regex(Regex::new(kind).unwrap()), Box::new(oracle))
+            }
+        },
+    }
+}
+
+fn subject(kinds: &[&'static str]) -> Subject<'static, Any, (usize, Range<usize>)> {
+    let (patterns, oracles): (Vec<_>, Vec<_>) = kinds.iter().map(|kind| pattern(kind)).unzip();
+    let ends: Vec<bool> = kinds.iter().map(|&kind| kind == "end").collect();
+    let oracle = move |text: &[u8]| {
+        let outcome = |(index, oracle): (usize, &Oracle<'_, _>)| {
+            let (end, range) = oracle(text)?;
+            // The end of the stream comes behind everything.
+            Some((end, ends[index], index, range))
+        };
+        let first = oracles.iter().enumerate().filter_map(outcome);
+        let (end, _, index, range) =
+            first.min_by_key(|(end, is_end, index, _)| (*end, *is_end, *index))?;
+        Some((end, (index, range)))
+    };
+    let view = |found: Result<AnyMatch>| {
+        let found = found.unwrap();
+        (found.index, found.range)
+    };
+    Subject::new(Any::new(patterns).unwrap(), view, oracle)
+}
+
+#[test]
+fn every_pair_under_every_cut() {
+    for first in KINDS {
+        for second in KINDS {
+            subject(&[first, second]).check_all(b"ab\n", 3);
+        }
+    }
+}
+
+#[test]
+fn lists_under_every_cut() {
+    for kinds in [
+        &["a\\b", "bytes ab", "bytes a"][..],
+        &["(?m)ab$|b", "line *b", "bytes ab"],
+        &["bytes \r\n", "(?m)a$", "line a", "end"],
+        &["end", "a\\b", "line /b$/", "a\\n|\\Ba\\B"],
+        &["end", "end"],
+    ] {
+        subject(kinds).check_all(b"ab\r\n", 5);
+        subject(kinds).check(b"abb\r\naaba\n");
+    }
+}
+
+#[test]
+fn an_undecided_pattern_is_waited_for_if_it_comes_first() {
+    let undecided = Pattern::regex(Regex::new("a$").unwrap());
+    let bytes = Pattern::bytes("a");
+    let mut any = Any::new([undecided.clone(), bytes.clone()]).unwrap();
+    assert_eq!(any.lookahead(), 1);
+    assert_eq!(any.scan(b"a", false), Scan::NeedMore);
+    assert_eq!(any.scan(b"ab", false), Scan::Found { end: 1 });
+    assert_eq!(any.output("a".into()).unwrap().index, 1);
+
+    any.restart();
+    assert_eq!(any.scan(b"a", false), Scan::NeedMore);
+    assert_eq!(any.scan(b"a", true), Scan::Found { end: 1 });
+    assert_eq!(any.output("a".into()).unwrap().index, 0);
+
+    let mut any = Any::new([bytes, undecided]).unwrap();
+    assert_eq!(any.scan(b"a", false), Scan::Found { end: 1 });
+}
+
+#[test]
+fn the_end_takes_what_is_left() {
+    let mut any = Any::new([Pattern::end(), Pattern::line("a")]).unwrap();
+    assert_eq!(any.scan(b"", false), Scan::NeedMore);
+    assert_eq!(any.scan(b"", true), Scan::Found { end: 0 });
+    any.restart();
+    assert_eq!(any.scan(b"b\na", true), Scan::Found { end: 3 });
+    let found = any.output("b\na".into()).unwrap();
+    assert_eq!((found.index, found.range, &found.bytes[..]), (0, 3..3, &b"b\na"[..]));
+    any.restart();
+    assert_eq!(any.scan(b"a\n", true), Scan::Found { end: 2 });
+    assert_eq!(any.output("a\n".into()).unwrap().index, 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Longer than the first windows, with the ends anywhere around their edges.
+    #[test]
+    fn lists_in_long_texts(
+        kinds in prop::collection::vec(
+            prop::sample::select(vec!["bytes ab", "line a", "a\\b", "(?m)a$", "bytes \r\n", "end"]),
+            1..4,
+        ),
+        padding in 230..530_usize,
+        text in "[ab\r\n ]{0,20}",
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        let text = ["b".repeat(padding), text].concat();
+        subject(&kinds).check_pieces(text.as_bytes(), &cuts);
+    }
+}

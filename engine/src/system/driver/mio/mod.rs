@@ -1,0 +1,859 @@
+//! The readiness driver: completions made of readiness events and non-blocking calls.
+//!
+//! Each descriptor is registered once, for both directions, edge-triggered. An event only sets a
+//! flag; a call that finds nothing clears it. So nothing on the way of a message changes the
+//! registration, and a stale or spurious event does no harm.
+//!
+//! Sources with something to do stand in a list. A wait visits each of them once before it asks the
+//! system again, and reads each once, so that no busy stream keeps the others waiting; and it
+//! returns when it has received a batch, so that what was received is still in cache when it is
+//! parsed and answered.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use ::mio::{Events, Interest, Poll, Token, Waker as MioWaker, unix::SourceFd};
+use rustix::{event::PollFlags, io::Errno};
+
+use crate::{
+    pure::{buffer::outgoing::Gather, table::Id},
+    system::{
+        descriptor::Descriptor,
+        driver::{
+            Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Role, Waker,
+            blocks::{BLOCK_LEN, Blocks},
+            mio::source::Source,
+            perform::{self, Attempt, Pushed, Received},
+        },
+        fd_kind::Medium,
+        pool::{Job, Lane, Pool, Refused, Ticket},
+    },
+};
+
+mod source;
+
+/// No resource has this token: ids are never all ones.
+const WAKER: Token = Token(usize::MAX);
+/// How many bytes one wait receives before it returns.
+const BATCH: usize = 128 << 10;
+/// How many connections one visit of a listener accepts.
+const ACCEPT_BATCH: usize = 64;
+
+/// The driver.
+pub(crate) struct Mio {
+    poll: Poll,
+    events: Events,
+    waker: Arc<MioWaker>,
+    sources: Vec<Option<Source>>,
+    /// Sources with something to do, each once.
+    ready: VecDeque<Id>,
+    /// How many of `ready` are left to visit before the system is asked again.
+    visits: usize,
+    /// Sources to be tried in the next wait whatever their flags say.
+    probes: Vec<Id>,
+    /// What ended at once, for the next wait.
+    done: Vec<Completion>,
+    blocks: Blocks,
+    block: Vec<u8>,
+    pool: Pool,
+    /// What workers have done to files.
+    finished: Arc<Mutex<Vec<Finished>>>,
+    /// Which jobs work for which operations above, on files by position.
+    tasks: HashMap<Id, Task>,
+    /// How many jobs on files they have in hand...
+    at_work: usize,
+    /// ...of which so many wait for a device to say something, which it need not.
+    reading: usize,
+}
+
+/// A job for an operation on a file by position.
+struct Task {
+    ticket: Ticket,
+    /// What it has done if it never begins.
+    undone: fn() -> FileDone,
+}
+
+/// What a worker has done to a file.
+struct Finished {
+    resource: Id,
+    event: FileEvent,
+}
+
+enum FileEvent {
+    /// What a worker has received that may have waited, and its block.
+    Received(Vec<u8>, Received),
+    /// The same of a send.
+    Pushed(Box<Gather>, Pushed),
+    /// Something at a position, for an operation above; a read with its block.
+    Task { operation: Id, done: TaskDone },
+}
+
+enum TaskDone {
+    Read { block: Vec<u8>, result: rustix::io::Result<usize> },
+    Other(FileDone),
+}
+
+impl Mio {
+    pub(crate) fn new(pool: Pool) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(MioWaker::new(poll.registry(), WAKER)?);
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(256),
+            waker,
+            sources: Vec::new(),
+            ready: VecDeque::new(),
+            visits: 0,
+            probes: Vec::new(),
+            done: Vec::new(),
+            blocks: Blocks::default(),
+            block: vec![0; BLOCK_LEN],
+            pool,
+            finished: Arc::default(),
+            tasks: HashMap::new(),
+            at_work: 0,
+            reading: 0,
+        })
+    }
+
+    fn source(&mut self, resource: Id) -> Option<&mut Source> {
+        let source = self.sources.get_mut(resource.index())?.as_mut()?;
+        (source.id == resource).then_some(source)
+    }
+
+    fn complete(&mut self, resource: Id, event: Event) {
+        self.done.push(Completion { resource, event });
+    }
+
+    /// Registers a source at its first need. Returns whether it can be waited for.
+    fn register(&mut self, resource: Id) -> io::Result<()> {
+        let registry = self.poll.registry();
+        let Some(source) = self.sources.get_mut(resource.index()).and_then(Option::as_mut) else {
+            return Ok(());
+        };
+        if source.registered {
+            return Ok(());
+        }
+        let number = source.descriptor.as_fd().as_raw_fd();
+        let interest = match source.medium {
+            Medium::Listener => Interest::READABLE,
+            // An urgent byte cuts receives short.
+            Medium::Socket { .. } => Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY,
+            _ => Interest::READABLE | Interest::WRITABLE,
+        };
+        match registry.register(&mut SourceFd(&number), token(resource), interest) {
+            // A device that cannot be waited for: what poll(2) says of it is that it is ready.
+            Err(error)
+                if matches!(source.medium, Medium::Device { .. })
+                    && Errno::from_io_error(&error) == Some(Errno::PERM) =>
+            {
+                source.is_always_ready = true;
+                (source.readable, source.writable) = (true, true);
+            }
+            Err(error) => return Err(error),
+            Ok(()) => {}
+        }
+        source.registered = true;
+        Ok(())
+    }
+
+    /// Puts a source into the list of those with something to do.
+    fn make_ready(&mut self, resource: Id) {
+        if let Some(source) = self.source(resource)
+            && !source.listed
+        {
+            source.listed = true;
+            self.ready.push_back(resource);
+        }
+    }
+
+    fn begin_receive(&mut self, resource: Id, once: bool) {
+        let Some(source) = self.source(resource) else {
+            // A pipe both of whose directions ended with the outgoing one.
+            return self.complete(resource, Event::ReceiveEnded(Ended::EndOfStream));
+        };
+        source.receiving = true;
+        source.once = once;
+        if let Some((block, received)) = source.late.take() {
+            let mut done = std::mem::take(&mut self.done);
+            self.was_received_by_worker(resource, block, received, &mut done);
+            self.done = done;
+            return;
+        }
+        if source.busy {
+            return;
+        }
+        match self.register(resource) {
+            Ok(()) => {
+                if self.source(resource).is_some_and(|source| source.readable) {
+                    self.make_ready(resource);
+                }
+            }
+            Err(error) => {
+                if let Some(source) = self.source(resource) {
+                    source.receiving = false;
+                }
+                self.complete(resource, Event::ReceiveEnded(Ended::Failed(error)));
+            }
+        }
+    }
+
+    fn begin_accept(&mut self, resource: Id, most: usize) {
+        if let Err(error) = self.register(resource) {
+            return self.complete(resource, Event::AcceptEnded(Some(error)));
+        }
+        let Some(source) = self.source(resource) else { return };
+        source.accepting = true;
+        source.accept_most = most;
+        if source.readable {
+            self.make_ready(resource);
+        }
+    }
+
+    fn begin_connect(&mut self, resource: Id, address: &crate::pure::address::Address) {
+        let Some(source) = self.source(resource) else { return };
+        match perform::connect(source.descriptor.as_fd(), address) {
+            Ok(true) => self.complete(resource, Event::Connected(Ok(()))),
+            Ok(false) => {
+                source.connecting = true;
+                source.writable = false;
+                if let Err(error) = self.register(resource) {
+                    if let Some(source) = self.source(resource) {
+                        source.connecting = false;
+                    }
+                    self.complete(resource, Event::Connected(Err(error)));
+                }
+            }
+            Err(error) => self.complete(resource, Event::Connected(Err(error.into()))),
+        }
+    }
+
+    /// Sends now if the system may take something, else when it says so.
+    fn try_send(&mut self, resource: Id) {
+        let Some(source) = self.source(resource) else { return };
+        let Some(gather) = source.sending.take() else { return };
+        let pushed = if source.writable {
+            perform::send(source.descriptor.as_fd(), source.medium, &gather)
+        } else {
+            Pushed::Full
+        };
+        self.end_try(resource, gather, pushed);
+    }
+
+    /// Reports what a send came to, or keeps it until the system has room.
+    fn end_try(&mut self, resource: Id, gather: Box<Gather>, pushed: Pushed) {
+        let Some(source) = self.source(resource) else { return };
+        match pushed {
+            Pushed::MayWait if perform::is_ready(source.descriptor.as_fd(), PollFlags::OUT) => {
+                self.send_on_worker(resource, gather);
+            }
+            Pushed::Full | Pushed::MayWait => {
+                source.writable = false;
+                if let Err(error) = self.register(resource) {
+                    let result = Err(error);
+                    return self.complete(resource, Event::Sent { gather, result });
+                }
+                let Some(source) = self.source(resource) else { return };
+                if !source.is_always_ready {
+                    source.sending = Some(gather);
+                } else if source.medium.is_shared() {
+                    // Only a call that waits tells when there is room.
+                    self.send_on_worker(resource, gather);
+                } else {
+                    let result = Err(Errno::AGAIN.into());
+                    self.complete(resource, Event::Sent { gather, result });
+                }
+            }
+            Pushed::Done(result) => {
+                source.writable =
+                    result.is_err() || result == Ok(gather.len()) || !source.short_send_fills();
+                let result = result.map_err(io::Error::from);
+                self.complete(resource, Event::Sent { gather, result });
+                // A short send finds the socket full; registered, it hears when there is room.
+                drop(self.register(resource));
+            }
+        }
+    }
+
+    /// Has a worker send what only a call that may wait can: to a shared terminal, or a device.
+    fn send_on_worker(&mut self, resource: Id, gather: Box<Gather>) {
+        if let Err(error) = self.register(resource) {
+            return self.complete(resource, Event::Sent { gather, result: Err(error) });
+        }
+        let (finished, waker) = (Arc::clone(&self.finished), Arc::clone(&self.waker));
+        let Some(source) = self.source(resource) else { return };
+        let wanted = Arc::new(AtomicBool::new(true));
+        source.pushing = Some(Arc::clone(&wanted));
+        // Set again by an event that comes meanwhile.
+        source.writable = source.is_always_ready;
+        let (medium, descriptor) = (source.medium, Arc::clone(&source.descriptor));
+        let job = move || {
+            let pushed = perform::send_waiting(descriptor.as_fd(), medium, &gather, &wanted);
+            drop(descriptor);
+            let event = FileEvent::Pushed(gather, pushed);
+            report(&finished, &waker, Finished { resource, event });
+        };
+        self.at_work += 1;
+        if let Err(job) = self.hand_to_device_worker(Box::new(job)) {
+            // Brings the bytes back, to be tried again.
+            if let Some(source) = self.source(resource) {
+                source.writable = true;
+                if let Some(wanted) = source.pushing.take() {
+                    wanted.store(false, Relaxed);
+                }
+            }
+            self.make_ready(resource);
+            job();
+        }
+    }
+
+    /// Hands a job that may wait to a worker; the loop never waits itself.
+    fn hand_to_device_worker(&self, job: Job) -> Result<(), Job> {
+        match self.pool.submit(Lane::Devices, job) {
+            Ok(_) => Ok(()),
+            Err(Refused::Full(job) | Refused::NoThread(_, job) | Refused::Closed(job)) => Err(job),
+        }
+    }
+
+    /// What a worker has sent comes back.
+    fn was_pushed(&mut self, resource: Id, gather: Box<Gather>, pushed: Pushed) {
+        let Some(source) = self.source(resource) else { return };
+        let wanted = source.pushing.take().is_none_or(|wanted| wanted.load(Relaxed));
+        match pushed {
+            Pushed::Done(result) => {
+                source.writable = true;
+                let result = result.map_err(io::Error::from);
+                self.complete(resource, Event::Sent { gather, result });
+            }
+            // It may not have looked.
+            _ if !wanted => {
+                source.writable = true;
+                self.complete(resource, Event::Sent { gather, result: Ok(0) });
+            }
+            _ => {
+                source.sending = Some(gather);
+                if source.writable {
+                    self.make_ready(resource);
+                }
+            }
+        }
+    }
+
+    /// Hands a job on a file to a worker. Where none can be had the engine does it itself: slow is
+    /// better than lost.
+    fn hand_to_worker(&mut self, job: Job) -> Option<Ticket> {
+        self.at_work += 1;
+        match self.pool.submit(Lane::Files, job) {
+            Ok(ticket) => Some(ticket),
+            Err(Refused::Full(job) | Refused::NoThread(_, job) | Refused::Closed(job)) => {
+                job();
+                None
+            }
+        }
+    }
+
+    /// Does something to a file at a position: a read at once if the bytes are in memory, anything
+    /// else on a worker.
+    fn begin_on_file(&mut self, resource: Id, operation: Id, task: FileTask) {
+        let Some(source) = self.source(resource) else { return };
+        let descriptor = Arc::clone(&source.descriptor);
+        let (finished, waker) = (Arc::clone(&self.finished), Arc::clone(&self.waker));
+        let tell = move |done| {
+            let event = FileEvent::Task { operation, done };
+            report(&finished, &waker, Finished { resource, event });
+        };
+        let (job, undone): (Job, fn() -> FileDone) = match task {
+            FileTask::Read { offset, size } => {
+                let mut block = self.blocks.get_sized(size);
+                let slice = &mut block[..size];
+                let attempt = perform::read_file_at_once(descriptor.as_fd(), slice, offset);
+                if let Attempt::Done(result) = attempt {
+                    let done = self.was_read(block, result);
+                    return self.complete(resource, Event::File { operation, done });
+                }
+                let job = move || {
+                    let slice = &mut block[..size];
+                    let result = perform::read_file(descriptor.as_fd(), slice, offset);
+                    // Before it is told, so that a close that follows has the only reference left.
+                    drop(descriptor);
+                    tell(TaskDone::Read { block, result });
+                };
+                (Box::new(job), || FileDone::Read(Err(Errno::CANCELED.into())))
+            }
+            FileTask::Write { offset, bytes } => {
+                let job = move || {
+                    let result = perform::write_at(descriptor.as_fd(), &bytes, offset);
+                    drop((bytes, descriptor));
+                    tell(TaskDone::Other(FileDone::Written(result.map_err(Into::into))));
+                };
+                (Box::new(job), || FileDone::Written(Ok(0)))
+            }
+            FileTask::Sync => {
+                let job = move || {
+                    let result = perform::sync(descriptor.as_fd());
+                    drop(descriptor);
+                    tell(TaskDone::Other(FileDone::Synced(result.map_err(Into::into))));
+                };
+                (Box::new(job), || FileDone::Synced(Err(Errno::CANCELED.into())))
+            }
+        };
+        if let Some(ticket) = self.hand_to_worker(job) {
+            self.tasks.insert(operation, Task { ticket, undone });
+        }
+    }
+
+    fn was_read(&self, block: Vec<u8>, result: rustix::io::Result<usize>) -> FileDone {
+        let received = |count| self.blocks.received_sized(block, count);
+        FileDone::Read(result.map(received).map_err(Into::into))
+    }
+
+    /// A job on a file that has not begun is not done; one that has ends by itself.
+    fn cancel_on_file(&mut self, resource: Id, operation: Id) {
+        let Some(task) = self.tasks.get(&operation) else { return };
+        let Some(job) = self.pool.abandon(task.ticket) else { return };
+        drop(job);
+        self.at_work -= 1;
+        if let Some(Task { undone, .. }) = self.tasks.remove(&operation) {
+            self.complete(resource, Event::File { operation, done: undone() });
+        }
+    }
+
+    /// Takes what workers have done to files.
+    fn reap_files(&mut self, completions: &mut Vec<Completion>) {
+        if self.at_work == 0 {
+            return;
+        }
+        let finished =
+            std::mem::take(&mut *self.finished.lock().unwrap_or_else(PoisonError::into_inner));
+        for Finished { resource, event } in finished {
+            self.at_work -= 1;
+            match event {
+                FileEvent::Received(block, received) => {
+                    self.reading -= 1;
+                    let Some(source) = self.source(resource) else { continue };
+                    source.busy = false;
+                    if source.receiving {
+                        self.was_received_by_worker(resource, block, received, completions);
+                    } else {
+                        source.late = Some((block, received));
+                    }
+                }
+                FileEvent::Pushed(gather, pushed) => self.was_pushed(resource, gather, pushed),
+                FileEvent::Task { operation, done } => {
+                    self.tasks.remove(&operation);
+                    let done = match done {
+                        TaskDone::Read { block, result } => self.was_read(block, result),
+                        TaskDone::Other(done) => done,
+                    };
+                    let event = Event::File { operation, done };
+                    completions.push(Completion { resource, event });
+                }
+            }
+        }
+    }
+
+    /// Does what a source has to do, once. Returns how many bytes it received.
+    fn visit(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
+        if let Some(source) = self.source(resource) {
+            source.listed = false;
+        }
+        self.attend(resource, completions)
+    }
+
+    /// Does what a source has to do, wherever it stands in the list.
+    fn attend(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
+        let Some(source) = self.source(resource) else { return 0 };
+        if source.connecting && source.writable {
+            match perform::connected(source.descriptor.as_fd()) {
+                Attempt::WouldBlock => source.writable = false,
+                Attempt::Done(result) => {
+                    source.connecting = false;
+                    let event = Event::Connected(result.map_err(Into::into));
+                    completions.push(Completion { resource, event });
+                }
+            }
+            return 0;
+        }
+        if source.sending.is_some() && source.writable {
+            self.try_send(resource);
+            // Before what is received, see D10.
+            completions.append(&mut self.done);
+        }
+        let Some(source) = self.source(resource) else { return 0 };
+        if source.accepting && source.readable {
+            self.accept(resource, completions);
+            return 0;
+        }
+        if source.busy {
+            return 0;
+        }
+        if source.receiving && source.readable { self.receive(resource, completions) } else { 0 }
+    }
+
+    #[inline]
+    fn receive(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
+        let Some(Some(source)) = self.sources.get_mut(resource.index()) else { return 0 };
+        let received = perform::receive(source.descriptor.as_fd(), source.medium, &mut self.block);
+        self.was_received(resource, received, completions)
+    }
+
+    /// Has a worker receive what only a call that may wait can.
+    fn receive_on_worker(&mut self, resource: Id) {
+        let mut block = self.blocks.get();
+        let (finished, waker) = (Arc::clone(&self.finished), Arc::clone(&self.waker));
+        let Some(source) = self.source(resource) else { return };
+        source.busy = true;
+        // Set again by an event that comes meanwhile.
+        source.readable = source.is_always_ready;
+        let (medium, descriptor) = (source.medium, Arc::clone(&source.descriptor));
+        let job = move || {
+            let received = perform::receive_waiting(descriptor.as_fd(), medium, &mut block);
+            drop(descriptor);
+            let event = FileEvent::Received(block, received);
+            report(&finished, &waker, Finished { resource, event });
+        };
+        self.at_work += 1;
+        self.reading += 1;
+        if self.hand_to_device_worker(Box::new(job)).is_err() {
+            self.at_work -= 1;
+            self.reading -= 1;
+            if let Some(source) = self.source(resource) {
+                (source.busy, source.readable) = (false, true);
+            }
+            self.make_ready(resource);
+        }
+    }
+
+    /// What a worker has received comes to a reception.
+    fn was_received_by_worker(
+        &mut self,
+        resource: Id,
+        block: Vec<u8>,
+        received: Received,
+        completions: &mut Vec<Completion>,
+    ) {
+        let hot = std::mem::replace(&mut self.block, block);
+        if let Some(source) = self.source(resource) {
+            if matches!(received, Received::Nothing) {
+                if source.readable {
+                    self.make_ready(resource);
+                }
+            } else {
+                source.readable = true;
+                self.was_received(resource, received, completions);
+            }
+        }
+        let used = std::mem::replace(&mut self.block, hot);
+        self.blocks.put(used);
+    }
+
+    /// Reports what was received into `self.block`.
+    #[inline]
+    fn was_received(
+        &mut self,
+        resource: Id,
+        received: Received,
+        completions: &mut Vec<Completion>,
+    ) -> usize {
+        let Some(Some(source)) = self.sources.get_mut(resource.index()) else { return 0 };
+        let event = match received {
+            Received::Nothing if !source.is_always_ready => {
+                (source.readable, source.urgent) = (false, false);
+                return 0;
+            }
+            Received::MayWait if !perform::is_ready(source.descriptor.as_fd(), PollFlags::IN) => {
+                source.readable = false;
+                return 0;
+            }
+            // Of what cannot be waited for only a call that waits tells when there is something.
+            Received::MayWait | Received::Nothing if source.medium.is_shared() => {
+                self.receive_on_worker(resource);
+                return 0;
+            }
+            Received::MayWait | Received::Nothing => {
+                Event::ReceiveEnded(Ended::Failed(Errno::AGAIN.into()))
+            }
+            Received::Some(count) | Received::All(count) => {
+                // Whatever comes to a socket that was emptied is a new event: asking again would
+                // only cost a call. But an end that was announced with these bytes is not announced
+                // again; and a receive stops at an urgent byte, also at one that the program has
+                // taken by itself.
+                if matches!(received, Received::All(_))
+                    && !source.hung_up
+                    && !source.urgent
+                    && !source.descriptor.was_asked_for()
+                {
+                    source.readable = false;
+                } else if !std::mem::replace(&mut source.listed, true) {
+                    self.ready.push_back(resource);
+                }
+                let bytes = self.blocks.received(&mut self.block, count);
+                completions.push(Completion { resource, event: Event::Received(bytes) });
+                if source.once {
+                    source.receiving = false;
+                    let event = Event::ReceiveEnded(Ended::Stopped);
+                    completions.push(Completion { resource, event });
+                }
+                return count;
+            }
+            Received::End => Event::ReceiveEnded(Ended::EndOfStream),
+            Received::Failed(error) => Event::ReceiveEnded(Ended::Failed(error.into())),
+        };
+        source.receiving = false;
+        completions.push(Completion { resource, event });
+        0
+    }
+
+    fn accept(&mut self, resource: Id, completions: &mut Vec<Completion>) {
+        for _ in 0..ACCEPT_BATCH {
+            let Some(source) = self.source(resource) else { return };
+            match perform::accept(source.descriptor.as_fd()) {
+                Attempt::WouldBlock => {
+                    source.readable = false;
+                    return;
+                }
+                Attempt::Done(Ok(connection)) => {
+                    let event = Event::Accepted(Descriptor::new(connection));
+                    completions.push(Completion { resource, event });
+                    source.accept_most -= 1;
+                    if source.accept_most == 0 {
+                        source.accepting = false;
+                        let event = Event::AcceptEnded(None);
+                        return completions.push(Completion { resource, event });
+                    }
+                }
+                Attempt::Done(Err(error)) => {
+                    source.accepting = false;
+                    let event = Event::AcceptEnded(Some(error.into()));
+                    return completions.push(Completion { resource, event });
+                }
+            }
+        }
+        self.make_ready(resource);
+    }
+
+    /// Asks the system what is ready, waiting at most `timeout`.
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
+        for event in &self.events {
+            if event.token() == WAKER {
+                continue;
+            }
+            let resource = Id::from_bits(event.token().0 as u64);
+            let source = self.sources.get_mut(resource.index()).and_then(Option::as_mut);
+            let Some(source) = source.filter(|source| source.id == resource) else { continue };
+            let failed = event.is_error();
+            source.hung_up |= event.is_read_closed() || failed;
+            source.urgent |= event.is_priority();
+            source.readable |= event.is_readable() || source.hung_up;
+            source.writable |= event.is_writable() || event.is_write_closed() || failed;
+            if source.has_work() && !source.listed {
+                source.listed = true;
+                self.ready.push_back(resource);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Driver for Mio {
+    fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, medium: Medium) {
+        let index = resource.index();
+        if self.sources.len() <= index {
+            self.sources.resize_with(index + 1, || None);
+        }
+        self.sources[index] = Some(Source::new(resource, descriptor, medium));
+    }
+
+    fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>> {
+        self.source(resource)?;
+        let source = self.sources[resource.index()].take()?;
+        if source.registered && !source.is_always_ready {
+            // Before the descriptor goes: a duplicate elsewhere would keep the registration alive.
+            // An error means that it is gone already.
+            let number = source.descriptor.as_fd().as_raw_fd();
+            drop(self.poll.registry().deregister(&mut SourceFd(&number)));
+        }
+        Some(source.descriptor)
+    }
+
+    fn descriptor(&self, resource: Id) -> Option<&Arc<Descriptor>> {
+        let source = self.sources.get(resource.index())?.as_ref()?;
+        (source.id == resource).then_some(&source.descriptor)
+    }
+
+    fn submit(&mut self, resource: Id, operation: Operation) {
+        match operation {
+            Operation::Receive { once } => self.begin_receive(resource, once),
+            Operation::Send(gather) => {
+                let Some(source) = self.source(resource) else { return };
+                source.sending = Some(gather);
+                self.try_send(resource);
+            }
+            Operation::Accept { most } => self.begin_accept(resource, most),
+            Operation::Connect { address } => self.begin_connect(resource, &address),
+            Operation::Probe => self.probes.push(resource),
+            Operation::File { operation, task } => self.begin_on_file(resource, operation, task),
+            Operation::ShutdownWrite => {
+                let Some(source) = self.source(resource) else { return };
+                let result = perform::shutdown_write(source.descriptor.as_fd());
+                self.complete(resource, Event::ShutDown(result.map_err(Into::into)));
+            }
+            Operation::Close(release) => {
+                if self.source(resource).is_some_and(|source| source.receiving) {
+                    self.complete(resource, Event::ReceiveEnded(Ended::EndOfStream));
+                }
+                let medium = self.source(resource).map(|source| source.medium);
+                let event = match (self.detach(resource), medium) {
+                    (Some(descriptor), Some(medium)) => {
+                        perform::close(descriptor, medium, release, &mut self.block)
+                    }
+                    // A pipe that was closed with its outgoing direction.
+                    _ => Event::Closed,
+                };
+                self.complete(resource, event);
+            }
+        }
+    }
+
+    #[inline]
+    fn send_now(&mut self, resource: Id, bytes: &[u8]) -> Option<io::Result<usize>> {
+        let source = self.source(resource)?;
+        if !source.writable || !source.medium.is_socket() {
+            return None;
+        }
+        match perform::send_bytes(source.descriptor.as_fd(), bytes) {
+            // Submitted, it is registered and waits for room.
+            Err(Errno::AGAIN) => {
+                source.writable = false;
+                None
+            }
+            Ok(sent) => {
+                source.writable = sent == bytes.len() || !source.short_send_fills();
+                Some(Ok(sent))
+            }
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    fn cancel(&mut self, resource: Id, role: Role) {
+        let Some(source) = self.source(resource) else { return };
+        let event = match role {
+            Role::Receive if source.receiving => {
+                source.receiving = false;
+                Event::ReceiveEnded(Ended::Stopped)
+            }
+            Role::Accept if source.accepting => {
+                source.accepting = false;
+                Event::AcceptEnded(None)
+            }
+            Role::Connect if source.connecting => {
+                source.connecting = false;
+                Event::Connected(Err(Errno::CANCELED.into()))
+            }
+            Role::Send => match (source.sending.take(), &source.pushing) {
+                (Some(gather), _) => Event::Sent { gather, result: Ok(0) },
+                (None, Some(wanted)) => return wanted.store(false, Relaxed),
+                (None, None) => return,
+            },
+            Role::File(operation) => return self.cancel_on_file(resource, operation),
+            // Unknown, finished, or in a worker's hands: it ends by itself.
+            _ => return,
+        };
+        self.complete(resource, event);
+    }
+
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        completions: &mut Vec<Completion>,
+    ) -> io::Result<()> {
+        completions.append(&mut self.done);
+        for resource in std::mem::take(&mut self.probes) {
+            if let Some(source) = self.source(resource) {
+                (source.readable, source.writable) = (true, true);
+                self.attend(resource, completions);
+            }
+        }
+        if self.visits == 0 {
+            let busy = !self.ready.is_empty();
+            // What has ended is dealt with before the system is asked again.
+            if !completions.is_empty() && !busy && timeout != Some(Duration::ZERO) {
+                return Ok(());
+            }
+            self.poll(if busy { Some(Duration::ZERO) } else { timeout })?;
+            self.visits = self.ready.len();
+        }
+        let mut received = 0;
+        while self.visits > 0 && received < BATCH {
+            self.visits -= 1;
+            let Some(resource) = self.ready.pop_front() else {
+                self.visits = 0;
+                break;
+            };
+            received += self.visit(resource, completions);
+        }
+        self.reap_files(completions);
+        completions.append(&mut self.done);
+        Ok(())
+    }
+
+    /// Nothing is ever held back.
+    fn flush(&mut self) {}
+
+    fn take_done(&mut self, completions: &mut Vec<Completion>) {
+        completions.append(&mut self.done);
+    }
+
+    fn has_work(&mut self) -> bool {
+        !self.done.is_empty() || !self.ready.is_empty() || !self.probes.is_empty()
+    }
+
+    fn is_at_work(&self) -> bool {
+        self.at_work > self.reading
+    }
+
+    fn waker(&self) -> Waker {
+        Waker::Mio(Arc::clone(&self.waker))
+    }
+
+    fn watch(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn as_pollable(&self) -> io::Result<OwnedFd> {
+        self.poll.registry().as_fd().try_clone_to_owned()
+    }
+
+    fn name(&self) -> &'static str {
+        "mio"
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the engine is for 64-bit systems")]
+const fn token(resource: Id) -> Token {
+    Token(resource.to_bits() as usize)
+}
+
+/// Tells what a worker has done. Only the first since the engine has looked wakes it, which takes
+/// all.
+fn report(finished: &Mutex<Vec<Finished>>, waker: &MioWaker, done: Finished) {
+    let mut finished = finished.lock().unwrap_or_else(PoisonError::into_inner);
+    finished.push(done);
+    let is_first = finished.len() == 1;
+    drop(finished);
+    if is_first {
+        drop(waker.wake());
+    }
+}

@@ -1,0 +1,87 @@
+//! [`Source`]: one descriptor as the readiness driver sees it.
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use crate::{
+    pure::{buffer::outgoing::Gather, table::Id},
+    system::{descriptor::Descriptor, driver::perform::Received, fd_kind::Medium},
+};
+
+/// One descriptor, what is asked of it, and what is known of its readiness.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state in disguise")]
+pub(super) struct Source {
+    pub(super) id: Id,
+    pub(super) descriptor: Arc<Descriptor>,
+    pub(super) medium: Medium,
+    pub(super) registered: bool,
+    /// In the driver's list of sources with something to do.
+    pub(super) listed: bool,
+
+    /// Set by an event, cleared by a call that finds nothing (or must have emptied a socket).
+    pub(super) readable: bool,
+    /// Assumed until a call finds the system full.
+    pub(super) writable: bool,
+    /// An urgent byte has come, and nothing was missing since: it may cut a receive short. So it may
+    /// in a socket that was used before it was attached.
+    pub(super) urgent: bool,
+    /// The peer has closed, or the socket failed. Never cleared: it is announced only once.
+    pub(super) hung_up: bool,
+
+    pub(super) receiving: bool,
+    /// The receiving is over when it has brought something.
+    pub(super) once: bool,
+    pub(super) accepting: bool,
+    /// How many connections the accepting is still for.
+    pub(super) accept_most: usize,
+    pub(super) connecting: bool,
+    /// What is being sent, until the system has room for it.
+    pub(super) sending: Option<Box<Gather>>,
+    /// A worker reads this.
+    pub(super) busy: bool,
+    /// What it has brought when nobody wanted it any more, for whoever does next.
+    pub(super) late: Option<(Vec<u8>, Received)>,
+    /// A worker sends, as long as this says that it is wanted.
+    pub(super) pushing: Option<Arc<AtomicBool>>,
+    /// The system does not tell when this is ready, but says that it always is.
+    pub(super) is_always_ready: bool,
+}
+
+impl Source {
+    pub(super) fn new(id: Id, descriptor: Arc<Descriptor>, medium: Medium) -> Self {
+        let urgent = descriptor.is_lent();
+        Self {
+            id,
+            descriptor,
+            medium,
+            registered: false,
+            listed: false,
+            readable: false,
+            urgent,
+            writable: true,
+            hung_up: false,
+            receiving: false,
+            once: false,
+            accepting: false,
+            accept_most: 0,
+            connecting: false,
+            sending: None,
+            busy: false,
+            late: None,
+            pushing: None,
+            is_always_ready: false,
+        }
+    }
+
+    /// Whether a send that takes less than it was given has found the system full, and is told when
+    /// there is room. A Unix socket may have lacked memory instead.
+    pub(super) fn short_send_fills(&self) -> bool {
+        self.medium == Medium::Socket { tcp: true }
+    }
+
+    /// Whether something asked for can be done now.
+    pub(super) const fn has_work(&self) -> bool {
+        (self.readable && (self.receiving || self.accepting) && !self.busy)
+            || (self.writable && (self.connecting || self.sending.is_some()))
+    }
+}

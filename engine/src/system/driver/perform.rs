@@ -1,0 +1,445 @@
+//! One operation, one system call that does not wait. `EINTR` ends here.
+
+use std::{
+    io::{IoSlice, IoSliceMut},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::{Errno, ReadWriteFlags, Result, retry_on_intr},
+    net::{
+        RecvAncillaryBuffer, RecvFlags, RecvMsg, ReturnFlags, SendAncillaryBuffer, SendFlags,
+        Shutdown, SocketAddrUnix, SocketFlags, accept_with, connect_unspec, recv, recvmsg, sendmsg,
+        shutdown, sockopt,
+    },
+    termios::{LocalModes, tcgetattr},
+};
+
+use crate::{
+    pure::{address::Address, buffer::outgoing::Gather},
+    system::{
+        descriptor::Descriptor,
+        driver::{Event, Release},
+        fd_kind::Medium,
+    },
+};
+
+/// What a call that must not wait came to.
+#[derive(Debug)]
+pub(crate) enum Attempt<T> {
+    Done(Result<T>),
+    WouldBlock,
+}
+
+/// What a read came to.
+#[derive(Debug)]
+pub(super) enum Received {
+    /// So many bytes.
+    Some(usize),
+    /// The same, and there were no more.
+    All(usize),
+    Nothing,
+    End,
+    Failed(Errno),
+    /// Only a call that may wait can tell, see [`receive_waiting`].
+    MayWait,
+}
+
+/// What a write of a stream came to.
+#[derive(Debug)]
+pub(super) enum Pushed {
+    Done(Result<usize>),
+    /// The system has no room.
+    Full,
+    /// Only a call that may wait can tell, see [`send_waiting`].
+    MayWait,
+}
+
+/// A peer that is gone is told by an error and not by a signal. And a socket that others hold, too,
+/// may have been made a blocking one by them.
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
+
+/// What a pipe takes without blocking once it is writable, pipe(7).
+const PIPE_BUF: usize = 4096;
+/// How much a thread writes to a terminal before it is asked for more.
+const TURN: usize = 4096;
+/// No position: what has none is read and written where it is.
+const NOWHERE: u64 = u64::MAX;
+
+/// Reads what is no regular file. Never waits.
+pub(super) fn receive(fd: BorrowedFd<'_>, medium: Medium, block: &mut [u8]) -> Received {
+    let result = match medium {
+        Medium::Socket { .. } => return receive_from_socket(fd, block),
+        Medium::Terminal { shared: true } => return Received::MayWait,
+        medium if medium.is_shared() => {
+            let mut slices = [IoSliceMut::new(block)];
+            let flags = ReadWriteFlags::NOWAIT;
+            match retry_on_intr(|| rustix::io::preadv2(fd, &mut slices, NOWHERE, flags)) {
+                // Most devices and FIFOs do not know how not to wait, nor pipes before Linux 6.4.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Received::MayWait,
+                result => result,
+            }
+        }
+        _ => retry_on_intr(|| rustix::io::read(fd, &mut *block)),
+    };
+    received(fd, medium, result)
+}
+
+/// The same by a call that waits if somebody else takes what there is first; on a thread.
+pub(super) fn receive_waiting(fd: BorrowedFd<'_>, medium: Medium, block: &mut [u8]) -> Received {
+    if !is_ready(fd, PollFlags::IN) {
+        return Received::Nothing;
+    }
+    received(fd, medium, retry_on_intr(|| rustix::io::read(fd, &mut *block)))
+}
+
+/// What it means that a read of something that is neither a socket nor a file came to this.
+pub(super) fn received(fd: BorrowedFd<'_>, medium: Medium, result: Result<usize>) -> Received {
+    match result {
+        Ok(0) if has_ended(fd, medium) => Received::End,
+        Ok(0) | Err(Errno::AGAIN) => Received::Nothing,
+        Ok(count) => Received::Some(count),
+        // A terminal whose other side is gone says so.
+        Err(Errno::IO) if matches!(medium, Medium::Terminal { .. }) => Received::End,
+        Err(error) => Received::Failed(error),
+    }
+}
+
+/// Whether a read that brought nothing was at the end.
+fn has_ended(fd: BorrowedFd<'_>, medium: Medium) -> bool {
+    match medium {
+        // Until the first writer has come a FIFO reads as if the last one had gone, fifo(7).
+        Medium::Pipe { .. } => is_ready(fd, PollFlags::HUP),
+        // Where lines are edited, nothing is what the user types as the end. Else a terminal may be
+        // set to say that nothing has come yet (VMIN of nought), termios(3).
+        Medium::Terminal { .. } => {
+            is_ready(fd, PollFlags::HUP)
+                || tcgetattr(fd)
+                    .map_or(true, |settings| settings.local_modes.contains(LocalModes::ICANON))
+        }
+        _ => true,
+    }
+}
+
+/// Writes to what is no regular file. Never waits.
+pub(super) fn send(fd: BorrowedFd<'_>, medium: Medium, gather: &Gather) -> Pushed {
+    let result = match (medium, gather.single()) {
+        (Medium::Socket { .. }, Some(bytes)) => send_bytes(fd, bytes),
+        (Medium::Socket { .. }, None) => {
+            let slices = gather.slices();
+            retry_on_intr(|| {
+                let mut control = SendAncillaryBuffer::default();
+                sendmsg(fd, &slices, &mut control, SEND_FLAGS)
+            })
+        }
+        (Medium::Terminal { shared: true }, _) => return Pushed::MayWait,
+        (Medium::Pipe { shared }, _) => {
+            match write_to_pipe(fd, &gather.slices(), shared) {
+                // FIFOs do not know how not to wait, nor pipes before Linux 6.4...
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Pushed::MayWait,
+                result => result,
+            }
+        }
+        (Medium::Device { shared: true }, _) => {
+            let (slices, flags) = (gather.slices(), ReadWriteFlags::NOWAIT);
+            match retry_on_intr(|| rustix::io::pwritev2(fd, &slices, NOWHERE, flags)) {
+                // ...nor most devices.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Pushed::MayWait,
+                result => result,
+            }
+        }
+        (_, Some(bytes)) => retry_on_intr(|| rustix::io::write(fd, bytes)),
+        (_, None) => {
+            let slices = gather.slices();
+            retry_on_intr(|| rustix::io::writev(fd, &slices))
+        }
+    };
+    match result {
+        Err(Errno::AGAIN) => Pushed::Full,
+        result => Pushed::Done(result),
+    }
+}
+
+/// The same by calls that may wait, on a thread, as long as it is `wanted`. A terminal promises room
+/// for a byte and not for how many, so that it is given one at a time: whoever cancels the rest then
+/// does not wait for somebody to read.
+pub(super) fn send_waiting(
+    fd: BorrowedFd<'_>,
+    medium: Medium,
+    gather: &Gather,
+    wanted: &AtomicBool,
+) -> Pushed {
+    let slices = gather.slices();
+    let piece = match medium {
+        Medium::Terminal { .. } => 1,
+        Medium::Pipe { .. } => PIPE_BUF,
+        // For a device what is written at once may be one message.
+        _ if wanted.load(Relaxed) && is_ready(fd, PollFlags::OUT) => {
+            return Pushed::Done(retry_on_intr(|| rustix::io::writev(fd, &slices)));
+        }
+        _ => return Pushed::Full,
+    };
+    let (mut taken, mut rest) = (0, &*slices[0]);
+    while taken < TURN && !rest.is_empty() && wanted.load(Relaxed) && is_ready(fd, PollFlags::OUT) {
+        let piece = &rest[..rest.len().min(piece)];
+        let result = match medium {
+            Medium::Pipe { .. } => write_to_pipe(fd, &[IoSlice::new(piece)], false),
+            _ => retry_on_intr(|| rustix::io::write(fd, piece)),
+        };
+        match result {
+            Ok(count) => {
+                taken += count;
+                rest = &rest[count..];
+            }
+            // Said again by the next.
+            Err(_) if taken > 0 => break,
+            Err(error) => return Pushed::Done(Err(error)),
+        }
+    }
+    if taken == 0 { Pushed::Full } else { Pushed::Done(Ok(taken)) }
+}
+
+/// Writes to a pipe, without waiting if its flags do not say so. If the kernel is new enough to be
+/// told (Linux 6.18), without the signal that a pipe without a reader sends: it would end a process
+/// that does not ignore it, as a Rust program does.
+fn write_to_pipe(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>], shared: bool) -> Result<usize> {
+    /// RWF_NOSIGNAL, see pwritev2(2).
+    const NOSIGNAL: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x100);
+    static IS_OLD: AtomicBool = AtomicBool::new(false);
+    let flags = if shared { ReadWriteFlags::NOWAIT } else { ReadWriteFlags::empty() };
+    let write = |flags| retry_on_intr(|| rustix::io::pwritev2(fd, slices, NOWHERE, flags));
+    let is_unknown = |result: &Result<usize>| {
+        matches!(result, Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL))
+    };
+    if !IS_OLD.load(Relaxed) {
+        let result = write(flags | NOSIGNAL);
+        if !is_unknown(&result) {
+            return result;
+        }
+    }
+    let result =
+        if shared { write(flags) } else { retry_on_intr(|| rustix::io::writev(fd, slices)) };
+    if !is_unknown(&result) {
+        IS_OLD.store(true, Relaxed);
+    }
+    result
+}
+
+/// Receives from a socket by recvmsg(2), which says more than recv(2) does: something came along with
+/// these bytes, and what comes behind them is not glued to them. So it is where descriptors were
+/// sent (SCM_RIGHTS, see unix(7)), where the receiver asks who sends (SO_PASSCRED), and where the
+/// kernel decrypts records of TLS. Nobody takes what came along here: the kernel closes descriptors.
+fn receive_from_socket(fd: BorrowedFd<'_>, block: &mut [u8]) -> Received {
+    let len = block.len();
+    let mut slices = [IoSliceMut::new(block)];
+    let result = retry_on_intr(|| {
+        recvmsg(fd, &mut slices, &mut RecvAncillaryBuffer::default(), RecvFlags::DONTWAIT)
+    });
+    match result {
+        Ok(RecvMsg { bytes: 0, .. }) => Received::End,
+        Ok(RecvMsg { bytes, flags, .. }) if bytes == len || flags.contains(ReturnFlags::CTRUNC) => {
+            Received::Some(bytes)
+        }
+        Ok(RecvMsg { bytes, .. }) => Received::All(bytes),
+        Err(Errno::AGAIN) => Received::Nothing,
+        Err(error) => Received::Failed(error),
+    }
+}
+
+/// Sends to a socket.
+pub(super) fn send_bytes(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
+    retry_on_intr(|| rustix::net::send(fd, bytes, SEND_FLAGS))
+}
+
+/// Begins to connect. Returns whether it is done already.
+pub(super) fn connect(fd: BorrowedFd<'_>, address: &Address) -> Result<bool> {
+    let result = match address {
+        Address::Inet(address) => retry_on_intr(|| rustix::net::connect(fd, address)),
+        Address::Unix(path) => SocketAddrUnix::new(path)
+            .and_then(|address| retry_on_intr(|| rustix::net::connect(fd, &address))),
+        Address::UnixAbstract(name) => SocketAddrUnix::new_abstract_name(name)
+            .and_then(|address| retry_on_intr(|| rustix::net::connect(fd, &address))),
+        // Refused when the connect was submitted.
+        Address::UnixUnnamed => Err(Errno::INVAL),
+    };
+    match result {
+        Ok(()) => Ok(true),
+        Err(Errno::INPROGRESS) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// How a connect ended. A writable socket may be a spurious event, so its peer is asked for.
+pub(super) fn connected(fd: BorrowedFd<'_>) -> Attempt<()> {
+    match sockopt::socket_error(fd) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) | Err(error) => return Attempt::Done(Err(error)),
+    }
+    match rustix::net::getpeername(fd) {
+        Ok(_) => Attempt::Done(Ok(())),
+        Err(Errno::NOTCONN) => Attempt::WouldBlock,
+        Err(error) => Attempt::Done(Err(error)),
+    }
+}
+
+/// Takes one connection. Those that died while they waited, and network errors that Linux passes on
+/// from them, are skipped, see accept(2).
+pub(super) fn accept(fd: BorrowedFd<'_>) -> Attempt<OwnedFd> {
+    const DEAD_MAX: usize = 1024;
+    for _ in 0..DEAD_MAX {
+        match accept_with(fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            Err(Errno::AGAIN) => return Attempt::WouldBlock,
+            Err(error) if is_of_one_connection(error) => {}
+            result => return Attempt::Done(result),
+        }
+    }
+    Attempt::WouldBlock
+}
+
+/// Whether an accept failed for the sake of one connection, and the next may succeed.
+pub(super) const fn is_of_one_connection(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::INTR
+            | Errno::CONNABORTED
+            | Errno::PROTO
+            | Errno::NETDOWN
+            | Errno::NOPROTOOPT
+            | Errno::HOSTDOWN
+            | Errno::NONET
+            | Errno::HOSTUNREACH
+            | Errno::OPNOTSUPP
+            | Errno::NETUNREACH
+    )
+}
+
+pub(super) fn shutdown_write(fd: BorrowedFd<'_>) -> Result<()> {
+    match shutdown(fd, Shutdown::Write) {
+        // The peer has reset the connection: the direction has ended all the same.
+        Err(Errno::NOTCONN) => Ok(()),
+        result => result,
+    }
+}
+
+/// How many blocks are read away before a close: more than a socket's buffer holds by default.
+const DRAIN_MAX: usize = 128;
+
+/// Ends what closing ends, and closes, whoever still holds the number. What may have to wait for that
+/// is given back, to be closed where nobody else waits.
+pub(super) fn close(
+    descriptor: Arc<Descriptor>,
+    medium: Medium,
+    release: Release,
+    block: &mut [u8],
+) -> Event {
+    before_close(descriptor.as_fd(), release, block);
+    let resets = matches!(release, Release::Reset | Release::ResetForAll);
+    if !resets && may_wait_to_close(&descriptor, medium) {
+        return Event::LetGo(descriptor);
+    }
+    descriptor.release();
+    Event::Closed
+}
+
+/// Whether close(2) may wait: for a file's server, a line to take what was written, or the peer, if
+/// the program has set SO_LINGER, which holds for non-blocking sockets as well.
+pub(crate) fn may_wait_to_close(descriptor: &Descriptor, medium: Medium) -> bool {
+    match medium {
+        Medium::File { .. } | Medium::Terminal { .. } | Medium::Device { .. } => true,
+        Medium::Pipe { .. } | Medium::Listener => false,
+        Medium::Socket { .. } => {
+            // Nobody else can have set it, so that others need not be asked.
+            descriptor.is_touched()
+                && sockopt::socket_linger(descriptor).is_ok_and(|linger| linger.is_some())
+        }
+    }
+}
+
+/// Decides how closing ends a connection. An error means that this is no socket, or none with a
+/// connection, and nothing is to be reset or ended.
+fn before_close(fd: BorrowedFd<'_>, release: Release, block: &mut [u8]) {
+    match release {
+        Release::Close => {}
+        Release::Drain => {
+            let _ = shutdown(fd, Shutdown::Write);
+            // A bound, because a peer may send as fast as this reads.
+            for _ in 0..DRAIN_MAX {
+                match recv(fd, &mut *block, RecvFlags::DONTWAIT) {
+                    Ok((1.., _)) | Err(Errno::INTR) => {}
+                    _ => break,
+                }
+            }
+        }
+        Release::Reset => {
+            let _ = sockopt::set_socket_linger(fd, Some(std::time::Duration::ZERO));
+        }
+        // Not by the option: it would stay with the other copies, and have the last of them reset
+        // the connection whenever it is closed.
+        Release::ResetForAll => {
+            let _ = connect_unspec(fd);
+        }
+    }
+}
+
+/// Stands for the system's cursor where a position is asked for, preadv2(2).
+const AT_CURSOR: u64 = u64::MAX;
+
+/// Reads a file at its cursor, if that need not wait for a disk.
+pub(crate) fn read_at_once(fd: BorrowedFd<'_>, block: &mut [u8]) -> Attempt<usize> {
+    read_file_at_once(fd, block, AT_CURSOR)
+}
+
+/// Reads a file at a position, if that need not wait for a disk.
+pub(super) fn read_file_at_once(
+    fd: BorrowedFd<'_>,
+    block: &mut [u8],
+    offset: u64,
+) -> Attempt<usize> {
+    let mut slices = [IoSliceMut::new(block)];
+    match rustix::io::preadv2(fd, &mut slices, offset, ReadWriteFlags::NOWAIT) {
+        Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => Attempt::WouldBlock,
+        result => Attempt::Done(result),
+    }
+}
+
+/// Reads a file at its cursor, or what has none, on a worker.
+pub(crate) fn read(fd: BorrowedFd<'_>, block: &mut [u8]) -> Result<usize> {
+    retry_on_intr(|| rustix::io::read(fd, &mut *block))
+}
+
+/// Reads a file at a position, on a worker.
+pub(super) fn read_file(fd: BorrowedFd<'_>, block: &mut [u8], offset: u64) -> Result<usize> {
+    retry_on_intr(|| rustix::io::pread(fd, &mut *block, offset))
+}
+
+/// Writes to a file at its cursor, or to what has none, on a worker. One that was opened for
+/// appending is written at its end, without moving its cursor there where the system can do that,
+/// see pwrite(2).
+pub(crate) fn write(fd: BorrowedFd<'_>, gather: &Gather, append: bool) -> Result<usize> {
+    let slices: Vec<IoSlice<'_>> = gather.slices();
+    if append && cfg!(target_os = "linux") {
+        return retry_on_intr(|| rustix::io::pwritev(fd, &slices, 0));
+    }
+    retry_on_intr(|| rustix::io::writev(fd, &slices))
+}
+
+/// Writes to a file at a position, on a worker.
+pub(super) fn write_at(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<usize> {
+    retry_on_intr(|| rustix::io::pwrite(fd, bytes, offset))
+}
+
+/// Brings a file to its medium, on a worker.
+pub(super) fn sync(fd: BorrowedFd<'_>) -> Result<()> {
+    retry_on_intr(|| rustix::fs::fsync(fd))
+}
+
+/// Whether poll(2) says of something that it is ready, as it does of what cannot be waited for.
+pub(super) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {
+    let mut fds = [PollFd::new(&fd, flags)];
+    matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+}

@@ -1,0 +1,146 @@
+//! [`World`]: what an engine asks of its surroundings besides its driver: the time, sockets, names.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+#[cfg(feature = "sim")]
+use crate::system::sim;
+use crate::{
+    core,
+    pure::{
+        address::{AddrInfo, Address, Query},
+        error::Result,
+    },
+    system::{
+        descriptor::Descriptor,
+        fd_kind::{self, Examined},
+        socket::{self, Sharing},
+    },
+};
+
+/// Where an engine lives.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum World {
+    /// On this machine.
+    #[default]
+    Real,
+    /// In a simulated network.
+    #[cfg(feature = "sim")]
+    Simulated(sim::Home),
+}
+
+impl World {
+    /// Where in a network it lives, if it is simulated.
+    #[cfg(feature = "sim")]
+    pub(crate) const fn home(&self) -> Option<&sim::Home> {
+        match self {
+            Self::Real => None,
+            Self::Simulated(home) => Some(home),
+        }
+    }
+
+    /// The clock, read afresh: a deadline counts from the submission, not from the turn's start.
+    #[inline]
+    pub(crate) fn now(&self) -> Instant {
+        match self {
+            Self::Real => core::now(),
+            #[cfg(feature = "sim")]
+            Self::Simulated(home) => home.now(),
+        }
+    }
+
+    /// How long a wait must be to last `left` at least.
+    pub(crate) fn wait_for(&self, left: Duration) -> Duration {
+        match self {
+            Self::Real => round_up(left),
+            #[cfg(feature = "sim")]
+            Self::Simulated(_) => sim::Home::wait_for(left),
+        }
+    }
+
+    /// A socket to connect to this address with.
+    pub(crate) fn socket(&self, address: &Address) -> io::Result<Arc<Descriptor>> {
+        match self {
+            Self::Real => socket::for_connecting(address).map(Descriptor::new),
+            #[cfg(feature = "sim")]
+            Self::Simulated(home) => home.socket(address),
+        }
+    }
+
+    /// A TCP socket that listens. `behind_ring`: whether another process may just have ended that
+    /// listened there and had a ring.
+    pub(crate) fn listen_tcp(
+        &self,
+        address: SocketAddr,
+        sharing: Sharing,
+        behind_ring: bool,
+    ) -> Result<Arc<Descriptor>> {
+        match self {
+            Self::Real => socket::listen_tcp(address, sharing, behind_ring).map(Descriptor::new),
+            #[cfg(feature = "sim")]
+            Self::Simulated(home) => home.listen_tcp(address, sharing),
+        }
+    }
+
+    /// A Unix socket that listens.
+    pub(crate) fn listen_unix(&self, path: &Path) -> Result<Arc<Descriptor>> {
+        match self {
+            Self::Real => socket::listen_unix(path).map(Descriptor::new),
+            #[cfg(feature = "sim")]
+            Self::Simulated(home) => home.listen_unix(path),
+        }
+    }
+
+    /// A Unix socket that listens, which several engines will accept from.
+    pub(crate) fn listen_unix_for_several(&self, path: &Path) -> Result<OwnedFd> {
+        match self {
+            Self::Real => socket::listen_unix(path),
+            #[cfg(feature = "sim")]
+            Self::Simulated(_) => sim::Home::listen_unix_for_several(),
+        }
+    }
+
+    /// Finds out what a descriptor is that becomes a stream, and prepares it.
+    pub(crate) fn examine(&self, fd: OwnedFd, exclusive: bool) -> Result<Examined> {
+        match self {
+            Self::Real => fd_kind::examine(fd, exclusive),
+            #[cfg(feature = "sim")]
+            Self::Simulated(_) => sim::Home::examine(fd, exclusive),
+        }
+    }
+
+    /// Checks a socket that listens already, and prepares it. Returns whether it is TCP.
+    pub(crate) fn examine_listener(&self, fd: &OwnedFd) -> Result<bool> {
+        match self {
+            Self::Real => fd_kind::examine_listener(fd.as_fd()),
+            #[cfg(feature = "sim")]
+            Self::Simulated(_) => sim::Home::examine_listener(),
+        }
+    }
+
+    /// Looks up a name, which may block.
+    pub(crate) fn lookup(&self, query: &Query) -> Result<Vec<AddrInfo>> {
+        match self {
+            Self::Real => query.lookup(),
+            #[cfg(feature = "sim")]
+            Self::Simulated(home) => home.lookup(query),
+        }
+    }
+}
+
+/// The system waits in milliseconds: waiting less than was asked for would spin.
+fn round_up(left: Duration) -> Duration {
+    const HOUR: Duration = Duration::from_secs(3600);
+    const TICK: Duration = Duration::from_millis(1);
+    if left.is_zero() {
+        return left;
+    }
+    let ticks = left.min(HOUR).as_nanos().div_ceil(TICK.as_nanos());
+    TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
+}

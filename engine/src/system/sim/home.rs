@@ -1,0 +1,193 @@
+//! [`Home`]: the surroundings of a simulated engine. [`Socket`]: what its descriptors hold.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rustix::io::Errno;
+
+use crate::{
+    pure::{
+        address::{AddrInfo, Address, Query},
+        error::{Error, Result},
+        table::Id,
+    },
+    system::{
+        descriptor::{Descriptor, null},
+        driver::{AnyDriver, Release},
+        fd_kind::{self, Examined, Medium},
+        pool::Pool,
+        sim::{Host, Network, bell::Bell, state::Owner, workers::Workers},
+        socket::Sharing,
+    },
+};
+
+/// Where one simulated engine lives.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    host: Host,
+    engine: usize,
+}
+
+impl Home {
+    /// Moves an engine in: its home, its driver, and its workers: how many each lane has, and how
+    /// many jobs may wait.
+    pub(crate) fn new(host: &Host, workers: [usize; 3], queue: usize) -> (Self, AnyDriver, Pool) {
+        let (host, network) = (host.clone(), host.network.clone());
+        let bell = Arc::new(Bell::default());
+        let engine = network.lock().add_engine(Arc::clone(&bell));
+        let workers = Workers::new(network.clone(), host.number, workers, queue);
+        let driver = AnyDriver::sim(network, host.number, engine, bell, workers.clone());
+        (Self { host, engine }, driver, Pool::Simulated(workers))
+    }
+
+    pub(super) const fn host(&self) -> &Host {
+        &self.host
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        let state = self.host.network.lock();
+        state.start + state.now
+    }
+
+    /// Deadlines come to the nanosecond.
+    pub(crate) const fn wait_for(left: Duration) -> Duration {
+        left
+    }
+
+    pub(crate) fn socket(&self, address: &Address) -> io::Result<Arc<Descriptor>> {
+        let tcp = matches!(address, Address::Inet(_));
+        Ok(self.host.network.descriptor(self.open(tcp)?))
+    }
+
+    fn open(&self, tcp: bool) -> rustix::io::Result<Id> {
+        let owner = Owner::Engine { engine: self.engine, resource: Id::NONE };
+        self.host.network.lock().open(self.host.number, owner, tcp)
+    }
+
+    pub(crate) fn listen_tcp(
+        &self,
+        address: SocketAddr,
+        sharing: Sharing,
+    ) -> Result<Arc<Descriptor>> {
+        self.listen(&address.into(), |state, id| state.listen(id, address, sharing))
+    }
+
+    pub(crate) fn listen_unix(&self, path: &Path) -> Result<Arc<Descriptor>> {
+        let address = Address::from(path);
+        address.to_system()?;
+        self.listen(&address, |state, id| state.listen_unix(id, path))
+    }
+
+    fn listen(
+        &self,
+        address: &Address,
+        begin: impl FnOnce(&mut super::state::State, Id) -> rustix::io::Result<()>,
+    ) -> Result<Arc<Descriptor>> {
+        let failed = |cause: Errno| Error::io_on("listen", address, cause);
+        let id = self.open(address.as_inet().is_some()).map_err(failed)?;
+        let descriptor = self.host.network.descriptor(id);
+        let begun = begin(&mut self.host.network.lock(), id);
+        begun.map_err(failed)?;
+        Ok(descriptor)
+    }
+
+    /// Files are this machine's. Nothing else of it leads into the network.
+    pub(crate) fn examine(fd: OwnedFd, exclusive: bool) -> Result<Examined> {
+        match fd_kind::examine(fd, exclusive)? {
+            file @ Examined { medium: Medium::File { .. } | Medium::Device { .. }, .. } => Ok(file),
+            _ => Err(Error::unsupported(
+                "a simulated engine has sockets of its own network, and no pipes or terminals; \
+                 sim::Peer makes pairs",
+            )),
+        }
+    }
+
+    pub(crate) fn examine_listener() -> Result<bool> {
+        Err(Error::unsupported("a simulated engine listens in its own network only"))
+    }
+
+    pub(crate) fn listen_unix_for_several() -> Result<OwnedFd> {
+        Err(Error::unsupported("simulated engines do not accept from one socket"))
+    }
+
+    /// The end of an engine's stream whose other end is `peer`.
+    pub(super) fn join(&self, peer: Id, tcp: bool) -> Result<Arc<Descriptor>> {
+        let id = self.open(tcp).map_err(|cause| Error::io("connect", cause))?;
+        self.host.network.lock().pair(self.host.number, peer, id, tcp);
+        Ok(self.host.network.descriptor(id))
+    }
+
+    pub(crate) fn lookup(&self, query: &Query) -> Result<Vec<AddrInfo>> {
+        let mut state = self.host.network.lock();
+        let state = &mut *state;
+        let failure = state.hosts[self.host.number].machine.lookup_failure;
+        if state.rng.chance(failure) {
+            return Err(query.failed(io::ErrorKind::HostUnreachable, "the resolver is silent"));
+        }
+        let name = query.host().trim_end_matches('.').to_ascii_lowercase();
+        let found = match name.as_str() {
+            "localhost" => Some(vec![std::net::Ipv4Addr::LOCALHOST.into()]),
+            name => state.names.get(name).cloned(),
+        };
+        query.answer_with(&found.unwrap_or_default())
+    }
+}
+
+/// A socket in the network; closes when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    network: Network,
+    id: Id,
+}
+
+impl Socket {
+    pub(super) const fn new(network: Network, id: Id) -> Self {
+        Self { network, id }
+    }
+
+    pub(crate) const fn id(&self) -> Id {
+        self.id
+    }
+
+    pub(crate) fn local_address(&self) -> Result<Address> {
+        let address = self.network.lock().local_address(self.id);
+        address.ok_or_else(|| Error::io("getsockname", Errno::NOTSOCK))
+    }
+
+    pub(crate) fn peer_address(&self) -> Result<Address> {
+        let address = self.network.lock().remote_address(self.id);
+        address.ok_or_else(|| Error::io("getpeername", Errno::NOTCONN))
+    }
+
+    /// Closes it, whoever still holds it.
+    pub(crate) fn close(&self) {
+        self.end(Release::Close);
+    }
+
+    /// Leaves the engine. Nobody goes on with it in the network, so it ends there in good order;
+    /// what stands in for its descriptor is the null device.
+    pub(crate) fn part(&self) -> io::Result<OwnedFd> {
+        self.end(Release::Drain);
+        null()?.try_clone_to_owned()
+    }
+
+    fn end(&self, release: Release) {
+        let mut state = self.network.lock();
+        state.close(self.id, release);
+        if state.threads {
+            state.ring();
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
