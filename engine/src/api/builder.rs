@@ -3,7 +3,7 @@
 use std::{env, thread};
 
 use crate::{
-    api::{engine::Engine, engines::Engines},
+    api::engine::Engine,
     core::Core,
     handles::{handle::Shared, task::TaskPanic},
     pure::{
@@ -191,25 +191,6 @@ impl Builder {
         self.build_on(World::Real, driver, pool)
     }
 
-    /// Builds so many engines, at least one, each on a thread of its own, and runs them. They share
-    /// nothing: each has the limits, and the workers, that one would have.
-    ///
-    /// # Errors
-    ///
-    /// As [`build`](Self::build); and [`Error::Io`](crate::Error::Io) if the system refuses a
-    /// thread. Engines that had been built have ended then.
-    ///
-    /// ```
-    /// use facade_engine::Engine;
-    ///
-    /// let engines = Engine::builder().workers(1).build_engines(2)?;
-    /// assert_eq!(engines.handles().len(), 2);
-    /// # Ok::<(), facade_engine::Error>(())
-    /// ```
-    pub fn build_engines(self, count: usize) -> Result<Engines> {
-        Engines::start(&self, count)
-    }
-
     #[cfg(feature = "sim")]
     fn build_simulated(&self, host: &crate::system::sim::Host) -> Result<Engine> {
         let workers = [NAME_WORKERS, FILE_WORKERS, self.workers.unwrap_or(2)];
@@ -227,5 +208,33 @@ impl Builder {
         let shared = shared.map_err(failed)?;
         let core = Core::new(std::sync::Arc::clone(&shared), driver, self.limits, pool);
         Ok(Engine::from_parts(shared, core, pollable))
+    }
+}
+
+impl Engine {
+    /// An engine with the best driver that the system has, and default limits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`].
+    ///
+    /// ```
+    /// let engine = facade_engine::Engine::new()?;
+    /// println!("driven by {}", engine.driver());
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn new() -> Result<Self> {
+        Self::builder().build()
+    }
+
+    /// An engine with other settings.
+    ///
+    /// ```
+    /// let engine = facade_engine::Engine::builder().workers(2).build()?;
+    /// # drop(engine);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::new()
     }
 }

@@ -18,7 +18,6 @@ use bytes::Bytes;
 use rustix::process::{Pid, getpid};
 
 use crate::{
-    api::builder::Builder,
     core::{
         Core,
         pending::{Listing, PendingOperation},
@@ -123,32 +122,6 @@ const PUT_OFF_MAX: usize = CALLBACKS_MAX / 8;
 type Root<'a> = &'a mut dyn FnMut(&Local);
 
 impl Engine {
-    /// An engine with the best driver that the system has, and default limits.
-    ///
-    /// # Errors
-    ///
-    /// As [`Builder::build`].
-    ///
-    /// ```
-    /// let engine = facade_engine::Engine::new()?;
-    /// println!("driven by {}", engine.driver());
-    /// # Ok::<(), facade_engine::Error>(())
-    /// ```
-    pub fn new() -> Result<Self> {
-        Self::builder().build()
-    }
-
-    /// An engine with other settings.
-    ///
-    /// ```
-    /// let engine = facade_engine::Engine::builder().workers(2).build()?;
-    /// # drop(engine);
-    /// # Ok::<(), facade_engine::Error>(())
-    /// ```
-    pub fn builder() -> Builder {
-        Builder::new()
-    }
-
     pub(crate) fn from_parts(shared: Arc<Shared>, core: Core, pollable: OwnedFd) -> Self {
         cancel::register(shared.id, Arc::downgrade(&shared));
         let core = Rc::new(Cell::new(Some(Box::new(core))));
@@ -165,7 +138,7 @@ impl Engine {
     }
 
     /// The driver in use, as `FACADE_DRIVER` would name it: `mio` or `io_uring`; or `sim`, which only
-    /// the builder chooses. See [`Builder::driver`].
+    /// the builder chooses. See [`Builder::driver`](crate::Builder::driver).
     pub fn driver(&self) -> &'static str {
         self.local.driver()
     }

@@ -17,13 +17,15 @@ use std::{
 
 use crate::{
     api::{builder::Builder, engine::Engine},
-    core::now,
     handles::{
         handle::{Handle, Local},
         listener::Listener,
         stream::inet,
     },
-    pure::error::{Error, Result},
+    pure::{
+        clock::now,
+        error::{Error, Result},
+    },
     system::{
         descriptor::{Descriptor, Tenure},
         socket::Sharing,
@@ -137,6 +139,27 @@ struct EngineThread {
 
 /// How long a drop waits for the turns that are under way.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Builder {
+    /// Builds so many engines, at least one, each on a thread of its own, and runs them. They share
+    /// nothing: each has the limits, and the workers, that one would have.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build); and [`Error::Io`](crate::Error::Io) if the system refuses a
+    /// thread. Engines that had been built have ended then.
+    ///
+    /// ```
+    /// use facade_engine::Engine;
+    ///
+    /// let engines = Engine::builder().workers(1).build_engines(2)?;
+    /// assert_eq!(engines.handles().len(), 2);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn build_engines(self, count: usize) -> Result<Engines> {
+        Engines::start(&self, count)
+    }
+}
 
 impl Engines {
     /// An engine with default settings for each processor that this process may use, running.

@@ -4,3 +4,5 @@ pub(crate) mod builder;
 pub(crate) mod engine;
 pub(crate) mod engines;
 pub(crate) mod ops;
+#[cfg(feature = "sim")]
+mod simulated;

@@ -23,7 +23,7 @@ use crate::{
     },
     system::{
         descriptor::Descriptor,
-        driver::{Driver, Operation, Release, Role, perform::may_wait_to_close},
+        driver::{Driver, Operation, Release, Role, syscall::may_wait_to_close},
         fd_kind::Medium,
         pool::{Lane, Refused},
     },

@@ -964,12 +964,6 @@ fn remembers(
     }
 }
 
-/// The system's clock. What an engine does goes by its own, see [`Core::now`].
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
-pub(crate) fn now() -> Instant {
-    Instant::now()
-}
-
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Core").field("pending", &self.pending()).finish_non_exhaustive()

@@ -23,6 +23,7 @@ use slab::Slab;
 use crate::{
     core::{Core, pending::PendingOperation},
     handles::{
+        at_fork,
         cancel::{self, Cancel, Key},
         queue::message::{Begin, Inbox, Message, Sleeper},
         small_fn::Once,
@@ -194,7 +195,7 @@ impl Shared {
         waker: Waker,
         task_panic: TaskPanic,
     ) -> io::Result<Arc<Self>> {
-        let id = fork::number_engine()?;
+        let id = at_fork::number_engine()?;
         Ok(Arc::new(Self {
             id,
             inbox: Inbox::new(Sleeper { engine: id, waker }),

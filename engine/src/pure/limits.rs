@@ -1,7 +1,5 @@
 //! [`Limits`]: how much a peer can make the engine keep.
 
-use crate::api::ops::read::Bound;
-
 /// Bounds on everything that a peer, or a program that outruns its peer, can fill.
 ///
 /// Set for a whole engine by [`Builder::limits`](crate::Builder::limits) and for one stream by
@@ -38,6 +36,15 @@ pub struct Limits {
     /// [`Overloaded`](crate::Error::Overloaded); and how many operations on files by position may
     /// be under way. 65,536. Of the engine as a whole.
     pub workers: usize,
+}
+
+/// Which of a stream's limits bounds a read.
+#[derive(Clone, Copy)]
+pub(crate) enum Bound {
+    /// Its size is its limit.
+    None,
+    Line,
+    All,
 }
 
 impl Limits {

@@ -180,7 +180,7 @@ mod tests {
     use std::{cell::RefCell, collections::HashSet};
 
     use super::*;
-    use crate::core::now;
+    use crate::pure::clock::now;
 
     const TARGET: Target = Target::Operation(Id::NONE);
 

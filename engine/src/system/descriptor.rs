@@ -69,7 +69,7 @@ enum File {
     System(OwnedFd),
     /// Of a simulated network. What it lends is the null device.
     #[cfg(feature = "sim")]
-    Simulated(crate::system::sim::Socket),
+    Simulated(crate::system::sim::socket::Socket),
 }
 
 impl Descriptor {
@@ -84,7 +84,7 @@ impl Descriptor {
 
     /// Stands for a socket of a simulated network.
     #[cfg(feature = "sim")]
-    pub(crate) fn of_simulated(socket: crate::system::sim::Socket) -> Arc<Self> {
+    pub(crate) fn of_simulated(socket: crate::system::sim::socket::Socket) -> Arc<Self> {
         Arc::new(Self {
             file: File::Simulated(socket),
             lent: AtomicBool::new(false),
@@ -204,12 +204,16 @@ impl Descriptor {
             Ok(sole) => match sole.file {
                 File::System(fd) => Ok(fd),
                 #[cfg(feature = "sim")]
-                File::Simulated(socket) => socket.part(),
+                File::Simulated(socket) => {
+                    socket.part();
+                    null()?.try_clone_to_owned()
+                }
             },
             Err(shared) => {
                 #[cfg(feature = "sim")]
                 if let File::Simulated(socket) = &shared.file {
-                    return socket.part();
+                    socket.part();
+                    return null()?.try_clone_to_owned();
                 }
                 let fd = shared.system().ok_or(io::ErrorKind::Unsupported)?;
                 let fd = fcntl_dupfd_cloexec(fd, 0)?;

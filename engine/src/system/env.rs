@@ -12,9 +12,9 @@ use std::{
 #[cfg(feature = "sim")]
 use crate::system::sim;
 use crate::{
-    core,
     pure::{
         address::{AddrInfo, Address, Query},
+        clock,
         error::Result,
     },
     system::{
@@ -49,7 +49,7 @@ impl World {
     #[inline]
     pub(crate) fn now(&self) -> Instant {
         match self {
-            Self::Real => core::now(),
+            Self::Real => clock::now(),
             #[cfg(feature = "sim")]
             Self::Simulated(home) => home.now(),
         }

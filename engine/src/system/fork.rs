@@ -8,20 +8,19 @@
 //!
 //! What belongs to the parent is leaked in the child, never dropped and never run, and what the child
 //! asks of it is refused before anything is locked. Nothing is held over a fork either: the program
-//! may have locks of its own there, and somebody may use an engine under one of them. A child made by clone(2) itself, behind the back
-//! of the C library, is not noticed.
+//! may have locks of its own there, and somebody may use an engine under one of them. A child made by
+//! clone(2) itself, behind the back of the C library, is not noticed: forks are watched in
+//! `handles/at_fork.rs`.
 
 use std::{
     io, ptr,
     sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU32,
-        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        AtomicPtr, AtomicU32,
+        Ordering::{AcqRel, Acquire, Relaxed},
     },
 };
 
 use rustix::io::Errno;
-
-use crate::{handles::handle, system::descriptor};
 
 /// The number of the next engine. Nought is none.
 static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -52,9 +51,8 @@ impl Process {
     }
 }
 
-/// A number for a new engine of this process, whose children will know that it is not theirs.
-pub(crate) fn number_engine() -> io::Result<u32> {
-    watch()?;
+/// A number for a new engine of this process.
+pub(crate) fn next_number() -> io::Result<u32> {
     number(&NEXT)
 }
 
@@ -65,40 +63,12 @@ fn number(next: &AtomicU32) -> io::Result<u32> {
         .map_err(|_| Errno::OVERFLOW.into())
 }
 
-/// Has forks noticed, from now on.
-fn watch() -> io::Result<()> {
-    // Not a `Once`, which a child would wait for if another thread had been in it: nothing is wrong
-    // with registering twice.
-    static WATCHED: AtomicBool = AtomicBool::new(false);
-    if !WATCHED.load(Acquire) {
-        register()?;
-        WATCHED.store(true, Release);
-    }
-    Ok(())
-}
-
-#[expect(unsafe_code, reason = "functions are registered that the C library calls")]
-fn register() -> io::Result<()> {
-    // SAFETY: functions that live as long as the process, do not unwind, and may be called at any time
-    // on any thread; in the child they find it as the parent was but for its other threads, whose
-    // locks they do not take.
-    match unsafe { libc::pthread_atfork(Some(before), None, Some(in_child)) } {
-        0 => Ok(()),
-        error => Err(io::Error::from_raw_os_error(error)),
-    }
-}
-
-extern "C" fn before() {
-    // So that no other thread is in the midst of opening it.
-    let _ = descriptor::null();
-}
-
-extern "C" fn in_child() {
+/// This process is a child from now on: no engine that there is already is its own.
+pub(crate) fn begin_anew() {
     // One is left out, so that processes can be told apart that have made none.
     let first = NEXT.load(Relaxed).saturating_add(1);
     NEXT.store(first, Relaxed);
     FIRST.store(first, Relaxed);
-    handle::leave_to_parent();
 }
 
 /// A value of which each process has its own, made when it is first wanted. Whoever had locked its

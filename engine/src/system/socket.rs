@@ -18,12 +18,10 @@ use rustix::{
     },
 };
 
-use crate::{
-    core::now,
-    pure::{
-        address::Address,
-        error::{Error, Result},
-    },
+use crate::pure::{
+    address::Address,
+    clock::now,
+    error::{Error, Result},
 };
 
 /// How many connections the system keeps waiting; Linux cuts it down to

@@ -5,7 +5,6 @@ use std::{collections::VecDeque, fmt, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    api::ops::read::Bound,
     core::{
         Core,
         chain::{Input, Stage, StageOf},
@@ -24,6 +23,7 @@ use crate::{
     pure::{
         address::{AddrInfo, Address, Hints, Query, Service},
         error::{Error, Result},
+        limits::Bound,
         matcher::{
             All, Any, Chunk, Delimiter, Exact, ExpectLine, Line, LineGlobSearch, Matcher,
             RegexSearch,

@@ -6,13 +6,15 @@
 use bytes::Bytes;
 
 use crate::{
-    api::ops::read::Bound,
     core::stream::read::Plain,
     handles::{
         handle::{Handle, on_current},
         stream::Stream,
     },
-    pure::matcher::{Chunk, Exact, Line},
+    pure::{
+        limits::Bound,
+        matcher::{Chunk, Exact, Line},
+    },
 };
 
 impl Handle {

@@ -27,6 +27,7 @@ use crate::{
     },
     pure::{
         error::{Error, Result},
+        limits::Bound,
         matcher::{
             All, Any, Chunk, Delimiter, Exact, ExpectLine, Line, LineGlobSearch, Matcher,
             RegexSearch,
@@ -35,15 +36,6 @@ use crate::{
         table::Id,
     },
 };
-
-/// Which of a stream's limits bounds a read.
-#[derive(Clone, Copy)]
-pub(crate) enum Bound {
-    /// Its size is its limit.
-    None,
-    Line,
-    All,
-}
 
 impl Handle {
     /// Reads what there is, 1 to `size` bytes, as soon as there are any.

@@ -18,7 +18,7 @@ use crate::{
     system::{
         driver::{
             Driver, Ended,
-            perform::{self, Attempt},
+            syscall::{self, Attempt},
         },
         pool::{Job, Lane, Refused},
     },
@@ -31,7 +31,7 @@ impl Core {
         let mut block = self.blocks.get();
         self.errands += 1;
         // Waits for no disk; for the cursor only if somebody else is reading or writing just now.
-        match perform::read_at_once(descriptor.as_fd(), &mut block) {
+        match syscall::read_at_once(descriptor.as_fd(), &mut block) {
             Attempt::Done(result) => {
                 // Not from within: whoever asks is in the middle of something, and others have
                 // their turn.
@@ -41,7 +41,7 @@ impl Core {
             Attempt::WouldBlock => {
                 let shared = Arc::clone(&self.shared);
                 self.hand_to_files_lane(Box::new(move || {
-                    let result = perform::read(descriptor.as_fd(), &mut block);
+                    let result = syscall::read(descriptor.as_fd(), &mut block);
                     // Before it is told, so that a close that follows has the only reference left.
                     drop(descriptor);
                     let done = move |core: &mut Self| core.file_was_read(stream, block, result);
@@ -73,7 +73,7 @@ impl Core {
         self.errands += 1;
         let shared = Arc::clone(&self.shared);
         self.hand_to_files_lane(Box::new(move || {
-            let result = perform::write(descriptor.as_fd(), &gather, append);
+            let result = syscall::write(descriptor.as_fd(), &gather, append);
             drop(descriptor);
             let done = move |core: &mut Self| {
                 core.errands -= 1;

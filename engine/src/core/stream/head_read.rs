@@ -11,7 +11,6 @@ use std::{mem, num::NonZeroUsize};
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    api::ops::read::Bound,
     core::{
         Core,
         resource::{Phase, Resource},
@@ -27,6 +26,7 @@ use crate::{
     },
     pure::{
         error::Error,
+        limits::Bound,
         matcher::Scan,
         table::Id,
         timer::{Target, TimerNumber},

@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    api::ops::read::Bound,
     core::{
         Core, Kind, Pending,
         chain::Product,
@@ -20,6 +19,7 @@ use crate::{
     pure::{
         buffer::unread::Unread,
         error::{Error, Result, SystemError},
+        limits::Bound,
         matcher::{Chunk, Exact, Line, Matcher, Scan, Steps},
         mutants::{self, Mutant},
         table::Id,

@@ -24,7 +24,7 @@ use crate::{
         descriptor::{Descriptor, null},
         driver::{
             Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Role, Waker,
-            blocks::BLOCK_LEN, perform,
+            blocks::BLOCK_LEN, syscall,
         },
         fd_kind::Medium,
         sim::{
@@ -163,7 +163,7 @@ impl Sim {
         }
         let descriptor = Arc::clone(&source.descriptor);
         let mut block = vec![0; BLOCK_LEN];
-        let ended = match perform::read(descriptor.as_fd(), &mut block) {
+        let ended = match syscall::read(descriptor.as_fd(), &mut block) {
             Ok(0) => Ended::EndOfStream,
             Ok(count) => {
                 block.truncate(count);
@@ -182,14 +182,14 @@ impl Sim {
         let done = match task {
             FileTask::Read { offset, size } => {
                 let mut block = vec![0; size];
-                let result = perform::read_file(fd, &mut block, offset);
+                let result = syscall::read_file(fd, &mut block, offset);
                 let received = |count| Bytes::from(block).slice(..count);
                 FileDone::Read(result.map(received).map_err(Into::into))
             }
             FileTask::Write { offset, bytes } => {
-                FileDone::Written(perform::write_at(fd, &bytes, offset).map_err(Into::into))
+                FileDone::Written(syscall::write_at(fd, &bytes, offset).map_err(Into::into))
             }
-            FileTask::Sync => FileDone::Synced(perform::sync(fd).map_err(Into::into)),
+            FileTask::Sync => FileDone::Synced(syscall::sync(fd).map_err(Into::into)),
         };
         self.complete(resource, Event::File { operation, done });
     }
@@ -200,7 +200,7 @@ impl Sim {
             source.sending = Some(gather);
             return self.try_send(resource, socket);
         }
-        let result = perform::write(source.descriptor.as_fd(), &gather, false);
+        let result = syscall::write(source.descriptor.as_fd(), &gather, false);
         let result = result.map_err(Into::into);
         self.complete(resource, Event::Sent { gather, result });
     }

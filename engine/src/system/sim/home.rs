@@ -1,4 +1,4 @@
-//! [`Home`]: the surroundings of a simulated engine. [`Socket`]: what its descriptors hold.
+//! [`Home`]: the surroundings of a simulated engine.
 
 use std::{
     io,
@@ -18,11 +18,11 @@ use crate::{
         table::Id,
     },
     system::{
-        descriptor::{Descriptor, null},
-        driver::{AnyDriver, Release},
+        descriptor::Descriptor,
+        driver::AnyDriver,
         fd_kind::{self, Examined, Medium},
         pool::Pool,
-        sim::{Host, Network, bell::Bell, state::Owner, workers::Workers},
+        sim::{Host, Network, bell::Bell, socket::Socket, state::Owner, workers::Workers},
         socket::Sharing,
     },
 };
@@ -46,7 +46,7 @@ impl Home {
         (Self { host, engine }, driver, Pool::Simulated(workers))
     }
 
-    pub(super) const fn host(&self) -> &Host {
+    pub(crate) const fn host(&self) -> &Host {
         &self.host
     }
 
@@ -117,7 +117,7 @@ impl Home {
     }
 
     /// The end of an engine's stream whose other end is `peer`.
-    pub(super) fn join(&self, peer: Id, tcp: bool) -> Result<Arc<Descriptor>> {
+    pub(crate) fn join(&self, peer: Id, tcp: bool) -> Result<Arc<Descriptor>> {
         let id = self.open(tcp).map_err(|cause| Error::io("connect", cause))?;
         self.host.network.lock().pair(self.host.number, peer, id, tcp);
         Ok(self.host.network.descriptor(id))
@@ -139,55 +139,9 @@ impl Home {
     }
 }
 
-/// A socket in the network; closes when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Socket {
-    network: Network,
-    id: Id,
-}
-
-impl Socket {
-    pub(super) const fn new(network: Network, id: Id) -> Self {
-        Self { network, id }
-    }
-
-    pub(crate) const fn id(&self) -> Id {
-        self.id
-    }
-
-    pub(crate) fn local_address(&self) -> Result<Address> {
-        let address = self.network.lock().local_address(self.id);
-        address.ok_or_else(|| Error::io("getsockname", Errno::NOTSOCK))
-    }
-
-    pub(crate) fn peer_address(&self) -> Result<Address> {
-        let address = self.network.lock().remote_address(self.id);
-        address.ok_or_else(|| Error::io("getpeername", Errno::NOTCONN))
-    }
-
-    /// Closes it, whoever still holds it.
-    pub(crate) fn close(&self) {
-        self.end(Release::Close);
-    }
-
-    /// Leaves the engine. Nobody goes on with it in the network, so it ends there in good order;
-    /// what stands in for its descriptor is the null device.
-    pub(crate) fn part(&self) -> io::Result<OwnedFd> {
-        self.end(Release::Drain);
-        null()?.try_clone_to_owned()
-    }
-
-    fn end(&self, release: Release) {
-        let mut state = self.network.lock();
-        state.close(self.id, release);
-        if state.threads {
-            state.ring();
-        }
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        self.close();
+impl Network {
+    /// The descriptor that stands for a socket.
+    pub(crate) fn descriptor(&self, id: Id) -> Arc<Descriptor> {
+        Descriptor::of_simulated(Socket::new(self.clone(), id))
     }
 }

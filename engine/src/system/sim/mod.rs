@@ -131,6 +131,7 @@ mod settings;
 mod trace;
 
 pub(crate) mod bell;
+pub(crate) mod socket;
 pub(crate) mod state;
 pub(crate) mod workers;
 
@@ -141,4 +142,4 @@ pub use self::{
     rng::Rng,
     settings::{Link, Machine},
 };
-pub(crate) use home::{Home, Socket};
+pub(crate) use home::Home;

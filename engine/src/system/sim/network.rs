@@ -1,7 +1,7 @@
 //! [`Network`] and [`Host`]: what a test has of a simulated network.
 
 use std::{
-    fmt, io,
+    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::{Deref, DerefMut},
     path::Path,
@@ -10,20 +10,10 @@ use std::{
 };
 
 use crate::{
-    api::engine::Engine,
-    core,
-    handles::handle::Handle,
-    pure::{
-        error::{Error, Result},
-        table::Id,
-    },
-    system::{
-        descriptor::Descriptor,
-        sim::{
-            Link, Machine, Rng,
-            home::Socket,
-            state::{FOR_EVER, State},
-        },
+    pure::clock,
+    system::sim::{
+        Link, Machine, Rng,
+        state::{FOR_EVER, State},
     },
 };
 
@@ -55,7 +45,7 @@ pub(crate) struct Locked<'a> {
 impl Network {
     /// A network without hosts. The same seed always does the same.
     pub fn new(seed: u64) -> Self {
-        let state = Mutex::new(State::new(seed, core::now()));
+        let state = Mutex::new(State::new(seed, clock::now()));
         Self { inner: Arc::new(Inner { seed, state, changed: Condvar::new() }) }
     }
 
@@ -140,62 +130,6 @@ impl Network {
         self.lock().rng.fork()
     }
 
-    /// Runs engines that live in this network until nothing is pending on any of them: turns of
-    /// each, as long as one has something to do, and then time goes on for all.
-    ///
-    /// One engine alone is run as any other, by [`Engine::run`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Engine::run`]; and [`Error::Io`] with [`Deadlock`](io::ErrorKind::Deadlock) if something
-    /// is pending and nothing will ever happen.
-    ///
-    /// ```
-    /// use facade_engine::{Callback, Engine, sim::Network};
-    ///
-    /// let network = Network::new(1);
-    /// let (here, there) = (network.host("here"), network.host("there"));
-    /// let client = Engine::builder().simulated(&here).build()?;
-    /// let server = Engine::builder().simulated(&there).build()?;
-    /// let listener = server.listen(there.at(7))?;
-    /// server.accept_then_write(&listener, "hello\n", (Callback::ignore(), Callback::ignore()));
-    /// client.connect_then_expect_line(there.at(7), "hello", (
-    ///     Callback::ignore(),
-    ///     Callback::new(|_, line| assert_eq!(line, "hello"), |_, error| panic!("{error}")),
-    /// ));
-    /// network.run(&[&client, &server])?;
-    /// # Ok::<(), facade_engine::Error>(())
-    /// ```
-    pub fn run(&self, engines: &[&Engine]) -> Result<()> {
-        loop {
-            let mut pending = 0;
-            let mut next = None;
-            for engine in engines {
-                let turn = engine.run_once(Some(Duration::ZERO))?;
-                pending += turn.pending;
-                if turn.pending > 0
-                    && let Some(deadline) = engine.next_deadline()
-                {
-                    next = Some(next.map_or(deadline, |next: Instant| next.min(deadline)));
-                }
-            }
-            if pending == 0 {
-                return Ok(());
-            }
-            let mut state = self.lock();
-            let deadline = next.map(|next| next.saturating_duration_since(state.start));
-            let next = [deadline, state.next_event()].into_iter().flatten().min();
-            match next {
-                Some(next) => state.advance(next),
-                None => {
-                    let text = format!("{pending} operations are pending and nothing will happen");
-                    let cause = io::Error::new(io::ErrorKind::Deadlock, text);
-                    return Err(Error::io("wait", cause));
-                }
-            }
-        }
-    }
-
     /// Everything that has happened in the network so far, as one number: bytes, times and order.
     /// Two runs with the same fingerprint went the same way.
     pub fn fingerprint(&self) -> u64 {
@@ -213,7 +147,7 @@ impl Network {
     }
 
     /// Whether engines and peers for which nothing is to happen wait for other threads, in real
-    /// time. By default they do not, and fail with [`Deadlock`](io::ErrorKind::Deadlock): a test that
+    /// time. By default they do not, and fail with [`Deadlock`](std::io::ErrorKind::Deadlock): a test that
     /// would hang says so at once.
     ///
     /// What depends on threads cannot be repeated from a seed.
@@ -224,11 +158,6 @@ impl Network {
     pub(crate) fn lock(&self) -> Locked<'_> {
         let state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
         Locked { network: self, state: Some(state) }
-    }
-
-    /// The descriptor that stands for a socket.
-    pub(crate) fn descriptor(&self, id: Id) -> Arc<Descriptor> {
-        Descriptor::of_simulated(Socket::new(self.clone(), id))
     }
 }
 
@@ -276,25 +205,11 @@ impl fmt::Debug for Network {
 /// too, so that one engine can be all hosts of a test.
 #[derive(Clone)]
 pub struct Host {
-    pub(super) network: Network,
-    pub(super) number: usize,
+    pub(crate) network: Network,
+    pub(crate) number: usize,
 }
 
 impl Host {
-    /// The host that an engine lives on, if it is simulated.
-    ///
-    /// ```
-    /// use facade_engine::{Engine, sim::{Host, Network}};
-    ///
-    /// let host = Network::new(1).host("here");
-    /// let engine = Engine::builder().simulated(&host).build()?;
-    /// assert_eq!(Host::of(&engine).unwrap().ip(), host.ip());
-    /// # Ok::<(), facade_engine::Error>(())
-    /// ```
-    pub fn of(engine: &Handle) -> Option<Self> {
-        engine.shared().world.home().map(|home| home.host().clone())
-    }
-
     /// The network that it is in.
     pub const fn network(&self) -> &Network {
         &self.network

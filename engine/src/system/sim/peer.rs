@@ -10,23 +10,15 @@ use std::{
     },
 };
 
-use bytes::Bytes;
 use rustix::io::Errno;
 
 use crate::{
-    handles::{handle::Handle, stream::Stream},
-    pure::{
-        address::Address,
-        error::{Error, Result},
-        table::Id,
-    },
+    pure::{address::Address, table::Id},
     system::{
-        descriptor::Tenure,
         driver::Release,
-        fd_kind::Medium,
         sim::{
             Host, Network,
-            home::Socket,
+            socket::Socket,
             state::{Attempt, Owner, Received, State},
         },
         socket::Sharing,
@@ -75,49 +67,13 @@ struct End {
 }
 
 impl Peer {
-    fn new(network: Network, id: Id) -> Self {
+    pub(crate) fn new(network: Network, id: Id) -> Self {
         let socket = Socket::new(network.clone(), id);
         let nonblocking = AtomicBool::new(false);
         Self { end: Arc::new(End { network, socket, nonblocking }) }
     }
 
-    /// A connection as of a Unix socket pair: the peer, and the simulated engine's stream. The
-    /// engine's host's link to itself lies between them, which is perfect unless it was set.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unsupported`] if the engine is not simulated, [`Error::Io`] if its host has no
-    /// descriptors left.
-    ///
-    /// See [`Peer`] for an example.
-    pub fn pair(engine: &Handle) -> Result<(Self, Stream)> {
-        Self::make_pair(engine, false)
-    }
-
-    /// The same as a TCP connection, which is reset by [`abort`](Handle::abort) and
-    /// [`reset`](Self::reset).
-    ///
-    /// # Errors
-    ///
-    /// As [`pair`](Self::pair).
-    pub fn tcp_pair(engine: &Handle) -> Result<(Self, Stream)> {
-        Self::make_pair(engine, true)
-    }
-
-    fn make_pair(engine: &Handle, tcp: bool) -> Result<(Self, Stream)> {
-        let Some(home) = engine.shared().world.home() else {
-            return Err(Error::unsupported("only a simulated engine has simulated peers"));
-        };
-        let Host { network, number } = home.host().clone();
-        let id = network.lock().open(number, Owner::Peer, tcp);
-        let peer = Self::new(network, id.map_err(|cause| Error::io("connect", cause))?);
-        let descriptor = home.join(peer.id(), tcp)?;
-        let medium = Medium::Socket { tcp };
-        let stream = engine.adopt_stream(descriptor, medium, Tenure::Own, Bytes::new())?;
-        Ok((peer, stream))
-    }
-
-    fn id(&self) -> Id {
+    pub(crate) fn id(&self) -> Id {
         self.end.socket.id()
     }
 

@@ -242,7 +242,7 @@ impl Inner {
         let reverse = build(config.reverse(true).which_captures(WhichCaptures::None), hir)?;
         let behind = [Look::Start, Look::StartLF, Look::WordStartHalfAscii];
         let looks_ahead = nfa.look_set_any().iter().any(|look| !behind.contains(&look));
-        let (program, backward) = (program::Program::new(&nfa), program::Program::new(&reverse));
+        let (program, backward) = (simulation::program(&nfa), simulation::program(&reverse));
         let slots = nfa.group_info().explicit_slot_len();
         let threads = program.ops.iter().filter(|&&op| program::waits(op)).count();
         if slots.saturating_mul(threads) > GROUPS_LIMIT / (2 * size_of::<usize>()) {

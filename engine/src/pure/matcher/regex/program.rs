@@ -11,8 +11,6 @@ use regex_automata::{
     util::look::{Look, LookMatcher},
 };
 
-use super::simulation::Simulation;
-
 /// A pattern's NFA and the classes of bytes that it cannot tell apart.
 pub(super) struct Program {
     pub(super) ops: Box<[Op]>,
@@ -154,9 +152,6 @@ impl Program {
             }
         }
         program.list_what_is_reached();
-        let mut simulation = Simulation::default();
-        simulation.begin(&program);
-        program.start_looks = simulation.looks(&program);
         program
     }
 

@@ -2,6 +2,8 @@
 //!
 //! It works places out for the cache of `dfa`, and goes on without one where a cache does not pay.
 
+use regex_automata::nfa::thompson::NFA;
+
 use super::program::{Neighbour, Op, Program, SetsOf};
 
 /// A set of NFA states, in the order they came.
@@ -72,6 +74,15 @@ pub(super) const fn scatter(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     number ^ (number >> 29)
+}
+
+/// The program of an automaton. Whether its start looks around is found out by a simulation.
+pub(super) fn program(nfa: &NFA) -> Program {
+    let mut program = Program::new(nfa);
+    let mut simulation = Simulation::default();
+    simulation.begin(&program);
+    program.start_looks = simulation.looks(&program);
+    program
 }
 
 impl Simulation {

@@ -31,7 +31,7 @@ use crate::{
             Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Role, Waker,
             blocks::{BLOCK_LEN, Blocks},
             mio::source::Source,
-            perform::{self, Attempt, Pushed, Received},
+            syscall::{self, Attempt, Pushed, Received},
         },
         fd_kind::Medium,
         pool::{Job, Lane, Pool, Refused, Ticket},
@@ -220,7 +220,7 @@ impl Mio {
 
     fn begin_connect(&mut self, resource: Id, address: &crate::pure::address::Address) {
         let Some(source) = self.source(resource) else { return };
-        match perform::connect(source.descriptor.as_fd(), address) {
+        match syscall::connect(source.descriptor.as_fd(), address) {
             Ok(true) => self.complete(resource, Event::Connected(Ok(()))),
             Ok(false) => {
                 source.connecting = true;
@@ -241,7 +241,7 @@ impl Mio {
         let Some(source) = self.source(resource) else { return };
         let Some(gather) = source.sending.take() else { return };
         let pushed = if source.writable {
-            perform::send(source.descriptor.as_fd(), source.medium, &gather)
+            syscall::send(source.descriptor.as_fd(), source.medium, &gather)
         } else {
             Pushed::Full
         };
@@ -252,7 +252,7 @@ impl Mio {
     fn end_try(&mut self, resource: Id, gather: Box<Gather>, pushed: Pushed) {
         let Some(source) = self.source(resource) else { return };
         match pushed {
-            Pushed::MayWait if perform::is_ready(source.descriptor.as_fd(), PollFlags::OUT) => {
+            Pushed::MayWait if syscall::is_ready(source.descriptor.as_fd(), PollFlags::OUT) => {
                 self.send_on_worker(resource, gather);
             }
             Pushed::Full | Pushed::MayWait => {
@@ -296,7 +296,7 @@ impl Mio {
         source.writable = source.is_always_ready;
         let (medium, descriptor) = (source.medium, Arc::clone(&source.descriptor));
         let job = move || {
-            let pushed = perform::send_waiting(descriptor.as_fd(), medium, &gather, &wanted);
+            let pushed = syscall::send_waiting(descriptor.as_fd(), medium, &gather, &wanted);
             drop(descriptor);
             let event = FileEvent::Pushed(gather, pushed);
             report(&finished, &waker, Finished { resource, event });
@@ -374,14 +374,14 @@ impl Mio {
             FileTask::Read { offset, size } => {
                 let mut block = self.blocks.get_sized(size);
                 let slice = &mut block[..size];
-                let attempt = perform::read_file_at_once(descriptor.as_fd(), slice, offset);
+                let attempt = syscall::read_file_at_once(descriptor.as_fd(), slice, offset);
                 if let Attempt::Done(result) = attempt {
                     let done = self.was_read(block, result);
                     return self.complete(resource, Event::File { operation, done });
                 }
                 let job = move || {
                     let slice = &mut block[..size];
-                    let result = perform::read_file(descriptor.as_fd(), slice, offset);
+                    let result = syscall::read_file(descriptor.as_fd(), slice, offset);
                     // Before it is told, so that a close that follows has the only reference left.
                     drop(descriptor);
                     tell(TaskDone::Read { block, result });
@@ -390,7 +390,7 @@ impl Mio {
             }
             FileTask::Write { offset, bytes } => {
                 let job = move || {
-                    let result = perform::write_at(descriptor.as_fd(), &bytes, offset);
+                    let result = syscall::write_at(descriptor.as_fd(), &bytes, offset);
                     drop((bytes, descriptor));
                     tell(TaskDone::Other(FileDone::Written(result.map_err(Into::into))));
                 };
@@ -398,7 +398,7 @@ impl Mio {
             }
             FileTask::Sync => {
                 let job = move || {
-                    let result = perform::sync(descriptor.as_fd());
+                    let result = syscall::sync(descriptor.as_fd());
                     drop(descriptor);
                     tell(TaskDone::Other(FileDone::Synced(result.map_err(Into::into))));
                 };
@@ -472,7 +472,7 @@ impl Mio {
     fn attend(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
         let Some(source) = self.source(resource) else { return 0 };
         if source.connecting && source.writable {
-            match perform::connected(source.descriptor.as_fd()) {
+            match syscall::connected(source.descriptor.as_fd()) {
                 Attempt::WouldBlock => source.writable = false,
                 Attempt::Done(result) => {
                     source.connecting = false;
@@ -501,7 +501,7 @@ impl Mio {
     #[inline]
     fn receive(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
         let Some(Some(source)) = self.sources.get_mut(resource.index()) else { return 0 };
-        let received = perform::receive(source.descriptor.as_fd(), source.medium, &mut self.block);
+        let received = syscall::receive(source.descriptor.as_fd(), source.medium, &mut self.block);
         self.was_received(resource, received, completions)
     }
 
@@ -515,7 +515,7 @@ impl Mio {
         source.readable = source.is_always_ready;
         let (medium, descriptor) = (source.medium, Arc::clone(&source.descriptor));
         let job = move || {
-            let received = perform::receive_waiting(descriptor.as_fd(), medium, &mut block);
+            let received = syscall::receive_waiting(descriptor.as_fd(), medium, &mut block);
             drop(descriptor);
             let event = FileEvent::Received(block, received);
             report(&finished, &waker, Finished { resource, event });
@@ -569,7 +569,7 @@ impl Mio {
                 (source.readable, source.urgent) = (false, false);
                 return 0;
             }
-            Received::MayWait if !perform::is_ready(source.descriptor.as_fd(), PollFlags::IN) => {
+            Received::MayWait if !syscall::is_ready(source.descriptor.as_fd(), PollFlags::IN) => {
                 source.readable = false;
                 return 0;
             }
@@ -615,7 +615,7 @@ impl Mio {
     fn accept(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         for _ in 0..ACCEPT_BATCH {
             let Some(source) = self.source(resource) else { return };
-            match perform::accept(source.descriptor.as_fd()) {
+            match syscall::accept(source.descriptor.as_fd()) {
                 Attempt::WouldBlock => {
                     source.readable = false;
                     return;
@@ -707,7 +707,7 @@ impl Driver for Mio {
             Operation::File { operation, task } => self.begin_on_file(resource, operation, task),
             Operation::ShutdownWrite => {
                 let Some(source) = self.source(resource) else { return };
-                let result = perform::shutdown_write(source.descriptor.as_fd());
+                let result = syscall::shutdown_write(source.descriptor.as_fd());
                 self.complete(resource, Event::ShutDown(result.map_err(Into::into)));
             }
             Operation::Close(release) => {
@@ -717,7 +717,7 @@ impl Driver for Mio {
                 let medium = self.source(resource).map(|source| source.medium);
                 let event = match (self.detach(resource), medium) {
                     (Some(descriptor), Some(medium)) => {
-                        perform::close(descriptor, medium, release, &mut self.block)
+                        syscall::close(descriptor, medium, release, &mut self.block)
                     }
                     // A pipe that was closed with its outgoing direction.
                     _ => Event::Closed,
@@ -733,7 +733,7 @@ impl Driver for Mio {
         if !source.writable || !source.medium.is_socket() {
             return None;
         }
-        match perform::send_bytes(source.descriptor.as_fd(), bytes) {
+        match syscall::send_bytes(source.descriptor.as_fd(), bytes) {
             // Submitted, it is registered and waits for room.
             Err(Errno::AGAIN) => {
                 source.writable = false;

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 use crate::{
     pure::{buffer::outgoing::Gather, table::Id},
-    system::{descriptor::Descriptor, driver::perform::Received, fd_kind::Medium},
+    system::{descriptor::Descriptor, driver::syscall::Received, fd_kind::Medium},
 };
 
 /// One descriptor, what is asked of it, and what is known of its readiness.

@@ -8,8 +8,6 @@ use std::ptr::NonNull;
 use rustix::mm::munmap;
 use socket2::SockAddr;
 
-use crate::system::driver::uring::in_flight::Message;
-
 /// The memory of one operation that the kernel may touch until its last report.
 #[derive(Default)]
 pub(super) struct Exposed(());
@@ -34,8 +32,12 @@ impl Exposed {
         slices.as_ptr()
     }
 
-    pub(super) const fn message(&mut self, message: &Message) -> *const libc::msghdr {
-        &raw const message.header
+    pub(super) const fn message(
+        &mut self,
+        header: &libc::msghdr,
+        _slices: &[libc::iovec],
+    ) -> *const libc::msghdr {
+        header
     }
 
     /// The operation has ended: what was written to the block is in it.

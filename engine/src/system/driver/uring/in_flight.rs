@@ -272,7 +272,7 @@ impl Work {
             }
             Self::SendMany(message) => {
                 debug_assert_eq!(message.header.msg_iovlen, message.slices.len());
-                opcode::SendMsg::new(fd, exposed.message(message))
+                opcode::SendMsg::new(fd, exposed.message(&message.header, &message.slices))
                     .flags(FLAGS.unsigned_abs())
                     .build()
             }

@@ -20,14 +20,13 @@ use std::{
 use rustix::io::Errno;
 
 use crate::{
-    core::now,
-    pure::{address::Address, buffer::outgoing::Gather, table::Id},
+    pure::{address::Address, buffer::outgoing::Gather, clock::now, table::Id},
     system::{
         descriptor::Descriptor,
         driver::{
             Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Release, Role, Waker,
             blocks::Blocks,
-            perform::{self, Pushed, Received},
+            syscall::{self, Pushed, Received},
             uring::{
                 buffers::{Buffers, LEN},
                 in_flight::{DeviceRead, Flight, InFlight, ReadAt, Work, WriteAt},
@@ -40,7 +39,7 @@ use crate::{
     },
 };
 
-mod bell;
+pub(super) mod bell;
 mod buffers;
 #[cfg_attr(facade_quarantine, path = "quarantine.rs")]
 mod exposed;
@@ -267,7 +266,7 @@ impl Uring {
             let received = match result {
                 // Interrupted: read again, unless it was asked to end.
                 Err(Errno::INTR | Errno::CANCELED) => Received::Nothing,
-                result => perform::received(source.descriptor.as_fd(), source.medium, result),
+                result => syscall::received(source.descriptor.as_fd(), source.medium, result),
             };
             match received {
                 Received::Nothing if stopping => {
@@ -383,7 +382,7 @@ impl Uring {
 
     fn try_receive(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let Some(Some(source)) = self.sources.get_mut(resource.index()) else { return };
-        let received = perform::receive(source.descriptor.as_fd(), source.medium, &mut self.block);
+        let received = syscall::receive(source.descriptor.as_fd(), source.medium, &mut self.block);
         self.was_received(resource, received, completions);
     }
 
@@ -423,7 +422,7 @@ impl Uring {
     fn try_send(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let Some(source) = self.source(resource) else { return };
         let Some(gather) = source.unsent.take() else { return };
-        match perform::send(source.descriptor.as_fd(), source.medium, &gather) {
+        match syscall::send(source.descriptor.as_fd(), source.medium, &gather) {
             Pushed::Full => self.await_writable(resource, gather),
             Pushed::MayWait => {
                 let key = self.begin(resource, Work::write(gather));
@@ -540,7 +539,7 @@ impl Uring {
         let stopped = source.stopping || source.accept_most == 0;
         match report.result {
             _ if stopped => self.end_accept(resource, None, completions),
-            Err(error) if !perform::is_of_one_connection(error) && error != Errno::CANCELED => {
+            Err(error) if !syscall::is_of_one_connection(error) && error != Errno::CANCELED => {
                 self.end_accept(resource, Some(error.into()), completions);
             }
             _ => self.arm_accepting(resource),
@@ -558,7 +557,7 @@ impl Uring {
         }
         // A Unix socket is connected at once or not at all. Left to the kernel, one whose backlog is
         // full would occupy a thread of its.
-        let result = perform::connect(source.descriptor.as_fd(), address);
+        let result = syscall::connect(source.descriptor.as_fd(), address);
         self.complete(resource, Event::Connected(result.map(drop).map_err(Into::into)));
     }
 
@@ -580,7 +579,7 @@ impl Uring {
         let medium = self.source(resource).map(|source| source.medium);
         let event = match (self.detach(resource), medium) {
             (Some(descriptor), Some(medium)) => {
-                perform::close(descriptor, medium, release, &mut self.block)
+                syscall::close(descriptor, medium, release, &mut self.block)
             }
             // A pipe that was closed with its outgoing direction.
             _ => Event::Closed,
@@ -717,7 +716,7 @@ impl Driver for Uring {
             Operation::File { operation, task } => self.begin_on_file(resource, operation, task),
             Operation::ShutdownWrite => {
                 let Some(source) = self.source(resource) else { return };
-                let result = perform::shutdown_write(source.descriptor.as_fd());
+                let result = syscall::shutdown_write(source.descriptor.as_fd());
                 self.complete(resource, Event::ShutDown(result.map_err(Into::into)));
             }
             Operation::Close(release) => match self.source(resource) {

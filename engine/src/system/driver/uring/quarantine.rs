@@ -20,8 +20,6 @@ use std::{
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 use socket2::SockAddr;
 
-use crate::system::driver::uring::in_flight::Message;
-
 /// How many pages stay inaccessible before the first of them are given back to the system.
 const PAGES: usize = 8192;
 /// What the system protects at a time.
@@ -60,9 +58,13 @@ impl Exposed {
         self.copy(bytes).cast()
     }
 
-    pub(super) fn message(&mut self, message: &Message) -> *const libc::msghdr {
-        let mut header = message.header;
-        header.msg_iov = self.slices(&message.slices).cast_mut();
+    pub(super) fn message(
+        &mut self,
+        header: &libc::msghdr,
+        slices: &[libc::iovec],
+    ) -> *const libc::msghdr {
+        let mut header = *header;
+        header.msg_iov = self.slices(slices).cast_mut();
         // SAFETY: the header was zeroed when it was made, padding and all.
         let bytes = unsafe {
             slice::from_raw_parts((&raw const header).cast::<u8>(), size_of::<libc::msghdr>())

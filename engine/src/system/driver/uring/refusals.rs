@@ -66,7 +66,7 @@ impl Refusals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::now;
+    use crate::pure::clock::now;
 
     #[test]
     fn pauses_grow_and_end_in_the_error() {
