@@ -42,9 +42,9 @@ mod executor;
 mod file;
 mod io;
 mod listener;
+mod oneshot;
 mod operation;
 mod runtime;
-mod slot;
 mod stream;
 mod sync;
 

@@ -14,7 +14,7 @@ use facade_engine::{
     Bytes, Callback, Cancel, Claim, CompletionHandler, Error, Local, Result, Stream,
 };
 
-use crate::slot::Slot;
+use crate::oneshot::Oneshot;
 
 /// Makes a future of a callback operation: of any method of [`Handle`](facade_engine::Handle), of a
 /// chain, or of an operation of one's own that takes a [`Callback`].
@@ -121,7 +121,7 @@ enum State<T, F> {
 /// An operation that has been submitted: dropped, it is cancelled.
 pub(crate) struct Submitted<T> {
     /// None once it has no use for the outcome.
-    slot: Option<Arc<Slot<Result<Claim<T>>>>>,
+    oneshot: Option<Arc<Oneshot<Result<Claim<T>>>>>,
     cancel: Cancel,
 }
 
@@ -189,8 +189,8 @@ where
                 return Poll::Ready(Ok(value.into()));
             }
             // The waker is there before the outcome, so there is nothing to look for yet.
-            let slot = Slot::waiting(context.waker().clone());
-            let submitted = Submitted::with(slot, timeout, |callback| submit.submit(callback));
+            let oneshot = Oneshot::waiting(context.waker().clone());
+            let submitted = Submitted::with(oneshot, timeout, |callback| submit.submit(callback));
             let is_refused = submitted.is_told();
             this.state = State::Submitted(submitted);
             if !is_refused {
@@ -217,8 +217,8 @@ impl<T, F, U> fmt::Debug for OpFuture<T, F, U> {
     }
 }
 
-/// The callback's side of the slot.
-impl<T: Send> CompletionHandler<T> for Slot<Result<Claim<T>>> {
+/// The callback's side of the oneshot.
+impl<T: Send> CompletionHandler<T> for Oneshot<Result<Claim<T>>> {
     fn completed(self: Arc<Self>, _local: &Local, outcome: Result<Claim<T>>) {
         self.send(outcome);
     }
@@ -233,20 +233,20 @@ impl<T: Send + 'static> Submitted<T> {
         timeout: Option<Duration>,
         submit: impl FnOnce(Callback<T>) -> Cancel,
     ) -> Self {
-        Self::with(Slot::new(), timeout, submit)
+        Self::with(Oneshot::new(), timeout, submit)
     }
 
     fn with(
-        slot: Slot<Result<Claim<T>>>,
+        oneshot: Oneshot<Result<Claim<T>>>,
         timeout: Option<Duration>,
         submit: impl FnOnce(Callback<T>) -> Cancel,
     ) -> Self {
-        let slot = Arc::new(slot);
-        let mut callback = Callback::handler(Arc::clone(&slot));
+        let oneshot = Arc::new(oneshot);
+        let mut callback = Callback::handler(Arc::clone(&oneshot));
         if let Some(timeout) = timeout {
             callback = callback.timeout(timeout);
         }
-        Self { cancel: submit(callback), slot: Some(slot) }
+        Self { cancel: submit(callback), oneshot: Some(oneshot) }
     }
 
     pub(crate) fn poll(&mut self, context: &Context<'_>) -> Poll<Result<T>> {
@@ -255,14 +255,14 @@ impl<T: Send + 'static> Submitted<T> {
             return Poll::Ready(Err(Error::Forked));
         }
         if !self.is_told() {
-            let slot = self.slot.as_ref().expect("polled after it was ready");
-            let outcome = ready!(slot.poll(context));
-            self.slot = None;
+            let oneshot = self.oneshot.as_ref().expect("polled after it was ready");
+            let outcome = ready!(oneshot.poll(context));
+            self.oneshot = None;
             return Poll::Ready(outcome.map(Claim::take));
         }
-        // With the callback gone the slot is the future's alone, and needs no lock.
-        let slot = self.slot.take().and_then(Arc::into_inner);
-        let outcome = slot.expect("nobody else has it").into_outcome();
+        // With the callback gone the oneshot is the future's alone, and needs no lock.
+        let oneshot = self.oneshot.take().and_then(Arc::into_inner);
+        let outcome = oneshot.expect("nobody else has it").into_outcome();
         Poll::Ready(outcome.map(Claim::take))
     }
 }
@@ -270,20 +270,20 @@ impl<T: Send + 'static> Submitted<T> {
 impl<T> Submitted<T> {
     /// Whether the callback has been told, and is gone.
     fn is_told(&self) -> bool {
-        self.slot.as_ref().is_some_and(|slot| Arc::strong_count(slot) == 1)
+        self.oneshot.as_ref().is_some_and(|oneshot| Arc::strong_count(oneshot) == 1)
     }
 
-    /// In the child of a fork: a thread of the parent's may have locked the slot, so it is left alone.
+    /// In the child of a fork: a thread of the parent's may have locked the oneshot, so it is left alone.
     fn leave_to_parent(&mut self) {
         if !self.is_told() {
-            mem::forget(self.slot.take());
+            mem::forget(self.oneshot.take());
         }
-        self.slot = None;
+        self.oneshot = None;
     }
 
     /// Lets the operation go on with nobody waiting, and what it yields be taken.
     pub(crate) fn detach(mut self) {
-        self.slot = None;
+        self.oneshot = None;
     }
 }
 
@@ -292,9 +292,9 @@ impl<T> Drop for Submitted<T> {
         if self.cancel.is_inherited() {
             return self.leave_to_parent();
         }
-        if let Some(slot) = self.slot.take() {
+        if let Some(oneshot) = self.oneshot.take() {
             // Closed first, so that an outcome that is there, or comes before the cancel, goes back.
-            slot.close();
+            oneshot.close();
             self.cancel.cancel();
         }
     }
@@ -378,11 +378,11 @@ impl Submit<usize> for WriteLine<'_> {
 mod tests {
     use super::*;
 
-    /// A task that waits holds the largest of its futures, and a slot.
+    /// A task that waits holds the largest of its futures, and a oneshot.
     #[test]
     fn a_future_and_its_slot_take_no_more_memory_than_they_did() {
         assert!(size_of::<OpFuture<Bytes, ReadLine<'_>>>() <= 32);
         assert!(size_of::<OpFuture<usize, WriteLine<'_>>>() <= 56);
-        assert!(size_of::<Slot<Result<Claim<Bytes>>>>() <= 72);
+        assert!(size_of::<Oneshot<Result<Claim<Bytes>>>>() <= 72);
     }
 }

@@ -150,6 +150,12 @@ fn promise_04_more_connections_than_one_look_brings_are_no_timeout() {
 
 #[test]
 fn promise_04_a_busy_neighbour_does_not_make_a_timeout_of_what_has_arrived() {
+    // A machine that stands still meanwhile makes the bytes come late, and then it is a timeout.
+    while !a_busy_neighbour_makes_no_timeout() {}
+}
+
+/// Returns whether the bytes came in time.
+fn a_busy_neighbour_makes_no_timeout() -> bool {
     let engine = driver::engine();
     let told = Told::new();
     // More than one turn receives, on streams that come first.
@@ -163,15 +169,18 @@ fn promise_04_a_busy_neighbour_does_not_make_a_timeout_of_what_has_arrived() {
     let (mut peer, stream) = pair(&engine);
     let kernel = driver::bind();
     let once = told.timeout(TIMEOUT);
+    let submitted = now();
     engine.read_line(&stream, once.callback("read"));
     engine.connect(kernel.local_addr().unwrap(), once.callback("connect"));
     turns(&engine, 1);
     peer.write_all(TEXT).unwrap();
+    let is_in_time = now() < submitted + TIMEOUT;
     pass(TIMEOUT);
     turn_until(&engine, || told.len() == 2);
     let mut notes = told.take();
     notes.sort();
-    assert_eq!(notes, ["connect Ok", "read Ok"]);
+    assert!(!is_in_time || notes == ["connect Ok", "read Ok"], "{notes:?}");
+    is_in_time
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The slot between a callback and its future: the outcome reaches the future, or goes back because
+//! The oneshot between a callback and its future: the outcome reaches the future, or goes back because
 //! the future is gone; it is never lost and never waited for in vain.
 
 use std::{
@@ -14,7 +14,7 @@ use loom::{
     thread,
 };
 
-use crate::{model, slot::Slot};
+use crate::{model, oneshot::Oneshot};
 
 /// Counts how often it is woken.
 #[derive(Default)]
@@ -44,31 +44,31 @@ impl Drop for Claim {
     }
 }
 
-/// A slot, the callback that sends a claim to it on a thread of its own, and how often the claim
+/// A oneshot, the callback that sends a claim to it on a thread of its own, and how often the claim
 /// was given back.
-fn sending() -> (Arc<Slot<Claim>>, thread::JoinHandle<()>, Arc<AtomicUsize>) {
-    let slot = Arc::new(Slot::new());
+fn sending() -> (Arc<Oneshot<Claim>>, thread::JoinHandle<()>, Arc<AtomicUsize>) {
+    let oneshot = Arc::new(Oneshot::new());
     let given_back = Arc::new(AtomicUsize::new(0));
     let sender = thread::spawn({
-        let (slot, given_back) = (Arc::clone(&slot), Arc::clone(&given_back));
-        move || slot.send(Claim { given_back, taken: false })
+        let (oneshot, given_back) = (Arc::clone(&oneshot), Arc::clone(&given_back));
+        move || oneshot.send(Claim { given_back, taken: false })
     });
-    (slot, sender, given_back)
+    (oneshot, sender, given_back)
 }
 
 #[test]
 fn promise_01_a_pending_future_is_woken_and_then_ready() {
     model(|| {
-        let (slot, sender, given_back) = sending();
+        let (oneshot, sender, given_back) = sending();
         let count = StdArc::new(Count::default());
         let waker = Waker::from(StdArc::clone(&count));
-        let first = slot.poll(&Context::from_waker(&waker));
+        let first = oneshot.poll(&Context::from_waker(&waker));
         sender.join().unwrap();
         match first {
             Poll::Ready(claim) => claim.take(),
             Poll::Pending => {
                 assert_eq!(count.0.load(SeqCst), 1, "woken once");
-                let Poll::Ready(claim) = slot.poll(&Context::from_waker(&waker)) else {
+                let Poll::Ready(claim) = oneshot.poll(&Context::from_waker(&waker)) else {
                     panic!("woken, and not ready");
                 };
                 claim.take();
@@ -81,11 +81,11 @@ fn promise_01_a_pending_future_is_woken_and_then_ready() {
 #[test]
 fn promise_01_the_last_waker_is_the_one_that_is_woken() {
     model(|| {
-        let (slot, sender, _given_back) = sending();
+        let (oneshot, sender, _given_back) = sending();
         let counts = [0, 1].map(|_| StdArc::new(Count::default()));
         for count in &counts {
             let waker = Waker::from(StdArc::clone(count));
-            if let Poll::Ready(claim) = slot.poll(&Context::from_waker(&waker)) {
+            if let Poll::Ready(claim) = oneshot.poll(&Context::from_waker(&waker)) {
                 claim.take();
                 return sender.join().unwrap();
             }
@@ -98,16 +98,16 @@ fn promise_01_the_last_waker_is_the_one_that_is_woken() {
 #[test]
 fn promise_08_a_future_dropped_meanwhile_gives_the_outcome_back_exactly_once() {
     model(|| {
-        let (slot, sender, given_back) = sending();
+        let (oneshot, sender, given_back) = sending();
         let waker = Waker::from(StdArc::new(Count::default()));
-        match slot.poll(&Context::from_waker(&waker)) {
+        match oneshot.poll(&Context::from_waker(&waker)) {
             Poll::Ready(claim) => drop(claim),
-            Poll::Pending => slot.close(),
+            Poll::Pending => oneshot.close(),
         }
         sender.join().unwrap();
-        // Not only once the slot goes.
+        // Not only once the oneshot goes.
         assert_eq!(given_back.load(SeqCst), 1);
-        drop(slot);
+        drop(oneshot);
     });
 }
 
@@ -115,28 +115,28 @@ fn promise_08_a_future_dropped_meanwhile_gives_the_outcome_back_exactly_once() {
 #[test]
 fn promise_01_a_slot_that_the_callback_has_left_holds_the_outcome() {
     model(|| {
-        let slot = Arc::new(Slot::new());
+        let oneshot = Arc::new(Oneshot::new());
         let given_back = Arc::new(AtomicUsize::new(0));
         let sender = thread::spawn({
-            let (slot, given_back) = (Arc::clone(&slot), Arc::clone(&given_back));
+            let (oneshot, given_back) = (Arc::clone(&oneshot), Arc::clone(&given_back));
             move || {
-                slot.send(Claim { given_back, taken: false });
-                drop(slot);
+                oneshot.send(Claim { given_back, taken: false });
+                drop(oneshot);
             }
         });
         let waker = Waker::from(StdArc::new(Count::default()));
-        if Arc::strong_count(&slot) > 1 {
-            match slot.poll(&Context::from_waker(&waker)) {
+        if Arc::strong_count(&oneshot) > 1 {
+            match oneshot.poll(&Context::from_waker(&waker)) {
                 Poll::Ready(claim) => claim.take(),
                 Poll::Pending => {
                     sender.join().unwrap();
-                    assert_eq!(Arc::strong_count(&slot), 1);
-                    let slot = Arc::try_unwrap(slot).expect("the callback is gone");
-                    slot.into_outcome().take();
+                    assert_eq!(Arc::strong_count(&oneshot), 1);
+                    let oneshot = Arc::try_unwrap(oneshot).expect("the callback is gone");
+                    oneshot.into_outcome().take();
                 }
             }
         } else {
-            Arc::try_unwrap(slot).expect("the callback is gone").into_outcome().take();
+            Arc::try_unwrap(oneshot).expect("the callback is gone").into_outcome().take();
         }
         assert_eq!(given_back.load(SeqCst), 0);
     });

@@ -16,11 +16,11 @@ use pure::sync;
 mod inbox;
 
 #[path = "../../engine/src/handles/biased_arc.rs"]
-mod homed;
+mod biased_arc;
 
-#[path = "../../futures-adapter/src/slot.rs"]
+#[path = "../../futures-adapter/src/oneshot.rs"]
 #[allow(dead_code, reason = "the adapter uses all of it")]
-mod slot;
+mod oneshot;
 
 mod cancelling;
 mod futures;

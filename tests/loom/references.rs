@@ -12,7 +12,7 @@ use loom::{
 };
 
 use crate::{
-    homed::{Home, Homed},
+    biased_arc::{Biased, BiasedArc},
     model,
 };
 
@@ -21,7 +21,7 @@ struct Place {
     thread: ThreadId,
     /// Changed by its thread only.
     takes: AtomicBool,
-    inbox: Mutex<Option<Vec<Homed<Value>>>>,
+    inbox: Mutex<Option<Vec<BiasedArc<Value>>>>,
     dropped: AtomicUsize,
 }
 
@@ -30,13 +30,13 @@ struct Value {
 }
 
 // SAFETY: one thread, until it takes nothing any more.
-#[expect(unsafe_code, reason = "says where the value is at home")]
-unsafe impl Home for Value {
-    fn is_home(&self) -> bool {
+#[expect(unsafe_code, reason = "says which thread owns the value")]
+unsafe impl Biased for Value {
+    fn is_owner(&self) -> bool {
         self.place.thread == thread::current().id() && self.place.takes.load(Relaxed)
     }
 
-    fn send_home(reference: Homed<Self>) -> Result<(), Homed<Self>> {
+    fn send_to_owner(reference: BiasedArc<Self>) -> Result<(), BiasedArc<Self>> {
         let place = Arc::clone(&reference.place);
         match &mut *place.inbox.lock().unwrap() {
             Some(inbox) => inbox.push(reference),
@@ -79,7 +79,7 @@ impl Place {
 }
 
 /// Uses a reference on another thread, as a clone and as itself.
-fn use_elsewhere(reference: Homed<Value>) -> thread::JoinHandle<()> {
+fn use_elsewhere(reference: BiasedArc<Value>) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         drop(reference.clone());
         assert_eq!(reference.place.dropped(), 0, "dropped while it was used");
@@ -90,7 +90,7 @@ fn use_elsewhere(reference: Homed<Value>) -> thread::JoinHandle<()> {
 fn a_value_is_dropped_once_when_its_last_reference_is_wherever_that_is() {
     model(|| {
         let place = Place::new();
-        let first = Homed::new(Value { place: Arc::clone(&place) });
+        let first = BiasedArc::new(Value { place: Arc::clone(&place) });
         let other = use_elsewhere(first.clone());
         // Leaves a spare one, which the next takes.
         drop(first.clone());
@@ -109,7 +109,7 @@ fn a_value_is_dropped_once_when_its_last_reference_is_wherever_that_is() {
 fn promise_16_a_value_whose_engine_is_gone_is_dropped_by_who_has_the_last_reference() {
     model(|| {
         let place = Place::new();
-        let first = Homed::new(Value { place: Arc::clone(&place) });
+        let first = BiasedArc::new(Value { place: Arc::clone(&place) });
         let other = use_elsewhere(first.clone());
         drop(first.clone());
         place.end();

@@ -12,7 +12,7 @@ use crate::{
     },
     system::{
         driver::{AnyDriver, Driver},
-        env::World,
+        env::Env,
         pool::Pool,
     },
 };
@@ -188,23 +188,23 @@ impl Builder {
                 AnyDriver::io_uring().or_else(|_| AnyDriver::mio(pool.clone())).map_err(failed)?
             }
         };
-        self.build_on(World::Real, driver, pool)
+        self.build_on(Env::Real, driver, pool)
     }
 
     #[cfg(feature = "sim")]
     fn build_simulated(&self, host: &crate::system::sim::Host) -> Result<Engine> {
         let workers = [NAME_WORKERS, FILE_WORKERS, self.workers.unwrap_or(2)];
         let (home, driver, pool) =
-            crate::system::sim::Home::new(host, workers, self.limits.workers);
-        self.build_on(World::Simulated(home), driver, pool)
+            crate::system::sim::SimEnv::new(host, workers, self.limits.workers);
+        self.build_on(Env::Simulated(home), driver, pool)
     }
 
-    fn build_on(&self, world: World, driver: AnyDriver, pool: Pool) -> Result<Engine> {
+    fn build_on(&self, env: Env, driver: AnyDriver, pool: Pool) -> Result<Engine> {
         let failed = |cause| Error::io("start the engine", cause);
         // Opened now, so that closing needs no descriptor when there are none left.
         crate::system::descriptor::null().map_err(failed)?;
         let pollable = driver.as_pollable().map_err(failed)?;
-        let shared = Shared::new(world, driver.name(), driver.waker(), self.task_panic);
+        let shared = Shared::new(env, driver.name(), driver.waker(), self.task_panic);
         let shared = shared.map_err(failed)?;
         let core = Core::new(std::sync::Arc::clone(&shared), driver, self.limits, pool);
         Ok(Engine::from_parts(shared, core, pollable))

@@ -14,25 +14,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use rustix::process::{Pid, getpid};
 
 use crate::{
     core::{
         Core,
+        deferred_drops::DeferredDrops,
         pending::{Listing, PendingOperation},
     },
     handles::{
         cancel,
         handle::{
-            Handle, Local, Place, Shared, remember_place, swap_current, swap_home, with_current,
+            CoreCell, Handle, Local, Shared, remember_core, swap_current, swap_owner, with_current,
         },
         queue::{
             message::Message,
             ready::{Batch, Lane, PutOff, Ready, Success},
         },
-        small_fn::Once,
-        stream::Stream,
+        small_fn::SmallFnOnce,
     },
     pure::{
         error::{Error, Result},
@@ -74,11 +73,11 @@ use crate::{
 pub struct Engine {
     local: Local,
     /// Here between turns; in the thread's slot during one.
-    core: Rc<Place>,
+    core: Rc<CoreCell>,
     /// What a turn has taken from the ready queue and not run yet.
     batch: RefCell<Batch>,
     /// Kept for its memory.
-    trash: RefCell<Trash>,
+    deferred_drops: RefCell<DeferredDrops>,
     pollable: OwnedFd,
     /// Somebody waits for the descriptor instead of in a turn, so requests must wake it.
     foreign: Cell<bool>,
@@ -105,7 +104,7 @@ pub struct Turn {
     /// How many callbacks ran, posts among them.
     pub callbacks: usize,
     /// How much is pending: operations without an outcome, callbacks and posts that have not run,
-    /// streams with unsent bytes or closing, guards of `keep_alive`, live tasks. With nought of it,
+    /// streams with unsent bytes or closing, guards of `keep_alive`, live tasks. With zero of it,
     /// another turn would do nothing. [`Engine::pending`] lists it.
     pub pending: usize,
 }
@@ -125,12 +124,12 @@ impl Engine {
     pub(crate) fn from_parts(shared: Arc<Shared>, core: Core, pollable: OwnedFd) -> Self {
         cancel::register(shared.id, Arc::downgrade(&shared));
         let core = Rc::new(Cell::new(Some(Box::new(core))));
-        remember_place(shared.id, &core);
+        remember_core(shared.id, &core);
         Self {
             local: Local::new(Handle::from(shared)),
             core,
             batch: RefCell::default(),
-            trash: RefCell::default(),
+            deferred_drops: RefCell::default(),
             pollable,
             foreign: Cell::new(false),
             process: getpid(),
@@ -294,7 +293,7 @@ impl Engine {
         let shared = self.handle().shared();
         // An inherited one has a turn due that says so.
         if !shared.inbox.is_empty() || self.is_inherited() {
-            return Some(shared.world.now());
+            return Some(shared.env.now());
         }
         // What is left to clear up then waits for the next turn that somebody wants.
         if self.count_pending() == 0 {
@@ -302,7 +301,7 @@ impl Engine {
         }
         let mut core = self.core.take()?;
         let deadline = match core.has_work() || !self.batch.borrow().is_empty() {
-            true => Some(shared.world.now()),
+            true => Some(shared.env.now()),
             false => core.next_deadline(),
         };
         self.core.set(Some(core));
@@ -382,7 +381,7 @@ impl Engine {
     /// that one hands the system what this one has for it, or what the run does when it is left.
     fn turn(&self, max_wait: Option<Duration>, goes_on: bool, root: Root<'_>) -> Result<usize> {
         let Some(mut core) = self.core.take() else { return Ok(0) };
-        let entered = Entered::at_home(self, self.handle().id());
+        let entered = Entered::as_owner(self, self.handle().id());
         let reaped = self.reap(&mut core, max_wait);
         let entered = entered.enter(core);
         reaped?;
@@ -390,10 +389,10 @@ impl Engine {
         self.send(!goes_on);
         // Now and not in another turn, so that what is received next goes into the memory that was
         // just sent, while it is in cache.
-        let mut trash = self.trash.borrow_mut();
-        with_current(self.handle().id(), |core| trash.take_from(core));
-        if !trash.is_empty() {
-            trash.clear(&mut panics);
+        let mut drops = self.deferred_drops.borrow_mut();
+        with_current(self.handle().id(), |core| drops.take_from(&mut core.deferred_drops));
+        if !drops.is_empty() {
+            drops.drop_each(&mut panics);
             // A drop of the user's may have written something. What that leaves to be dropped is the
             // next turn's.
             self.send(!goes_on);
@@ -408,7 +407,7 @@ impl Engine {
     /// Hands the system what the turn has for it.
     fn send(&self, flushes: bool) {
         with_current(self.handle().id(), |core| {
-            core.stop_overfull();
+            core.stop_above_read_ahead();
             core.send_dirty();
             if flushes {
                 core.driver.flush();
@@ -425,8 +424,8 @@ impl Engine {
         if core.has_ready() || !self.batch.borrow().is_empty() || !inbox.is_empty() {
             timeout = Some(Duration::ZERO);
         } else if let Some(deadline) = core.next_deadline() {
-            let world = &self.handle().shared().world;
-            let left = world.wait_for(deadline.saturating_duration_since(world.now()));
+            let env = &self.handle().shared().env;
+            let left = env.wait_for(deadline.saturating_duration_since(env.now()));
             timeout = Some(timeout.map_or(left, |max_wait| max_wait.min(left)));
         }
         let waits = timeout != Some(Duration::ZERO);
@@ -459,7 +458,7 @@ impl Engine {
         let engine = self.handle().id();
         let (mut callbacks, mut rounds) = (0, 0);
         let mut panics = Panics::default();
-        let (mut batch, mut trash) = (self.batch.borrow_mut(), self.trash.borrow_mut());
+        let (mut batch, mut drops) = (self.batch.borrow_mut(), self.deferred_drops.borrow_mut());
         loop {
             with_current(engine, |core| {
                 if batch.queue.is_empty() {
@@ -467,13 +466,13 @@ impl Engine {
                     core.round = core.round.wrapping_add(1);
                     mem::swap(&mut core.ready, &mut batch.queue);
                 }
-                trash.take_from(core);
+                drops.take_from(&mut core.deferred_drops);
             });
             if self.is_inherited() {
                 return (callbacks, panics);
             }
             // What callbacks left behind is dropped here, where nothing is borrowed.
-            trash.clear(&mut panics);
+            drops.drop_each(&mut panics);
             if batch.is_empty() || rounds > ROUNDS_MAX || callbacks > CALLBACKS_MAX {
                 return (callbacks, panics);
             }
@@ -527,9 +526,10 @@ impl Engine {
                     }
                     continue;
                 }
-                Lane::Parked(number) => {
-                    let delivery =
-                        with_current(local.id(), |core| core.deliver_parked(next.stream(), number));
+                Lane::HeadRead(number) => {
+                    let delivery = with_current(local.id(), |core| {
+                        core.deliver_head_read(next.stream(), number)
+                    });
                     if let Some((to, claim)) = delivery.flatten() {
                         to.run(local, Ok(claim));
                     }
@@ -560,8 +560,8 @@ impl Engine {
                 Ready::Count(f, count) => f.call(local, Ok(count)),
                 Ready::Unit(f) => f.call(local, Ok(())),
                 Ready::Stream(f, stream) => f.call(local, Ok(stream)),
-                Ready::ToldCount(told, count) => told.tell(local, count),
-                Ready::ToldUnit(told) => told.tell(local, ()),
+                Ready::HandlerCount(handler, count) => handler.tell(local, count),
+                Ready::HandlerUnit(handler) => handler.tell(local, ()),
                 Ready::Boxed(delivery) => delivery.run(local),
                 Ready::Run(f) => f(local),
                 Ready::Claimed(id) => {
@@ -617,7 +617,7 @@ impl Engine {
 
 /// Runs what was posted, or has it wait behind what was posted before.
 #[inline]
-fn run_or_put_off(f: Once<()>, before: &mut PutOff, callbacks: &mut usize, local: &Local) {
+fn run_or_put_off(f: SmallFnOnce<()>, before: &mut PutOff, callbacks: &mut usize, local: &Local) {
     if before.is_empty() {
         return f.call(local, ());
     }
@@ -635,46 +635,18 @@ impl Drop for Leaving<'_> {
     }
 }
 
-/// What users own and the engine no longer needs.
-#[derive(Default)]
-struct Trash {
-    bytes: Vec<Bytes>,
-    streams: Vec<Stream>,
-}
-
-impl Trash {
-    /// Changes place with the core's, which is left empty.
-    fn take_from(&mut self, core: &mut Core) {
-        if !core.trash.is_empty() {
-            mem::swap(&mut self.bytes, &mut core.trash);
-        }
-        if !core.discarded.is_empty() {
-            mem::swap(&mut self.streams, &mut core.discarded);
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.streams.is_empty()
-    }
-
-    fn clear(&mut self, panics: &mut Panics) {
-        panics.drop_each(&mut self.bytes);
-        panics.drop_each(&mut self.streams);
-    }
-}
-
 /// The core is in the thread's slot; puts it back, and what was there before, however this ends.
 struct Entered<'a> {
     engine: &'a Engine,
     before: Option<Option<Box<Core>>>,
-    /// Whose home the thread was before.
-    home_before: u32,
+    /// Which engine's streams the thread owned before.
+    owner_before: u32,
 }
 
 impl<'a> Entered<'a> {
-    /// Makes the thread the home of an engine, or of none if `home` is nought.
-    fn at_home(engine: &'a Engine, home: u32) -> Self {
-        Self { engine, before: None, home_before: swap_home(home) }
+    /// Makes the thread the owner of an engine's streams, or of none if `owner` is zero.
+    fn as_owner(engine: &'a Engine, owner: u32) -> Self {
+        Self { engine, before: None, owner_before: swap_owner(owner) }
     }
 
     fn enter(mut self, core: Box<Core>) -> Self {
@@ -689,7 +661,7 @@ impl Drop for Entered<'_> {
             // This thread has left it to the parent, and an outer one as well.
             return forget(self.before.take());
         }
-        swap_home(self.home_before);
+        swap_owner(self.owner_before);
         let Some(mut before) = self.before.take() else { return };
         if let Some(outer) = &mut before {
             // Requests made to the outer engine while this one ran come before later ones.
@@ -714,9 +686,9 @@ impl AsFd for Engine {
     fn as_fd(&self) -> BorrowedFd<'_> {
         if !self.foreign.replace(true) && !self.is_inherited() {
             self.with_core(Core::watch);
-            let Shared { inbox, world, .. } = &**self.handle().shared();
+            let Shared { inbox, env, .. } = &**self.handle().shared();
             inbox.sleep();
-            if self.next_deadline().is_some_and(|deadline| deadline <= world.now()) {
+            if self.next_deadline().is_some_and(|deadline| deadline <= env.now()) {
                 inbox.ring();
             }
         }
@@ -741,8 +713,8 @@ impl Drop for Engine {
         let mut refused = shared.inbox.close();
         let mut jobs = core.pool.shutdown();
         core.fail_everything();
-        // Nothing is at home from now on: it has been possible to find the inbox closed.
-        let entered = Entered::at_home(self, 0).enter(core);
+        // Nobody owns its streams from now on: it has been possible to find the inbox closed.
+        let entered = Entered::as_owner(self, 0).enter(core);
         // Callbacks that have their outcome hear it, all others that the engine is gone. Panics
         // have been reported by the hook; there is no run to resume them from.
         let mut panics = self.run_until_drained();
@@ -786,7 +758,7 @@ impl Engine {
     fn leave_to_parent(&mut self) {
         forget(self.core.take());
         forget(mem::take(self.batch.get_mut()));
-        forget(mem::take(self.trash.get_mut()));
+        forget(mem::take(self.deferred_drops.get_mut()));
         forget(mem::take(self.local.closures.get_mut()));
         // With requests in it, and what wakes the parent.
         forget(Arc::clone(self.handle().shared()));
@@ -813,7 +785,7 @@ impl Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let listing = Listing { pending: self.pending(), now: self.handle().shared().world.now() };
+        let listing = Listing { pending: self.pending(), now: self.handle().shared().env.now() };
         f.debug_struct("Engine")
             .field("driver", &self.driver())
             .field("pending", &listing)

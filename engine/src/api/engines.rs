@@ -277,7 +277,7 @@ impl Engines {
         serve: impl Fn(&Local, Listener) + Send + Sync + 'static,
     ) -> Result<()> {
         let (path, running) = (path.as_ref(), self.running()?);
-        let socket = running[0].shared().world.listen_unix_for_several(path)?;
+        let socket = running[0].shared().env.listen_unix_for_several(path)?;
         self.share(socket, false, serve).inspect_err(|_| {
             // It was made by this call, and nobody will ever listen at it.
             let _ = fs::remove_file(path);
@@ -317,7 +317,7 @@ impl Engines {
         serve: impl Fn(&Local, Listener) + Send + Sync + 'static,
     ) -> Result<()> {
         let fd = fd.into();
-        let tcp = self.running()?[0].shared().world.examine_listener(&fd)?;
+        let tcp = self.running()?[0].shared().env.examine_listener(&fd)?;
         self.share(fd, tcp, serve)
     }
 

@@ -14,7 +14,7 @@ use crate::{
     pure::error::{Error, Result},
     system::{
         descriptor::Tenure,
-        fd_kind::Medium,
+        fd_kind::FdKind,
         sim::{Host, Network, Peer, state::Owner},
     },
 };
@@ -89,7 +89,7 @@ impl Host {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn of(engine: &Handle) -> Option<Self> {
-        engine.shared().world.home().map(|home| home.host().clone())
+        engine.shared().env.home().map(|home| home.host().clone())
     }
 }
 
@@ -118,15 +118,15 @@ impl Peer {
     }
 
     fn make_pair(engine: &Handle, tcp: bool) -> Result<(Self, Stream)> {
-        let Some(home) = engine.shared().world.home() else {
+        let Some(home) = engine.shared().env.home() else {
             return Err(Error::unsupported("only a simulated engine has simulated peers"));
         };
         let Host { network, number } = home.host().clone();
         let id = network.lock().open(number, Owner::Peer, tcp);
         let peer = Self::new(network, id.map_err(|cause| Error::io("connect", cause))?);
         let descriptor = home.join(peer.id(), tcp)?;
-        let medium = Medium::Socket { tcp };
-        let stream = engine.adopt_stream(descriptor, medium, Tenure::Own, Bytes::new())?;
+        let fd_kind = FdKind::Socket { tcp };
+        let stream = engine.adopt_stream(descriptor, fd_kind, Tenure::Own, Bytes::new())?;
         Ok((peer, stream))
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Chain {
     addresses: Vec<SocketAddr>,
     /// Ended early, and the stage under way has succeeded all the same: the next one hears this. If
     /// it is that time is up, the next one still makes its one attempt.
-    interrupted: Option<Error>,
+    aborted: Option<Error>,
 }
 
 /// What a stage hands to the next.
@@ -81,7 +81,7 @@ impl Core {
             number: 0,
             stream,
             addresses: Vec::new(),
-            interrupted: None,
+            aborted: None,
         };
         let kind = Kind::Chain(Box::new(chain));
         let id = self.insert(Pending::new(kind, Id::NONE, Id::NONE), timeout);
@@ -108,8 +108,8 @@ impl Core {
         }
         let Some(stage) = chain.stages.pop_front() else { return self.end_chain(id) };
         chain.number += 1;
-        let is_overdue = matches!(chain.interrupted, Some(Error::TimedOut));
-        if !is_overdue && let Some(error) = chain.interrupted.take() {
+        let is_overdue = matches!(chain.aborted, Some(Error::TimedOut));
+        if !is_overdue && let Some(error) = chain.aborted.take() {
             stage.fail(self, error.clone());
             return self.break_chain(id, error);
         }
@@ -117,7 +117,7 @@ impl Core {
         let addresses = std::mem::take(&mut chain.addresses);
         let input = Input { chain: id, stream: stream.as_ref(), addresses };
         let current = stage.begin(self, input);
-        self.discarded.extend(stream);
+        self.deferred_drops.streams.extend(stream);
         if let (Some(chain), Some(current)) = (self.chain(id), current) {
             chain.current = current;
         }
@@ -142,23 +142,23 @@ impl Core {
 
     fn end_chain(&mut self, id: Id) {
         if let Some(Pending { kind: Kind::Chain(chain), .. }) = self.remove(id) {
-            self.discarded.extend(chain.stream);
+            self.deferred_drops.streams.extend(chain.stream);
         }
     }
 
     /// Ends the stage under way early; between two stages, the next one.
-    pub(crate) fn interrupt_chain(&mut self, id: Id, cause: Error) {
+    pub(crate) fn abort_chain(&mut self, id: Id, cause: Error) {
         let Some(chain) = self.chain(id) else { return };
         let current = chain.current;
         let is_last = chain.stages.is_empty();
-        if chain.interrupted.is_none() || !matches!(cause, Error::TimedOut) {
-            chain.interrupted = Some(cause.clone());
+        if chain.aborted.is_none() || !matches!(cause, Error::TimedOut) {
+            chain.aborted = Some(cause.clone());
         }
         let is_claim =
             matches!(self.pending.get(current), Some(Pending { kind: Kind::Claimed(_), .. }));
         // The success of a claim has begun the next stage already.
         if !is_claim || is_last {
-            self.interrupt(current, cause);
+            self.abort_operation(current, cause);
         }
     }
 }

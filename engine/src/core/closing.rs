@@ -24,7 +24,7 @@ use crate::{
     system::{
         descriptor::Descriptor,
         driver::{Driver, Operation, Release, Role, syscall::may_wait_to_close},
-        fd_kind::Medium,
+        fd_kind::FdKind,
         pool::{Lane, Refused},
     },
 };
@@ -134,9 +134,9 @@ impl Core {
     fn begin_closing(&mut self, stream: Id, closing: Closing) {
         let Some(state) = self.stream(stream) else { return };
         state.closing = Some(Box::new(closing));
-        self.settle(stream);
+        self.update_pending(stream);
         self.fail_reads(stream, &Error::Closed);
-        self.feed(stream);
+        self.pump_writes(stream);
         self.go_on_closing(stream);
     }
 
@@ -180,7 +180,7 @@ impl Core {
         let Some(closing) = &mut state.closing else { return };
         closing.submitted = true;
         if closing.outcome.is_ok()
-            && !state.write_error_told
+            && !state.write_error_reported
             && let Some(error) = &state.write_error
         {
             closing.outcome = Err(Error::clone(error));
@@ -196,7 +196,7 @@ impl Core {
         let release = match (closing.reset, state.tenure.is_sole()) {
             (true, true) => Release::Reset,
             (true, false) => Release::ResetForAll,
-            (false, true) if state.medium.is_tcp() && state.is_open() => Release::Drain,
+            (false, true) if state.fd_kind.is_tcp() && state.is_open() => Release::Drain,
             (false, _) => Release::Close,
         };
         self.driver.submit(stream, Operation::Close(release));
@@ -212,7 +212,7 @@ impl Core {
     }
 
     /// Ends a close early: the rest is dropped when time is up, else it goes on with nobody waiting.
-    pub(crate) fn interrupt_close(&mut self, resource: Id, id: Id, cause: Error) {
+    pub(crate) fn abort_close(&mut self, resource: Id, id: Id, cause: Error) {
         let Some(closing) = self.closing_of(resource) else { return };
         // What a thread closes is out of the engine's hands: nothing can be dropped any more.
         let elsewhere = closing.elsewhere;
@@ -249,14 +249,14 @@ impl Core {
         let Ending::Detach(slot) = closing.kind else { return };
         self.remove(closing.operation);
         // What was read of a file and not asked for its cursor has been moved back by.
-        let unread = if state.medium.is_file() { Bytes::new() } else { state.unread.into_bytes() };
+        let unread = if state.fd_kind.is_file() { Bytes::new() } else { state.unread.into_bytes() };
         let outcome = match closing.outcome {
             Ok(()) => descriptor
                 .into_owned()
                 .map(|fd| Detached { fd, unread })
                 .map_err(|cause| Error::io_on("detach", name, cause)),
             Err(error) => {
-                match may_wait_to_close(&descriptor, state.medium) {
+                match may_wait_to_close(&descriptor, state.fd_kind) {
                     true => self.close_elsewhere(stream, descriptor),
                     false => descriptor.release(),
                 }
@@ -274,7 +274,7 @@ impl Core {
         if matches!(closing.outcome, Err(Error::TimedOut)) {
             // Its time was up before.
             let id = closing.operation;
-            self.interrupt_close(resource, id, Error::TimedOut);
+            self.abort_close(resource, id, Error::TimedOut);
         }
     }
 
@@ -301,13 +301,13 @@ impl Core {
     pub(crate) fn take_unclosed(&mut self) -> Vec<Arc<Descriptor>> {
         let mut unclosed = std::mem::take(&mut self.unclosed);
         for id in self.resources.ids() {
-            let medium = match self.resources.get(id) {
-                Some(Resource::Stream(state)) => state.medium,
-                Some(Resource::File(_)) => Medium::File { append: false },
+            let fd_kind = match self.resources.get(id) {
+                Some(Resource::Stream(state)) => state.fd_kind,
+                Some(Resource::File(_)) => FdKind::File { append: false },
                 _ => continue,
             };
             if let Some(descriptor) = self.driver.descriptor(id)
-                && may_wait_to_close(descriptor, medium)
+                && may_wait_to_close(descriptor, fd_kind)
             {
                 unclosed.push(Arc::clone(descriptor));
             }

@@ -13,14 +13,14 @@ use crate::{
     pure::{
         address::Address,
         error::{Error, Result},
-        race::{CONNECTION_ATTEMPT_DELAY, Event, Race, Step},
+        race::{CONNECTION_ATTEMPT_DELAY, Race, RaceEvent, Step},
         table::Id,
         timer::{Target, TimerNumber},
     },
     system::{
         descriptor::{Descriptor, Tenure},
         driver::{Driver, Operation, Release, Role},
-        fd_kind::Medium,
+        fd_kind::FdKind,
     },
 };
 
@@ -29,7 +29,7 @@ pub(crate) struct Connecting {
     goal: Goal,
     /// Those that are under way.
     attempts: Vec<Attempt>,
-    /// When the next step is due, or nought.
+    /// When the next step is due, or zero.
     pub(crate) timer: TimerNumber,
     slot: Slot<Stream>,
 }
@@ -47,7 +47,7 @@ struct Attempt {
     number: usize,
     resource: Id,
     descriptor: Arc<Descriptor>,
-    medium: Medium,
+    fd_kind: FdKind,
 }
 
 /// How long a Unix socket with a full backlog is left alone. The system tells nobody when there is
@@ -128,7 +128,7 @@ impl Core {
                     };
                     let Some(connecting) = self.connecting(id) else { return };
                     match &mut connecting.goal {
-                        Goal::Inet(race) => race.resume(Event::Failed { attempt, error }),
+                        Goal::Inet(race) => race.resume(RaceEvent::Failed { attempt, error }),
                         Goal::Path(_) => return,
                     }
                 }
@@ -159,7 +159,7 @@ impl Core {
         let Some(connecting) = self.connecting(id) else { return };
         match &mut connecting.goal {
             Goal::Inet(race) => {
-                let step = race.resume(Event::DelayExpired);
+                let step = race.resume(RaceEvent::DelayExpired);
                 self.take_step(id, step);
             }
             Goal::Path(address) => {
@@ -182,17 +182,17 @@ impl Core {
     }
 
     fn begin_attempt(&mut self, id: Id, number: usize, address: Address) -> Result<()> {
-        let medium = Medium::Socket { tcp: matches!(address, Address::Inet(_)) };
-        let socket = self.shared.world.socket(&address);
+        let fd_kind = FdKind::Socket { tcp: matches!(address, Address::Inet(_)) };
+        let socket = self.shared.env.socket(&address);
         let descriptor = socket.map_err(|cause| Error::io_on("connect", &address, cause))?;
-        let resource = self.insert_stream(Arc::clone(&descriptor), medium, Tenure::Own);
+        let resource = self.insert_stream(Arc::clone(&descriptor), fd_kind, Tenure::Own);
         if let Some(state) = self.stream(resource) {
             state.attempt_of = id;
             let (limits, peer) = (state.settings.limits, Some(address.clone()));
             state.settings = Arc::new(Settings { limits, peer });
         }
         if let Some(connecting) = self.connecting(id) {
-            connecting.attempts.push(Attempt { number, resource, descriptor, medium });
+            connecting.attempts.push(Attempt { number, resource, descriptor, fd_kind });
         }
         self.driver.submit(resource, Operation::Connect { address });
         Ok(())
@@ -209,10 +209,10 @@ impl Core {
         match (&mut connecting.goal, result) {
             (Goal::Inet(race), result) => {
                 let event = match result {
-                    Ok(()) => Event::Succeeded { attempt },
-                    Err((_, error)) => Event::Failed { attempt, error },
+                    Ok(()) => RaceEvent::Succeeded { attempt },
+                    Err((_, error)) => RaceEvent::Failed { attempt, error },
                 };
-                let failed = matches!(event, Event::Failed { .. });
+                let failed = matches!(event, RaceEvent::Failed { .. });
                 let step = race.resume(event);
                 if failed {
                     self.end_attempts(id, &[attempt]);
@@ -233,11 +233,11 @@ impl Core {
     fn win(&mut self, id: Id, attempt: usize) {
         let Some((connecting, chain)) = self.remove_connecting(id) else { return };
         let won = connecting.attempts.into_iter().find(|other| other.number == attempt);
-        let Some(Attempt { resource, descriptor, medium, .. }) = won else { return };
+        let Some(Attempt { resource, descriptor, fd_kind, .. }) = won else { return };
         if let Some(state) = self.stream(resource) {
             state.attempt_of = Id::NONE;
         }
-        let stream = self.name_stream(resource, descriptor, medium);
+        let stream = self.name_stream(resource, descriptor, fd_kind);
         let product = stream.clone();
         let ready = connecting.slot.deliver(Ok(stream)).ready();
         self.tell(chain, || Ok(Product::Stream(product)), ready);
@@ -249,11 +249,11 @@ impl Core {
         }
     }
 
-    pub(crate) fn interrupt_connect(&mut self, id: Id, cause: Error) {
+    pub(crate) fn abort_connect(&mut self, id: Id, cause: Error) {
         let Some(connecting) = self.connecting(id) else { return };
         match &mut connecting.goal {
             Goal::Inet(race) => {
-                let step = race.resume(Event::Cancelled);
+                let step = race.resume(RaceEvent::Cancelled);
                 self.take_step(id, step);
             }
             Goal::Path(_) => self.end_attempts(id, &[0]),
@@ -282,7 +282,7 @@ impl Core {
             let mut closing = Closing::new(Ending::Dropped, Id::NONE);
             closing.hand_down();
             state.closing = Some(Box::new(closing));
-            self.settle(resource);
+            self.update_pending(resource);
             self.driver.cancel(resource, Role::Connect);
             self.driver.submit(resource, Operation::Close(Release::Close));
         }

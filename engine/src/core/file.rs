@@ -17,7 +17,7 @@ use crate::{
     pure::{error::Error, table::Id},
     system::{
         driver::{Driver, FileDone, FileTask, Operation, Release, Role},
-        fd_kind::Medium,
+        fd_kind::FdKind,
     },
 };
 
@@ -50,7 +50,7 @@ pub(crate) enum Task {
         rest: Bytes,
         taken: usize,
         /// It is to end for this cause once the driver has said how much was taken.
-        interrupted: Option<Error>,
+        aborted: Option<Error>,
     },
     Sync {
         slot: Slot<()>,
@@ -63,7 +63,7 @@ impl Task {
     }
 
     pub(crate) const fn write(slot: Slot<usize>, offset: u64, rest: Bytes) -> Self {
-        Self::Write { slot, offset, rest, taken: 0, interrupted: None }
+        Self::Write { slot, offset, rest, taken: 0, aborted: None }
     }
 
     /// Whether the system can do it at all.
@@ -104,8 +104,8 @@ impl Core {
         let appends = file.appends();
         let state = FileState { appends, pending: 0, closing: None, released: false };
         let id = self.resources.insert(Resource::File(Box::new(state)));
-        let medium = Medium::File { append: appends };
-        self.driver.attach(id, Arc::clone(file.descriptor()), medium);
+        let fd_kind = FdKind::File { append: appends };
+        self.driver.attach(id, Arc::clone(file.descriptor()), fd_kind);
         file.set_id(id);
     }
 
@@ -177,10 +177,7 @@ impl Core {
                 join(got, bytes);
                 (ended || got.len() == *size).then_some(Ok(()))
             }
-            (
-                Task::Write { offset, rest, taken, interrupted, .. },
-                FileDone::Written(Ok(count)),
-            ) => {
+            (Task::Write { offset, rest, taken, aborted, .. }, FileDone::Written(Ok(count))) => {
                 *taken += count;
                 *offset += count as u64;
                 if count == rest.len() {
@@ -188,8 +185,8 @@ impl Core {
                     Some(Ok(()))
                 } else {
                     let taken_now = rest.split_to(count);
-                    self.trash.push(taken_now);
-                    interrupted.take().map(Err)
+                    self.deferred_drops.bytes.push(taken_now);
+                    aborted.take().map(Err)
                 }
             }
             (Task::Sync { .. }, FileDone::Synced(Ok(()))) => Some(Ok(())),
@@ -229,7 +226,7 @@ impl Core {
         match (*task, outcome) {
             (Task::Read { slot, got, .. }, Ok(())) => self.succeed(Id::NONE, slot, got),
             (Task::Write { slot, taken, rest, .. }, Ok(())) => {
-                self.trash.push(rest);
+                self.deferred_drops.bytes.push(rest);
                 self.succeed(Id::NONE, slot, taken);
             }
             (Task::Sync { slot }, Ok(())) => self.succeed(Id::NONE, slot, ()),
@@ -246,7 +243,7 @@ impl Core {
         match task {
             Task::Read { slot, .. } => self.fail(Id::NONE, slot, error),
             Task::Write { slot, rest, taken, .. } => {
-                self.trash.push(rest);
+                self.deferred_drops.bytes.push(rest);
                 let error = match taken {
                     0 => error,
                     written => Error::PartialWrite { written, cause: Box::new(error) },
@@ -265,9 +262,9 @@ impl Core {
             return;
         };
         let file = *resource;
-        if let Task::Write { interrupted, .. } = &mut **task {
-            if interrupted.is_none() {
-                *interrupted = Some(cause);
+        if let Task::Write { aborted, .. } = &mut **task {
+            if aborted.is_none() {
+                *aborted = Some(cause);
                 self.driver.cancel(file, Role::File(id));
             }
             return;

@@ -25,7 +25,7 @@ use crate::{
     pure::{
         error::Error,
         limits::Limits,
-        list::Queue,
+        list::List,
         mutants::{self, Mutant},
         table::{Id, Table},
         timer::{Target, TimerNumber},
@@ -33,7 +33,7 @@ use crate::{
     system::{
         descriptor::{Descriptor, Tenure},
         driver::{Driver, Operation, Release, Role},
-        fd_kind::Medium,
+        fd_kind::FdKind,
     },
 };
 
@@ -46,7 +46,7 @@ pub(crate) struct ListenerState {
     /// waiting from before it got its options, which they inherit.
     tenure: Tenure,
     /// Accepts without an outcome, in order.
-    accepts: Queue,
+    accepts: List,
     /// Connections that nobody has taken, in order.
     untaken: VecDeque<Stream>,
     /// How many of those are taken from the system.
@@ -54,7 +54,7 @@ pub(crate) struct ListenerState {
     accepting: Phase,
     /// How many connections have ever come.
     pub(crate) accepted: u64,
-    /// When it tries again, having found no descriptor left; or nought.
+    /// When it tries again, having found no descriptor left; or zero.
     pub(crate) timer: TimerNumber,
     rest: Duration,
     pub(crate) closing: Option<Box<Closing>>,
@@ -78,7 +78,7 @@ impl Core {
             clones: listener.downgrade(),
             tcp: listener.is_tcp(),
             tenure: listener.tenure(),
-            accepts: Queue::EMPTY,
+            accepts: List::EMPTY,
             untaken: VecDeque::new(),
             limit: limit(listener.tenure(), &self.settings.limits),
             accepting: Phase::Idle,
@@ -89,7 +89,7 @@ impl Core {
             released: false,
         };
         let id = self.resources.insert(Resource::Listener(Box::new(state)));
-        self.driver.attach(id, Arc::clone(listener.descriptor()), Medium::Listener);
+        self.driver.attach(id, Arc::clone(listener.descriptor()), FdKind::Listener);
         listener.set_id(id);
     }
 
@@ -238,14 +238,14 @@ impl Core {
         if mutants::is_active(Mutant::ConnectionSwallowed) && state.accepts.is_empty() {
             return;
         }
-        let medium = Medium::Socket { tcp: state.tcp };
+        let fd_kind = FdKind::Socket { tcp: state.tcp };
         // From a socket that the program had in hand it may have inherited anything.
         let tenure = if made_here { Tenure::Own } else { Tenure::Exclusive };
-        let connection = self.make_stream(connection, medium, tenure);
+        let connection = self.make_stream(connection, fd_kind, tenure);
         match self.listener(listener).filter(|state| state.closing.is_none()) {
             Some(state) => state.untaken.push_back(connection),
             // Dropping it closes it, by a thread if that may wait.
-            None => return self.discarded.push(connection),
+            None => return self.deferred_drops.streams.push(connection),
         }
         self.serve_accepts(listener);
     }
@@ -310,7 +310,7 @@ impl Core {
         self.steer_accepting(listener);
     }
 
-    pub(crate) fn interrupt_accept(&mut self, listener: Id, id: Id, cause: Error) {
+    pub(crate) fn abort_accept(&mut self, listener: Id, id: Id, cause: Error) {
         if let Some((slot, chain)) = self.unqueue_accept(listener, id) {
             self.fail(chain, slot, cause);
         }
@@ -349,7 +349,7 @@ impl Core {
                 self.serve_accepts(id);
             }
             // The listener is gone: dropping the last clone closes the connection.
-            _ => self.discarded.push(connection),
+            _ => self.deferred_drops.streams.push(connection),
         }
     }
 
@@ -393,7 +393,7 @@ impl Core {
         let Some(state) = self.listener(listener) else { return };
         state.closing = Some(Box::new(closing));
         let untaken = mem::take(&mut state.untaken);
-        self.discarded.extend(untaken);
+        self.deferred_drops.streams.extend(untaken);
         self.fail_accepts(listener, &Error::Closed);
         self.go_on_closing_listener(listener);
     }

@@ -2,11 +2,12 @@
 //!
 //! Everything here runs on the engine's thread with the state borrowed, so no user code may run: no
 //! callback, no matcher of a user's, no drop of what users gave. Outcomes go to the ready queue and
-//! leftovers to the trash; the turn deals with both when nothing is borrowed.
+//! leftovers to the deferred drops; the turn deals with both when nothing is borrowed.
 
 pub(crate) mod chain;
 pub(crate) mod closing;
 pub(crate) mod connect;
+pub(crate) mod deferred_drops;
 pub(crate) mod file;
 pub(crate) mod listener;
 pub(crate) mod pending;
@@ -30,6 +31,7 @@ use crate::{
     core::{
         chain::{Chain, Product},
         connect::Connecting,
+        deferred_drops::DeferredDrops,
         file::Task,
         resource::{Phase, Resource},
         scans::Scans,
@@ -44,7 +46,7 @@ use crate::{
             message::{Begin, Message},
             ready::{Ready, ReadyQueue},
         },
-        small_fn::Once,
+        small_fn::SmallFnOnce,
         stream::Stream,
     },
     pure::{
@@ -70,8 +72,8 @@ pub(crate) struct Core {
     pub(crate) driver: AnyDriver,
     pub(crate) resources: Table<Resource>,
     pub(crate) pending: Table<Pending>,
-    /// How many reads are parked at their streams.
-    pub(crate) parked: usize,
+    /// How many streams have a head read.
+    pub(crate) head_read: usize,
     /// The tasks that live on this engine, and what wakes them when it ends.
     pub(crate) tasks: Table<Waker>,
     pub(crate) timers: Timers,
@@ -81,13 +83,11 @@ pub(crate) struct Core {
     pub(crate) dirty: Vec<Id>,
     /// Streams that had too much unread when nobody read them: what ends the turn looks whether that
     /// is still so.
-    pub(crate) overfull: Vec<Id>,
+    pub(crate) above_read_ahead: Vec<Id>,
     /// What matchers may do in this turn, and which go on in the next.
     pub(crate) scans: Scans,
     /// What users own and must be dropped when nothing is borrowed.
-    pub(crate) trash: Vec<Bytes>,
-    /// Streams to be dropped when nothing is borrowed.
-    pub(crate) discarded: Vec<Stream>,
+    pub(crate) deferred_drops: DeferredDrops,
     /// Listeners that wait for a descriptor, or have done so since one was last released.
     pub(crate) resting: Vec<Id>,
     /// Memory that small writes are copied into, used again and again.
@@ -133,7 +133,7 @@ pub(crate) struct Pending {
     /// Where it waits, if it waits at a resource.
     pub(crate) resource: Id,
     links: Links,
-    /// Its deadline, or nought.
+    /// Its deadline, or zero.
     pub(crate) timer: TimerNumber,
     /// The chain it is a stage of, if any.
     pub(crate) chain: Id,
@@ -184,15 +184,14 @@ impl Core {
             driver,
             resources: Table::new(),
             pending: Table::new(),
-            parked: 0,
+            head_read: 0,
             tasks: Table::new(),
             timers: Timers::default(),
             ready: Box::default(),
             dirty: Vec::new(),
-            overfull: Vec::new(),
+            above_read_ahead: Vec::new(),
             scans: Scans::default(),
-            trash: Vec::new(),
-            discarded: Vec::new(),
+            deferred_drops: DeferredDrops::default(),
             resting: Vec::new(),
             spare: Spare::default(),
             settings: Arc::new(Settings { limits, peer: None }),
@@ -223,7 +222,7 @@ impl Core {
     /// The engine's clock.
     #[inline]
     pub(crate) fn now(&self) -> Instant {
-        self.shared.world.now()
+        self.shared.env.now()
     }
 
     #[inline]
@@ -248,8 +247,8 @@ impl Core {
 
     /// Everything without an outcome, and everything that is not out yet.
     pub(crate) fn pending(&self) -> usize {
-        let operations = self.pending.len() + self.parked;
-        let to_drop = self.trash.len() + self.discarded.len();
+        let operations = self.pending.len() + self.head_read;
+        let to_drop = self.deferred_drops.len();
         let to_do = self.ready.len() + self.put_off.len() + to_drop;
         operations + self.tasks.len() + to_do + self.unsettled
     }
@@ -262,7 +261,7 @@ impl Core {
     // Submitting
 
     #[inline(always)]
-    pub(crate) fn post(&mut self, f: Once<()>) {
+    pub(crate) fn post(&mut self, f: SmallFnOnce<()>) {
         self.ready.push_post(f);
     }
 
@@ -291,7 +290,7 @@ impl Core {
         }
     }
 
-    /// Arms any deadline. Nought if it never comes.
+    /// Arms any deadline. Zero if it never comes.
     pub(crate) fn arm_target(&mut self, timeout: Duration, target: Target) -> TimerNumber {
         match timer::deadline(self.now(), timeout) {
             Some(deadline) => {
@@ -320,8 +319,8 @@ impl Core {
     fn remember_ticket(&mut self, ticket: u64, key: Key) {
         let place = match key {
             Key::Operation(id) => self.pending.get_mut(id).map(|pending| &mut pending.ticket),
-            Key::Parked(stream, number) => {
-                self.parked(stream, number).map(|parked| &mut parked.ticket)
+            Key::HeadRead(stream, number) => {
+                self.head_read(stream, number).map(|head_read| &mut head_read.ticket)
             }
             Key::Ticket(_) => None,
         };
@@ -331,7 +330,7 @@ impl Core {
         }
     }
 
-    /// Forgets the ticket of an operation that has ended; nought is none.
+    /// Forgets the ticket of an operation that has ended; zero is none.
     #[inline]
     pub(crate) fn forget_ticket(&mut self, ticket: u64) {
         if ticket != 0 {
@@ -453,8 +452,8 @@ impl Core {
     pub(crate) fn succeed<T: Value>(&mut self, chain: Id, slot: Slot<T>, value: T) {
         match slot {
             Slot::Plain(f) if chain == Id::NONE => self.ready.push(T::ready(f, value)),
-            Slot::Claim(Claimant::Handler(told)) if chain == Id::NONE => {
-                self.ready.push(T::told(told, value));
+            Slot::Claim(Claimant::Handler(handler)) if chain == Id::NONE => {
+                self.ready.push(T::for_handler(handler, value));
             }
             slot => self.tell(chain, || Ok(Product::None), slot.deliver(Ok(value)).ready()),
         }
@@ -473,8 +472,8 @@ impl Core {
     /// A `Cancel` was used. Returns whether its operation was still pending, or is yet to come.
     pub(crate) fn cancel(&mut self, key: Key) -> bool {
         match key {
-            Key::Operation(id) => self.interrupt(id, Error::Cancelled),
-            Key::Parked(stream, number) => self.interrupt_parked(stream, number, Error::Cancelled),
+            Key::Operation(id) => self.abort_operation(id, Error::Cancelled),
+            Key::HeadRead(stream, number) => self.abort_head_read(stream, number, Error::Cancelled),
             Key::Ticket(ticket) => match self.tickets.get(&ticket) {
                 Some(&key) => self.cancel(key),
                 // Its submission is still in the inbox, or about to be dealt with.
@@ -493,18 +492,18 @@ impl Core {
     ///
     /// What waits in a queue leaves it. What the system holds a part of (a write) ends when the
     /// system has said how much.
-    pub(crate) fn interrupt(&mut self, id: Id, cause: Error) -> bool {
+    pub(crate) fn abort_operation(&mut self, id: Id, cause: Error) -> bool {
         let Some(pending) = self.pending.get(id) else { return false };
         let resource = pending.resource;
         match &pending.kind {
-            Kind::Read(_) => self.interrupt_read(resource, id, cause),
+            Kind::Read(_) => self.abort_read(resource, id, cause),
             Kind::Write(_) | Kind::Flush(_) | Kind::ShutdownWrite(_) => {
-                self.interrupt_write(resource, id, cause);
+                self.abort_write(resource, id, cause);
             }
-            Kind::Accept(_) => self.interrupt_accept(resource, id, cause),
-            Kind::Connect(_) => self.interrupt_connect(id, cause),
-            Kind::Close => self.interrupt_close(resource, id, cause),
-            Kind::Chain(_) => self.interrupt_chain(id, cause),
+            Kind::Accept(_) => self.abort_accept(resource, id, cause),
+            Kind::Connect(_) => self.abort_connect(id, cause),
+            Kind::Close => self.abort_close(resource, id, cause),
+            Kind::Chain(_) => self.abort_chain(id, cause),
             Kind::Sleep { over, .. } => {
                 // Success is the first cause, whatever else is true in the same turn.
                 let is_over = over.is_some_and(|over| over <= self.now());
@@ -518,7 +517,7 @@ impl Core {
                     _ => {}
                 }
             }
-            Kind::Thread(_) => self.interrupt_thread(id, cause),
+            Kind::Thread(_) => self.abort_thread(id, cause),
             Kind::File(_) => self.interrupt_on_file(id, cause),
             Kind::Claimed(_) if matches!(cause, Error::Cancelled) => self.withdraw(id, cause),
             // It has its outcome.
@@ -534,8 +533,7 @@ impl Core {
         !self.ready.is_empty()
             || !self.dirty.is_empty()
             || self.scans.go_on()
-            || !self.trash.is_empty()
-            || !self.discarded.is_empty()
+            || !self.deferred_drops.is_empty()
             || !self.put_off.is_empty()
     }
 
@@ -559,7 +557,7 @@ impl Core {
             match message {
                 Message::Apply(f) | Message::GiveBack(f) => f(self),
                 Message::Submit { ticket, begin } => self.begin_by_ticket(ticket, begin),
-                Message::Drop(stream) => self.discarded.push(stream),
+                Message::Drop(stream) => self.deferred_drops.streams.push(stream),
                 Message::Cancel(key) => drop(self.cancel(key)),
                 Message::Request(f) => self.ready.push_request(f),
                 Message::Post(f) => self.post(f),
@@ -616,16 +614,16 @@ impl Core {
     /// its bytes back and said how many are gone.
     pub(crate) fn fail_everything(&mut self) {
         for id in self.pending.ids() {
-            self.interrupt(id, Error::EngineClosed);
+            self.abort_operation(id, Error::EngineClosed);
         }
-        if self.parked > 0 {
+        if self.head_read > 0 {
             for stream in self.resources.ids() {
-                self.end_parked(stream, Error::EngineClosed);
+                self.end_head_read(stream, Error::EngineClosed);
             }
         }
         self.wake_tasks();
         drop(self.reap(Some(Duration::ZERO)));
-        // A write that is interrupted where it waits takes a moment to say how much was taken.
+        // A write that is aborted where it waits takes a moment to say how much was taken.
         self.await_work(Duration::from_millis(100));
     }
 
@@ -671,16 +669,16 @@ impl Core {
             if let Some(Resource::Stream(state)) = self.resources.get_mut(resource)
                 && let Event::Sent { gather, .. } = event
             {
-                state.outgoing.settle(gather, 0, &mut self.spare, &mut self.trash);
+                state.outgoing.settle(gather, 0, &mut self.spare, &mut self.deferred_drops.bytes);
             }
         }
         for id in self.resources.ids() {
             if let Some(Resource::Stream(state)) = self.resources.get_mut(id) {
-                state.outgoing.clear(&mut self.trash);
-                self.trash.extend(state.cut.take().map(|cut| cut.rest));
+                state.outgoing.clear(&mut self.deferred_drops.bytes);
+                self.deferred_drops.bytes.extend(state.cut.take().map(|cut| cut.rest));
             }
         }
-        std::mem::take(&mut self.trash)
+        std::mem::take(&mut self.deferred_drops.bytes)
     }
 
     /// Reaps what the driver completed and hands it to the resources.
@@ -768,10 +766,10 @@ impl Core {
                     self.put_off_deadline(id, Target::Overdue(id));
                 }
                 Target::Operation(id) | Target::Overdue(id) => {
-                    self.interrupt(id, Error::TimedOut);
+                    self.abort_operation(id, Error::TimedOut);
                 }
-                Target::Parked(stream, number) => {
-                    self.interrupt_parked(stream, number, Error::TimedOut);
+                Target::HeadRead(stream, number) => {
+                    self.abort_head_read(stream, number, Error::TimedOut);
                 }
                 Target::Step(id) => self.step_due(id),
                 Target::Listener(id) => self.retry_accepting(id),
@@ -795,7 +793,7 @@ impl Core {
             if tried.is_empty() {
                 return Ok(());
             }
-            self.stop_overfull();
+            self.stop_above_read_ahead();
             self.send_dirty();
             self.reap(Some(Duration::ZERO))?;
             // What threads have done comes this way.
@@ -812,8 +810,8 @@ impl Core {
     fn try_once_more(&mut self, target: Target) -> bool {
         let id = match target {
             Target::Operation(id) | Target::Overdue(id) => id,
-            Target::Parked(stream, number) => {
-                let waits = self.parked(stream, number).is_some();
+            Target::HeadRead(stream, number) => {
+                let waits = self.head_read(stream, number).is_some();
                 if waits {
                     self.driver.submit(stream, Operation::Probe);
                 }
@@ -851,7 +849,7 @@ impl Core {
                 let resource = pending.resource;
                 match kind {
                     Kind::Accept(_) => self.end_rest(resource),
-                    Kind::Read(_) => self.steer_reception(resource),
+                    Kind::Read(_) => self.update_recv(resource),
                     _ => self.send_again(resource),
                 }
                 self.driver.submit(resource, Operation::Probe);
@@ -874,7 +872,7 @@ impl Core {
     /// having been looked at.
     fn progress_of(&self, target: Target) -> (u64, bool) {
         let resource = match target {
-            Target::Parked(stream, _) | Target::Setback(stream) => stream,
+            Target::HeadRead(stream, _) | Target::Setback(stream) => stream,
             Target::Operation(id) | Target::Overdue(id) => match self.pending.get(id) {
                 Some(Pending { kind: Kind::Chain(chain), .. }) => {
                     return self.progress_of(Target::Operation(chain.current));
@@ -901,9 +899,9 @@ impl Core {
                     pending.timer = 0;
                 }
             }
-            Target::Parked(stream, number) => {
-                if let Some(parked) = self.parked(stream, number) {
-                    parked.timer = 0;
+            Target::HeadRead(stream, number) => {
+                if let Some(head_read) = self.head_read(stream, number) {
+                    head_read.timer = 0;
                 }
             }
             Target::Step(id) => {
@@ -947,10 +945,10 @@ fn remembers(
         Target::Operation(id) | Target::Overdue(id) => {
             pending.get(id).is_some_and(|pending| pending.timer == number)
         }
-        Target::Parked(stream, parked) => matches!(
+        Target::HeadRead(stream, head_read) => matches!(
             resources.get(stream),
-            Some(Resource::Stream(StreamState { parked: Some(read), .. }))
-                if read.number == parked && read.timer == number
+            Some(Resource::Stream(StreamState { head_read: Some(read), .. }))
+                if read.number == head_read && read.timer == number
         ),
         Target::Step(id) => matches!(
             pending.get(id),

@@ -12,26 +12,26 @@ use crate::{
         stream::{StreamState, read::Form},
     },
     pure::table::Id,
-    system::{driver::Driver, fd_kind::Medium},
+    system::{driver::Driver, fd_kind::FdKind},
 };
 
 impl Core {
     /// What a resource is called: by its address, or as what kind of descriptor it is.
     pub(crate) fn name_of(&self, resource: Id) -> String {
-        let medium = match self.resources.get(resource) {
+        let fd_kind = match self.resources.get(resource) {
             Some(Resource::Stream(state)) => {
                 if let Some(peer) = &state.settings.peer {
                     return peer.to_string();
                 }
-                state.medium
+                state.fd_kind
             }
-            Some(Resource::Listener(_)) => Medium::Listener,
-            Some(Resource::File(_)) => Medium::File { append: false },
+            Some(Resource::Listener(_)) => FdKind::Listener,
+            Some(Resource::File(_)) => FdKind::File { append: false },
             None => return String::new(),
         };
         match self.driver.descriptor(resource) {
-            Some(descriptor) => descriptor.name(medium),
-            None => medium.to_string(),
+            Some(descriptor) => descriptor.name(fd_kind),
+            None => fd_kind.to_string(),
         }
     }
 
@@ -56,8 +56,8 @@ impl Core {
         for id in self.resources.ids() {
             let (is_sending, is_closing) = match self.resources.get(id) {
                 Some(Resource::Stream(state)) => {
-                    if let Some(parked) = &state.parked {
-                        all.push(entry(parked.operation(), id, parked.timer));
+                    if let Some(head_read) = &state.head_read {
+                        all.push(entry(head_read.operation(), id, head_read.timer));
                     }
                     let is_closing = state.closing.is_some();
                     (!is_closing && state.outgoing.len() > 0, is_closing)
@@ -75,7 +75,7 @@ impl Core {
         }
         all.extend(PendingOperation::several("callback", self.ready.len()));
         all.extend(PendingOperation::several("submission", self.put_off()));
-        all.extend(PendingOperation::several("drop", self.trash.len() + self.discarded.len()));
+        all.extend(PendingOperation::several("drop", self.deferred_drops.len()));
         all.extend(PendingOperation::several("task", self.tasks.len()));
         all
     }
@@ -85,9 +85,10 @@ impl Core {
         let Some(resource) = self.resources.get(id) else { return };
         f.field("on", &format_args!("{}", self.name_of(id)));
         let mut operations = Vec::new();
-        if let Resource::Stream(StreamState { unread, outgoing, queued, parked, .. }) = resource {
+        if let Resource::Stream(StreamState { unread, outgoing, queued, head_read, .. }) = resource
+        {
             f.field("unread", &unread.len()).field("unsent", &(outgoing.len() + queued));
-            operations.extend(parked.as_ref().map(|parked| parked.operation()));
+            operations.extend(head_read.as_ref().map(|head_read| head_read.operation()));
         }
         for other in self.pending.ids() {
             if let Some(pending) = self.pending.get(other).filter(|other| other.resource == id) {

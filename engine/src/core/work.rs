@@ -97,7 +97,7 @@ impl Core {
             }
             None => {
                 let shared = Arc::clone(&self.shared);
-                let f = move || shared.world.lookup(&query);
+                let f = move || shared.env.lookup(&query);
                 self.hand_to_worker(Lane::Names, f, product, slot, timeout, chain)
             }
         }
@@ -157,7 +157,7 @@ impl Core {
     }
 
     /// Ends it at once; its result is dropped when it comes, and its thread no longer counts.
-    pub(crate) fn interrupt_thread(&mut self, id: Id, cause: Error) {
+    pub(crate) fn abort_thread(&mut self, id: Id, cause: Error) {
         if let Some(Pending { kind: Kind::Thread(job), .. }) = self.pending.get_mut(id)
             && let Some(ticket) = job.ticket().take()
             && let Some(job) = self.pool.abandon(ticket)

@@ -1,12 +1,15 @@
-//! [`Homed`]: a shared value whose references cost no atomic operation where it is at home.
+//! [`BiasedArc`]: a reference-counted pointer that costs no atomic operation on its owner's thread.
 //!
-//! A stream is at home in its engine's turn. The plain program clones it for each callback and drops
-//! it in each, and counting that up and down atomically took as long as the rest of a line.
+//! Biased reference counting (Choi, Shull and Torrellas, "Biased reference counting: minimizing atomic
+//! operations in garbage collection", PACT 2018): most references are made and dropped by one thread.
+//! Here that is an engine's thread during its turn, and the values are streams. The plain program
+//! clones a stream for each callback and drops it in each, and counting that up and down atomically
+//! took as long as the rest of a line.
 //!
-//! So a reference that is dropped at home is not given up but becomes a *spare* one, and the next
-//! clone takes that. How many are spare is only ever changed at home, thus without an atomic
-//! read-modify-write. A reference that is dropped elsewhere is sent home, because only there can be
-//! told whether others than spare ones are left. Elsewhere a clone is that of an [`Arc`].
+//! A reference that the owner drops is not given up but becomes a *spare* one, and the owner's next
+//! clone takes that. Only the owner changes how many are spare, thus without an atomic
+//! read-modify-write. A reference that is dropped elsewhere is sent to the owner, because only there
+//! can be told whether others than spare ones are left. Elsewhere a clone is that of an [`Arc`].
 
 use std::{mem::ManuallyDrop, ops::Deref};
 
@@ -18,23 +21,26 @@ use crate::pure::sync::{
     },
 };
 
-/// What knows where it is at home.
+/// A value that has an owner: the one thread that counts its references without atomic operations.
 ///
 /// # Safety
 ///
-/// `is_home` is true on one thread only, whatever happens, and not at all from the moment on that
-/// `send_home` begins to give references back.
-#[expect(unsafe_code, reason = "`Homed` changes its count of spare references by load and store")]
-pub(crate) unsafe trait Home: Sized {
-    /// Whether the caller is where the value is at home.
-    fn is_home(&self) -> bool;
+/// `is_owner` is true on one thread only, whatever happens, and not at all from the moment on that
+/// `send_to_owner` begins to give references back.
+#[expect(
+    unsafe_code,
+    reason = "`BiasedArc` changes its count of spare references by load and store"
+)]
+pub(crate) unsafe trait Biased: Sized {
+    /// Whether the caller is the owner.
+    fn is_owner(&self) -> bool;
 
-    /// Takes a reference to where it can be dropped. Gives it back if there is no home any more.
-    fn send_home(reference: Homed<Self>) -> Result<(), Homed<Self>>;
+    /// Takes a reference to the owner, to be dropped there. Gives it back if there is no owner any more.
+    fn send_to_owner(reference: BiasedArc<Self>) -> Result<(), BiasedArc<Self>>;
 }
 
 /// A reference to a shared value.
-pub(crate) struct Homed<T: Home>(ManuallyDrop<Arc<Body<T>>>);
+pub(crate) struct BiasedArc<T: Biased>(ManuallyDrop<Arc<Body<T>>>);
 
 struct Body<T> {
     /// How many references nobody has.
@@ -42,7 +48,7 @@ struct Body<T> {
     value: T,
 }
 
-impl<T: Home> Homed<T> {
+impl<T: Biased> BiasedArc<T> {
     pub(crate) fn new(value: T) -> Self {
         Self::from_arc(Arc::new(Body { spare: AtomicUsize::new(0), value }))
     }
@@ -61,7 +67,7 @@ impl<T: Home> Homed<T> {
 /// Takes the reference out of one that is not used any more.
 #[expect(unsafe_code, reason = "a drop moves the reference out")]
 fn take<T>(arc: &mut ManuallyDrop<Arc<T>>) -> Arc<T> {
-    // SAFETY: called once for each `Homed`: by its drop, or by `into_arc`, which drops no more.
+    // SAFETY: called once for each `BiasedArc`: by its drop, or by `into_arc`, which drops no more.
     unsafe { ManuallyDrop::take(arc) }
 }
 
@@ -82,10 +88,10 @@ fn give_up<T>(arc: Arc<T>, spare: usize) {
     drop(arc);
 }
 
-impl<T: Home> Clone for Homed<T> {
+impl<T: Biased> Clone for BiasedArc<T> {
     #[inline]
     fn clone(&self) -> Self {
-        if self.value().is_home()
+        if self.value().is_owner()
             && let spare @ 1.. = self.0.spare.load(Relaxed)
         {
             self.0.spare.store(spare - 1, Relaxed);
@@ -95,11 +101,11 @@ impl<T: Home> Clone for Homed<T> {
     }
 }
 
-impl<T: Home> Drop for Homed<T> {
+impl<T: Biased> Drop for BiasedArc<T> {
     #[inline]
     fn drop(&mut self) {
         let arc = take(&mut self.0);
-        if !arc.value.is_home() {
+        if !arc.value.is_owner() {
             return drop_elsewhere(arc);
         }
         let spare = arc.spare.load(Relaxed);
@@ -115,23 +121,23 @@ impl<T: Home> Drop for Homed<T> {
 }
 
 #[cold]
-fn drop_elsewhere<T: Home>(arc: Arc<Body<T>>) {
-    if let Err(refused) = T::send_home(Homed::from_arc(arc)) {
-        // There is no home, so the spare ones belong to whoever comes first.
+fn drop_elsewhere<T: Biased>(arc: Arc<Body<T>>) {
+    if let Err(refused) = T::send_to_owner(BiasedArc::from_arc(arc)) {
+        // There is no owner, so the spare ones belong to whoever comes first.
         let arc = refused.into_arc();
         let spare = arc.spare.swap(0, AcqRel);
         give_up(arc, spare);
     }
 }
 
-impl<T: Home> Homed<T> {
+impl<T: Biased> BiasedArc<T> {
     #[inline]
     fn value(&self) -> &T {
         &self.0.value
     }
 }
 
-impl<T: Home> Deref for Homed<T> {
+impl<T: Biased> Deref for BiasedArc<T> {
     type Target = T;
 
     #[inline]

@@ -14,7 +14,7 @@ use crate::{
         handle::{Handle, Local, Shared, give_back_to},
         listener::Listener,
         queue::ready::Ready,
-        small_fn::Once,
+        small_fn::SmallFnOnce,
         stream::Stream,
     },
     pure::{
@@ -50,7 +50,7 @@ type LocalClosure<T> = dyn FnOnce(&Local, Result<T>);
 
 /// The closure itself, in one box at most.
 pub(crate) enum Slot<T> {
-    Plain(Once<Result<T>>),
+    Plain(SmallFnOnce<Result<T>>),
     Claim(Claimant<T>),
     Local(Box<LocalKey>),
     Ignore,
@@ -58,12 +58,12 @@ pub(crate) enum Slot<T> {
 
 /// Who gets a claim.
 pub(crate) enum Claimant<T> {
-    Closure(Once<Result<Claim<T>>>),
-    Handler(Told<T>),
+    Closure(SmallFnOnce<Result<Claim<T>>>),
+    Handler(HandlerRef<T>),
 }
 
 /// A handler that is told one outcome or, dropped before that, that none will come.
-pub(crate) struct Told<T>(Option<Arc<dyn CompletionHandler<T>>>);
+pub(crate) struct HandlerRef<T>(Option<Arc<dyn CompletionHandler<T>>>);
 
 /// Who hears the outcomes of one operation after another, and so needs no memory for each; given to
 /// [`Callback::handler`].
@@ -141,7 +141,7 @@ impl<T: 'static> Callback<T> {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn from_fn(f: impl FnOnce(&Local, Result<T>) + Send + 'static) -> Self {
-        Self { slot: Slot::Plain(Once::new(f)), timeout: None }
+        Self { slot: Slot::Plain(SmallFnOnce::new(f)), timeout: None }
     }
 
     /// Tells `success` or `failure`, and whichever runs gets the `state`: for what both need and
@@ -250,7 +250,7 @@ impl<T: 'static> Callback<T> {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn claim(f: impl FnOnce(&Local, Result<Claim<T>>) + Send + 'static) -> Self {
-        Self { slot: Slot::Claim(Claimant::Closure(Once::new(f))), timeout: None }
+        Self { slot: Slot::Claim(Claimant::Closure(SmallFnOnce::new(f))), timeout: None }
     }
 
     /// Tells a handler that outlives the operation, with a [`Claim`] as [`claim`](Self::claim) does:
@@ -258,7 +258,7 @@ impl<T: 'static> Callback<T> {
     ///
     /// See [`CompletionHandler`] for an example.
     pub fn handler(handler: Arc<impl CompletionHandler<T> + 'static>) -> Self {
-        Self { slot: Slot::Claim(Claimant::Handler(Told(Some(handler)))), timeout: None }
+        Self { slot: Slot::Claim(Claimant::Handler(HandlerRef(Some(handler)))), timeout: None }
     }
 
     /// A callback for another type of value, from which `f` makes this one's: for what stands
@@ -292,12 +292,12 @@ impl<T: 'static> Callback<T> {
     {
         let Self { slot, timeout } = self;
         let slot = match slot {
-            Slot::Claim(to) => Slot::Claim(Claimant::Closure(Once::new(
+            Slot::Claim(to) => Slot::Claim(Claimant::Closure(SmallFnOnce::new(
                 move |local: &Local, outcome: Result<Claim<U>>| {
                     to.run(local, outcome.map(|claim| claim.map(f)));
                 },
             ))),
-            slot => Slot::Plain(Once::new(move |local: &Local, outcome: Result<U>| {
+            slot => Slot::Plain(SmallFnOnce::new(move |local: &Local, outcome: Result<U>| {
                 slot.deliver(outcome.map(f)).run(local);
             })),
         };
@@ -398,19 +398,19 @@ pub(crate) enum Origin {
     /// Nothing was consumed.
     Nowhere,
     /// Bytes, which the value can be made again.
-    Read(Place),
+    Read(BytesOrigin),
     /// Bytes, which were kept.
-    Unread(Box<(Place, Bytes)>),
+    Unread(Box<(BytesOrigin, Bytes)>),
     Untaken {
         listener: Listener,
         connection: Stream,
     },
-    Unsent(Box<(Stream, Cut)>),
+    Unsent(Box<(Stream, PartialTail)>),
 }
 
 /// The rest of a cut write.
 #[derive(Debug)]
-pub(crate) struct Cut {
+pub(crate) struct PartialTail {
     /// The write's place in the order of submissions.
     pub(crate) number: u64,
     pub(crate) rest: Bytes,
@@ -425,7 +425,7 @@ pub(crate) struct Cut {
 /// future, which every connection has.
 #[derive(Debug, Clone, Copy)]
 #[repr(Rust, packed(4))]
-pub(crate) struct Place {
+pub(crate) struct BytesOrigin {
     pub(crate) engine: u32,
     pub(crate) stream: Id,
     /// How many bytes of the stream came before.
@@ -438,7 +438,7 @@ impl<T> Claim<T> {
     }
 
     /// A claim on bytes that `to_raw` makes of the value.
-    pub(crate) const fn on_bytes(value: T, place: Place, to_raw: fn(&T) -> Bytes) -> Self {
+    pub(crate) const fn on_bytes(value: T, place: BytesOrigin, to_raw: fn(&T) -> Bytes) -> Self {
         Self(Some(Consumed { value, origin: Origin::Read(place), to_raw: Some(to_raw) }))
     }
 
@@ -566,7 +566,7 @@ impl Drop for LocalKey {
 
 /// An outcome on its way to its closure.
 pub(crate) enum Delivery<T> {
-    Plain(Once<Result<T>>, Result<T>),
+    Plain(SmallFnOnce<Result<T>>, Result<T>),
     Claim(Claimant<T>, Result<Claim<T>>),
     Local(Box<LocalKey>, Result<T>),
     Ignore(Result<T>),
@@ -617,8 +617,8 @@ impl<T: 'static> Claimant<T> {
     pub(crate) fn run(self, local: &Local, outcome: Result<Claim<T>>) {
         match self {
             Self::Closure(f) => f.call(local, outcome),
-            Self::Handler(mut told) => {
-                if let Some(handler) = told.0.take() {
+            Self::Handler(mut handler) => {
+                if let Some(handler) = handler.0.take() {
                     handler.completed(local, outcome);
                 }
             }
@@ -626,7 +626,7 @@ impl<T: 'static> Claimant<T> {
     }
 }
 
-impl<T> Told<T> {
+impl<T> HandlerRef<T> {
     /// Tells a success that took nothing.
     #[inline]
     pub(crate) fn tell(mut self, local: &Local, value: T) {
@@ -636,7 +636,7 @@ impl<T> Told<T> {
     }
 }
 
-impl<T> Drop for Told<T> {
+impl<T> Drop for HandlerRef<T> {
     fn drop(&mut self) {
         if let Some(handler) = self.0.take() {
             handler.refused();
@@ -750,48 +750,48 @@ impl<T: Send + 'static, K> Deliver for Held<T, K> {
 /// Values that operations succeed with, and how they wait in the ready queue: the plain successes
 /// of the frequent ones in place, others in a box.
 pub(crate) trait Value: Send + Sized + 'static {
-    fn ready(f: Once<Result<Self>>, value: Self) -> Ready;
+    fn ready(f: SmallFnOnce<Result<Self>>, value: Self) -> Ready;
 
     /// The same for a handler, when the operation took nothing that could go back.
-    fn told(told: Told<Self>, value: Self) -> Ready {
-        boxed(Delivery::Claim(Claimant::Handler(told), Ok(Claim::new(value, Origin::Nowhere))))
+    fn for_handler(handler: HandlerRef<Self>, value: Self) -> Ready {
+        boxed(Delivery::Claim(Claimant::Handler(handler), Ok(Claim::new(value, Origin::Nowhere))))
     }
 }
 
 impl Value for Bytes {
     #[inline]
-    fn ready(f: Once<Result<Self>>, value: Self) -> Ready {
+    fn ready(f: SmallFnOnce<Result<Self>>, value: Self) -> Ready {
         Ready::Bytes(f, value)
     }
 }
 
 impl Value for usize {
     #[inline]
-    fn ready(f: Once<Result<Self>>, value: Self) -> Ready {
+    fn ready(f: SmallFnOnce<Result<Self>>, value: Self) -> Ready {
         Ready::Count(f, value)
     }
 
     #[inline]
-    fn told(told: Told<Self>, value: Self) -> Ready {
-        Ready::ToldCount(told, value)
+    fn for_handler(handler: HandlerRef<Self>, value: Self) -> Ready {
+        Ready::HandlerCount(handler, value)
     }
 }
 
 impl Value for () {
     #[inline]
-    fn ready(f: Once<Result<Self>>, (): Self) -> Ready {
+    fn ready(f: SmallFnOnce<Result<Self>>, (): Self) -> Ready {
         Ready::Unit(f)
     }
 
     #[inline]
-    fn told(told: Told<Self>, (): Self) -> Ready {
-        Ready::ToldUnit(told)
+    fn for_handler(handler: HandlerRef<Self>, (): Self) -> Ready {
+        Ready::HandlerUnit(handler)
     }
 }
 
 impl Value for Stream {
     #[inline]
-    fn ready(f: Once<Result<Self>>, value: Self) -> Ready {
+    fn ready(f: SmallFnOnce<Result<Self>>, value: Self) -> Ready {
         Ready::Stream(f, value)
     }
 }

@@ -35,9 +35,9 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Cancel {
     engine: u32,
-    /// Of a read that is parked at its stream, else nought.
-    parked: u32,
-    /// The id of an operation or, of a parked read, the stream; or a ticket. Nought if it is over.
+    /// Of a read that is the head read of its stream, else zero.
+    head_read: u32,
+    /// The id of an operation or, of a head read, the stream; or a ticket. Zero if it is over.
     key: u64,
 }
 
@@ -48,7 +48,7 @@ const TICKET: u64 = 1 << 63;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
     Operation(Id),
-    Parked(Id, u32),
+    HeadRead(Id, u32),
     Ticket(u64),
 }
 
@@ -61,18 +61,18 @@ impl From<Id> for Key {
 impl Cancel {
     /// Of an operation that had its outcome when it was submitted.
     pub(crate) const fn over(engine: u32) -> Self {
-        Self { engine, parked: 0, key: 0 }
+        Self { engine, head_read: 0, key: 0 }
     }
 
     /// Of the operation with this key; none if it had its outcome when it was submitted.
     pub(crate) fn new(engine: u32, key: Option<impl Into<Key>>) -> Self {
-        let (parked, key) = match key.map(Into::into) {
+        let (head_read, key) = match key.map(Into::into) {
             None => (0, 0),
             Some(Key::Operation(id)) => (0, id.to_bits()),
-            Some(Key::Parked(stream, number)) => (number, stream.to_bits()),
+            Some(Key::HeadRead(stream, number)) => (number, stream.to_bits()),
             Some(Key::Ticket(ticket)) => (0, ticket | TICKET),
         };
-        Self { engine, parked, key }
+        Self { engine, head_read, key }
     }
 
     /// Requests that the operation end now. Returns whether the request was registered; only the
@@ -95,10 +95,10 @@ impl Cancel {
         if self.key == 0 {
             return false;
         }
-        let key = match self.parked {
+        let key = match self.head_read {
             0 if self.key & TICKET == 0 => Key::Operation(Id::from_bits(self.key)),
             0 => Key::Ticket(self.key & !TICKET),
-            number => Key::Parked(Id::from_bits(self.key), number),
+            number => Key::HeadRead(Id::from_bits(self.key), number),
         };
         match handle::with_current(self.engine, |core| core.cancel(key)) {
             Some(registered) => registered,

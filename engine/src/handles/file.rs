@@ -60,7 +60,7 @@ struct FileInner {
     /// None once the engine is to hear that the last clone is gone.
     descriptor: Option<Arc<Descriptor>>,
     appends: bool,
-    /// Nought until the engine has taken it in.
+    /// Zero until the engine has taken it in.
     id: AtomicU64,
 }
 

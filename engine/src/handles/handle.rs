@@ -26,7 +26,7 @@ use crate::{
         at_fork,
         cancel::{self, Cancel, Key},
         queue::message::{Begin, Inbox, Message, Sleeper},
-        small_fn::Once,
+        small_fn::SmallFnOnce,
         stream::Stream,
         task::TaskPanic,
     },
@@ -34,7 +34,7 @@ use crate::{
         error::{self, Error},
         table::Id,
     },
-    system::{descriptor::Descriptor, driver::Waker, env::World, fork, socket::Sharing},
+    system::{descriptor::Descriptor, driver::Waker, env::Env, fork, socket::Sharing},
 };
 
 thread_local! {
@@ -44,20 +44,20 @@ thread_local! {
 }
 
 thread_local! {
-    /// The engine whose turn is running on this thread, looking at the system included; nought if
+    /// The engine whose turn is running on this thread, looking at the system included; zero if
     /// none is, or one that is going.
-    static HOME: Cell<u32> = const { Cell::new(0) };
+    static OWNER: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Whether a turn of this engine is running on this thread, and is not its last.
 #[inline]
-pub(crate) fn is_home(engine: u32) -> bool {
-    HOME.get() == engine
+pub(crate) fn is_owner(engine: u32) -> bool {
+    OWNER.get() == engine
 }
 
-/// Makes this thread the home of `engine`, or of none if it is nought. Returns whose it was.
-pub(crate) fn swap_home(engine: u32) -> u32 {
-    HOME.replace(engine)
+/// Makes this thread the owner of `engine`'s streams, or of none if it is zero. Returns whose it was.
+pub(crate) fn swap_owner(engine: u32) -> u32 {
+    OWNER.replace(engine)
 }
 
 /// Puts `core` into this thread's slot and returns what was there.
@@ -67,9 +67,9 @@ pub(crate) fn swap_current(core: Option<Box<Core>>) -> Option<Box<Core>> {
 }
 
 /// In the child of a fork(2): no turn is running here any more, it is the parent's. So nothing that is
-/// looked for here or at home is found, and whatever is asked goes to the inbox, which refuses it.
+/// looked for here is found, no stream is owned, and whatever is asked goes to the inbox, which refuses it.
 pub(crate) fn leave_to_parent() {
-    HOME.set(0);
+    OWNER.set(0);
     CURRENT.with(|slot| {
         if let Ok(mut slot) = slot.try_borrow_mut() {
             // Without a destructor, so it is leaked.
@@ -92,29 +92,29 @@ pub(crate) fn with_current<R>(engine: u32, f: impl FnOnce(&mut Core) -> R) -> Op
 }
 
 /// The state of an engine that is not in a turn.
-pub(crate) type Place = Cell<Option<Box<Core>>>;
+pub(crate) type CoreCell = Cell<Option<Box<Core>>>;
 
 thread_local! {
     /// Where the engines of this thread have their state between turns.
-    static PLACES: RefCell<Vec<(u32, rc::Weak<Place>)>> = const { RefCell::new(Vec::new()) };
+    static CORE_CELLS: RefCell<Vec<(u32, rc::Weak<CoreCell>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Remembers where an engine of this thread has its state.
-pub(crate) fn remember_place(engine: u32, place: &Rc<Place>) {
+pub(crate) fn remember_core(engine: u32, cell: &Rc<CoreCell>) {
     // A thread that ends may have none of this any more. Then there is nothing to be seen.
-    let _ = PLACES.try_with(|places| {
-        let mut places = places.borrow_mut();
-        places.retain(|(_, place)| place.strong_count() > 0);
-        places.push((engine, Rc::downgrade(place)));
+    let _ = CORE_CELLS.try_with(|cells| {
+        let mut cells = cells.borrow_mut();
+        cells.retain(|(_, cell)| cell.strong_count() > 0);
+        cells.push((engine, Rc::downgrade(cell)));
     });
 }
 
 /// Whether an engine lives on this thread.
 fn lives_here(engine: u32) -> bool {
-    let find = |places: &RefCell<Vec<(u32, rc::Weak<Place>)>>| {
-        places.borrow().iter().any(|(id, _)| *id == engine)
+    let find = |cells: &RefCell<Vec<(u32, rc::Weak<CoreCell>)>>| {
+        cells.borrow().iter().any(|(id, _)| *id == engine)
     };
-    PLACES.try_with(find).unwrap_or(false)
+    CORE_CELLS.try_with(find).unwrap_or(false)
 }
 
 /// Looks at the state of an engine, in a turn or between turns, if it lives on this thread and
@@ -128,14 +128,14 @@ pub(crate) fn inspect<R>(engine: u32, f: impl FnOnce(&Core) -> R) -> Option<R> {
     if let Some(seen) = with_current(engine, |core| look(core)) {
         return seen;
     }
-    let find = |places: &RefCell<Vec<(u32, rc::Weak<Place>)>>| {
-        let places = places.borrow();
-        places.iter().find(|(id, _)| *id == engine)?.1.upgrade()
+    let find = |cells: &RefCell<Vec<(u32, rc::Weak<CoreCell>)>>| {
+        let cells = cells.borrow();
+        cells.iter().find(|(id, _)| *id == engine)?.1.upgrade()
     };
-    let place = PLACES.try_with(find).ok()??;
-    let core = place.take()?;
+    let cell = CORE_CELLS.try_with(find).ok()??;
+    let core = cell.take()?;
     let seen = look(&core);
-    place.set(Some(core));
+    cell.set(Some(core));
     seen
 }
 
@@ -183,14 +183,14 @@ pub(crate) struct Shared {
     pub(crate) keep_alive: AtomicUsize,
     /// The next ticket. Changed only while the inbox is locked.
     tickets: AtomicU64,
-    pub(crate) world: World,
+    pub(crate) env: Env,
     driver: &'static str,
     task_panic: TaskPanic,
 }
 
 impl Shared {
     pub(crate) fn new(
-        world: World,
+        env: Env,
         driver: &'static str,
         waker: Waker,
         task_panic: TaskPanic,
@@ -202,7 +202,7 @@ impl Shared {
             stop: AtomicBool::new(false),
             keep_alive: AtomicUsize::new(0),
             tickets: AtomicU64::new(1),
-            world,
+            env,
             driver,
             task_panic,
         }))
@@ -220,7 +220,7 @@ impl Shared {
         sharing: Sharing,
     ) -> error::Result<Arc<Descriptor>> {
         // What ran here before ran on the same driver, in most cases.
-        self.world.listen_tcp(address, sharing, self.driver == "io_uring")
+        self.env.listen_tcp(address, sharing, self.driver == "io_uring")
     }
 }
 
@@ -309,11 +309,11 @@ impl Handle {
             if !core.ending
                 && let Some(f) = f.take()
             {
-                core.post(Once::new(f));
+                core.post(SmallFnOnce::new(f));
             }
         });
         if let Some(f) = f {
-            let f = Once::new(f);
+            let f = SmallFnOnce::new(f);
             let message = match lives_here(self.shared.id) {
                 true => Message::Post(f),
                 false => Message::Request(f),
@@ -447,7 +447,7 @@ impl Handle {
 
     /// Has a reference to a stream dropped in the engine's turn. Gives it back if there is none to
     /// come.
-    pub(crate) fn send_home(&self, stream: Stream) -> Result<(), Stream> {
+    pub(crate) fn send_to_owner(&self, stream: Stream) -> Result<(), Stream> {
         self.shared.inbox.push(Message::Drop(stream)).map_err(|refused| match refused {
             Message::Drop(stream) => stream,
             _ => unreachable!("it gives back what it was given"),

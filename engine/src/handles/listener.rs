@@ -60,7 +60,7 @@ pub(crate) struct ListenerInner {
     tcp: bool,
     /// Whether others may accept from it, too, when it was made.
     tenure: Tenure,
-    /// The engine's id, or nought until it has taken the listener in.
+    /// The engine's id, or zero until it has taken the listener in.
     id: AtomicU64,
 }
 

@@ -1,4 +1,4 @@
-//! [`Once`]: a closure that is called once, of whatever type.
+//! [`SmallFnOnce`]: a closure that is called once, of whatever type.
 
 use std::mem;
 
@@ -7,11 +7,11 @@ use smallbox::{SmallBox, smallbox};
 use crate::handles::handle::Local;
 
 /// How much a closure may capture without memory of its own: two words, say a stream and a function.
-type Place = [usize; 2];
+type Inline = [usize; 2];
 
 /// What `Box<dyn FnOnce(&Local, A) + Send>` is, but a small closure is kept in place: most callbacks
 /// capture a stream and little else, and would spend more time in the allocator than in themselves.
-pub(crate) struct Once<A>(SmallBox<dyn Call<A> + Send, Place>);
+pub(crate) struct SmallFnOnce<A>(SmallBox<dyn Call<A> + Send, Inline>);
 
 trait Call<A> {
     fn call(&mut self, local: &Local, argument: A);
@@ -20,12 +20,12 @@ trait Call<A> {
 impl<A, F: FnOnce(&Local, A)> Call<A> for Option<F> {
     #[inline]
     fn call(&mut self, local: &Local, argument: A) {
-        let f = self.take().expect("called once, by `Once::call`");
+        let f = self.take().expect("called once, by `SmallFnOnce::call`");
         f(local, argument);
     }
 }
 
-impl<A: 'static> Once<A> {
+impl<A: 'static> SmallFnOnce<A> {
     #[inline]
     pub(crate) fn new(f: impl FnOnce(&Local, A) + Send + 'static) -> Self {
         Self(smallbox!(Some(f)))
@@ -53,8 +53,8 @@ mod tests {
         let engine = Engine::new().unwrap();
         let (small, large) = (Arc::new(()), Arc::new(()));
         let (held, words) = ((small.clone(), large.clone()), [7_usize; 9]);
-        let once = Once::new(move |_: &Local, (): ()| drop(held));
-        let more = Once::new({
+        let once = SmallFnOnce::new(move |_: &Local, (): ()| drop(held));
+        let more = SmallFnOnce::new({
             let large = large.clone();
             move |_: &Local, sum: usize| {
                 assert_eq!((words.iter().sum::<usize>(), sum), (63, 63), "{large:?}")
@@ -63,7 +63,7 @@ mod tests {
         once.call(&engine, ());
         assert_eq!((Arc::strong_count(&small), Arc::strong_count(&large)), (1, 2));
         more.call(&engine, 63);
-        drop(Once::new({
+        drop(SmallFnOnce::new({
             let small = small.clone();
             move |_: &Local, (): ()| drop(small)
         }));

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use crate::{
     handles::{
-        biased_arc::{Home, Homed},
+        biased_arc::{Biased, BiasedArc},
         handle::{self, Handle},
     },
     pure::{
@@ -22,7 +22,7 @@ use crate::{
         error::{Error, Result},
         table::Id,
     },
-    system::{descriptor::Descriptor, fd_kind::Medium},
+    system::{descriptor::Descriptor, fd_kind::FdKind},
 };
 
 /// Something that bytes are read from and written to: a TCP or Unix socket, a pipe, a terminal, a
@@ -55,7 +55,7 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Stream {
-    inner: Homed<StreamInner>,
+    inner: BiasedArc<StreamInner>,
 }
 
 pub(crate) struct StreamInner {
@@ -64,8 +64,8 @@ pub(crate) struct StreamInner {
     handle: Handle,
     /// Gone only while this is being dropped, so that the engine may close the number at once.
     descriptor: Option<Arc<Descriptor>>,
-    medium: Medium,
-    /// The engine's id, or nought until it has taken the stream in.
+    fd_kind: FdKind,
+    /// The engine's id, or zero until it has taken the stream in.
     id: AtomicU64,
 }
 
@@ -93,15 +93,20 @@ pub struct Detached {
 }
 
 impl Stream {
-    pub(crate) fn new(handle: Handle, descriptor: Arc<Descriptor>, medium: Medium, id: Id) -> Self {
+    pub(crate) fn new(
+        handle: Handle,
+        descriptor: Arc<Descriptor>,
+        fd_kind: FdKind,
+        id: Id,
+    ) -> Self {
         let id = AtomicU64::new(if id == Id::NONE { 0 } else { id.to_bits() });
         let engine = handle.id();
         Self {
-            inner: Homed::new(StreamInner {
+            inner: BiasedArc::new(StreamInner {
                 engine,
                 handle,
                 descriptor: Some(descriptor),
-                medium,
+                fd_kind,
                 id,
             }),
         }
@@ -254,8 +259,8 @@ impl Stream {
         self.inner.id.store(id.to_bits(), Relaxed);
     }
 
-    pub(crate) fn medium(&self) -> Medium {
-        self.inner.medium
+    pub(crate) fn fd_kind(&self) -> FdKind {
+        self.inner.fd_kind
     }
 
     pub(crate) fn descriptor(&self) -> &Arc<Descriptor> {
@@ -279,18 +284,18 @@ impl StreamInner {
 }
 
 // SAFETY: the turns of an engine run on one thread, the one that it lives on, and before it refuses
-// messages the last one that counts as its home has ended, see `Engine`'s drop. In the child of a fork
+// messages the last one that counts as the owner has ended, see `Engine`'s drop. In the child of a fork
 // it refuses them from the first, and the thread that forked has no turn any more, see `fork.rs`.
-#[expect(unsafe_code, reason = "says where streams are at home")]
-unsafe impl Home for StreamInner {
+#[expect(unsafe_code, reason = "says which thread owns streams")]
+unsafe impl Biased for StreamInner {
     #[inline]
-    fn is_home(&self) -> bool {
-        handle::is_home(self.engine)
+    fn is_owner(&self) -> bool {
+        handle::is_owner(self.engine)
     }
 
-    fn send_home(reference: Homed<Self>) -> std::result::Result<(), Homed<Self>> {
+    fn send_to_owner(reference: BiasedArc<Self>) -> std::result::Result<(), BiasedArc<Self>> {
         let handle = reference.handle.clone();
-        handle.send_home(Stream { inner: reference }).map_err(|stream| stream.inner)
+        handle.send_to_owner(Stream { inner: reference }).map_err(|stream| stream.inner)
     }
 }
 

@@ -216,10 +216,10 @@ pub enum Error {
 // found by its type.
 #[derive(Clone)]
 pub struct SystemError {
-    told: Arc<Told>,
+    cause: Arc<Cause>,
 }
 
-struct Told {
+struct Cause {
     error: io::Error,
     on: Option<String>,
 }
@@ -227,17 +227,17 @@ struct Told {
 impl SystemError {
     pub(crate) fn new(on: impl fmt::Display, error: impl Into<io::Error>) -> Self {
         let on = Some(on.to_string());
-        Self { told: Arc::new(Told { error: error.into(), on }) }
+        Self { cause: Arc::new(Cause { error: error.into(), on }) }
     }
 
     /// What it is about, if it is about something: an address, `TCP socket (descriptor 7)`, ...
     #[must_use]
     pub fn on(&self) -> Option<&str> {
-        self.told.on.as_deref()
+        self.cause.on.as_deref()
     }
 
     /// The same as part of a sentence, behind the name of what was being done.
-    fn place<'a>(&'a self, operation: &str) -> Place<'a> {
+    fn place<'a>(&'a self, operation: &str) -> Whereabouts<'a> {
         let preposition = match operation {
             "connect" | "write" => " to",
             "read" => " from",
@@ -245,13 +245,13 @@ impl SystemError {
             "getpeername" | "getsockname" => " of",
             _ => "",
         };
-        Place { preposition, on: self.on() }
+        Whereabouts { preposition, on: self.on() }
     }
 }
 
 impl From<io::Error> for SystemError {
     fn from(error: io::Error) -> Self {
-        Self { told: Arc::new(Told { error, on: None }) }
+        Self { cause: Arc::new(Cause { error, on: None }) }
     }
 }
 
@@ -259,19 +259,19 @@ impl Deref for SystemError {
     type Target = io::Error;
 
     fn deref(&self) -> &io::Error {
-        &self.told.error
+        &self.cause.error
     }
 }
 
 impl fmt::Display for SystemError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.told.error.fmt(f)
+        self.cause.error.fmt(f)
     }
 }
 
 impl fmt::Debug for SystemError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Told { error, on } = &*self.told;
+        let Cause { error, on } = &*self.cause;
         match on {
             Some(on) => {
                 f.debug_struct("SystemError").field("on", on).field("error", error).finish()
@@ -281,12 +281,12 @@ impl fmt::Debug for SystemError {
     }
 }
 
-struct Place<'a> {
+struct Whereabouts<'a> {
     preposition: &'static str,
     on: Option<&'a str>,
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for Whereabouts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.on {
             Some(on) => write!(f, "{} {on}", self.preposition),

@@ -1,11 +1,11 @@
-//! [`Queue`]: operations that wait at a resource, in order, linked through their table.
+//! [`List`]: operations that wait at a resource, in order, linked through their table.
 
 use crate::pure::table::{Id, Table};
 
 /// The first and the last of a chain of linked values. Takes no memory of its own, however many
 /// connections wait with one read each.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Queue {
+pub(crate) struct List {
     head: Id,
     tail: Id,
 }
@@ -26,7 +26,7 @@ impl Links {
     pub(crate) const NONE: Self = Self { before: Id::NONE, behind: Id::NONE };
 }
 
-impl Queue {
+impl List {
     pub(crate) const EMPTY: Self = Self { head: Id::NONE, tail: Id::NONE };
 
     pub(crate) fn head(&self) -> Option<Id> {
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn values_leave_from_anywhere_and_the_rest_keep_their_order() {
         for leaver in 0..3 {
-            let (mut table, mut queue) = (Table::new(), Queue::EMPTY);
+            let (mut table, mut queue) = (Table::new(), List::EMPTY);
             let ids = [(); 3].map(|()| table.insert(Links::NONE));
             ids.iter().for_each(|&id| queue.push_back(&mut table, id));
             queue.remove(&mut table, ids[leaver]);

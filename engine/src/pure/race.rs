@@ -33,7 +33,7 @@ pub(crate) const CONCURRENT_ATTEMPTS: usize = 16;
 
 /// What happened.
 #[derive(Debug, Clone)]
-pub(crate) enum Event {
+pub(crate) enum RaceEvent {
     /// The attempt ended without a connection.
     Failed { attempt: usize, error: Error },
     /// [`CONNECTION_ATTEMPT_DELAY`] has passed since the last `Begin`.
@@ -67,7 +67,7 @@ pub(crate) enum Step {
 /// A race of connection attempts; they are numbered from 0 in the order they begin.
 #[derive(Debug)]
 pub(crate) struct Race {
-    state: State,
+    state: AttemptState,
     /// Not tried yet.
     addresses: VecDeque<SocketAddr>,
     /// How many have begun.
@@ -80,7 +80,7 @@ pub(crate) struct Race {
 
 /// `Over` once `Won`, `Lost` or `Stopped` was answered: nothing follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum AttemptState {
     Racing,
     Over,
 }
@@ -96,7 +96,7 @@ impl Race {
     /// A race to these addresses, as the resolver ordered them.
     pub(crate) fn new(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
         Self {
-            state: State::Racing,
+            state: AttemptState::Racing,
             addresses: interleave(addresses).into(),
             begun: 0,
             under_way: Vec::new(),
@@ -111,9 +111,9 @@ impl Race {
     }
 
     /// What to do now that this happened.
-    pub(crate) fn resume(&mut self, event: Event) -> Step {
+    pub(crate) fn resume(&mut self, event: RaceEvent) -> Step {
         match (self.state, event) {
-            (State::Racing, Event::Failed { attempt, error }) => {
+            (AttemptState::Racing, RaceEvent::Failed { attempt, error }) => {
                 self.end(attempt);
                 self.note(attempt, error);
                 match self.begin() {
@@ -122,19 +122,19 @@ impl Race {
                     None => Step::Wait,
                 }
             }
-            (State::Racing, Event::DelayExpired) => {
+            (AttemptState::Racing, RaceEvent::DelayExpired) => {
                 if self.under_way.len() < CONCURRENT_ATTEMPTS {
                     self.begin().unwrap_or(Step::Wait)
                 } else {
                     Step::Wait
                 }
             }
-            (State::Racing, Event::Succeeded { attempt }) => {
+            (AttemptState::Racing, RaceEvent::Succeeded { attempt }) => {
                 self.end(attempt);
                 Step::Won { attempt, losers: self.finish() }
             }
-            (State::Racing, Event::Cancelled) => Step::Stopped { losers: self.finish() },
-            (State::Over, _) => Step::Wait,
+            (AttemptState::Racing, RaceEvent::Cancelled) => Step::Stopped { losers: self.finish() },
+            (AttemptState::Over, _) => Step::Wait,
         }
     }
 
@@ -173,7 +173,7 @@ impl Race {
     }
 
     fn finish(&mut self) -> Vec<usize> {
-        self.state = State::Over;
+        self.state = AttemptState::Over;
         mem::take(&mut self.under_way)
     }
 }
@@ -240,13 +240,13 @@ mod tests {
         let mut race = Race::new([v6(1), v6(2), v4(1)]);
         assert_begins(race.start(), 0, v6(1), true);
         assert_begins(race.resume(failed(0)), 1, v4(1), true);
-        assert_begins(race.resume(Event::DelayExpired), 2, v6(2), false);
-        assert!(matches!(race.resume(Event::DelayExpired), Step::Wait));
-        match race.resume(Event::Succeeded { attempt: 1 }) {
+        assert_begins(race.resume(RaceEvent::DelayExpired), 2, v6(2), false);
+        assert!(matches!(race.resume(RaceEvent::DelayExpired), Step::Wait));
+        match race.resume(RaceEvent::Succeeded { attempt: 1 }) {
             Step::Won { attempt: 1, losers } => assert_eq!(losers, [2]),
             other => panic!("{other:?}"),
         }
-        assert!(matches!(race.resume(Event::Succeeded { attempt: 2 }), Step::Wait), "too late");
+        assert!(matches!(race.resume(RaceEvent::Succeeded { attempt: 2 }), Step::Wait), "too late");
     }
 
     #[test]
@@ -280,11 +280,11 @@ mod tests {
         let mut race = Race::new((0..200).map(v4));
         race.start();
         for _ in 1..CONCURRENT_ATTEMPTS {
-            assert!(matches!(race.resume(Event::DelayExpired), Step::Begin { .. }));
+            assert!(matches!(race.resume(RaceEvent::DelayExpired), Step::Begin { .. }));
         }
-        assert!(matches!(race.resume(Event::DelayExpired), Step::Wait));
+        assert!(matches!(race.resume(RaceEvent::DelayExpired), Step::Wait));
         assert!(matches!(race.resume(failed(3)), Step::Begin { .. }));
-        assert!(matches!(race.resume(Event::DelayExpired), Step::Wait));
+        assert!(matches!(race.resume(RaceEvent::DelayExpired), Step::Wait));
     }
 
     #[test]
@@ -328,16 +328,16 @@ mod tests {
             assert!(self.outcomes <= 1, "two outcomes");
         }
 
-        fn happens(&mut self, race: &mut Race, event: Event) {
+        fn happens(&mut self, race: &mut Race, event: RaceEvent) {
             match &event {
-                Event::Failed { attempt, .. } | Event::Succeeded { attempt } => {
+                RaceEvent::Failed { attempt, .. } | RaceEvent::Succeeded { attempt } => {
                     self.under_way.retain(|other| other != attempt);
                 }
-                Event::DelayExpired => self.armed = false,
-                Event::Cancelled => {}
+                RaceEvent::DelayExpired => self.armed = false,
+                RaceEvent::Cancelled => {}
             }
-            let cancelled = matches!(event, Event::Cancelled);
-            let succeeded = matches!(event, Event::Succeeded { .. });
+            let cancelled = matches!(event, RaceEvent::Cancelled);
+            let succeeded = matches!(event, RaceEvent::Succeeded { .. });
             let before = self.outcomes;
             self.see(race.resume(event));
             if (cancelled || succeeded) && before == 0 {
@@ -346,24 +346,24 @@ mod tests {
         }
 
         /// Every event that the world could bring now.
-        fn possible(&self) -> Vec<Event> {
+        fn possible(&self) -> Vec<RaceEvent> {
             let mut events = Vec::new();
             for &attempt in &self.under_way {
                 events.push(failed(attempt));
-                events.push(Event::Succeeded { attempt });
+                events.push(RaceEvent::Succeeded { attempt });
             }
             if self.armed {
-                events.push(Event::DelayExpired);
+                events.push(RaceEvent::DelayExpired);
             }
             if self.outcomes == 0 {
-                events.push(Event::Cancelled);
+                events.push(RaceEvent::Cancelled);
             }
             events
         }
     }
 
     /// Plays the script, then every continuation of it; how many complete ones there are.
-    fn explore(addresses: &[SocketAddr], script: &mut Vec<Event>) -> usize {
+    fn explore(addresses: &[SocketAddr], script: &mut Vec<RaceEvent>) -> usize {
         let mut race = Race::new(addresses.iter().copied());
         let mut observed = Observed::default();
         observed.see(race.start());
@@ -397,12 +397,12 @@ mod tests {
     fn lost_with(failures: [(usize, io::ErrorKind); 3]) -> io::ErrorKind {
         let mut race = Race::new([v6(1), v6(2), v6(3)]);
         race.start();
-        race.resume(Event::DelayExpired);
-        race.resume(Event::DelayExpired);
+        race.resume(RaceEvent::DelayExpired);
+        race.resume(RaceEvent::DelayExpired);
         let mut last = Step::Wait;
         for (attempt, kind) in failures {
             assert!(matches!(last, Step::Wait));
-            last = race.resume(Event::Failed { attempt, error: Error::io("connect", kind) });
+            last = race.resume(RaceEvent::Failed { attempt, error: Error::io("connect", kind) });
         }
         match last {
             Step::Lost { error } => io::Error::from(error).kind(),
@@ -410,8 +410,8 @@ mod tests {
         }
     }
 
-    fn failed(attempt: usize) -> Event {
-        Event::Failed { attempt, error: Error::io("connect", io::ErrorKind::ConnectionRefused) }
+    fn failed(attempt: usize) -> RaceEvent {
+        RaceEvent::Failed { attempt, error: Error::io("connect", io::ErrorKind::ConnectionRefused) }
     }
 
     fn v4(last: u8) -> SocketAddr {

@@ -23,7 +23,7 @@ impl Id {
         self.index as usize
     }
 
-    /// The id as one number, never nought, e.g. for an event token.
+    /// The id as one number, never zero, e.g. for an event token.
     pub(crate) const fn to_bits(self) -> u64 {
         ((self.generation as u64) << 32) | self.index as u64
     }
@@ -50,7 +50,7 @@ impl<T> Table<T> {
 
     #[inline]
     pub(crate) fn insert(&mut self, value: T) -> Id {
-        // Generation nought is never given out, so that an id is never all zeros. 31 bits, so that a
+        // Generation zero is never given out, so that an id is never all zeros. 31 bits, so that a
         // `Cancel` has one bit to spare.
         self.generation = if self.generation == u32::MAX >> 1 { 1 } else { self.generation + 1 };
         let index = self.slots.insert((self.generation, value));

@@ -15,7 +15,7 @@ use std::{
 
 use crate::pure::table::Id;
 
-/// Numbers one armed deadline; never nought.
+/// Numbers one armed deadline; never zero.
 pub(crate) type TimerNumber = u64;
 
 /// Whose deadline it is.
@@ -25,8 +25,8 @@ pub(crate) enum Target {
     Operation(Id),
     /// The same operation, which was given one more turn.
     Overdue(Id),
-    /// The deadline of the read that is parked at this stream under this number.
-    Parked(Id, u32),
+    /// The deadline of the read that is the head read of this stream under this number.
+    HeadRead(Id, u32),
     /// When an operation's machine wants its next step (the next connection attempt).
     Step(Id),
     /// When a listener that ran out of descriptors tries again.

@@ -23,7 +23,7 @@ use crate::{
         address::Address,
         error::{Error, Result},
     },
-    system::fd_kind::Medium,
+    system::fd_kind::FdKind,
 };
 
 /// A descriptor shared by the user's clones of a stream and the engine.
@@ -33,7 +33,7 @@ use crate::{
 /// file at once and leaves the number on the null device.
 #[derive(Debug)]
 pub(crate) struct Descriptor {
-    file: File,
+    file: OpenFile,
     /// The user has had it in hand, and may have copied it.
     lent: AtomicBool,
     /// The program has asked for it since it became a stream.
@@ -64,7 +64,7 @@ impl Tenure {
 }
 
 #[derive(Debug)]
-enum File {
+enum OpenFile {
     /// Of this machine.
     System(OwnedFd),
     /// Of a simulated network. What it lends is the null device.
@@ -75,7 +75,7 @@ enum File {
 impl Descriptor {
     pub(crate) fn new(fd: OwnedFd) -> Arc<Self> {
         Arc::new(Self {
-            file: File::System(fd),
+            file: OpenFile::System(fd),
             lent: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             touched: AtomicBool::new(false),
@@ -86,7 +86,7 @@ impl Descriptor {
     #[cfg(feature = "sim")]
     pub(crate) fn of_simulated(socket: crate::system::sim::socket::Socket) -> Arc<Self> {
         Arc::new(Self {
-            file: File::Simulated(socket),
+            file: OpenFile::Simulated(socket),
             lent: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             touched: AtomicBool::new(false),
@@ -138,15 +138,15 @@ impl Descriptor {
     #[cfg(feature = "sim")]
     pub(crate) const fn simulated(&self) -> Option<crate::pure::table::Id> {
         match &self.file {
-            File::System(_) => None,
-            File::Simulated(socket) => Some(socket.id()),
+            OpenFile::System(_) => None,
+            OpenFile::Simulated(socket) => Some(socket.id()),
         }
     }
 
     /// Closes the open file now, whoever still holds the number.
     pub(crate) fn release(self: Arc<Self>) {
         #[cfg(feature = "sim")]
-        if let File::Simulated(socket) = &self.file {
+        if let OpenFile::Simulated(socket) = &self.file {
             return socket.close();
         }
         let Err(shared) = Arc::try_unwrap(self) else { return };
@@ -165,32 +165,32 @@ impl Descriptor {
     /// The address of this end, of a socket.
     pub(crate) fn local_address(&self) -> Result<Address> {
         match &self.file {
-            File::System(fd) => to_address(fd, SockRef::from(fd).local_addr(), "getsockname"),
+            OpenFile::System(fd) => to_address(fd, SockRef::from(fd).local_addr(), "getsockname"),
             #[cfg(feature = "sim")]
-            File::Simulated(socket) => socket.local_address(),
+            OpenFile::Simulated(socket) => socket.local_address(),
         }
     }
 
     /// The address of the other end, of a socket.
     pub(crate) fn peer_address(&self) -> Result<Address> {
         match &self.file {
-            File::System(fd) => to_address(fd, SockRef::from(fd).peer_addr(), "getpeername"),
+            OpenFile::System(fd) => to_address(fd, SockRef::from(fd).peer_addr(), "getpeername"),
             #[cfg(feature = "sim")]
-            File::Simulated(socket) => socket.peer_address(),
+            OpenFile::Simulated(socket) => socket.peer_address(),
         }
     }
 
     /// What it is called where errors and dumps name it: a connection by who is at its other end, a
     /// listener by where it listens, all else by what it is.
-    pub(crate) fn name(&self, medium: Medium) -> String {
-        let address = match medium {
-            Medium::Socket { .. } => self.peer_address().ok(),
-            Medium::Listener => self.local_address().ok(),
+    pub(crate) fn name(&self, fd_kind: FdKind) -> String {
+        let address = match fd_kind {
+            FdKind::Socket { .. } => self.peer_address().ok(),
+            FdKind::Listener => self.local_address().ok(),
             _ => None,
         };
         match address {
             None | Some(Address::UnixUnnamed) => {
-                format!("{medium} (descriptor {})", self.as_fd().as_raw_fd())
+                format!("{fd_kind} (descriptor {})", self.as_fd().as_raw_fd())
             }
             Some(address) => address.to_string(),
         }
@@ -202,16 +202,16 @@ impl Descriptor {
     pub(crate) fn into_owned(self: Arc<Self>) -> io::Result<OwnedFd> {
         match Arc::try_unwrap(self) {
             Ok(sole) => match sole.file {
-                File::System(fd) => Ok(fd),
+                OpenFile::System(fd) => Ok(fd),
                 #[cfg(feature = "sim")]
-                File::Simulated(socket) => {
+                OpenFile::Simulated(socket) => {
                     socket.part();
                     null()?.try_clone_to_owned()
                 }
             },
             Err(shared) => {
                 #[cfg(feature = "sim")]
-                if let File::Simulated(socket) = &shared.file {
+                if let OpenFile::Simulated(socket) = &shared.file {
                     socket.part();
                     return null()?.try_clone_to_owned();
                 }
@@ -225,9 +225,9 @@ impl Descriptor {
 
     const fn system(&self) -> Option<&OwnedFd> {
         match &self.file {
-            File::System(fd) => Some(fd),
+            OpenFile::System(fd) => Some(fd),
             #[cfg(feature = "sim")]
-            File::Simulated(_) => None,
+            OpenFile::Simulated(_) => None,
         }
     }
 }
@@ -247,9 +247,9 @@ fn to_address(
 impl AsFd for Descriptor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.file {
-            File::System(fd) => fd.as_fd(),
+            OpenFile::System(fd) => fd.as_fd(),
             #[cfg(feature = "sim")]
-            File::Simulated(_) => null().expect("opened when the engine was built"),
+            OpenFile::Simulated(_) => null().expect("opened when the engine was built"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`World`]: what an engine asks of its surroundings besides its driver: the time, sockets, names.
+//! [`Env`]: what an engine asks of its surroundings besides its driver: the time, sockets, names.
 
 use std::{
     io,
@@ -26,19 +26,19 @@ use crate::{
 
 /// Where an engine lives.
 #[derive(Debug, Clone, Default)]
-pub(crate) enum World {
+pub(crate) enum Env {
     /// On this machine.
     #[default]
     Real,
     /// In a simulated network.
     #[cfg(feature = "sim")]
-    Simulated(sim::Home),
+    Simulated(sim::SimEnv),
 }
 
-impl World {
+impl Env {
     /// Where in a network it lives, if it is simulated.
     #[cfg(feature = "sim")]
-    pub(crate) const fn home(&self) -> Option<&sim::Home> {
+    pub(crate) const fn home(&self) -> Option<&sim::SimEnv> {
         match self {
             Self::Real => None,
             Self::Simulated(home) => Some(home),
@@ -60,7 +60,7 @@ impl World {
         match self {
             Self::Real => round_up(left),
             #[cfg(feature = "sim")]
-            Self::Simulated(_) => sim::Home::wait_for(left),
+            Self::Simulated(_) => sim::SimEnv::wait_for(left),
         }
     }
 
@@ -102,7 +102,7 @@ impl World {
         match self {
             Self::Real => socket::listen_unix(path),
             #[cfg(feature = "sim")]
-            Self::Simulated(_) => sim::Home::listen_unix_for_several(),
+            Self::Simulated(_) => sim::SimEnv::listen_unix_for_several(),
         }
     }
 
@@ -111,7 +111,7 @@ impl World {
         match self {
             Self::Real => fd_kind::examine(fd, exclusive),
             #[cfg(feature = "sim")]
-            Self::Simulated(_) => sim::Home::examine(fd, exclusive),
+            Self::Simulated(_) => sim::SimEnv::examine(fd, exclusive),
         }
     }
 
@@ -120,7 +120,7 @@ impl World {
         match self {
             Self::Real => fd_kind::examine_listener(fd.as_fd()),
             #[cfg(feature = "sim")]
-            Self::Simulated(_) => sim::Home::examine_listener(),
+            Self::Simulated(_) => sim::SimEnv::examine_listener(),
         }
     }
 

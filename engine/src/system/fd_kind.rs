@@ -1,4 +1,4 @@
-//! [`Medium`]: what kind of thing a descriptor is, and so how it is read and written.
+//! [`FdKind`]: what kind of thing a descriptor is, and so how it is read and written.
 
 use std::{
     fmt, io,
@@ -16,7 +16,7 @@ use crate::pure::error::{Error, Result};
 
 /// What kind of thing a descriptor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Medium {
+pub(crate) enum FdKind {
     /// A stream socket, non-blocking. A short read has emptied it.
     Socket {
         /// TCP, as against Unix.
@@ -49,7 +49,7 @@ pub(crate) enum Medium {
     Listener,
 }
 
-impl Medium {
+impl FdKind {
     /// Whether it is read and written by position, one operation at a time.
     pub(crate) const fn is_file(self) -> bool {
         matches!(self, Self::File { .. })
@@ -79,7 +79,7 @@ impl Medium {
     }
 }
 
-impl fmt::Display for Medium {
+impl fmt::Display for FdKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Socket { tcp: true } => "TCP socket",
@@ -96,7 +96,7 @@ impl fmt::Display for Medium {
 /// What was found out about a descriptor that becomes a stream.
 pub(crate) struct Examined {
     pub(crate) fd: OwnedFd,
-    pub(crate) medium: Medium,
+    pub(crate) fd_kind: FdKind,
 }
 
 /// Finds out what a descriptor is and prepares it: sockets become non-blocking and without Nagle's
@@ -105,35 +105,35 @@ pub(crate) struct Examined {
 pub(crate) fn examine(fd: OwnedFd, exclusive: bool) -> Result<Examined> {
     let failed = failure_of(fd.as_raw_fd());
     let stat = fstat(&fd).map_err(failed)?;
-    let (fd, medium) = match FileType::from_raw_mode(stat.st_mode) {
+    let (fd, fd_kind) = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Socket => {
             let tcp = examine_socket(fd.as_fd())?;
             set_nonblocking(fd.as_fd()).map_err(failed)?;
-            (fd, Medium::Socket { tcp })
+            (fd, FdKind::Socket { tcp })
         }
         FileType::RegularFile | FileType::BlockDevice => {
             let append = fcntl_getfl(&fd).map_err(failed)?.contains(OFlags::APPEND);
-            (fd, Medium::File { append })
+            (fd, FdKind::File { append })
         }
         FileType::Fifo => {
             let (fd, shared) = own(fd, exclusive)?;
-            (fd, Medium::Pipe { shared })
+            (fd, FdKind::Pipe { shared })
         }
         FileType::CharacterDevice if rustix::termios::isatty(&fd) => {
             let (fd, shared) = own(fd, exclusive)?;
-            (fd, Medium::Terminal { shared })
+            (fd, FdKind::Terminal { shared })
         }
         FileType::CharacterDevice => {
             if exclusive {
                 set_nonblocking(fd.as_fd()).map_err(failed)?;
             }
             let shared = !fcntl_getfl(&fd).map_err(failed)?.contains(OFlags::NONBLOCK);
-            (fd, Medium::Device { shared })
+            (fd, FdKind::Device { shared })
         }
         FileType::Directory => return Err(Error::invalid("a directory is not a stream")),
         _ => return Err(Error::unsupported("this kind of file is not a stream")),
     };
-    Ok(Examined { fd, medium })
+    Ok(Examined { fd, fd_kind })
 }
 
 /// What an examination fails with if the system refuses.

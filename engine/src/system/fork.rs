@@ -22,7 +22,7 @@ use std::{
 
 use rustix::io::Errno;
 
-/// The number of the next engine. Nought is none.
+/// The number of the next engine. Zero is none.
 static NEXT: AtomicU32 = AtomicU32::new(1);
 /// The first one that this process has made itself.
 static FIRST: AtomicU32 = AtomicU32::new(1);

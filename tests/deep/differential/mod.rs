@@ -1,7 +1,7 @@
 //! Promise 19: the same script has the same outcomes on all drivers.
 //!
 //! What depends on real time is left out: after each step the engine has turns enough to see what it
-//! made ready, and timeouts are nought or for ever.
+//! made ready, and timeouts are zero or for ever.
 #![allow(clippy::duplicate_mod, reason = "one player, compiled once per driver")]
 
 mod script;

@@ -63,7 +63,7 @@ pub(super) enum Step {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum How {
     Plain,
-    /// With a timeout of nought.
+    /// With a timeout of zero.
     AtOnce,
     /// With one that never comes.
     ForEver,

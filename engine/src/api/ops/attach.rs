@@ -19,7 +19,7 @@ use crate::{
     },
     system::{
         descriptor::{Descriptor, Tenure},
-        fd_kind::{Examined, Medium},
+        fd_kind::{Examined, FdKind},
         socket::Sharing,
     },
 };
@@ -131,8 +131,8 @@ impl Handle {
 
     fn attach_of(&self, fd: OwnedFd, tenure: Tenure) -> Result<Stream> {
         self.check_open()?;
-        let Examined { fd, medium } = self.shared().world.examine(fd, tenure.is_sole())?;
-        self.adopt_stream(Descriptor::new(fd), medium, tenure, Bytes::new())
+        let Examined { fd, fd_kind } = self.shared().env.examine(fd, tenure.is_sole())?;
+        self.adopt_stream(Descriptor::new(fd), fd_kind, tenure, Bytes::new())
     }
 
     /// Makes a stream of what [`detach`](Self::detach) gave back, of this engine or another: so a
@@ -177,11 +177,11 @@ impl Handle {
     pub fn attach_detached(&self, detached: Detached) -> Result<Stream> {
         let Detached { fd, unread } = detached;
         self.check_open()?;
-        let Examined { fd, medium } = self.shared().world.examine(fd, false)?;
-        if medium.is_file() && !unread.is_empty() {
+        let Examined { fd, fd_kind } = self.shared().env.examine(fd, false)?;
+        if fd_kind.is_file() && !unread.is_empty() {
             return Err(Error::invalid("a detached file has no unread bytes"));
         }
-        self.adopt_stream(Descriptor::new(fd), medium, Tenure::Shared, unread)
+        self.adopt_stream(Descriptor::new(fd), fd_kind, Tenure::Shared, unread)
     }
 
     /// Makes a listener of a socket that listens already, e.g. one inherited from a service
@@ -227,7 +227,7 @@ impl Handle {
 
     fn attach_listener_of(&self, fd: OwnedFd, tenure: Tenure) -> Result<Listener> {
         self.check_open()?;
-        let tcp = self.shared().world.examine_listener(&fd)?;
+        let tcp = self.shared().env.examine_listener(&fd)?;
         self.submit_listener(Listener::new(self.clone(), Descriptor::new(fd), tcp, tenure))
     }
 
@@ -310,7 +310,7 @@ impl Handle {
     #[doc(alias = "AF_UNIX")]
     pub fn listen_unix(&self, path: impl AsRef<Path>) -> Result<Listener> {
         self.check_open()?;
-        self.make_listener(self.shared().world.listen_unix(path.as_ref())?, false)
+        self.make_listener(self.shared().env.listen_unix(path.as_ref())?, false)
     }
 
     /// Sets the limits of one stream, for the operations submitted after this.
@@ -374,14 +374,14 @@ impl Handle {
     pub(crate) fn adopt_stream(
         &self,
         descriptor: Arc<Descriptor>,
-        medium: Medium,
+        fd_kind: FdKind,
         tenure: Tenure,
         unread: Bytes,
     ) -> Result<Stream> {
         if tenure == Tenure::Shared {
             descriptor.lend();
         }
-        let stream = Stream::new(self.clone(), descriptor, medium, Id::NONE);
+        let stream = Stream::new(self.clone(), descriptor, fd_kind, Id::NONE);
         let adopted = stream.clone();
         self.apply(move |core| core.adopt(&adopted, tenure, unread))?;
         Ok(stream)

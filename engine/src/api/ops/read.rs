@@ -15,7 +15,7 @@ use crate::{
     core::{
         Core,
         stream::{
-            head_read::Parking,
+            head_read::Submitted,
             read::{Form, Plain, Read, other, user},
         },
     },
@@ -74,7 +74,7 @@ impl Handle {
         }
     }
 
-    /// Reads exactly `size` bytes. Of nought it succeeds with nothing, in its turn, and needs neither
+    /// Reads exactly `size` bytes. Of zero it succeeds with nothing, in its turn, and needs neither
     /// bytes nor that the stream goes on: where lengths are sent, some messages are empty.
     ///
     /// # Errors
@@ -451,7 +451,7 @@ impl Handle {
     /// Takes the first `n` unread bytes, or all if there are fewer, without looking at them: for
     /// what [`peek`](Self::peek) has shown. Reads that wait look at what is behind them.
     ///
-    /// It waits for nothing and tells nobody; of nought it does nothing. A closed stream has no unread
+    /// It waits for nothing and tells nobody; of zero it does nothing. A closed stream has no unread
     /// bytes.
     ///
     /// ```
@@ -537,11 +537,13 @@ impl Handle {
         bound: Bound,
         mut cb: Callback<Bytes>,
     ) -> Cancel {
-        let key = match on_current(s, |core, id| core.park(id, &mut matcher, bound, &mut cb)) {
-            Some(Parking::Told) => None,
-            Some(Parking::Waits(key)) => Some(key),
-            None => return Self::submit_plain_otherwise(s, matcher, bound, cb),
-        };
+        let key =
+            match on_current(s, |core, id| core.submit_head_read(id, &mut matcher, bound, &mut cb))
+            {
+                Some(Submitted::Completed) => None,
+                Some(Submitted::Waits(key)) => Some(key),
+                None => return Self::submit_plain_otherwise(s, matcher, bound, cb),
+            };
         // Its closure was taken.
         mem::forget(cb);
         Cancel::new(s.engine(), key)
@@ -554,12 +556,14 @@ impl Handle {
         bound: Bound,
         mut cb: Callback<Bytes>,
     ) -> Cancel {
-        Self::submit_on(s, move |core, id| match core.park(id, &mut matcher, bound, &mut cb) {
-            Some(Parking::Told) => None,
-            Some(Parking::Waits(key)) => Some(key),
-            None => {
-                let key = core.begin_read(id, Ok(matcher), bound, cb, Form::Bytes, Id::NONE);
-                key.map(Key::Operation)
+        Self::submit_on(s, move |core, id| {
+            match core.submit_head_read(id, &mut matcher, bound, &mut cb) {
+                Some(Submitted::Completed) => None,
+                Some(Submitted::Waits(key)) => Some(key),
+                None => {
+                    let key = core.begin_read(id, Ok(matcher), bound, cb, Form::Bytes, Id::NONE);
+                    key.map(Key::Operation)
+                }
             }
         })
     }

@@ -69,7 +69,7 @@ impl Core {
     /// Writes to a file, all or a part.
     pub(crate) fn write_file(&mut self, stream: Id, gather: Box<Gather>) {
         let Some(descriptor) = self.driver.descriptor(stream).map(Arc::clone) else { return };
-        let append = self.stream(stream).is_some_and(|state| state.medium.appends());
+        let append = self.stream(stream).is_some_and(|state| state.fd_kind.appends());
         self.errands += 1;
         let shared = Arc::clone(&self.shared);
         self.hand_to_files_lane(Box::new(move || {
@@ -95,11 +95,11 @@ impl Core {
     /// A file is written where the program has read to, not where the engine has read ahead to. What
     /// is appended is not written at the cursor.
     pub(crate) fn before_file_write(&mut self, stream: Id) {
-        let Some(state) = self.stream(stream).filter(|state| state.medium.is_file()) else {
+        let Some(state) = self.stream(stream).filter(|state| state.fd_kind.is_file()) else {
             return;
         };
         state.end = None;
-        if !state.medium.appends() {
+        if !state.fd_kind.appends() {
             self.give_cursor_back(stream);
         }
     }
@@ -107,7 +107,7 @@ impl Core {
     /// Moves a file's cursor back to where the program has read to, and so gives what is unread to
     /// whoever reads next.
     pub(crate) fn give_cursor_back(&mut self, stream: Id) {
-        let Some(state) = self.stream(stream).filter(|state| state.medium.is_file()) else {
+        let Some(state) = self.stream(stream).filter(|state| state.fd_kind.is_file()) else {
             return;
         };
         let unread = std::mem::take(&mut state.unread).len();

@@ -3,7 +3,7 @@
 //! table of operations, so that a connection costs little while a read waits on it, and little when
 //! its bytes come. Reads that come after it queue behind it.
 //!
-//! A parked read that gives a claim takes its bytes only when its callback runs. Until then it is a
+//! A head read that gives a claim takes its bytes only when its callback runs. Until then it is a
 //! read that waits like any other, so a cancel needs to put nothing back.
 
 use std::{mem, num::NonZeroUsize};
@@ -16,7 +16,7 @@ use crate::{
         resource::{Phase, Resource},
         stream::{
             StreamState,
-            read::{Home, Plain, has_ended},
+            read::{ClaimSource, Plain, has_ended},
         },
     },
     handles::{
@@ -34,30 +34,30 @@ use crate::{
 };
 
 /// The read at the head.
-pub(crate) struct Parked {
-    /// Tells it from the reads that were parked here before it.
+pub(crate) struct HeadRead {
+    /// Tells it from the head reads of this stream before it.
     pub(crate) number: u32,
-    /// Its deadline, or nought.
+    /// Its deadline, or zero.
     pub(crate) timer: TimerNumber,
-    /// Of a read that another thread submitted, or nought.
+    /// Of a read that another thread submitted, or zero.
     pub(crate) ticket: u64,
     /// The most it may take.
     limit: usize,
     matcher: Plain,
     slot: Slot<Bytes>,
-    /// Where its match ends; its callback is queued, and gets a claim. A parked read takes a byte at
+    /// Where its match ends; its callback is queued, and gets a claim. A head read takes a byte at
     /// least.
     matched: Option<NonZeroUsize>,
 }
 
 /// What came of submitting a read.
-pub(crate) enum Parking {
-    /// It had its outcome at once.
-    Told,
+pub(crate) enum Submitted {
+    /// It has had its outcome at once.
+    Completed,
     Waits(Key),
 }
 
-impl Parked {
+impl HeadRead {
     /// The method of the read.
     pub(crate) const fn operation(&self) -> &'static str {
         self.matcher.operation()
@@ -73,35 +73,35 @@ impl Parked {
 impl StreamState {
     /// Whether a read waits, for bytes or for its callback to be given them as a claim.
     pub(crate) const fn has_reads(&self) -> bool {
-        self.parked.is_some() || !self.reads.is_empty() || self.claims > 0
+        self.head_read.is_some() || !self.reads.is_empty() || self.claims > 0
     }
 
     /// Whether a read waits that has not matched and is not about to be looked at.
     pub(crate) fn has_unmatched_reads(&self) -> bool {
-        self.has_unmatched_parked() || (!self.reads.is_empty() && !self.scanning)
+        self.has_unmatched_head_read() || (!self.reads.is_empty() && !self.scanning)
     }
 
-    pub(crate) fn has_unmatched_parked(&self) -> bool {
-        self.parked.as_ref().is_some_and(|parked| parked.matched.is_none())
+    pub(crate) fn has_unmatched_head_read(&self) -> bool {
+        self.head_read.as_ref().is_some_and(|head_read| head_read.matched.is_none())
     }
 
     /// Whether an earlier read than the queued one with this id has matched and not got its claim, or
     /// is a user's matcher that has not looked.
     pub(crate) fn is_undecided_before(&self, id: Id) -> bool {
         self.claims > 0
-            || self.parked.as_ref().is_some_and(|parked| parked.matched.is_some())
+            || self.head_read.as_ref().is_some_and(|head_read| head_read.matched.is_some())
             || (self.scanning && self.reads.head() != Some(id))
     }
 
     /// Whether a read that comes now may take what is unread.
     #[inline]
     pub(crate) const fn is_readable_at_once(&self) -> bool {
-        !self.has_reads() && self.closing.is_none() && !self.medium.is_file()
+        !self.has_reads() && self.closing.is_none() && !self.fd_kind.is_file()
     }
 
-    /// Takes what a parked read has matched, for its claim.
-    fn claim(&mut self, home: Home, matcher: &Plain, end: usize) -> Claim<Bytes> {
-        let place = home.place(&self.unread);
+    /// Takes what a head read has matched, for its claim.
+    fn claim(&mut self, source: ClaimSource, matcher: &Plain, end: usize) -> Claim<Bytes> {
+        let place = source.place(&self.unread);
         let output = matcher.take_output(&mut self.unread, end);
         let to_raw = match matcher {
             Plain::Peek(_) => return Claim::new(output, Origin::Nowhere),
@@ -132,13 +132,13 @@ impl Core {
     /// Submits a read of the frequent kind, if nothing unusual stands in its way; then its callback's
     /// slot has been taken out of `cb`.
     #[inline]
-    pub(crate) fn park(
+    pub(crate) fn submit_head_read(
         &mut self,
         stream: Id,
         matcher: &mut Plain,
         bound: Bound,
         cb: &mut Callback<Bytes>,
-    ) -> Option<Parking> {
+    ) -> Option<Submitted> {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
         if matches!(cb.slot, Slot::Local(_) | Slot::Ignore) {
             return None;
@@ -157,151 +157,152 @@ impl Core {
             && !cb.slot.is_claim()
         {
             let output = matcher.take_output(&mut state.unread, end.get());
-            state.read_told = self.round;
+            state.read_reported = self.round;
             self.ready.push_read(&mut cb.slot, output);
-            return Some(Parking::Told);
+            return Some(Submitted::Completed);
         }
         let slot = mem::replace(&mut cb.slot, Slot::Ignore);
-        // Nought is never given out.
-        state.parkings = state.parkings.checked_add(1).unwrap_or(1);
-        let number = state.parkings;
+        // Zero is never given out.
+        state.head_reads = state.head_reads.checked_add(1).unwrap_or(1);
+        let number = state.head_reads;
         let matcher = matcher.clone();
-        let parked = Parked { number, timer: 0, ticket: 0, limit, matcher, slot, matched };
-        state.parked = Some(parked);
+        let head_read = HeadRead { number, timer: 0, ticket: 0, limit, matcher, slot, matched };
+        state.head_read = Some(head_read);
         let idle = state.reception == Phase::Idle;
-        self.parked += 1;
+        self.head_read += 1;
         if let Some(timeout) = cb.timeout {
-            let timer = self.arm_target(timeout, Target::Parked(stream, number));
-            if let Some(parked) = self.parked(stream, number) {
-                parked.timer = timer;
+            let timer = self.arm_target(timeout, Target::HeadRead(stream, number));
+            if let Some(head_read) = self.head_read(stream, number) {
+                head_read.timer = timer;
             }
         }
         if matched.is_some() {
-            self.ready.push_parked(stream, number);
+            self.ready.push_head_read(stream, number);
         }
         if idle {
-            self.steer_reception(stream);
+            self.update_recv(stream);
         }
-        Some(Parking::Waits(Key::Parked(stream, number)))
+        Some(Submitted::Waits(Key::HeadRead(stream, number)))
     }
 
-    /// The parked read with this number.
-    pub(crate) fn parked(&mut self, stream: Id, number: u32) -> Option<&mut Parked> {
-        let parked = self.stream(stream)?.parked.as_mut()?;
-        (parked.number == number).then_some(parked)
+    /// The head read with this number.
+    pub(crate) fn head_read(&mut self, stream: Id, number: u32) -> Option<&mut HeadRead> {
+        let head_read = self.stream(stream)?.head_read.as_mut()?;
+        (head_read.number == number).then_some(head_read)
     }
 
-    /// Takes the parked read out of its stream; its deadline is forgotten.
+    /// Takes the head read out of its stream; its deadline is forgotten.
     #[inline]
-    fn unpark(&mut self, stream: Id) -> Option<Parked> {
-        let parked = self.stream(stream)?.parked.take()?;
-        self.parked -= 1;
-        if parked.timer != 0 {
+    fn take_head_read(&mut self, stream: Id) -> Option<HeadRead> {
+        let head_read = self.stream(stream)?.head_read.take()?;
+        self.head_read -= 1;
+        if head_read.timer != 0 {
             self.timers.disarm();
         }
-        self.forget_ticket(parked.ticket);
-        Some(parked)
+        self.forget_ticket(head_read.ticket);
+        Some(head_read)
     }
 
-    /// Gives the parked read what it waits for, if that is there. Returns whether it still waits.
+    /// Gives the head read what it waits for, if that is there. Returns whether it still waits.
     #[inline]
-    pub(crate) fn serve_parked(&mut self, stream: Id) -> bool {
+    pub(crate) fn serve_head_read(&mut self, stream: Id) -> bool {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return false };
-        let Some(parked) = &mut state.parked else { return false };
-        if parked.matched.is_some() {
+        let Some(head_read) = &mut state.head_read else { return false };
+        if head_read.matched.is_some() {
             return true;
         }
         let ended = has_ended(state.end.as_ref());
-        let error = match parked.matcher.scan(&mut state.unread, ended) {
-            Scan::Found { end } if end <= parked.limit => {
-                if parked.slot.is_claim() {
-                    parked.matched = NonZeroUsize::new(end);
-                    self.ready.push_parked(stream, parked.number);
+        let error = match head_read.matcher.scan(&mut state.unread, ended) {
+            Scan::Found { end } if end <= head_read.limit => {
+                if head_read.slot.is_claim() {
+                    head_read.matched = NonZeroUsize::new(end);
+                    self.ready.push_head_read(stream, head_read.number);
                     return true;
                 }
-                let output = parked.matcher.take_output(&mut state.unread, end);
-                state.read_told = self.round;
-                self.ready.push_read(&mut parked.slot, output);
-                let (timer, ticket) = (parked.timer, parked.ticket);
-                state.parked = None;
-                self.parked -= 1;
+                let output = head_read.matcher.take_output(&mut state.unread, end);
+                state.read_reported = self.round;
+                self.ready.push_read(&mut head_read.slot, output);
+                let (timer, ticket) = (head_read.timer, head_read.ticket);
+                state.head_read = None;
+                self.head_read -= 1;
                 if timer != 0 {
                     self.timers.disarm();
                 }
                 self.forget_ticket(ticket);
                 return false;
             }
-            Scan::NeedMore if state.unread.len() < parked.limit => match &state.end {
+            Scan::NeedMore if state.unread.len() < head_read.limit => match &state.end {
                 None => return true,
                 Some(end) => end.error(),
             },
-            Scan::Found { .. } | Scan::NeedMore => Error::TooLong { limit: parked.limit },
+            Scan::Found { .. } | Scan::NeedMore => Error::TooLong { limit: head_read.limit },
         };
-        self.fail_parked(stream, error);
+        self.fail_head_read(stream, error);
         false
     }
 
-    /// Ends the parked read with an error.
-    pub(crate) fn fail_parked(&mut self, stream: Id, error: Error) {
-        let Some(Parked { slot, .. }) = self.unpark(stream) else { return };
+    /// Ends the head read with an error.
+    pub(crate) fn fail_head_read(&mut self, stream: Id, error: Error) {
+        let Some(HeadRead { slot, .. }) = self.take_head_read(stream) else { return };
         let round = self.round;
         let Some(state) = self.stream(stream) else { return };
-        state.read_told = round;
+        state.read_reported = round;
         self.fail(Id::NONE, slot, error);
     }
 
-    /// Ends the parked read, whichever it is, because the stream or the engine goes; one that has
+    /// Ends the head read, whichever it is, because the stream or the engine goes; one that has
     /// matched is about to be told.
-    pub(crate) fn end_parked(&mut self, stream: Id, cause: Error) {
-        if self.stream(stream).is_some_and(|state| state.has_unmatched_parked()) {
-            self.fail_parked(stream, cause);
+    pub(crate) fn end_head_read(&mut self, stream: Id, cause: Error) {
+        if self.stream(stream).is_some_and(|state| state.has_unmatched_head_read()) {
+            self.fail_head_read(stream, cause);
         }
     }
 
-    /// Ends the parked read early; the bytes stay. Returns whether there was something to end.
-    pub(crate) fn interrupt_parked(&mut self, stream: Id, number: u32, cause: Error) -> bool {
-        match self.parked(stream, number) {
+    /// Ends the head read early; the bytes stay. Returns whether there was something to end.
+    pub(crate) fn abort_head_read(&mut self, stream: Id, number: u32, cause: Error) -> bool {
+        match self.head_read(stream, number) {
             None => return false,
             // It has succeeded, which only a cancel withdraws.
-            Some(parked) if parked.matched.is_some() => {
+            Some(head_read) if head_read.matched.is_some() => {
                 if !matches!(cause, Error::Cancelled) {
                     return false;
                 }
-                parked.matched = None;
+                head_read.matched = None;
             }
             Some(_) => {}
         }
-        self.fail_parked(stream, cause);
+        self.fail_head_read(stream, cause);
         self.serve_reads(stream);
         self.go_on_closing(stream);
         self.close_if_released(stream);
         true
     }
 
-    /// Takes what a parked read has matched, as its callback is to run now.
+    /// Takes what a head read has matched, as its callback is to run now.
     #[inline]
-    pub(crate) fn deliver_parked(
+    pub(crate) fn deliver_head_read(
         &mut self,
         stream: Id,
         number: u32,
     ) -> Option<(Claimant<Bytes>, Claim<Bytes>)> {
-        let home = Home { engine: self.engine, stream };
+        let source = ClaimSource { engine: self.engine, stream };
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
-        let parked = state.parked.as_mut().filter(|parked| parked.number == number)?;
-        let end = parked.matched?.get();
-        let Slot::Claim(to) = mem::replace(&mut parked.slot, Slot::Ignore) else {
+        let head_read = state.head_read.as_mut().filter(|head_read| head_read.number == number)?;
+        let end = head_read.matched?.get();
+        let Slot::Claim(to) = mem::replace(&mut head_read.slot, Slot::Ignore) else {
             unreachable!("only a read that gives a claim waits although it has matched");
         };
-        let (matcher, timer, ticket) = (parked.matcher.clone(), parked.timer, parked.ticket);
-        state.parked = None;
-        let claim = state.claim(home, &matcher, end);
+        let (matcher, timer, ticket) =
+            (head_read.matcher.clone(), head_read.timer, head_read.ticket);
+        state.head_read = None;
+        let claim = state.claim(source, &matcher, end);
         // Others are served after the callback, which may put the bytes back in front of them.
         let others_wait = !state.reads.is_empty() || state.closing.is_some();
         let is_released = state.released;
         let is_steered =
             state.reception == Phase::Running && state.unread.len() < state.settings.limits.unread;
         let is_steered = is_steered && !state.set_back;
-        self.parked -= 1;
+        self.head_read -= 1;
         if timer != 0 {
             self.timers.disarm();
         }
@@ -309,7 +310,7 @@ impl Core {
         if others_wait {
             self.ready.push(Ready::Serve(stream));
         } else if !is_steered {
-            self.steer_reception(stream);
+            self.update_recv(stream);
         }
         if is_released {
             self.close_if_released(stream);

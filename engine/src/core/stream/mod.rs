@@ -15,10 +15,10 @@ use crate::{
         Core,
         closing::Closing,
         resource::{Phase, Resource},
-        stream::head_read::Parked,
+        stream::head_read::HeadRead,
     },
     handles::{
-        callback::Cut,
+        callback::PartialTail,
         stream::{LineEnd, Stream},
     },
     pure::{
@@ -26,19 +26,19 @@ use crate::{
         buffer::{outgoing::Outgoing, unread::Unread},
         error::{Error, SystemError},
         limits::Limits,
-        list::Queue,
+        list::List,
         table::Id,
     },
     system::{
         descriptor::{Descriptor, Tenure},
         driver::{Driver, Role},
-        fd_kind::Medium,
+        fd_kind::FdKind,
     },
 };
 
 /// One stream. What is read and what is written are independent, but for a file.
 pub(crate) struct StreamState {
-    pub(crate) medium: Medium,
+    pub(crate) fd_kind: FdKind,
     /// Whether others may hold it, too.
     pub(crate) tenure: Tenure,
     pub(crate) settings: Arc<Settings>,
@@ -49,18 +49,18 @@ pub(crate) struct StreamState {
     pub(crate) end: Option<End>,
     pub(crate) reception: Phase,
     /// The first read without an outcome, if it is of the frequent kind...
-    pub(crate) parked: Option<Parked>,
+    pub(crate) head_read: Option<HeadRead>,
     /// ...and the others, in order.
-    pub(crate) reads: Queue,
+    pub(crate) reads: List,
     /// How many claims on its bytes wait to be delivered. Until then the reads behind them are not
     /// served, because the bytes may be put back in front of them.
     pub(crate) claims: u32,
-    /// How many reads have been parked.
-    pub(crate) parkings: u32,
+    /// How many head reads there have been.
+    pub(crate) head_reads: u32,
     /// The round in which the last success of a read was queued for its callback...
-    pub(crate) read_told: u32,
+    pub(crate) read_reported: u32,
     /// ...and of a write.
-    pub(crate) write_told: u32,
+    pub(crate) write_reported: u32,
     /// The head of the reads is a user's matcher, and is queued to look at the bytes.
     pub(crate) scanning: bool,
     /// Its matcher has more to look at than there were steps for, and stands in line for the next turn.
@@ -72,17 +72,17 @@ pub(crate) struct StreamState {
     /// the write at the head of `writes`.
     pub(crate) committed: usize,
     /// Writes, flushes and a shutdown without an outcome, in order.
-    pub(crate) writes: Queue,
+    pub(crate) writes: List,
     /// How many bytes of those are not among the outgoing ones yet.
     pub(crate) queued: usize,
     /// What every later write hears.
     pub(crate) write_error: Option<Box<Error>>,
     /// Somebody has heard it, so a close need not tell it.
-    pub(crate) write_error_told: bool,
+    pub(crate) write_error_reported: bool,
     /// The rest of a cut write.
-    pub(crate) cut: Option<Box<Cut>>,
+    pub(crate) cut: Option<Box<PartialTail>>,
     /// The write at the head is to end for this cause once the send in flight has come back.
-    pub(crate) interrupted: Option<Box<Error>>,
+    pub(crate) aborted: Option<Box<Error>>,
     pub(crate) shutdown: Shutdown,
 
     pub(crate) closing: Option<Box<Closing>>,
@@ -91,7 +91,7 @@ pub(crate) struct StreamState {
     /// In the list of streams to send at the end of the turn.
     pub(crate) dirty: bool,
     /// In the list of streams whose reception may have to be stopped then.
-    pub(crate) overfull: bool,
+    pub(crate) above_read_ahead: bool,
     /// Counted among the unsettled resources.
     pub(crate) unsettled: bool,
     /// A send was refused, and more is to be done about it.
@@ -140,37 +140,37 @@ pub(crate) enum Shutdown {
 }
 
 impl StreamState {
-    fn new(medium: Medium, tenure: Tenure, settings: Arc<Settings>) -> Self {
+    fn new(fd_kind: FdKind, tenure: Tenure, settings: Arc<Settings>) -> Self {
         Self {
-            medium,
+            fd_kind,
             tenure,
             settings,
-            line_end: if medium.is_socket() { LineEnd::CrLf } else { LineEnd::Lf },
+            line_end: if fd_kind.is_socket() { LineEnd::CrLf } else { LineEnd::Lf },
             unread: Unread::default(),
             end: None,
             reception: Phase::Idle,
-            parked: None,
-            reads: Queue::EMPTY,
+            head_read: None,
+            reads: List::EMPTY,
             claims: 0,
-            parkings: 0,
-            read_told: 0,
-            write_told: 0,
+            head_reads: 0,
+            read_reported: 0,
+            write_reported: 0,
             scanning: false,
             in_line: false,
             outgoing: Outgoing::default(),
             sending: Phase::Idle,
             committed: 0,
-            writes: Queue::EMPTY,
+            writes: List::EMPTY,
             queued: 0,
             write_error: None,
-            write_error_told: false,
+            write_error_reported: false,
             cut: None,
-            interrupted: None,
+            aborted: None,
             shutdown: Shutdown::No,
             closing: None,
             released: false,
             dirty: false,
-            overfull: false,
+            above_read_ahead: false,
             unsettled: false,
             set_back: false,
             attempt_of: Id::NONE,
@@ -188,15 +188,15 @@ impl Core {
     pub(crate) fn insert_stream(
         &mut self,
         descriptor: Arc<Descriptor>,
-        medium: Medium,
+        fd_kind: FdKind,
         tenure: Tenure,
     ) -> Id {
         if tenure != Tenure::Own {
             descriptor.touch();
         }
-        let state = StreamState::new(medium, tenure, Arc::clone(&self.settings));
+        let state = StreamState::new(fd_kind, tenure, Arc::clone(&self.settings));
         let id = self.resources.insert(Resource::Stream(state));
-        self.driver.attach(id, descriptor, medium);
+        self.driver.attach(id, descriptor, fd_kind);
         id
     }
 
@@ -204,11 +204,11 @@ impl Core {
     pub(crate) fn make_stream(
         &mut self,
         descriptor: Arc<Descriptor>,
-        medium: Medium,
+        fd_kind: FdKind,
         tenure: Tenure,
     ) -> Stream {
-        let id = self.insert_stream(Arc::clone(&descriptor), medium, tenure);
-        self.name_stream(id, descriptor, medium)
+        let id = self.insert_stream(Arc::clone(&descriptor), fd_kind, tenure);
+        self.name_stream(id, descriptor, fd_kind)
     }
 
     /// Gives the user a `Stream` for a stream that has none.
@@ -216,15 +216,15 @@ impl Core {
         &mut self,
         id: Id,
         descriptor: Arc<Descriptor>,
-        medium: Medium,
+        fd_kind: FdKind,
     ) -> Stream {
-        Stream::new(self.handle(), descriptor, medium, id)
+        Stream::new(self.handle(), descriptor, fd_kind, id)
     }
 
     /// Takes in a stream that was attached, with what its first reads find.
     pub(crate) fn adopt(&mut self, stream: &Stream, tenure: Tenure, unread: Bytes) {
         let descriptor = Arc::clone(stream.descriptor());
-        let id = self.insert_stream(descriptor, stream.medium(), tenure);
+        let id = self.insert_stream(descriptor, stream.fd_kind(), tenure);
         if !unread.is_empty()
             && let Some(state) = self.stream(id)
         {
@@ -268,7 +268,7 @@ impl Core {
     }
 
     /// Keeps count of the streams that are pending by themselves.
-    pub(crate) fn settle(&mut self, id: Id) {
+    pub(crate) fn update_pending(&mut self, id: Id) {
         let Some(state) = self.stream(id) else { return };
         if state.set_back && state.outgoing.len() == 0 {
             self.end_shortage(id);

@@ -13,7 +13,7 @@ use crate::{
         stream::{End, StreamState, setback::is_for_want_of_memory},
     },
     handles::{
-        callback::{Deliver, Origin, Outcome, Place, Slot, boxed, boxed_with},
+        callback::{BytesOrigin, Deliver, Origin, Outcome, Slot, boxed, boxed_with},
         queue::ready::Ready,
     },
     pure::{
@@ -51,7 +51,7 @@ pub(crate) struct User {
     /// The bytes in front have changed since it looked.
     restart: bool,
     /// Ended early while it was about to look: unless it finds what it wants, it hears this.
-    interrupted: Option<Error>,
+    aborted: Option<Error>,
 }
 
 /// The frequent matchers, whose output is bytes and never an error.
@@ -281,15 +281,15 @@ impl Read {
 
 /// The stream whose bytes a claim is on.
 #[derive(Clone, Copy)]
-pub(crate) struct Home {
+pub(crate) struct ClaimSource {
     pub(crate) engine: u32,
     pub(crate) stream: Id,
 }
 
-impl Home {
+impl ClaimSource {
     /// The place of the first unread byte.
-    pub(crate) fn place(self, unread: &Unread) -> Place {
-        Place { engine: self.engine, stream: self.stream, offset: unread.place() }
+    pub(crate) fn place(self, unread: &Unread) -> BytesOrigin {
+        BytesOrigin { engine: self.engine, stream: self.stream, offset: unread.place() }
     }
 }
 
@@ -328,7 +328,7 @@ impl StreamState {
     /// read until then; and a file is not read beyond what is asked for.
     #[inline]
     pub(crate) const fn reads_ahead(&self) -> bool {
-        self.tenure.is_sole() && !self.medium.is_file()
+        self.tenure.is_sole() && !self.fd_kind.is_file()
     }
 
     /// Whether a read waits for bytes that have not come; not one whose matcher has yet to look at some
@@ -349,10 +349,10 @@ impl StreamState {
     }
 
     /// Takes the bytes of a match and makes the outcome. An error leaves the bytes unread.
-    fn take(&mut self, home: Home, form: Form, end: usize) -> (Outcome, Option<Error>) {
+    fn take(&mut self, source: ClaimSource, form: Form, end: usize) -> (Outcome, Option<Error>) {
         match form {
             Form::Bytes(mut matcher, slot) => {
-                let place = home.place(&self.unread);
+                let place = source.place(&self.unread);
                 let taken = matcher.take(&mut self.unread, end);
                 let raw = if slot.is_claim() { taken.clone() } else { Bytes::new() };
                 let output = matcher.output(taken);
@@ -363,7 +363,7 @@ impl StreamState {
                 (Outcome::Bytes(delivery), None)
             }
             Form::Other(mut read) => {
-                let place = home.place(&self.unread);
+                let place = source.place(&self.unread);
                 let taken = self.unread.take(end);
                 let error = read.conclude(taken.clone());
                 if error.is_some() {
@@ -391,7 +391,7 @@ impl Core {
         let round = self.round;
         let state = self.stream(stream)?;
         // What an earlier callback has not heard comes first.
-        if may_be_unheard(state.read_told, round) || !state.is_readable_at_once() {
+        if may_be_unheard(state.read_reported, round) || !state.is_readable_at_once() {
             return None;
         }
         match matcher.scan(&mut state.unread, has_ended(state.end.as_ref())) {
@@ -410,7 +410,7 @@ impl Core {
         timeout: Option<Duration>,
         chain: Id,
     ) -> Option<Id> {
-        let (round, home) = (self.round, Home { engine: self.engine, stream });
+        let (round, source) = (self.round, ClaimSource { engine: self.engine, stream });
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
             self.tell(chain, || Err(Error::Closed), read.form.fail(Error::Closed));
             return None;
@@ -421,16 +421,16 @@ impl Core {
         }
         // What has arrived already is taken without a place in the table. It may be nothing that is
         // wanted.
-        if !state.has_reads() && !read.form.is_user() && !state.medium.is_file() {
+        if !state.has_reads() && !read.form.is_user() && !state.fd_kind.is_file() {
             match read.judge(&mut state.unread, state.end.as_ref(), &mut self.scans.steps) {
                 Verdict::Wait | Verdict::GoOn => {}
                 Verdict::Take(end) => {
                     let is_claim = read.form.is_claim();
                     match is_claim {
                         true => state.claims += 1,
-                        false => state.read_told = round,
+                        false => state.read_reported = round,
                     }
-                    let (outcome, error) = state.take(home, read.form, end);
+                    let (outcome, error) = state.take(source, read.form, end);
                     let next = || error.map_or(Ok(Product::None), Err);
                     if is_claim {
                         return Some(self.tell_claim(stream, chain, next, outcome));
@@ -446,14 +446,14 @@ impl Core {
             }
         }
         let mut pending = Pending::new(Kind::Read(read), stream, chain);
-        if state.medium.is_file() {
+        if state.fd_kind.is_file() {
             self.submissions += 1;
             pending.number = self.submissions;
         }
         let id = self.insert(pending, timeout);
         if let Some((state, pending)) = self.stream_and_pending(stream) {
             state.reads.push_back(pending, id);
-            let is_first = state.parked.is_none() && state.reads.head() == Some(id);
+            let is_first = state.head_read.is_none() && state.reads.head() == Some(id);
             let nothing_there = state.unread.is_empty() && state.end.is_none();
             if !is_first && nothing_there && state.reception == Phase::Running {
                 return Some(id);
@@ -466,7 +466,7 @@ impl Core {
     /// Gives the reads at the head what they wait for, as long as it is there; then receives more
     /// or stops receiving, as is needed.
     pub(crate) fn serve_reads(&mut self, stream: Id) {
-        while !self.serve_parked(stream) {
+        while !self.serve_head_read(stream) {
             let Some(state) = self.stream(stream) else { return };
             let Some(head) = state.reads.head() else { break };
             let waits = state.scanning || state.in_line || state.claims > 0;
@@ -496,21 +496,21 @@ impl Core {
                 verdict => self.end_read(stream, head, verdict),
             }
         }
-        self.steer_reception(stream);
+        self.update_recv(stream);
     }
 
     /// Ends the read at the head.
     fn end_read(&mut self, stream: Id, id: Id, verdict: Verdict) {
         let Some((form, chain, kept)) = self.unqueue_ended_read(stream, id) else { return };
-        let (round, home) = (self.round, Home { engine: self.engine, stream });
+        let (round, source) = (self.round, ClaimSource { engine: self.engine, stream });
         let Some(state) = self.stream(stream) else { return };
         if kept.is_none() {
-            state.read_told = round;
+            state.read_reported = round;
         }
         match verdict {
             Verdict::Wait | Verdict::GoOn => unreachable!("the caller goes on waiting"),
             Verdict::Take(end) => {
-                let (outcome, error) = state.take(home, form, end);
+                let (outcome, error) = state.take(source, form, end);
                 state.claims += u32::from(kept.is_some());
                 self.tell_or_keep(kept, chain, || error.map_or(Ok(Product::None), Err), outcome);
             }
@@ -556,7 +556,7 @@ impl Core {
     }
 
     /// Ends a read early; the bytes stay.
-    pub(crate) fn interrupt_read(&mut self, stream: Id, id: Id, cause: Error) {
+    pub(crate) fn abort_read(&mut self, stream: Id, id: Id, cause: Error) {
         if let Some((state, pending)) = self.stream_and_pending(stream)
             && state.scanning
             && state.reads.head() == Some(id)
@@ -564,19 +564,19 @@ impl Core {
             && let Form::User(user) = &mut read.form
         {
             // What has arrived comes first, and its matcher has not seen it yet.
-            user.interrupted.get_or_insert(cause);
+            user.aborted.get_or_insert(cause);
             return;
         }
         let Some((form, chain)) = self.unqueue_read(stream, id) else { return };
         self.tell(chain, || Err(cause.clone()), form.fail(cause.clone()));
         self.serve_reads(stream);
-        self.feed(stream);
+        self.pump_writes(stream);
         self.close_if_released(stream);
     }
 
     /// Fails all reads of a stream that have not matched.
     pub(crate) fn fail_reads(&mut self, stream: Id, error: &Error) {
-        self.end_parked(stream, error.clone());
+        self.end_head_read(stream, error.clone());
         while let Some(head) = self.stream(stream).and_then(|state| state.reads.head()) {
             if let Some((form, chain)) = self.unqueue_read(stream, head) {
                 self.tell(chain, || Err(error.clone()), form.fail(error.clone()));
@@ -587,7 +587,7 @@ impl Core {
     /// Goes on once a claim was delivered.
     pub(crate) fn go_on_reading(&mut self, stream: Id) {
         self.serve_reads(stream);
-        self.feed(stream);
+        self.pump_writes(stream);
         self.go_on_closing(stream);
         self.close_if_released(stream);
     }
@@ -595,7 +595,7 @@ impl Core {
     /// Starts the reception if a read waits. Whether it must be stopped, because there is too much
     /// that nobody reads, is seen when the turn has run what came: callbacks that read it all are
     /// not to pay for a stop and a start.
-    pub(crate) fn steer_reception(&mut self, stream: Id) {
+    pub(crate) fn update_recv(&mut self, stream: Id) {
         let is_expiring = self.is_expiring;
         let Some(state) = self.stream(stream) else { return };
         if state.end.is_some() || state.closing.is_some() || state.attempt_of != Id::NONE {
@@ -609,9 +609,9 @@ impl Core {
         let wants = state.wants_bytes() || (is_expiring && state.scanning);
         match (wants, state.reception) {
             (true, Phase::Idle) => self.receive(stream),
-            (false, Phase::Running) if state.has_enough() && !state.overfull => {
-                state.overfull = true;
-                self.overfull.push(stream);
+            (false, Phase::Running) if state.has_enough() && !state.above_read_ahead => {
+                state.above_read_ahead = true;
+                self.above_read_ahead.push(stream);
             }
             _ => {}
         }
@@ -621,17 +621,17 @@ impl Core {
         let Some(state) = self.stream(stream) else { return };
         state.reception = Phase::Running;
         let once = !state.reads_ahead();
-        match state.medium.is_file() {
+        match state.fd_kind.is_file() {
             true => self.read_file(stream),
             false => self.driver.submit(stream, Operation::Receive { once }),
         }
     }
 
     /// Stops the receptions of streams that have too much that nobody reads, or are not read ahead.
-    pub(crate) fn stop_overfull(&mut self) {
-        while let Some(stream) = self.overfull.pop() {
+    pub(crate) fn stop_above_read_ahead(&mut self) {
+        while let Some(stream) = self.above_read_ahead.pop() {
             let Some(state) = self.stream(stream) else { continue };
-            state.overfull = false;
+            state.above_read_ahead = false;
             // What a user's matcher is about to look at may not be enough.
             let wants = state.wants_bytes() || state.scanning;
             if !wants && state.has_enough() && state.reception == Phase::Running {
@@ -651,7 +651,8 @@ impl Core {
             self.stretch_deadline(stream);
         }
         let Some(state) = self.stream(stream) else { return };
-        if state.parked.is_some() && (self.serve_parked(stream) || self.needs_nothing_more(stream))
+        if state.head_read.is_some()
+            && (self.serve_head_read(stream) || self.needs_nothing_more(stream))
         {
             return;
         }
@@ -669,7 +670,7 @@ impl Core {
         }
     }
 
-    /// Whether a stream whose parked read has just been served has no other, and stays as it is.
+    /// Whether a stream whose head read has just been served has no other, and stays as it is.
     fn needs_nothing_more(&mut self, stream: Id) -> bool {
         self.stream(stream).is_some_and(|state| {
             state.reads.is_empty() && !state.released && !state.is_overfull() && !state.set_back
@@ -702,7 +703,7 @@ impl Core {
             self.end_break(stream);
         }
         self.serve_reads(stream);
-        self.feed(stream);
+        self.pump_writes(stream);
         self.go_on_closing(stream);
         self.close_if_released(stream);
     }
@@ -710,15 +711,15 @@ impl Core {
     /// A reception failed, and the next may not: it is no end. The first read hears of it.
     fn fail_first_read(&mut self, stream: Id, error: &Error) {
         let Some(state) = self.stream(stream) else { return };
-        if state.has_unmatched_parked() {
-            self.fail_parked(stream, error.clone());
+        if state.has_unmatched_head_read() {
+            self.fail_head_read(stream, error.clone());
         } else if let Some(head) = state.reads.head() {
-            self.interrupt_read(stream, head, error.clone());
+            self.abort_read(stream, head, error.clone());
         }
     }
 
     /// Puts bytes back in front that a claim was not taken on.
-    pub(crate) fn give_back(&mut self, place: Place, raw: Bytes) {
+    pub(crate) fn give_back(&mut self, place: BytesOrigin, raw: Bytes) {
         self.with_unread(place.stream, |unread| unread.give_back(place.offset, raw));
     }
 
@@ -726,15 +727,15 @@ impl Core {
     pub(crate) fn consume(&mut self, stream: Id, count: usize) {
         let mut taken = Bytes::new();
         self.with_unread(stream, |unread| taken = unread.take(count.min(unread.len())));
-        self.trash.push(taken);
+        self.deferred_drops.bytes.push(taken);
     }
 
     /// Changes the unread bytes in front, so that waiting reads look at them anew.
     fn with_unread(&mut self, stream: Id, change: impl FnOnce(&mut Unread)) {
         let Some((state, pending)) = self.stream_and_pending(stream) else { return };
         change(&mut state.unread);
-        if let Some(parked) = &mut state.parked {
-            parked.restart();
+        if let Some(head_read) = &mut state.head_read {
+            head_read.restart();
         }
         if let Some(head) = state.reads.head()
             && let Some(Pending { kind: Kind::Read(read), .. }) = pending.get_mut(head)
@@ -744,7 +745,7 @@ impl Core {
         self.serve_reads(stream);
         if self.stream(stream).is_some_and(|state| state.closing.is_some()) {
             // What has matched before the close matches anew, or hears of it like all others.
-            self.end_parked(stream, Error::Closed);
+            self.end_head_read(stream, Error::Closed);
             self.go_on_closing(stream);
         }
         // The last read of a stream that nobody holds may have had what it waited for.
@@ -753,7 +754,7 @@ impl Core {
 
     /// Takes out what a user's matcher at the head needs to look at the unread bytes.
     pub(crate) fn begin_scan(&mut self, stream: Id) -> Option<UserScan> {
-        let home = Home { engine: self.engine, stream };
+        let source = ClaimSource { engine: self.engine, stream };
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
         state.scanning = false;
         let Some(id) = state.reads.head() else {
@@ -771,7 +772,7 @@ impl Core {
         };
         state.scanning = true;
         Some(UserScan {
-            home,
+            source,
             id,
             read: user.read.take(),
             restart: std::mem::take(&mut user.restart),
@@ -786,7 +787,7 @@ impl Core {
 
     /// Puts everything back, and ends the read if its matcher came to an outcome or panicked.
     pub(crate) fn end_scan(&mut self, done: UserScan, panicked: bool) {
-        let UserScan { home: Home { stream, .. }, id, read, unread, outcome, .. } = done;
+        let UserScan { source: ClaimSource { stream, .. }, id, read, unread, outcome, .. } = done;
         self.scans.give_back(&done.steps);
         if let Some(state) = self.stream(stream) {
             state.scanning = false;
@@ -819,12 +820,12 @@ impl Core {
             (None, Some(read)) => match self.pending.get_mut(id) {
                 Some(Pending { kind: Kind::Read(Read { form: Form::User(user), .. }), .. }) => {
                     user.read = Some(read);
-                    match user.interrupted.take() {
+                    match user.aborted.take() {
                         // It has not looked at all that had arrived by then.
                         Some(Error::TimedOut) if is_unfinished => {
                             self.put_off_deadline(id, Target::Operation(id));
                         }
-                        Some(cause) => return self.interrupt_read(stream, id, cause),
+                        Some(cause) => return self.abort_read(stream, id, cause),
                         None => {}
                     }
                     None
@@ -839,7 +840,7 @@ impl Core {
             (None, None) => None,
         };
         match outcome {
-            None => self.steer_reception(stream),
+            None => self.update_recv(stream),
             Some((ready, error)) => {
                 let (state, chain) = (self.stream_and_pending(stream), Id::NONE);
                 if let Some((state, pending)) = state
@@ -865,7 +866,7 @@ impl Core {
 
 /// A user's matcher and the bytes it looks at, while nothing is borrowed.
 pub(crate) struct UserScan {
-    home: Home,
+    source: ClaimSource,
     id: Id,
     read: Option<Box<dyn AnyRead>>,
     restart: bool,
@@ -904,7 +905,7 @@ impl UserScan {
                 let taken = Bytes::copy_from_slice(&unread[..end]);
                 let error = read.conclude(taken.clone());
                 if error.is_none() {
-                    let place = self.home.place(&self.unread);
+                    let place = self.source.place(&self.unread);
                     drop(self.unread.take(end));
                     let Some(read) = self.read.take() else { return };
                     let ready =
@@ -929,5 +930,5 @@ pub(crate) fn other<M: Matcher>(matcher: M, slot: Slot<M::Output>) -> Form {
 /// A read with a user's matcher.
 pub(crate) fn user<M: Matcher>(matcher: M, slot: Slot<M::Output>) -> Form {
     let read = Box::new(Boxed { matcher, slot, outcome: None });
-    Form::User(User { read: Some(read), restart: true, interrupted: None })
+    Form::User(User { read: Some(read), restart: true, aborted: None })
 }

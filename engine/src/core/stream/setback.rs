@@ -41,7 +41,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(64);
 /// A stream's setback.
 #[derive(Debug)]
 pub(crate) struct Setback {
-    /// When something is to be done about it, or nought.
+    /// When something is to be done about it, or zero.
     pub(crate) timer: TimerNumber,
     stage: Stage,
 }
@@ -100,7 +100,9 @@ impl StreamState {
     /// What the system said when it refused to send on a connection.
     fn refusal(&self) -> Option<&SystemError> {
         match self.write_error.as_deref() {
-            Some(Error::Io { operation: "write", cause }) if self.medium.is_socket() => Some(cause),
+            Some(Error::Io { operation: "write", cause }) if self.fd_kind.is_socket() => {
+                Some(cause)
+            }
             _ => None,
         }
     }
@@ -240,7 +242,7 @@ impl Core {
         state.set_back = true;
         let stage = Stage::Broken { received: 0, emptied: false };
         self.setbacks.insert(stream, Setback { timer: 0, stage });
-        self.steer_reception(stream);
+        self.update_recv(stream);
     }
 
     /// Steers the reception of a broken connection: it goes on only as long as it brings something,

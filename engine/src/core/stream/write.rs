@@ -18,7 +18,7 @@ use crate::{
         stream::{Shutdown, StreamState, setback::Setback},
     },
     handles::{
-        callback::{Cut, Origin, Outcome, Slot, Value},
+        callback::{Origin, Outcome, PartialTail, Slot, Value},
         stream::Stream,
     },
     pure::{
@@ -29,7 +29,7 @@ use crate::{
     },
     system::{
         driver::{Driver, Operation, Release, Role},
-        fd_kind::Medium,
+        fd_kind::FdKind,
     },
 };
 
@@ -85,14 +85,14 @@ impl Core {
             || state.closing.is_some()
             || state.write_error.is_some()
             || state.shutdown != Shutdown::No
-            || state.medium.is_file()
+            || state.fd_kind.is_file()
         {
             return None;
         }
         if bytes.len() <= COPY_MAX {
             state.outgoing.append_slices(bytes, ending, &mut self.spare);
         } else {
-            self.trash.extend(state.outgoing.append(bytes.clone(), &mut self.spare));
+            self.deferred_drops.bytes.extend(state.outgoing.append(bytes.clone(), &mut self.spare));
             if !ending.is_empty() {
                 state.outgoing.append_slice(ending, &mut self.spare);
             }
@@ -108,7 +108,7 @@ impl Core {
             self.unsettled += 1;
         }
         if let Some(slot) = slot {
-            state.write_told = self.round;
+            state.write_reported = self.round;
             self.ready.push_write(slot, len);
         }
         Some(len)
@@ -127,7 +127,7 @@ impl Core {
         if let Some(state) = self.stream(stream)
             && !slot.is_claim()
         {
-            state.write_told = round;
+            state.write_reported = round;
         }
         self.succeed(chain, slot, value);
     }
@@ -137,7 +137,7 @@ impl Core {
     pub(crate) fn write_now(&mut self, stream: Id, bytes: &Bytes, is_line: bool) -> Option<usize> {
         let round = self.round;
         // What an earlier callback has not heard comes first.
-        if may_be_unheard(self.stream(stream)?.write_told, round) {
+        if may_be_unheard(self.stream(stream)?.write_reported, round) {
             return None;
         }
         self.write_at_once(stream, bytes, is_line, None)
@@ -171,7 +171,7 @@ impl Core {
             };
         let at_once = state.writes.is_empty()
             && state.outgoing.len() + len <= state.settings.limits.unsent
-            && !(state.medium.is_file() && state.file_is_reading());
+            && !(state.fd_kind.is_file() && state.file_is_reading());
         if !at_once {
             return self.queue_write(stream, data, ending, len, slot, timeout, chain);
         }
@@ -180,14 +180,15 @@ impl Core {
             return None;
         };
         state.committed += len;
-        let (outgoing, spare, trash) = (&mut state.outgoing, &mut self.spare, &mut self.trash);
+        let (outgoing, spare, drops) =
+            (&mut state.outgoing, &mut self.spare, &mut self.deferred_drops.bytes);
         match data {
             Data::One(bytes) | Data::Line(bytes) => {
-                trash.extend(outgoing.append(bytes, spare));
+                drops.extend(outgoing.append(bytes, spare));
             }
             Data::Many(many) => {
                 for bytes in many {
-                    trash.extend(outgoing.append(bytes, spare));
+                    drops.extend(outgoing.append(bytes, spare));
                 }
             }
         }
@@ -199,7 +200,7 @@ impl Core {
             self.dirty.push(stream);
         }
         if !state.unsettled {
-            self.settle(stream);
+            self.update_pending(stream);
         }
         self.succeed_write(stream, chain, slot, len);
         None
@@ -207,8 +208,8 @@ impl Core {
 
     fn refuse_write(&mut self, chain: Id, slot: Slot<usize>, data: Data, error: Error) {
         match data {
-            Data::One(bytes) | Data::Line(bytes) => self.trash.push(bytes),
-            Data::Many(many) => self.trash.extend(many),
+            Data::One(bytes) | Data::Line(bytes) => self.deferred_drops.bytes.push(bytes),
+            Data::Many(many) => self.deferred_drops.bytes.extend(many),
         }
         self.fail(chain, slot, error);
     }
@@ -254,7 +255,7 @@ impl Core {
         let id = self.insert(pending, timeout);
         let (state, pending) = self.stream_and_pending(stream)?;
         state.writes.push_back(pending, id);
-        self.feed(stream);
+        self.pump_writes(stream);
         Some(id)
     }
 
@@ -270,7 +271,7 @@ impl Core {
             None => Some(Error::Closed),
             // A flush after the shutdown of the direction still says whether all went out.
             Some(state) if state.shutdown != Shutdown::No && state.closing.is_none() => {
-                state.write_error_told |= state.write_error.is_some();
+                state.write_error_reported |= state.write_error.is_some();
                 state.write_error.as_deref().cloned()
             }
             Some(state) => state.refuses_writes(),
@@ -293,11 +294,13 @@ impl Core {
         let refused = match self.stream(stream) {
             None => Some(Error::Closed),
             Some(state) if state.closing.is_some() => Some(Error::Closed),
-            Some(state) if !matches!(state.medium, Medium::Socket { .. } | Medium::Pipe { .. }) => {
+            Some(state)
+                if !matches!(state.fd_kind, FdKind::Socket { .. } | FdKind::Pipe { .. }) =>
+            {
                 Some(Error::unsupported("only a socket or pipe ends in one direction"))
             }
             Some(state) => {
-                state.write_error_told |= state.write_error.is_some();
+                state.write_error_reported |= state.write_error.is_some();
                 state.write_error.as_deref().cloned()
             }
         };
@@ -314,21 +317,21 @@ impl Core {
 
     /// Takes over what the head of the writes may hand to the outgoing bytes, and ends those that
     /// have what they wait for. Of a file, so do the reads behind them, and what is behind those.
-    pub(crate) fn feed(&mut self, stream: Id) {
+    pub(crate) fn pump_writes(&mut self, stream: Id) {
         loop {
-            self.feed_writes(stream);
-            self.settle(stream);
+            self.pump_queued_writes(stream);
+            self.update_pending(stream);
             if !self.serve_file_reads(stream) {
                 return;
             }
         }
     }
 
-    fn feed_writes(&mut self, stream: Id) {
+    fn pump_queued_writes(&mut self, stream: Id) {
         loop {
             let Some(state) = self.stream(stream) else { return };
             let Some(head) = state.writes.head() else { break };
-            if state.interrupted.is_some() || self.is_gated(stream, head) {
+            if state.aborted.is_some() || self.is_gated(stream, head) {
                 break;
             }
             if matches!(self.pending.get(head), Some(Pending { kind: Kind::Write(_), .. })) {
@@ -350,7 +353,9 @@ impl Core {
                         write.left -= bytes.len();
                         write.fed += bytes.len();
                         state.queued -= bytes.len();
-                        self.trash.extend(state.outgoing.append(bytes, &mut self.spare));
+                        self.deferred_drops
+                            .bytes
+                            .extend(state.outgoing.append(bytes, &mut self.spare));
                     }
                     if write.fed > fed && !state.dirty {
                         state.dirty = true;
@@ -392,9 +397,9 @@ impl Core {
     /// On a pipe the end is told by closing it.
     fn begin_shutdown(&mut self, stream: Id) {
         let Some(state) = self.stream(stream) else { return };
-        match state.medium {
-            Medium::Socket { .. } => self.driver.submit(stream, Operation::ShutdownWrite),
-            Medium::Pipe { .. } => {
+        match state.fd_kind {
+            FdKind::Socket { .. } => self.driver.submit(stream, Operation::ShutdownWrite),
+            FdKind::Pipe { .. } => {
                 self.driver.submit(stream, Operation::Close(Release::Close));
             }
             // A file or terminal has no direction to end; `shutdown_write` refuses.
@@ -409,7 +414,7 @@ impl Core {
             let error = Error::io_on("shutdown", self.name_of(stream), cause);
             self.fail_writes(stream, error);
         }
-        self.feed(stream);
+        self.pump_writes(stream);
         self.go_on_closing(stream);
         self.close_if_released(stream);
     }
@@ -446,7 +451,7 @@ impl Core {
         {
             if matches!(result, Ok(count) if count == bytes.len()) {
                 state.committed = 0;
-                state.outgoing.settle_whole(&mut self.spare, &mut self.trash);
+                state.outgoing.settle_whole(&mut self.spare, &mut self.deferred_drops.bytes);
                 if mem::take(&mut state.unsettled) {
                     self.unsettled -= 1;
                 }
@@ -457,7 +462,7 @@ impl Core {
         }
         state.sending = Phase::Running;
         let gather = state.outgoing.take(SEND_MAX, &mut self.spare);
-        match state.medium.is_file() {
+        match state.fd_kind.is_file() {
             true => self.write_file(stream, gather),
             false => self.driver.submit(stream, Operation::Send(gather)),
         }
@@ -473,13 +478,13 @@ impl Core {
         if mutants::is_active(Mutant::ShortWriteCountedWhole) && result.is_ok() {
             count = gather.len();
         }
-        state.outgoing.settle(gather, count, &mut self.spare, &mut self.trash);
+        state.outgoing.settle(gather, count, &mut self.spare, &mut self.deferred_drops.bytes);
         let committed = count.min(state.committed);
         state.committed -= committed;
         // The frequent case: nobody waits for it.
         if result.is_ok() && state.is_only_sending() {
             return match state.outgoing.len() {
-                0 => self.settle(stream),
+                0 => self.update_pending(stream),
                 _ => self.send(stream),
             };
         }
@@ -504,14 +509,14 @@ impl Core {
             }
         }
         self.go_on_closing(stream);
-        self.feed(stream);
+        self.pump_writes(stream);
         self.send(stream);
         self.go_on_closing(stream);
         self.close_if_released(stream);
     }
 
     /// Ends a write, flush or shutdown early.
-    pub(crate) fn interrupt_write(&mut self, stream: Id, id: Id, cause: Error) {
+    pub(crate) fn abort_write(&mut self, stream: Id, id: Id, cause: Error) {
         let Some((state, pending)) = self.stream_and_pending(stream) else { return };
         let is_head = state.writes.head() == Some(id);
         if mutants::is_active(Mutant::NeighbourCancelled)
@@ -535,8 +540,8 @@ impl Core {
             }
             Some(Kind::Write(write)) if write.fed > 0 => {
                 // Some of it may be with the system, which has to say how much it took.
-                if state.interrupted.is_none() {
-                    state.interrupted = Some(Box::new(cause));
+                if state.aborted.is_none() {
+                    state.aborted = Some(Box::new(cause));
                 }
                 match state.sending {
                     Phase::Idle => self.cut_if_interrupted(stream),
@@ -556,7 +561,7 @@ impl Core {
                 _ => {}
             },
         }
-        self.feed(stream);
+        self.pump_writes(stream);
         self.serve_reads(stream);
         self.go_on_closing(stream);
         self.close_if_released(stream);
@@ -577,13 +582,13 @@ impl Core {
         }
     }
 
-    /// Ends the write at the head that was interrupted, now that no send is in flight: its counts
+    /// Ends the write at the head that was aborted, now that no send is in flight: its counts
     /// are exact. If the system took a part of it, the stream is cut there.
     fn cut_if_interrupted(&mut self, stream: Id) {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
             return;
         };
-        let Some(cause) = state.interrupted.take() else { return };
+        let Some(cause) = state.aborted.take() else { return };
         let Some(head) = state.writes.head() else { return };
         let Some(pending) = self.pending.get(head) else { return };
         if let Kind::Write(write) = &pending.kind
@@ -601,8 +606,8 @@ impl Core {
         let error = write.error(*cause);
         if write.taken > 0 {
             state.queued -= write.left;
-            state.keep_rest(Cut { number, rest: join(fed_rest, write.rest), error: None });
-            state.write_error_told = true;
+            state.keep_rest(PartialTail { number, rest: join(fed_rest, write.rest), error: None });
+            state.write_error_reported = true;
             let later = match &error {
                 // Nothing is written any more, cut or not.
                 Error::PartialWrite { cause, .. } if matches!(**cause, Error::EngineClosed) => {
@@ -619,7 +624,7 @@ impl Core {
             self.fail(chain, write.slot, error);
             self.fail_writes(stream, later);
         } else {
-            self.trash.push(fed_rest);
+            self.deferred_drops.bytes.push(fed_rest);
             self.drop_rest(stream, write.rest);
             self.fail(chain, write.slot, error);
         }
@@ -630,7 +635,7 @@ impl Core {
         if let Some(state) = self.stream(stream) {
             state.queued -= rest.iter().map(Bytes::len).sum::<usize>();
         }
-        self.trash.extend(rest);
+        self.deferred_drops.bytes.extend(rest);
     }
 
     /// The outgoing direction has failed: everything queued hears it, and so will later writes.
@@ -646,13 +651,13 @@ impl Core {
                 if matches!(error, Error::Io { .. }) && !matches!(**before, Error::Io { .. }) =>
             {
                 **before = error.clone();
-                state.write_error_told = false;
+                state.write_error_reported = false;
             }
             Some(_) => {}
             none => *none = Some(Box::new(error.clone())),
         }
-        state.interrupted = None;
-        let mut cut = Cut { number: 0, rest: Bytes::new(), error: None };
+        state.aborted = None;
+        let mut cut = PartialTail { number: 0, rest: Bytes::new(), error: None };
         if let Some(head) = state.writes.head()
             && let Some(Pending { kind: Kind::Write(write), number, .. }) = self.pending.get(head)
             && write.taken > 0
@@ -661,8 +666,8 @@ impl Core {
             cut.rest = state.outgoing.cut(write.fed - write.taken, &mut self.spare);
         }
         state.committed = 0;
-        state.outgoing.clear(&mut self.trash);
-        state.write_error_told |= !state.writes.is_empty();
+        state.outgoing.clear(&mut self.deferred_drops.bytes);
+        state.write_error_reported |= !state.writes.is_empty();
         while let Some(head) = self.stream(stream).and_then(|state| state.writes.head()) {
             match self.unqueue_write(stream, head) {
                 Some((Kind::Write(write), chain))
@@ -676,7 +681,7 @@ impl Core {
                         let rest = join(mem::take(&mut cut.rest), write.rest);
                         if let Some(state) = self.stream(stream) {
                             state.queued -= write.left;
-                            state.keep_rest(Cut { number: cut.number, rest, error: None });
+                            state.keep_rest(PartialTail { number: cut.number, rest, error: None });
                         }
                     } else {
                         self.drop_rest(stream, write.rest);
@@ -689,7 +694,7 @@ impl Core {
                 _ => return,
             }
         }
-        self.settle(stream);
+        self.update_pending(stream);
     }
 
     /// Ends a write that a stuck thread holds a part of, when the engine goes: its count is what the
@@ -701,7 +706,7 @@ impl Core {
         let stream = *resource;
         if let Some((Kind::Write(write), chain)) = self.unqueue_write(stream, id) {
             let error = write.error(cause);
-            self.trash.extend(write.rest);
+            self.deferred_drops.bytes.extend(write.rest);
             self.fail(chain, write.slot, error);
         }
     }
@@ -727,7 +732,7 @@ impl Core {
         };
         if !matches!(state.write_error.as_deref(), Some(Error::Io { .. })) {
             cut.error = state.write_error.take();
-            state.write_error_told = false;
+            state.write_error_reported = false;
         }
         let rest = cut.rest.clone();
         let origin = || Origin::Unsent(Box::new((stream.clone(), cut)));
@@ -741,7 +746,7 @@ impl Core {
     }
 
     /// A claim on the rest of a cut write was not taken: the stream is cut again.
-    pub(crate) fn give_back_unsent(&mut self, stream: &Stream, mut cut: Cut) {
+    pub(crate) fn give_back_unsent(&mut self, stream: &Stream, mut cut: PartialTail) {
         let id = self.id_of(stream);
         let Some(state) = self.stream(id) else { return };
         let error = cut.error.take();
@@ -749,14 +754,14 @@ impl Core {
         if state.write_error.is_none() {
             // The write itself has heard of it.
             state.write_error = error;
-            state.write_error_told = true;
+            state.write_error_reported = true;
         }
     }
 
     /// Whether an operation on a file must wait for an earlier one in the other direction.
     pub(crate) fn is_gated(&mut self, stream: Id, id: Id) -> bool {
         let Some((state, pending)) = self.stream_and_pending(stream) else { return false };
-        if !state.medium.is_file() {
+        if !state.fd_kind.is_file() {
             return false;
         }
         let number = |id: Id| pending.get(id).map_or(u64::MAX, |pending| pending.number);
@@ -773,7 +778,7 @@ impl Core {
     /// Serves reads of a file that waited for writes to get out. Returns whether one had what it
     /// wanted, so that what waits for it may go on.
     fn serve_file_reads(&mut self, stream: Id) -> bool {
-        let Some(state) = self.stream(stream).filter(|state| state.medium.is_file()) else {
+        let Some(state) = self.stream(stream).filter(|state| state.fd_kind.is_file()) else {
             return false;
         };
         if state.outgoing.len() > 0 || !state.has_reads() || state.reception != Phase::Idle {
@@ -802,7 +807,7 @@ impl StreamState {
             return Some(Error::Closed);
         }
         if let Some(error) = &self.write_error {
-            self.write_error_told = true;
+            self.write_error_reported = true;
             return Some(Error::clone(error));
         }
         (self.shutdown != Shutdown::No).then_some(Error::Closed)
@@ -813,19 +818,19 @@ impl StreamState {
         self.writes.is_empty()
             && self.closing.is_none()
             && !self.released
-            && !self.medium.is_file()
+            && !self.fd_kind.is_file()
             && !self.set_back
     }
 
     /// Keeps the rest of a cut write for whoever takes it. There is another if that write was
     /// submitted while a claim on the rest of an earlier one was held: then both are kept as one, in
     /// the order of their writes.
-    fn keep_rest(&mut self, mut cut: Cut) {
+    fn keep_rest(&mut self, mut cut: PartialTail) {
         if let Some(other) = self.cut.take() {
             let (first, second) =
                 if other.number < cut.number { (*other, cut) } else { (cut, *other) };
             let rest = join(first.rest, [second.rest].into());
-            cut = Cut { rest, ..first };
+            cut = PartialTail { rest, ..first };
         }
         self.cut = Some(Box::new(cut));
     }

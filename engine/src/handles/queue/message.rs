@@ -5,7 +5,7 @@ use crate::{
     handles::{
         cancel::Key,
         queue::inbox::{self, Wake},
-        small_fn::Once,
+        small_fn::SmallFnOnce,
         stream::Stream,
     },
     system::{driver::Waker, fork},
@@ -25,9 +25,9 @@ pub(crate) enum Message {
     /// A `Cancel` was used.
     Cancel(Key),
     /// A closure to run.
-    Request(Once<()>),
+    Request(SmallFnOnce<()>),
     /// The same, of the engine's own thread: it stands behind what that posted in a turn.
-    Post(Once<()>),
+    Post(SmallFnOnce<()>),
     /// The future that drives the run was woken.
     WakeRoot,
 }

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use crate::{
     core::chain::Product,
     handles::{
-        callback::{Deliver, Slot, Told},
+        callback::{Deliver, HandlerRef, Slot},
         handle::Local,
-        small_fn::Once,
+        small_fn::SmallFnOnce,
         stream::Stream,
     },
     pure::{error::Result, table::Id},
@@ -19,13 +19,13 @@ use crate::{
 /// One thing to run with nothing borrowed. Small, because each is moved several times: frequent
 /// successes are here with their value, everything else is behind a box.
 pub(crate) enum Ready {
-    Bytes(Once<Result<Bytes>>, Bytes),
-    Count(Once<Result<usize>>, usize),
-    Unit(Once<Result<()>>),
-    Stream(Once<Result<Stream>>, Stream),
+    Bytes(SmallFnOnce<Result<Bytes>>, Bytes),
+    Count(SmallFnOnce<Result<usize>>, usize),
+    Unit(SmallFnOnce<Result<()>>),
+    Stream(SmallFnOnce<Result<Stream>>, Stream),
     /// The successes of operations that take nothing, for a handler.
-    ToldCount(Told<usize>, usize),
-    ToldUnit(Told<()>),
+    HandlerCount(HandlerRef<usize>, usize),
+    HandlerUnit(HandlerRef<()>),
     Boxed(Box<dyn Deliver>),
     /// The outcome of a claim, which stays with its operation until the callback runs, so that it
     /// can be withdrawn.
@@ -50,8 +50,8 @@ pub(crate) struct ReadyQueue {
     order: Fifo<Next>,
     reads: Fifo<Success<Bytes>>,
     writes: Fifo<Success<usize>>,
-    posts: Fifo<Option<Once<()>>>,
-    requests: Fifo<Option<Once<()>>>,
+    posts: Fifo<Option<SmallFnOnce<()>>>,
+    requests: Fifo<Option<SmallFnOnce<()>>>,
     others: Fifo<Option<Ready>>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct ReadyQueue {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Next {
     pub(crate) lane: Lane,
-    /// Of a parked read.
+    /// Of a head read.
     stream: u64,
 }
 
@@ -76,8 +76,8 @@ pub(crate) enum Lane {
     Request,
     /// The future that drives the run was woken.
     Root,
-    /// The read that is parked at [`Next::stream`] under this number has matched, and is told.
-    Parked(u32),
+    /// The read that is the head read of [`Next::stream`] under this number has matched, and is told.
+    HeadRead(u32),
     /// The first of [`ReadyQueue::next_other`].
     #[default]
     Other,
@@ -125,15 +125,15 @@ impl ReadyQueue {
         self.writes.fill_next(slot, value);
     }
 
-    /// Queues the read that is parked at a stream under this number.
+    /// Queues the read that is the head read of a stream under this number.
     #[inline(always)]
-    pub(crate) fn push_parked(&mut self, stream: Id, number: u32) {
-        self.order.push(Next { lane: Lane::Parked(number), stream: stream.to_bits() });
+    pub(crate) fn push_head_read(&mut self, stream: Id, number: u32) {
+        self.order.push(Next { lane: Lane::HeadRead(number), stream: stream.to_bits() });
     }
 
     /// Queues a closure.
     #[inline(always)]
-    pub(crate) fn push_post(&mut self, f: Once<()>) {
+    pub(crate) fn push_post(&mut self, f: SmallFnOnce<()>) {
         self.order.push(Next::of(Lane::Post));
         let place = self.posts.next_free();
         // As in `fill_next`.
@@ -141,7 +141,7 @@ impl ReadyQueue {
     }
 
     /// Queues a closure that another thread posted.
-    pub(crate) fn push_request(&mut self, f: Once<()>) {
+    pub(crate) fn push_request(&mut self, f: SmallFnOnce<()>) {
         self.order.push(Next::of(Lane::Request));
         self.requests.push(Some(f));
     }
@@ -168,11 +168,11 @@ impl ReadyQueue {
     }
 
     #[inline]
-    pub(crate) fn next_post(&mut self) -> Option<Once<()>> {
+    pub(crate) fn next_post(&mut self) -> Option<SmallFnOnce<()>> {
         self.posts.pop().flatten()
     }
 
-    pub(crate) fn next_request(&mut self) -> Option<Once<()>> {
+    pub(crate) fn next_request(&mut self) -> Option<SmallFnOnce<()>> {
         self.requests.pop().flatten()
     }
 
@@ -231,7 +231,7 @@ impl Batch {
 
 /// Posts that have been put off, in order. Later ones stand behind them.
 #[derive(Default)]
-pub(crate) struct PutOff(VecDeque<Once<()>>);
+pub(crate) struct PutOff(VecDeque<SmallFnOnce<()>>);
 
 impl PutOff {
     #[inline]
@@ -240,11 +240,11 @@ impl PutOff {
     }
 
     #[cold]
-    pub(crate) fn push(&mut self, f: Once<()>) {
+    pub(crate) fn push(&mut self, f: SmallFnOnce<()>) {
         self.0.push_back(f);
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Once<()>> {
+    pub(crate) fn pop(&mut self) -> Option<SmallFnOnce<()>> {
         let next = self.0.pop_front();
         if next.is_some() && self.0.is_empty() {
             // There were many, and their memory goes.
@@ -342,10 +342,10 @@ mod tests {
         let stream = Id::from_bits(1 << 32 | 7);
         for n in 0..100 {
             queue.push_write(&mut Slot::Ignore, n);
-            queue.push_parked(stream, 9);
+            queue.push_head_read(stream, 9);
             queue.push_read(&mut Slot::Ignore, Bytes::from(vec![1; n]));
             queue.push_root();
-            queue.push_post(Once::new(|_, ()| ()));
+            queue.push_post(SmallFnOnce::new(|_, ()| ()));
             queue.push(Ready::Serve(stream));
         }
         assert_eq!(queue.len(), 600);
@@ -353,7 +353,7 @@ mod tests {
             assert!(matches!(queue.next(), Some(Next { lane: Lane::Write, .. })));
             assert_eq!(queue.next_write().map(|success| success.value), Some(n));
             let next = queue.next().unwrap();
-            assert!(matches!(next.lane, Lane::Parked(9)));
+            assert!(matches!(next.lane, Lane::HeadRead(9)));
             assert_eq!(next.stream(), stream);
             assert!(matches!(queue.next(), Some(Next { lane: Lane::Read, .. })));
             assert_eq!(queue.next_read().map(|success| success.value.len()), Some(n));
@@ -370,9 +370,9 @@ mod tests {
     fn what_is_no_post_keeps_its_place_when_posts_are_put_off() {
         let mut batch = Batch::default();
         for n in 0..100 {
-            batch.queue.push_post(Once::new(|_, ()| ()));
+            batch.queue.push_post(SmallFnOnce::new(|_, ()| ()));
             batch.queue.push_write(&mut Slot::Ignore, n);
-            batch.queue.push_request(Once::new(|_, ()| ()));
+            batch.queue.push_request(SmallFnOnce::new(|_, ()| ()));
             batch.queue.push_root();
         }
         assert!(matches!(batch.queue.next().map(|next| next.lane), Some(Lane::Post)));

@@ -259,15 +259,15 @@ impl Outgoing {
         mut gather: Box<Gather>,
         count: usize,
         spare: &mut Spare,
-        trash: &mut Vec<Bytes>,
+        drops: &mut Vec<Bytes>,
     ) {
         self.in_flight -= gather.len;
         gather.advance(count);
         self.queued += gather.len;
         while let Some(piece) = gather.more.pop() {
-            self.put_back(piece, spare, trash);
+            self.put_back(piece, spare, drops);
         }
-        self.put_back(mem::take(&mut gather.first), spare, trash);
+        self.put_back(mem::take(&mut gather.first), spare, drops);
         gather.len = 0;
         if spare.gathers.len() < SPARES_MAX {
             spare.gathers.push(gather);
@@ -282,9 +282,9 @@ impl Outgoing {
 
     /// The system has taken the [`whole`](Self::whole).
     #[inline]
-    pub(crate) fn settle_whole(&mut self, spare: &mut Spare, trash: &mut Vec<Bytes>) {
+    pub(crate) fn settle_whole(&mut self, spare: &mut Spare, drops: &mut Vec<Bytes>) {
         self.queued = 0;
-        retire(mem::take(&mut self.last), spare, trash);
+        retire(mem::take(&mut self.last), spare, drops);
     }
 
     /// Takes the last `count` queued bytes out again: the rest of a write that was cut.
@@ -314,12 +314,12 @@ impl Outgoing {
     }
 
     /// Drops all that is queued.
-    pub(crate) fn clear(&mut self, trash: &mut Vec<Bytes>) {
+    pub(crate) fn clear(&mut self, drops: &mut Vec<Bytes>) {
         self.queued = 0;
         let queue = self.queue.take().unwrap_or_default().0;
         for piece in queue.into_iter().chain([mem::take(&mut self.last)]) {
             if let Segment::Shared(bytes) = piece {
-                trash.push(bytes);
+                drops.push(bytes);
             }
         }
     }
@@ -341,7 +341,7 @@ impl Outgoing {
         }
     }
 
-    fn put_back(&mut self, piece: Segment, spare: &mut Spare, trash: &mut Vec<Bytes>) {
+    fn put_back(&mut self, piece: Segment, spare: &mut Spare, drops: &mut Vec<Bytes>) {
         if piece.len() > 0 {
             if self.is_last_all() && self.last.len() == 0 {
                 self.last = piece;
@@ -350,15 +350,15 @@ impl Outgoing {
             }
             return;
         }
-        retire(piece, spare, trash);
+        retire(piece, spare, drops);
     }
 }
 
 /// Puts the memory of a piece that has been sent where it belongs.
 #[inline]
-fn retire(piece: Segment, spare: &mut Spare, trash: &mut Vec<Bytes>) {
+fn retire(piece: Segment, spare: &mut Spare, drops: &mut Vec<Bytes>) {
     match piece {
-        Segment::Shared(bytes) => trash.push(bytes),
+        Segment::Shared(bytes) => drops.push(bytes),
         piece => spare.keep(piece),
     }
 }
@@ -394,7 +394,7 @@ mod tests {
         #[test]
         fn is_a_queue_of_bytes(steps in proptest::collection::vec(step(), 0..40)) {
             let mut outgoing = Outgoing::default();
-            let (mut spare, mut trash) = (Spare::default(), Vec::new());
+            let (mut spare, mut drops) = (Spare::default(), Vec::new());
             let (mut model, mut next) = (VecDeque::new(), 0u8);
             for step in steps {
                 match step {
@@ -411,7 +411,7 @@ mod tests {
                         prop_assert!(sent.iter().eq(model.iter().take(sent.len())));
                         prop_assert_eq!(outgoing.len(), model.len());
                         let taken = taken.min(gather.len());
-                        outgoing.settle(gather, taken, &mut spare, &mut trash);
+                        outgoing.settle(gather, taken, &mut spare, &mut drops);
                         model.drain(..taken);
                     }
                     Step::Cut(count) => {

@@ -108,14 +108,14 @@ impl Any {
             let outcome = one.scan(bytes, window.ended, steps)?;
             steps.take(STEPS_A_SEARCH);
             match outcome {
-                Outcome::Found(found) => {
+                Finding::Found(found) => {
                     let place = |winner: &Winner| (winner.end, winner.index);
                     if window.winner.as_ref().is_none_or(|winner| place(&found) < place(winner)) {
                         window.winner = Some(found);
                     }
                 }
-                Outcome::Undecided => window.undecided = window.undecided.or(Some(one.index)),
-                Outcome::NotYet => {}
+                Finding::Undecided => window.undecided = window.undecided.or(Some(one.index)),
+                Finding::NotYet => {}
             }
             window.searched += 1;
         }
@@ -241,7 +241,7 @@ struct LineSearch {
     look: LineLook,
 }
 
-enum Outcome {
+enum Finding {
     Found(Winner),
     Undecided,
     NotYet,
@@ -256,7 +256,7 @@ struct Winner {
 
 impl PatternSearch {
     /// `None` if the steps did not do.
-    fn scan(&mut self, window: &[u8], ended: bool, steps: &mut Steps) -> Option<Outcome> {
+    fn scan(&mut self, window: &[u8], ended: bool, steps: &mut Steps) -> Option<Finding> {
         let index = self.index;
         if self.found.is_none() {
             self.found =
@@ -270,12 +270,12 @@ impl PatternSearch {
                             let end = found.range.end;
                             Some(Winner { index, range: found.range, end })
                         }
-                        Verdict::Undecided => return Some(Outcome::Undecided),
+                        Verdict::Undecided => return Some(Finding::Undecided),
                         Verdict::NotYet => None,
                     },
                 };
         }
-        Some(self.found.clone().map_or(Outcome::NotYet, Outcome::Found))
+        Some(self.found.clone().map_or(Finding::NotYet, Finding::Found))
     }
 
     fn restart(&mut self) {

@@ -60,7 +60,7 @@ impl Matcher for Chunk {
     }
 }
 
-/// Takes exactly `size` bytes; of nought it needs none, not even the end.
+/// Takes exactly `size` bytes; of zero it needs none, not even the end.
 ///
 /// # Examples
 ///

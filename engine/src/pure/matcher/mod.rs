@@ -118,7 +118,7 @@ pub trait Matcher: Send + 'static {
 
     /// How many bytes behind a match this matcher may need to see before it can be sure of it.
     ///
-    /// Nought for nearly all. A regex that looks ahead (`$`, `\b`) needs one: the engine waits for
+    /// Zero for nearly all. A regex that looks ahead (`$`, `\b`) needs one: the engine waits for
     /// that many bytes more before it says [`TooLong`](crate::Error::TooLong).
     fn lookahead(&self) -> usize {
         0

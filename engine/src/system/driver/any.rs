@@ -13,7 +13,7 @@ use crate::{
     system::{
         descriptor::Descriptor,
         driver::{Completion, Driver, Operation, Role, Waker, mio::Mio},
-        fd_kind::Medium,
+        fd_kind::FdKind,
         pool::Pool,
     },
 };
@@ -76,8 +76,8 @@ impl AnyDriver {
 }
 
 impl Driver for AnyDriver {
-    fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, medium: Medium) {
-        in_use!(self, driver => driver.attach(resource, descriptor, medium));
+    fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, fd_kind: FdKind) {
+        in_use!(self, driver => driver.attach(resource, descriptor, fd_kind));
     }
 
     fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>> {

@@ -7,14 +7,14 @@ use crate::{
     system::{
         descriptor::Descriptor,
         driver::{Completion, Operation, Role, Waker},
-        fd_kind::Medium,
+        fd_kind::FdKind,
     },
 };
 
 /// A driver; its contract is the documentation of [`driver`](crate::system::driver).
 pub(crate) trait Driver {
     /// Makes a descriptor known under the id of its resource.
-    fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, medium: Medium);
+    fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, fd_kind: FdKind);
     /// Takes the descriptor back, of which no operation is pending.
     fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>>;
     /// The descriptor of a resource, to look at.

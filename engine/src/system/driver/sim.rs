@@ -26,11 +26,11 @@ use crate::{
             Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Role, Waker,
             blocks::BLOCK_LEN, syscall,
         },
-        fd_kind::Medium,
+        fd_kind::FdKind,
         sim::{
             Network,
             bell::Bell,
-            state::{Attempt, FOR_EVER, Received, State},
+            state::{Attempt, FOR_EVER, NetworkState, Received},
             workers::Workers,
         },
     },
@@ -266,7 +266,12 @@ impl Sim {
     }
 
     /// How many of `len` bytes are sent now. None if there is no room.
-    fn room(&self, state: &mut State, socket: Id, len: usize) -> Option<Result<usize, Errno>> {
+    fn room(
+        &self,
+        state: &mut NetworkState,
+        socket: Id,
+        len: usize,
+    ) -> Option<Result<usize, Errno>> {
         match state.room(socket) {
             Attempt::WouldBlock { .. } => None,
             Attempt::Done(Err(error)) => Some(Err(error)),
@@ -459,7 +464,7 @@ impl Sim {
 }
 
 impl Driver for Sim {
-    fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, _: Medium) {
+    fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, _: FdKind) {
         let socket = descriptor.simulated();
         if let Some(socket) = socket {
             self.network.lock().claim(socket, resource);

@@ -25,7 +25,7 @@ use crate::{
     system::{
         descriptor::Descriptor,
         driver::{Event, Release},
-        fd_kind::Medium,
+        fd_kind::FdKind,
     },
 };
 
@@ -72,11 +72,11 @@ const TURN: usize = 4096;
 const NOWHERE: u64 = u64::MAX;
 
 /// Reads what is no regular file. Never waits.
-pub(super) fn receive(fd: BorrowedFd<'_>, medium: Medium, block: &mut [u8]) -> Received {
-    let result = match medium {
-        Medium::Socket { .. } => return receive_from_socket(fd, block),
-        Medium::Terminal { shared: true } => return Received::MayWait,
-        medium if medium.is_shared() => {
+pub(super) fn receive(fd: BorrowedFd<'_>, fd_kind: FdKind, block: &mut [u8]) -> Received {
+    let result = match fd_kind {
+        FdKind::Socket { .. } => return receive_from_socket(fd, block),
+        FdKind::Terminal { shared: true } => return Received::MayWait,
+        fd_kind if fd_kind.is_shared() => {
             let mut slices = [IoSliceMut::new(block)];
             let flags = ReadWriteFlags::NOWAIT;
             match retry_on_intr(|| rustix::io::preadv2(fd, &mut slices, NOWHERE, flags)) {
@@ -87,37 +87,37 @@ pub(super) fn receive(fd: BorrowedFd<'_>, medium: Medium, block: &mut [u8]) -> R
         }
         _ => retry_on_intr(|| rustix::io::read(fd, &mut *block)),
     };
-    received(fd, medium, result)
+    received(fd, fd_kind, result)
 }
 
 /// The same by a call that waits if somebody else takes what there is first; on a thread.
-pub(super) fn receive_waiting(fd: BorrowedFd<'_>, medium: Medium, block: &mut [u8]) -> Received {
+pub(super) fn receive_waiting(fd: BorrowedFd<'_>, fd_kind: FdKind, block: &mut [u8]) -> Received {
     if !is_ready(fd, PollFlags::IN) {
         return Received::Nothing;
     }
-    received(fd, medium, retry_on_intr(|| rustix::io::read(fd, &mut *block)))
+    received(fd, fd_kind, retry_on_intr(|| rustix::io::read(fd, &mut *block)))
 }
 
 /// What it means that a read of something that is neither a socket nor a file came to this.
-pub(super) fn received(fd: BorrowedFd<'_>, medium: Medium, result: Result<usize>) -> Received {
+pub(super) fn received(fd: BorrowedFd<'_>, fd_kind: FdKind, result: Result<usize>) -> Received {
     match result {
-        Ok(0) if has_ended(fd, medium) => Received::End,
+        Ok(0) if has_ended(fd, fd_kind) => Received::End,
         Ok(0) | Err(Errno::AGAIN) => Received::Nothing,
         Ok(count) => Received::Some(count),
         // A terminal whose other side is gone says so.
-        Err(Errno::IO) if matches!(medium, Medium::Terminal { .. }) => Received::End,
+        Err(Errno::IO) if matches!(fd_kind, FdKind::Terminal { .. }) => Received::End,
         Err(error) => Received::Failed(error),
     }
 }
 
 /// Whether a read that brought nothing was at the end.
-fn has_ended(fd: BorrowedFd<'_>, medium: Medium) -> bool {
-    match medium {
+fn has_ended(fd: BorrowedFd<'_>, fd_kind: FdKind) -> bool {
+    match fd_kind {
         // Until the first writer has come a FIFO reads as if the last one had gone, fifo(7).
-        Medium::Pipe { .. } => is_ready(fd, PollFlags::HUP),
+        FdKind::Pipe { .. } => is_ready(fd, PollFlags::HUP),
         // Where lines are edited, nothing is what the user types as the end. Else a terminal may be
-        // set to say that nothing has come yet (VMIN of nought), termios(3).
-        Medium::Terminal { .. } => {
+        // set to say that nothing has come yet (VMIN of zero), termios(3).
+        FdKind::Terminal { .. } => {
             is_ready(fd, PollFlags::HUP)
                 || tcgetattr(fd)
                     .map_or(true, |settings| settings.local_modes.contains(LocalModes::ICANON))
@@ -127,25 +127,25 @@ fn has_ended(fd: BorrowedFd<'_>, medium: Medium) -> bool {
 }
 
 /// Writes to what is no regular file. Never waits.
-pub(super) fn send(fd: BorrowedFd<'_>, medium: Medium, gather: &Gather) -> Pushed {
-    let result = match (medium, gather.single()) {
-        (Medium::Socket { .. }, Some(bytes)) => send_bytes(fd, bytes),
-        (Medium::Socket { .. }, None) => {
+pub(super) fn send(fd: BorrowedFd<'_>, fd_kind: FdKind, gather: &Gather) -> Pushed {
+    let result = match (fd_kind, gather.single()) {
+        (FdKind::Socket { .. }, Some(bytes)) => send_bytes(fd, bytes),
+        (FdKind::Socket { .. }, None) => {
             let slices = gather.slices();
             retry_on_intr(|| {
                 let mut control = SendAncillaryBuffer::default();
                 sendmsg(fd, &slices, &mut control, SEND_FLAGS)
             })
         }
-        (Medium::Terminal { shared: true }, _) => return Pushed::MayWait,
-        (Medium::Pipe { shared }, _) => {
+        (FdKind::Terminal { shared: true }, _) => return Pushed::MayWait,
+        (FdKind::Pipe { shared }, _) => {
             match write_to_pipe(fd, &gather.slices(), shared) {
                 // FIFOs do not know how not to wait, nor pipes before Linux 6.4...
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Pushed::MayWait,
                 result => result,
             }
         }
-        (Medium::Device { shared: true }, _) => {
+        (FdKind::Device { shared: true }, _) => {
             let (slices, flags) = (gather.slices(), ReadWriteFlags::NOWAIT);
             match retry_on_intr(|| rustix::io::pwritev2(fd, &slices, NOWHERE, flags)) {
                 // ...nor most devices.
@@ -170,14 +170,14 @@ pub(super) fn send(fd: BorrowedFd<'_>, medium: Medium, gather: &Gather) -> Pushe
 /// does not wait for somebody to read.
 pub(super) fn send_waiting(
     fd: BorrowedFd<'_>,
-    medium: Medium,
+    fd_kind: FdKind,
     gather: &Gather,
     wanted: &AtomicBool,
 ) -> Pushed {
     let slices = gather.slices();
-    let piece = match medium {
-        Medium::Terminal { .. } => 1,
-        Medium::Pipe { .. } => PIPE_BUF,
+    let piece = match fd_kind {
+        FdKind::Terminal { .. } => 1,
+        FdKind::Pipe { .. } => PIPE_BUF,
         // For a device what is written at once may be one message.
         _ if wanted.load(Relaxed) && is_ready(fd, PollFlags::OUT) => {
             return Pushed::Done(retry_on_intr(|| rustix::io::writev(fd, &slices)));
@@ -187,8 +187,8 @@ pub(super) fn send_waiting(
     let (mut taken, mut rest) = (0, &*slices[0]);
     while taken < TURN && !rest.is_empty() && wanted.load(Relaxed) && is_ready(fd, PollFlags::OUT) {
         let piece = &rest[..rest.len().min(piece)];
-        let result = match medium {
-            Medium::Pipe { .. } => write_to_pipe(fd, &[IoSlice::new(piece)], false),
+        let result = match fd_kind {
+            FdKind::Pipe { .. } => write_to_pipe(fd, &[IoSlice::new(piece)], false),
             _ => retry_on_intr(|| rustix::io::write(fd, piece)),
         };
         match result {
@@ -333,13 +333,13 @@ const DRAIN_MAX: usize = 128;
 /// is given back, to be closed where nobody else waits.
 pub(super) fn close(
     descriptor: Arc<Descriptor>,
-    medium: Medium,
+    fd_kind: FdKind,
     release: Release,
     block: &mut [u8],
 ) -> Event {
     before_close(descriptor.as_fd(), release, block);
     let resets = matches!(release, Release::Reset | Release::ResetForAll);
-    if !resets && may_wait_to_close(&descriptor, medium) {
+    if !resets && may_wait_to_close(&descriptor, fd_kind) {
         return Event::LetGo(descriptor);
     }
     descriptor.release();
@@ -348,11 +348,11 @@ pub(super) fn close(
 
 /// Whether close(2) may wait: for a file's server, a line to take what was written, or the peer, if
 /// the program has set SO_LINGER, which holds for non-blocking sockets as well.
-pub(crate) fn may_wait_to_close(descriptor: &Descriptor, medium: Medium) -> bool {
-    match medium {
-        Medium::File { .. } | Medium::Terminal { .. } | Medium::Device { .. } => true,
-        Medium::Pipe { .. } | Medium::Listener => false,
-        Medium::Socket { .. } => {
+pub(crate) fn may_wait_to_close(descriptor: &Descriptor, fd_kind: FdKind) -> bool {
+    match fd_kind {
+        FdKind::File { .. } | FdKind::Terminal { .. } | FdKind::Device { .. } => true,
+        FdKind::Pipe { .. } | FdKind::Listener => false,
+        FdKind::Socket { .. } => {
             // Nobody else can have set it, so that others need not be asked.
             descriptor.is_touched()
                 && sockopt::socket_linger(descriptor).is_ok_and(|linger| linger.is_some())

@@ -108,7 +108,7 @@ impl fmt::Debug for Pool {
 
 /// The threads of one lane and what they share.
 pub(crate) struct Crew {
-    state: Mutex<State>,
+    state: Mutex<CrewState>,
     /// A waiting thread was given a wake-up, or the pool was shut down.
     wake: Condvar,
     name: &'static str,
@@ -122,7 +122,7 @@ pub(crate) struct Crew {
 }
 
 #[derive(Default)]
-struct State {
+struct CrewState {
     /// Jobs that have not begun, in the order of their ids.
     queue: VecDeque<(u64, Job)>,
     /// The ids of jobs that run and are still wanted.
@@ -209,7 +209,7 @@ impl Crew {
     }
 
     /// Unlocks, and sees to it that a thread comes if there are more jobs.
-    fn unlock_for_more(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+    fn unlock_for_more(self: &Arc<Self>, mut state: MutexGuard<'_, CrewState>) {
         if !state.queue.is_empty() {
             // If it fails, those threads that still come back do the jobs.
             let next = self.bring_one(&mut state).unwrap_or(Next::Comes);
@@ -217,7 +217,7 @@ impl Crew {
         }
     }
 
-    fn unlock(&self, state: MutexGuard<'_, State>, next: Next) {
+    fn unlock(&self, state: MutexGuard<'_, CrewState>, next: Next) {
         drop(state);
         // Not before: on one core it would run at once, into the lock.
         if let Next::Notify = next {
@@ -226,7 +226,7 @@ impl Crew {
     }
 
     /// Sees to it that a thread is on its way, if the lane may have one more at work.
-    fn bring_one(self: &Arc<Self>, state: &mut State) -> io::Result<Next> {
+    fn bring_one(self: &Arc<Self>, state: &mut CrewState) -> io::Result<Next> {
         if state.starting + state.woken > 0 {
             return Ok(Next::Comes);
         }
@@ -245,7 +245,7 @@ impl Crew {
     }
 
     /// How many threads the lane may have now.
-    fn bound(&self, state: &State) -> usize {
+    fn bound(&self, state: &CrewState) -> usize {
         self.threads + state.stuck.min(REPLACEMENTS)
     }
 
@@ -282,7 +282,7 @@ impl Crew {
     }
 
     /// Waits for a wake-up; false if none came in time or the pool was shut down.
-    fn wait<'a>(&self, mut state: MutexGuard<'a, State>) -> (MutexGuard<'a, State>, bool) {
+    fn wait<'a>(&self, mut state: MutexGuard<'a, CrewState>) -> (MutexGuard<'a, CrewState>, bool) {
         state.idle += 1;
         let (mut state, _) = self
             .wake
@@ -299,12 +299,12 @@ impl Crew {
         (state, woken)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CrewState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl CrewState {
     /// Takes a job off those that run and are wanted; false if it was not one of them.
     fn finish(&mut self, id: u64) -> bool {
         let at = self.running.iter().position(|&running| running == id);

@@ -123,7 +123,7 @@
 //! - Bytes are never lost, doubled or swapped within a connection: that is what TCP is for.
 
 mod check;
-mod home;
+mod env;
 mod network;
 mod peer;
 mod rng;
@@ -142,4 +142,4 @@ pub use self::{
     rng::Rng,
     settings::{Link, Machine},
 };
-pub(crate) use home::Home;
+pub(crate) use env::SimEnv;

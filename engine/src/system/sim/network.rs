@@ -13,7 +13,7 @@ use crate::{
     pure::clock,
     system::sim::{
         Link, Machine, Rng,
-        state::{FOR_EVER, State},
+        state::{FOR_EVER, NetworkState},
     },
 };
 
@@ -30,7 +30,7 @@ pub struct Network {
 
 struct Inner {
     seed: u64,
-    state: Mutex<State>,
+    state: Mutex<NetworkState>,
     /// Somebody has done something, for peers that wait on other threads.
     changed: Condvar,
 }
@@ -39,13 +39,13 @@ struct Inner {
 pub(crate) struct Locked<'a> {
     network: &'a Network,
     /// Gone only while it waits.
-    state: Option<MutexGuard<'a, State>>,
+    state: Option<MutexGuard<'a, NetworkState>>,
 }
 
 impl Network {
     /// A network without hosts. The same seed always does the same.
     pub fn new(seed: u64) -> Self {
-        let state = Mutex::new(State::new(seed, clock::now()));
+        let state = Mutex::new(NetworkState::new(seed, clock::now()));
         Self { inner: Arc::new(Inner { seed, state, changed: Condvar::new() }) }
     }
 
@@ -172,15 +172,15 @@ impl Locked<'_> {
 }
 
 impl Deref for Locked<'_> {
-    type Target = State;
+    type Target = NetworkState;
 
-    fn deref(&self) -> &State {
+    fn deref(&self) -> &NetworkState {
         self.state.as_ref().expect("given back by the wait")
     }
 }
 
 impl DerefMut for Locked<'_> {
-    fn deref_mut(&mut self) -> &mut State {
+    fn deref_mut(&mut self) -> &mut NetworkState {
         self.state.as_mut().expect("given back by the wait")
     }
 }

@@ -19,7 +19,7 @@ use crate::{
         sim::{
             Host, Network,
             socket::Socket,
-            state::{Attempt, Owner, Received, State},
+            state::{Attempt, NetworkState, Owner, Received},
         },
         socket::Sharing,
     },
@@ -116,7 +116,7 @@ impl Peer {
     }
 
     /// Fills the way to this peer, so that the engine's writes find no room until it reads. Returns
-    /// how many bytes, nought each, come before what they write.
+    /// how many bytes, zero each, come before what they write.
     ///
     /// ```
     /// use facade_engine::{Callback, Engine, Error, sim::{Network, Peer}};
@@ -136,7 +136,7 @@ impl Peer {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn fill(&self) -> usize {
-        self.with(State::fill)
+        self.with(NetworkState::fill)
     }
 
     /// How many bytes have arrived by now and were not read.
@@ -165,7 +165,7 @@ impl Peer {
         inet(self.with(|state, id| state.remote_address(id)))
     }
 
-    fn with<R>(&self, f: impl FnOnce(&mut State, Id) -> R) -> R {
+    fn with<R>(&self, f: impl FnOnce(&mut NetworkState, Id) -> R) -> R {
         let mut state = self.end.network.lock();
         let result = f(&mut state, self.id());
         if state.threads {
@@ -175,7 +175,10 @@ impl Peer {
     }
 
     /// Tries until it is done, and lets time pass meanwhile.
-    fn wait_for<R>(&self, attempt: impl FnMut(&mut State, Id) -> Attempt<R>) -> io::Result<R> {
+    fn wait_for<R>(
+        &self,
+        attempt: impl FnMut(&mut NetworkState, Id) -> Attempt<R>,
+    ) -> io::Result<R> {
         wait_for(&self.end.network, self.id(), self.end.nonblocking.load(Relaxed), attempt)
     }
 }
@@ -184,7 +187,7 @@ fn wait_for<R>(
     network: &Network,
     id: Id,
     nonblocking: bool,
-    mut attempt: impl FnMut(&mut State, Id) -> Attempt<R>,
+    mut attempt: impl FnMut(&mut NetworkState, Id) -> Attempt<R>,
 ) -> io::Result<R> {
     let mut state = network.lock();
     loop {
@@ -296,7 +299,7 @@ impl PeerListener {
     ///
     /// [`Deadlock`](io::ErrorKind::Deadlock) if none is on its way.
     pub fn accept(&self) -> io::Result<(Peer, SocketAddr)> {
-        let id = wait_for(&self.network, self.socket.id(), false, State::accept)??;
+        let id = wait_for(&self.network, self.socket.id(), false, NetworkState::accept)??;
         let from = inet(self.network.lock().remote_address(id));
         let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         Ok((Peer::new(self.network.clone(), id), from.unwrap_or(nobody)))

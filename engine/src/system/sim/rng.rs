@@ -29,18 +29,18 @@ impl Rng {
         scramble(self.state)
     }
 
-    /// A number below `bound`; nought if that is nought.
+    /// A number below `bound`; zero if that is zero.
     pub const fn below(&mut self, bound: u64) -> u64 {
         ((self.next() as u128 * bound as u128) >> 64) as u64
     }
 
-    /// A length or an index below `bound`; nought if that is nought.
+    /// A length or an index below `bound`; zero if that is zero.
     #[expect(clippy::cast_possible_truncation, reason = "below a length")]
     pub const fn index(&mut self, bound: usize) -> usize {
         self.below(bound as u64) as usize
     }
 
-    /// A length from one to `most`; nought if that is nought.
+    /// A length from one to `most`; zero if that is zero.
     pub(crate) const fn part_of(&mut self, most: usize) -> usize {
         if most == 0 { 0 } else { 1 + self.index(most) }
     }

@@ -18,11 +18,11 @@ use crate::system::{
 pub(crate) struct Workers {
     network: Network,
     host: usize,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<WorkersState>>,
 }
 
 #[derive(Default)]
-struct State {
+struct WorkersState {
     lanes: [Crew; 5],
     next_id: u64,
     closed: bool,
@@ -43,7 +43,7 @@ impl Workers {
         let [names, files, work] = threads;
         let lanes = [names, files, work, 1, 1];
         let lanes = lanes.map(|threads| Crew { threads: threads.max(1), queue, ..Crew::default() });
-        let state = Arc::new(Mutex::new(State { lanes, ..State::default() }));
+        let state = Arc::new(Mutex::new(WorkersState { lanes, ..WorkersState::default() }));
         Self { network, host, state }
     }
 
@@ -123,7 +123,7 @@ impl Workers {
         due
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, WorkersState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -59,10 +59,10 @@ pub(super) enum Position {
 /// is full, and any place can be put into any.
 pub(super) struct Cache {
     table: Vec<Row>,
-    places: Vec<Place>,
+    places: Vec<Spot>,
     /// The threads of all places, one after the other.
     threads: Vec<u32>,
-    /// Where places are, by their hashes; each is the number of a place and one, or nought.
+    /// Where places are, by their hashes; each is the number of a place and one, or zero.
     index: Vec<u32>,
     /// The rows of the starts, by what is in front of them.
     starts: [Row; Neighbour::ALL.len()],
@@ -81,7 +81,7 @@ pub(super) struct Cache {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Spot {
     from: u32,
     count: u32,
     before: Neighbour,
@@ -418,7 +418,7 @@ impl Cache {
         let threads = &self.simulation.threads.members;
         let (from, count) = (number_of(self.threads.len()), number_of(threads.len()));
         self.threads.extend_from_slice(threads);
-        let place = Place { from, count, before, ends, hash };
+        let place = Spot { from, count, before, ends, hash };
         let mark = if is_stop(&place) { STOP } else { 0 };
         let row = number_of(self.table.len()) | mark;
         self.table.resize(self.table.len() + (1 << program.shift), UNKNOWN);
@@ -458,13 +458,13 @@ impl Cache {
         ends
     }
 
-    fn threads_of(&self, place: &Place) -> &[u32] {
+    fn threads_of(&self, place: &Spot) -> &[u32] {
         &self.threads[place.from as usize..][..place.count as usize]
     }
 
     fn is_full(&self) -> bool {
         let numbers = self.table.len() + self.threads.len() + self.index.len();
-        let weight = numbers * size_of::<u32>() + self.places.len() * size_of::<Place>();
+        let weight = numbers * size_of::<u32>() + self.places.len() * size_of::<Spot>();
         weight > self.limit && !self.places.is_empty()
     }
 
@@ -478,7 +478,7 @@ impl Cache {
     }
 }
 
-/// Numbers the fillings of a pattern's caches. Nought is none.
+/// Numbers the fillings of a pattern's caches. Zero is none.
 #[derive(Debug, Default)]
 pub(super) struct Epochs(std::sync::atomic::AtomicU64);
 
@@ -504,7 +504,7 @@ const fn slot(hash: u64, mask: usize) -> usize {
     hash as usize & mask
 }
 
-const fn is_stop(place: &Place) -> bool {
+const fn is_stop(place: &Spot) -> bool {
     place.ends.is_possible() || place.count == 0
 }
 

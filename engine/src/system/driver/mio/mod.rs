@@ -33,7 +33,7 @@ use crate::{
             mio::source::Source,
             syscall::{self, Attempt, Pushed, Received},
         },
-        fd_kind::Medium,
+        fd_kind::FdKind,
         pool::{Job, Lane, Pool, Refused, Ticket},
     },
 };
@@ -143,16 +143,16 @@ impl Mio {
             return Ok(());
         }
         let number = source.descriptor.as_fd().as_raw_fd();
-        let interest = match source.medium {
-            Medium::Listener => Interest::READABLE,
+        let interest = match source.fd_kind {
+            FdKind::Listener => Interest::READABLE,
             // An urgent byte cuts receives short.
-            Medium::Socket { .. } => Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY,
+            FdKind::Socket { .. } => Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY,
             _ => Interest::READABLE | Interest::WRITABLE,
         };
         match registry.register(&mut SourceFd(&number), token(resource), interest) {
             // A device that cannot be waited for: what poll(2) says of it is that it is ready.
             Err(error)
-                if matches!(source.medium, Medium::Device { .. })
+                if matches!(source.fd_kind, FdKind::Device { .. })
                     && Errno::from_io_error(&error) == Some(Errno::PERM) =>
             {
                 source.is_always_ready = true;
@@ -241,7 +241,7 @@ impl Mio {
         let Some(source) = self.source(resource) else { return };
         let Some(gather) = source.sending.take() else { return };
         let pushed = if source.writable {
-            syscall::send(source.descriptor.as_fd(), source.medium, &gather)
+            syscall::send(source.descriptor.as_fd(), source.fd_kind, &gather)
         } else {
             Pushed::Full
         };
@@ -264,7 +264,7 @@ impl Mio {
                 let Some(source) = self.source(resource) else { return };
                 if !source.is_always_ready {
                     source.sending = Some(gather);
-                } else if source.medium.is_shared() {
+                } else if source.fd_kind.is_shared() {
                     // Only a call that waits tells when there is room.
                     self.send_on_worker(resource, gather);
                 } else {
@@ -294,9 +294,9 @@ impl Mio {
         source.pushing = Some(Arc::clone(&wanted));
         // Set again by an event that comes meanwhile.
         source.writable = source.is_always_ready;
-        let (medium, descriptor) = (source.medium, Arc::clone(&source.descriptor));
+        let (fd_kind, descriptor) = (source.fd_kind, Arc::clone(&source.descriptor));
         let job = move || {
-            let pushed = syscall::send_waiting(descriptor.as_fd(), medium, &gather, &wanted);
+            let pushed = syscall::send_waiting(descriptor.as_fd(), fd_kind, &gather, &wanted);
             drop(descriptor);
             let event = FileEvent::Pushed(gather, pushed);
             report(&finished, &waker, Finished { resource, event });
@@ -501,7 +501,7 @@ impl Mio {
     #[inline]
     fn receive(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
         let Some(Some(source)) = self.sources.get_mut(resource.index()) else { return 0 };
-        let received = syscall::receive(source.descriptor.as_fd(), source.medium, &mut self.block);
+        let received = syscall::receive(source.descriptor.as_fd(), source.fd_kind, &mut self.block);
         self.was_received(resource, received, completions)
     }
 
@@ -513,9 +513,9 @@ impl Mio {
         source.busy = true;
         // Set again by an event that comes meanwhile.
         source.readable = source.is_always_ready;
-        let (medium, descriptor) = (source.medium, Arc::clone(&source.descriptor));
+        let (fd_kind, descriptor) = (source.fd_kind, Arc::clone(&source.descriptor));
         let job = move || {
-            let received = syscall::receive_waiting(descriptor.as_fd(), medium, &mut block);
+            let received = syscall::receive_waiting(descriptor.as_fd(), fd_kind, &mut block);
             drop(descriptor);
             let event = FileEvent::Received(block, received);
             report(&finished, &waker, Finished { resource, event });
@@ -574,7 +574,7 @@ impl Mio {
                 return 0;
             }
             // Of what cannot be waited for only a call that waits tells when there is something.
-            Received::MayWait | Received::Nothing if source.medium.is_shared() => {
+            Received::MayWait | Received::Nothing if source.fd_kind.is_shared() => {
                 self.receive_on_worker(resource);
                 return 0;
             }
@@ -668,12 +668,12 @@ impl Mio {
 }
 
 impl Driver for Mio {
-    fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, medium: Medium) {
+    fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, fd_kind: FdKind) {
         let index = resource.index();
         if self.sources.len() <= index {
             self.sources.resize_with(index + 1, || None);
         }
-        self.sources[index] = Some(Source::new(resource, descriptor, medium));
+        self.sources[index] = Some(Source::new(resource, descriptor, fd_kind));
     }
 
     fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>> {
@@ -714,10 +714,10 @@ impl Driver for Mio {
                 if self.source(resource).is_some_and(|source| source.receiving) {
                     self.complete(resource, Event::ReceiveEnded(Ended::EndOfStream));
                 }
-                let medium = self.source(resource).map(|source| source.medium);
-                let event = match (self.detach(resource), medium) {
-                    (Some(descriptor), Some(medium)) => {
-                        syscall::close(descriptor, medium, release, &mut self.block)
+                let fd_kind = self.source(resource).map(|source| source.fd_kind);
+                let event = match (self.detach(resource), fd_kind) {
+                    (Some(descriptor), Some(fd_kind)) => {
+                        syscall::close(descriptor, fd_kind, release, &mut self.block)
                     }
                     // A pipe that was closed with its outgoing direction.
                     _ => Event::Closed,
@@ -730,7 +730,7 @@ impl Driver for Mio {
     #[inline]
     fn send_now(&mut self, resource: Id, bytes: &[u8]) -> Option<io::Result<usize>> {
         let source = self.source(resource)?;
-        if !source.writable || !source.medium.is_socket() {
+        if !source.writable || !source.fd_kind.is_socket() {
             return None;
         }
         match syscall::send_bytes(source.descriptor.as_fd(), bytes) {

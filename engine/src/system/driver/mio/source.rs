@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 use crate::{
     pure::{buffer::outgoing::Gather, table::Id},
-    system::{descriptor::Descriptor, driver::syscall::Received, fd_kind::Medium},
+    system::{descriptor::Descriptor, driver::syscall::Received, fd_kind::FdKind},
 };
 
 /// One descriptor, what is asked of it, and what is known of its readiness.
@@ -13,7 +13,7 @@ use crate::{
 pub(super) struct Source {
     pub(super) id: Id,
     pub(super) descriptor: Arc<Descriptor>,
-    pub(super) medium: Medium,
+    pub(super) fd_kind: FdKind,
     pub(super) registered: bool,
     /// In the driver's list of sources with something to do.
     pub(super) listed: bool,
@@ -48,12 +48,12 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(id: Id, descriptor: Arc<Descriptor>, medium: Medium) -> Self {
+    pub(super) fn new(id: Id, descriptor: Arc<Descriptor>, fd_kind: FdKind) -> Self {
         let urgent = descriptor.is_lent();
         Self {
             id,
             descriptor,
-            medium,
+            fd_kind,
             registered: false,
             listed: false,
             readable: false,
@@ -76,7 +76,7 @@ impl Source {
     /// Whether a send that takes less than it was given has found the system full, and is told when
     /// there is room. A Unix socket may have lacked memory instead.
     pub(super) fn short_send_fills(&self) -> bool {
-        self.medium == Medium::Socket { tcp: true }
+        self.fd_kind == FdKind::Socket { tcp: true }
     }
 
     /// Whether something asked for can be done now.

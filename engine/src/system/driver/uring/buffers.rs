@@ -87,7 +87,7 @@ impl Buffers {
         let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
         // SAFETY: a new mapping, wherever the kernel likes.
         let base = unsafe { mmap_anonymous(ptr::null_mut(), len, access, flags)? };
-        let base = NonNull::new(base.cast()).expect("a mapping is not at nought");
+        let base = NonNull::new(base.cast()).expect("a mapping is not at zero");
         let returned = Mutex::new(Vec::with_capacity(count.into()));
         let some_returned = AtomicBool::new(false);
         let process = Process::current();

@@ -51,7 +51,7 @@ pub(super) struct Flight {
 /// the rest is in boxes.
 pub(super) enum Work {
     /// Receives into provided buffers until it fails, ends, is cancelled, or has brought so many bytes;
-    /// any number if that is nought.
+    /// any number if that is zero.
     Receive(u32),
     /// Receives into one provided buffer.
     ReceiveOnce,
@@ -314,7 +314,7 @@ impl Work {
 }
 
 /// A multishot reception that ends when it has brought so many bytes: `optlen`, which the library has no
-/// setter for. Linux before 6.17 refuses it unless it is nought (EINVAL).
+/// setter for. Linux before 6.17 refuses it unless it is zero (EINVAL).
 fn bounded(entry: squeue::Entry, most: u32) -> squeue::Entry {
     /// Where it is among the words of an entry, see io_uring_enter(2).
     const OPTLEN: usize = 11;

@@ -35,7 +35,7 @@ use crate::{
                 source::{InHand, Source},
             },
         },
-        fd_kind::Medium,
+        fd_kind::FdKind,
     },
 };
 
@@ -73,7 +73,7 @@ pub(crate) struct Uring {
     ready: Vec<Id>,
     /// Receptions to be armed in the next wait: they found no buffer, or have brought enough for one.
     resting: Vec<Id>,
-    /// How much a reception brings in one wait, about; nought where the kernel knows no such bound.
+    /// How much a reception brings in one wait, about; zero where the kernel knows no such bound.
     most: u32,
     /// Sockets whose peer has just ended.
     hung_up: Vec<Id>,
@@ -178,19 +178,19 @@ impl Uring {
 
     fn arm_reception(&mut self, resource: Id) {
         let Some(source) = self.source(resource) else { return };
-        let (medium, once) = (source.medium, source.once);
-        let work = match medium {
-            Medium::Pipe { .. } | Medium::Terminal { .. } | Medium::Device { .. } => {
+        let (fd_kind, once) = (source.fd_kind, source.once);
+        let work = match fd_kind {
+            FdKind::Pipe { .. } | FdKind::Terminal { .. } | FdKind::Device { .. } => {
                 return self.make_ready(resource);
             }
-            Medium::Socket { .. } if once || source.hung_up => Work::ReceiveOnce,
-            Medium::Socket { .. } => Work::Receive(self.most),
-            Medium::File { .. } | Medium::Listener => unreachable!("{NOT_HERE}"),
+            FdKind::Socket { .. } if once || source.hung_up => Work::ReceiveOnce,
+            FdKind::Socket { .. } => Work::Receive(self.most),
+            FdKind::File { .. } | FdKind::Listener => unreachable!("{NOT_HERE}"),
         };
         let key = self.begin(resource, work);
         let Some(source) = self.source(resource) else { return };
         source.reception = key.into();
-        if source.medium.is_socket() && !once && source.hangup.get().is_none() && !source.hung_up {
+        if source.fd_kind.is_socket() && !once && source.hangup.get().is_none() && !source.hung_up {
             let key = self.begin(resource, Work::Hangup);
             if let Some(source) = self.source(resource) {
                 source.hangup = key.into();
@@ -266,7 +266,7 @@ impl Uring {
             let received = match result {
                 // Interrupted: read again, unless it was asked to end.
                 Err(Errno::INTR | Errno::CANCELED) => Received::Nothing,
-                result => syscall::received(source.descriptor.as_fd(), source.medium, result),
+                result => syscall::received(source.descriptor.as_fd(), source.fd_kind, result),
             };
             match received {
                 Received::Nothing if stopping => {
@@ -283,13 +283,13 @@ impl Uring {
 
     fn begin_send(&mut self, resource: Id, gather: Box<Gather>) {
         let Some(source) = self.source(resource) else { return };
-        let work = match source.medium {
-            Medium::Pipe { .. } | Medium::Terminal { .. } | Medium::Device { .. } => {
+        let work = match source.fd_kind {
+            FdKind::Pipe { .. } | FdKind::Terminal { .. } | FdKind::Device { .. } => {
                 source.unsent = Some(gather);
                 return self.make_ready(resource);
             }
-            Medium::Socket { .. } => Work::send(gather),
-            Medium::File { .. } | Medium::Listener => unreachable!("{NOT_HERE}"),
+            FdKind::Socket { .. } => Work::send(gather),
+            FdKind::File { .. } | FdKind::Listener => unreachable!("{NOT_HERE}"),
         };
         let key = self.begin(resource, work);
         if let Some(source) = self.source(resource) {
@@ -382,7 +382,7 @@ impl Uring {
 
     fn try_receive(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let Some(Some(source)) = self.sources.get_mut(resource.index()) else { return };
-        let received = syscall::receive(source.descriptor.as_fd(), source.medium, &mut self.block);
+        let received = syscall::receive(source.descriptor.as_fd(), source.fd_kind, &mut self.block);
         self.was_received(resource, received, completions);
     }
 
@@ -422,7 +422,7 @@ impl Uring {
     fn try_send(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let Some(source) = self.source(resource) else { return };
         let Some(gather) = source.unsent.take() else { return };
-        match syscall::send(source.descriptor.as_fd(), source.medium, &gather) {
+        match syscall::send(source.descriptor.as_fd(), source.fd_kind, &gather) {
             Pushed::Full => self.await_writable(resource, gather),
             Pushed::MayWait => {
                 let key = self.begin(resource, Work::write(gather));
@@ -576,10 +576,10 @@ impl Uring {
     /// Releases the descriptor of a source, of which the kernel has nothing in hand any more.
     fn finish_close(&mut self, resource: Id, release: Release, completions: &mut Vec<Completion>) {
         self.end_receive(resource, Ended::EndOfStream, completions);
-        let medium = self.source(resource).map(|source| source.medium);
-        let event = match (self.detach(resource), medium) {
-            (Some(descriptor), Some(medium)) => {
-                syscall::close(descriptor, medium, release, &mut self.block)
+        let fd_kind = self.source(resource).map(|source| source.fd_kind);
+        let event = match (self.detach(resource), fd_kind) {
+            (Some(descriptor), Some(fd_kind)) => {
+                syscall::close(descriptor, fd_kind, release, &mut self.block)
             }
             // A pipe that was closed with its outgoing direction.
             _ => Event::Closed,
@@ -667,12 +667,12 @@ fn taken(result: Result<u32, Errno>) -> Result<usize, Errno> {
 }
 
 impl Driver for Uring {
-    fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, medium: Medium) {
+    fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, fd_kind: FdKind) {
         let index = resource.index();
         if self.sources.len() <= index {
             self.sources.resize_with(index + 1, || None);
         }
-        self.sources[index] = Some(Source::new(resource, descriptor, medium));
+        self.sources[index] = Some(Source::new(resource, descriptor, fd_kind));
     }
 
     fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>> {

@@ -113,7 +113,7 @@ impl Pages {
         let base = base.expect("a test tool has memory").cast::<u8>();
         // SAFETY: new, writable, long enough, and nobody else's.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), base, bytes.len()) };
-        Self { base: NonNull::new(base).expect("a mapping is not at nought"), len }
+        Self { base: NonNull::new(base).expect("a mapping is not at zero"), len }
     }
 }
 

@@ -117,7 +117,7 @@ impl Ring {
         }
     }
 
-    /// Lets the kernel take buffers for receptions from `buffers`, as group nought.
+    /// Lets the kernel take buffers for receptions from `buffers`, as group zero.
     pub(super) fn register(&self, buffers: &Buffers) -> io::Result<()> {
         let (address, entries) = buffers.ring();
         // SAFETY: the memory is mapped and stays so until the ring is closed: `Uring` drops it

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     pure::{buffer::outgoing::Gather, table::Id},
-    system::{descriptor::Descriptor, driver::Release, fd_kind::Medium},
+    system::{descriptor::Descriptor, driver::Release, fd_kind::FdKind},
 };
 
 /// One descriptor, what is asked of it, and which operations the kernel has in hand for it.
@@ -12,7 +12,7 @@ use crate::{
 pub(super) struct Source {
     pub(super) id: Id,
     pub(super) descriptor: Arc<Descriptor>,
-    pub(super) medium: Medium,
+    pub(super) fd_kind: FdKind,
     /// How many operations the kernel has in hand.
     pub(super) flights: u32,
     /// In the driver's list of pipes and terminals to be tried.
@@ -76,11 +76,11 @@ impl From<Option<Id>> for InHand {
 }
 
 impl Source {
-    pub(super) const fn new(id: Id, descriptor: Arc<Descriptor>, medium: Medium) -> Self {
+    pub(super) const fn new(id: Id, descriptor: Arc<Descriptor>, fd_kind: FdKind) -> Self {
         Self {
             id,
             descriptor,
-            medium,
+            fd_kind,
             flights: 0,
             listed: false,
             receiving: false,
@@ -106,6 +106,9 @@ impl Source {
 
     /// Whether it is waited for in the ring and then read and written by calls that do not wait.
     pub(super) const fn is_polled(&self) -> bool {
-        matches!(self.medium, Medium::Pipe { .. } | Medium::Terminal { .. } | Medium::Device { .. })
+        matches!(
+            self.fd_kind,
+            FdKind::Pipe { .. } | FdKind::Terminal { .. } | FdKind::Device { .. }
+        )
     }
 }

@@ -40,9 +40,9 @@ impl Rig {
         Self { driver, ids: Table::new(), brought: Vec::new() }
     }
 
-    fn attach(&mut self, fd: impl Into<OwnedFd>, medium: Medium) -> Id {
+    fn attach(&mut self, fd: impl Into<OwnedFd>, fd_kind: FdKind) -> Id {
         let id = self.ids.insert(());
-        self.driver.attach(id, Descriptor::new(fd.into()), medium);
+        self.driver.attach(id, Descriptor::new(fd.into()), fd_kind);
         id
     }
 
@@ -51,7 +51,7 @@ impl Rig {
         let (peer, ours) = UnixStream::pair().unwrap();
         peer.set_nonblocking(true).unwrap();
         ours.set_nonblocking(true).unwrap();
-        (peer, self.attach(ours, Medium::Socket { tcp: false }))
+        (peer, self.attach(ours, FdKind::Socket { tcp: false }))
     }
 
     fn receive(&mut self, id: Id) {
@@ -275,7 +275,7 @@ fn an_accepting_that_is_stopped_brings_what_was_accepted_meanwhile() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     listener.set_nonblocking(true).unwrap();
-    let id = rig.attach(listener, Medium::Listener);
+    let id = rig.attach(listener, FdKind::Listener);
     let mut accepted = 0;
     let mut peers = Vec::new();
     for _ in 0..200 {
@@ -310,7 +310,7 @@ fn an_accepting_of_one_connection_takes_one() {
     let address = listener.local_addr().unwrap();
     listener.set_nonblocking(true).unwrap();
     let others = listener.try_clone().unwrap();
-    let id = rig.attach(listener, Medium::Listener);
+    let id = rig.attach(listener, FdKind::Listener);
     let peers: Vec<_> = (0..10).map(|_| TcpStream::connect(address).unwrap()).collect();
     rig.driver.submit(id, Operation::Accept { most: 1 });
     let all = rig.turns_until(1, |event| matches!(event, Event::AcceptEnded(None)));
@@ -332,7 +332,7 @@ fn the_read_of_a_device_is_stopped() {
     };
     device.seek(SeekFrom::End(0)).unwrap();
     let mut rig = Rig::new(TINY, 2);
-    let id = rig.attach(device, Medium::Device { shared: true });
+    let id = rig.attach(device, FdKind::Device { shared: true });
     rig.receive(id);
     rig.turn();
     rig.driver.cancel(id, Role::Receive);
@@ -348,7 +348,7 @@ fn dropping_the_driver_ends_everything_in_flight() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();
-        let listener = rig.attach(listener, Medium::Listener);
+        let listener = rig.attach(listener, FdKind::Listener);
         rig.driver.submit(listener, Operation::Accept { most: 64 });
         let pairs: Vec<_> = (0..STREAMS).map(|_| rig.pair()).collect();
         for (mut peer, id) in pairs.iter().map(|(peer, id)| (peer, *id)) {
@@ -422,7 +422,7 @@ fn an_end_or_reset_that_comes_with_data_is_seen_over_tcp() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (ours, _) = listener.accept().unwrap();
-        let id = rig.attach(ours, Medium::Socket { tcp: true });
+        let id = rig.attach(ours, FdKind::Socket { tcp: true });
         rig.receive(id);
         assert!(rig.turn().is_empty(), "the reception waits");
         peer.write_all(b"data").unwrap();

@@ -17,7 +17,10 @@ use crate::{
         driver::Release,
         sim::{
             Link,
-            state::{Attempt, Connection, Event, Listening, Owner, Result, Role, Socket, State},
+            state::{
+                Attempt, Connection, Happening, Listening, NetworkState, Owner, Result, Role,
+                Socket,
+            },
         },
         socket::Sharing,
     },
@@ -26,7 +29,7 @@ use crate::{
 /// How long Linux tries to connect to a host that does not answer: with 6 tries after the first.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(127);
 
-impl State {
+impl NetworkState {
     /// Makes a socket listen. Port 0 stands for one that is free.
     pub(crate) fn listen(&mut self, id: Id, address: SocketAddr, sharing: Sharing) -> Result<()> {
         let Some(socket) = self.sockets.get(id) else { return Err(Errno::BADF) };
@@ -158,13 +161,13 @@ impl State {
         let latency = self.rng.duration(&link.latency);
         if self.rng.chance(link.black_hole) {
             let result = Err(Errno::TIMEDOUT);
-            self.schedule(self.now + CONNECT_PATIENCE, Event::Answer { client, result });
+            self.schedule(self.now + CONNECT_PATIENCE, Happening::Answer { client, result });
         } else if self.rng.chance(link.refuse) {
             let result = Err(Errno::CONNREFUSED);
-            self.schedule(self.now + latency * 2, Event::Answer { client, result });
+            self.schedule(self.now + latency * 2, Happening::Answer { client, result });
         } else {
             self.knocking += 1;
-            self.schedule(self.now + latency, Event::Knock { client, remote });
+            self.schedule(self.now + latency, Happening::Knock { client, remote });
         }
         Ok(())
     }
@@ -190,7 +193,7 @@ impl State {
         let Some(&listener) = self.rng.pick(&listeners) else {
             let at = self.now + self.rng.duration(&link.latency);
             let result = Err(Errno::CONNREFUSED);
-            return self.schedule(at, Event::Answer { client, result });
+            return self.schedule(at, Happening::Answer { client, result });
         };
         let backlog = self.hosts[there].machine.backlog;
         let Some(listening) = self.listening(listener) else { return };
@@ -241,7 +244,7 @@ impl State {
                 // Nothing overtakes the answer.
                 connection.clear_at = at;
             }
-            self.schedule(at, Event::Answer { client, result: Ok(()) });
+            self.schedule(at, Happening::Answer { client, result: Ok(()) });
         }
         if let Some(listening) = self.listening(listener) {
             listening.backlog.push_back(server);
@@ -333,7 +336,7 @@ impl State {
             self.close(connection, Release::Reset);
         }
         for client in waiting {
-            self.schedule(self.now, Event::Answer { client, result: Err(Errno::CONNREFUSED) });
+            self.schedule(self.now, Happening::Answer { client, result: Err(Errno::CONNREFUSED) });
         }
     }
 }

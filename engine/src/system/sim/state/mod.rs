@@ -36,10 +36,10 @@ pub(crate) const FOR_EVER: Duration = Duration::from_secs(1000 * 365 * 24 * 3600
 const FIRST_PORT: u16 = 49_152;
 
 /// A network.
-pub(crate) struct State {
+pub(crate) struct NetworkState {
     pub(crate) rng: Rng,
     pub(crate) now: Duration,
-    /// What the engines' clocks show when this network's shows nought.
+    /// What the engines' clocks show when this network's shows zero.
     pub(crate) start: Instant,
     pub(crate) hosts: Vec<HostState>,
     pub(crate) link: Link,
@@ -159,7 +159,7 @@ enum Fate {
 
 /// What is to happen.
 #[derive(Debug)]
-enum Event {
+enum Happening {
     /// A piece arrives.
     Piece { from: Id, to: Id, bytes: Bytes },
     /// The other end sends no more.
@@ -178,7 +178,7 @@ enum Event {
 struct Scheduled {
     at: Duration,
     number: u64,
-    event: Event,
+    event: Happening,
 }
 
 /// What an attempt came to that must not wait.
@@ -199,7 +199,7 @@ pub(crate) enum Received {
     Failed(Errno),
 }
 
-impl State {
+impl NetworkState {
     pub(crate) fn new(seed: u64, start: Instant) -> Self {
         Self {
             rng: Rng::new(seed),
@@ -312,10 +312,10 @@ impl State {
 
     /// Has all waits look up at a time, because an engine has something of its own to do then.
     pub(crate) fn schedule_alarm(&mut self, at: Duration) {
-        self.schedule(at, Event::Alarm);
+        self.schedule(at, Happening::Alarm);
     }
 
-    fn schedule(&mut self, at: Duration, event: Event) {
+    fn schedule(&mut self, at: Duration, event: Happening) {
         if let Some(to) = event.subject()
             && let Some(socket) = self.sockets.get_mut(to)
         {
@@ -325,28 +325,28 @@ impl State {
         self.events.push(Reverse(Scheduled { at, number: self.scheduled, event }));
     }
 
-    fn happen(&mut self, event: Event) {
+    fn happen(&mut self, event: Happening) {
         if let Some(to) = event.subject()
             && let Some(socket) = self.sockets.get_mut(to)
         {
             socket.coming -= 1;
         }
         match event {
-            Event::Piece { from, to, bytes } => self.arrive(from, to, &bytes),
-            Event::End { to } => {
+            Happening::Piece { from, to, bytes } => self.arrive(from, to, &bytes),
+            Happening::End { to } => {
                 self.note(to, 2, 0, |name| format!("{name}: the other end has ended"));
                 if let Some(connection) = self.connection(to) {
                     connection.ended = true;
                     self.touch(to);
                 }
             }
-            Event::Reset { to } => self.break_connection(to),
-            Event::Knock { client, remote } => {
+            Happening::Reset { to } => self.break_connection(to),
+            Happening::Knock { client, remote } => {
                 self.knocking -= 1;
                 self.knock(client, remote);
             }
-            Event::Answer { client, result } => self.answer(client, result),
-            Event::Alarm => {}
+            Happening::Answer { client, result } => self.answer(client, result),
+            Happening::Alarm => {}
         }
     }
 
@@ -483,7 +483,7 @@ impl State {
     }
 }
 
-impl Event {
+impl Happening {
     /// The socket that it is to come for.
     const fn subject(&self) -> Option<Id> {
         match self {

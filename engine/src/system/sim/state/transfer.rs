@@ -11,7 +11,7 @@ use crate::{
         driver::Release,
         sim::{
             Link,
-            state::{Attempt, Event, Fate, Received, Result, Role, State, abridged},
+            state::{Attempt, Fate, Happening, NetworkState, Received, Result, Role, abridged},
             trace::digest,
         },
     },
@@ -20,7 +20,7 @@ use crate::{
 /// The largest piece that is sent at once.
 const PIECE_MAX: usize = 64 << 10;
 
-impl State {
+impl NetworkState {
     /// Takes up to `most` of what has arrived.
     pub(crate) fn receive(&mut self, id: Id, most: usize) -> Attempt<Received> {
         let coming = self.sockets.get(id).is_some_and(|socket| socket.coming > 0);
@@ -151,7 +151,7 @@ impl State {
             connection.sent += bytes.len() as u64;
             connection.under_way += bytes.len();
             let to = connection.other;
-            self.schedule(at, Event::Piece { from, to, bytes });
+            self.schedule(at, Happening::Piece { from, to, bytes });
         }
         at
     }
@@ -163,12 +163,12 @@ impl State {
         match fate {
             Fate::Reset => {
                 connection.severed = true;
-                self.schedule(at, Event::Reset { to: id });
-                self.schedule(at, Event::Reset { to: other });
+                self.schedule(at, Happening::Reset { to: id });
+                self.schedule(at, Happening::Reset { to: other });
             }
             Fate::End => {
                 connection.severed = true;
-                self.schedule(at, Event::End { to: other });
+                self.schedule(at, Happening::End { to: other });
             }
         }
     }
@@ -189,7 +189,7 @@ impl State {
         let Some(connection) = self.connection(id) else { return };
         let (at, to) = ((now + latency).max(connection.clear_at), connection.other);
         connection.clear_at = at;
-        self.schedule(at, Event::End { to });
+        self.schedule(at, Happening::End { to });
     }
 
     /// Closes a socket. A connection is ended, or reset if that is asked for or bytes are unread.
@@ -211,7 +211,7 @@ impl State {
                 } else if reset || unread {
                     let latency = self.latency_of(id);
                     let at = (self.now + latency).max(at);
-                    self.schedule(at, Event::Reset { to: other });
+                    self.schedule(at, Happening::Reset { to: other });
                 } else if !ended {
                     self.say_end(id);
                 }
@@ -252,7 +252,7 @@ impl State {
         let Some(connection) = self.connection(from) else { return };
         let link = Arc::clone(&connection.link);
         let at = self.now + self.rng.duration(&link.latency);
-        self.schedule(at, Event::Reset { to: from });
+        self.schedule(at, Happening::Reset { to: from });
     }
 
     pub(super) fn break_connection(&mut self, to: Id) {

@@ -1,4 +1,4 @@
-//! [`Home`]: the surroundings of a simulated engine.
+//! [`SimEnv`]: the surroundings of a simulated engine.
 
 use std::{
     io,
@@ -20,7 +20,7 @@ use crate::{
     system::{
         descriptor::Descriptor,
         driver::AnyDriver,
-        fd_kind::{self, Examined, Medium},
+        fd_kind::{self, Examined, FdKind},
         pool::Pool,
         sim::{Host, Network, bell::Bell, socket::Socket, state::Owner, workers::Workers},
         socket::Sharing,
@@ -29,12 +29,12 @@ use crate::{
 
 /// Where one simulated engine lives.
 #[derive(Debug, Clone)]
-pub(crate) struct Home {
+pub(crate) struct SimEnv {
     host: Host,
     engine: usize,
 }
 
-impl Home {
+impl SimEnv {
     /// Moves an engine in: its home, its driver, and its workers: how many each lane has, and how
     /// many jobs may wait.
     pub(crate) fn new(host: &Host, workers: [usize; 3], queue: usize) -> (Self, AnyDriver, Pool) {
@@ -87,7 +87,7 @@ impl Home {
     fn listen(
         &self,
         address: &Address,
-        begin: impl FnOnce(&mut super::state::State, Id) -> rustix::io::Result<()>,
+        begin: impl FnOnce(&mut super::state::NetworkState, Id) -> rustix::io::Result<()>,
     ) -> Result<Arc<Descriptor>> {
         let failed = |cause: Errno| Error::io_on("listen", address, cause);
         let id = self.open(address.as_inet().is_some()).map_err(failed)?;
@@ -100,7 +100,9 @@ impl Home {
     /// Files are this machine's. Nothing else of it leads into the network.
     pub(crate) fn examine(fd: OwnedFd, exclusive: bool) -> Result<Examined> {
         match fd_kind::examine(fd, exclusive)? {
-            file @ Examined { medium: Medium::File { .. } | Medium::Device { .. }, .. } => Ok(file),
+            file @ Examined { fd_kind: FdKind::File { .. } | FdKind::Device { .. }, .. } => {
+                Ok(file)
+            }
             _ => Err(Error::unsupported(
                 "a simulated engine has sockets of its own network, and no pipes or terminals; \
                  sim::Peer makes pairs",

@@ -1,4 +1,4 @@
-//! [`Slot`]: where a callback leaves its outcome for the future, and the future its waker.
+//! [`Oneshot`]: where a callback leaves its outcome for the future, and the future its waker.
 //!
 //! Two sides share it: the callback, which sends once, and the future, which polls and may go at
 //! any time. Wakers are woken and dropped, and outcomes dropped, only when the lock is free: both
@@ -12,7 +12,7 @@ use std::{
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What the future has for the callback, or the callback for the future.
-enum State<T> {
+enum Side<T> {
     /// Neither has been here.
     Empty,
     /// The future waits.
@@ -24,42 +24,42 @@ enum State<T> {
 }
 
 /// The cell that both sides share.
-pub(crate) struct Slot<T> {
-    state: Mutex<State<T>>,
+pub(crate) struct Oneshot<T> {
+    state: Mutex<Side<T>>,
 }
 
-impl<T> Slot<T> {
+impl<T> Oneshot<T> {
     pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(State::Empty) }
+        Self { state: Mutex::new(Side::Empty) }
     }
 
     /// One in which the future has left its waker already.
     pub(crate) fn waiting(waker: Waker) -> Self {
-        Self { state: Mutex::new(State::Waiting(waker)) }
+        Self { state: Mutex::new(Side::Waiting(waker)) }
     }
 
     /// Takes the outcome, or leaves the waker.
     pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<T> {
         let mut state = self.lock();
         match &mut *state {
-            State::Waiting(waker) if waker.will_wake(context.waker()) => return Poll::Pending,
-            State::Closed => panic!("polled after it was ready"),
+            Side::Waiting(waker) if waker.will_wake(context.waker()) => return Poll::Pending,
+            Side::Closed => panic!("polled after it was ready"),
             _ => {}
         }
-        if !matches!(*state, State::Sent(_)) {
+        if !matches!(*state, Side::Sent(_)) {
             drop(state);
             // Cloned and dropped unlocked; the outcome may come meanwhile.
             let waker = context.waker().clone();
             state = self.lock();
-            if !matches!(*state, State::Sent(_)) {
-                let before = mem::replace(&mut *state, State::Waiting(waker));
+            if !matches!(*state, Side::Sent(_)) {
+                let before = mem::replace(&mut *state, Side::Waiting(waker));
                 drop(state);
                 drop(before);
                 return Poll::Pending;
             }
         }
-        match mem::replace(&mut *state, State::Closed) {
-            State::Sent(outcome) => Poll::Ready(outcome),
+        match mem::replace(&mut *state, Side::Closed) {
+            Side::Sent(outcome) => Poll::Ready(outcome),
             _ => unreachable!("looked at above"),
         }
     }
@@ -67,38 +67,38 @@ impl<T> Slot<T> {
     /// The outcome, when the callback has been here and is gone.
     pub(crate) fn into_outcome(self) -> T {
         match self.state.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            State::Sent(outcome) => outcome,
+            Side::Sent(outcome) => outcome,
             _ => unreachable!("a callback sends before it goes"),
         }
     }
 
     /// The future goes: an outcome that is there is dropped, one that comes will be.
     pub(crate) fn close(&self) {
-        let before = mem::replace(&mut *self.lock(), State::Closed);
+        let before = mem::replace(&mut *self.lock(), Side::Closed);
         drop(before);
     }
 
     /// Leaves the outcome and wakes the future; once.
     pub(crate) fn send(&self, outcome: T) {
         let mut state = self.lock();
-        if matches!(*state, State::Closed) {
+        if matches!(*state, Side::Closed) {
             drop(state);
             return drop(outcome);
         }
-        let before = mem::replace(&mut *state, State::Sent(outcome));
+        let before = mem::replace(&mut *state, Side::Sent(outcome));
         drop(state);
-        if let State::Waiting(waker) = before {
+        if let Side::Waiting(waker) = before {
             waker.wake();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, Side<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T> fmt::Debug for Slot<T> {
+impl<T> fmt::Debug for Oneshot<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slot").finish_non_exhaustive()
+        f.debug_struct("Oneshot").finish_non_exhaustive()
     }
 }
