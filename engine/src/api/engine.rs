@@ -572,7 +572,7 @@ impl Engine {
                 }
                 Ready::Serve(stream) => {
                     *callbacks -= 1;
-                    with_current(local.id(), |core| core.go_on_reading(stream));
+                    with_current(local.id(), |core| core.advance_stream(stream));
                 }
                 Ready::Scan(stream) => {
                     *callbacks -= 1;

@@ -66,6 +66,11 @@ impl Closing {
         }
     }
 
+    /// Whether it drops what is unsent, and has not done so.
+    pub(crate) const fn drops_unsent(&self) -> bool {
+        self.abort && !self.submitted
+    }
+
     /// Marks that the driver has been told to close.
     pub(crate) const fn hand_down(&mut self) {
         self.submitted = true;
@@ -108,7 +113,7 @@ impl Core {
         match &mut state.closing {
             Some(closing) => {
                 (closing.abort, closing.reset) = (true, true);
-                self.go_on_closing(stream);
+                self.advance_stream(stream);
             }
             None => {
                 let mut closing = Closing::new(Ending::Dropped, Id::NONE);
@@ -136,8 +141,24 @@ impl Core {
         state.closing = Some(Box::new(closing));
         self.update_pending(stream);
         self.fail_reads(stream, &Error::Closed);
-        self.pump_writes(stream);
-        self.go_on_closing(stream);
+        self.advance_stream(stream);
+    }
+
+    /// Drops what is unsent, if a close has begun that does not wait for it; first the send that is
+    /// under way has to say how much of it is gone.
+    pub(crate) fn drop_unsent_if_aborting(&mut self, stream: Id) {
+        let Some(state) = self.stream(stream) else { return };
+        if !state.drops_unsent() {
+            return;
+        }
+        match state.sending {
+            Phase::Idle => self.fail_writes(stream, Error::Closed),
+            Phase::Running => {
+                state.sending = Phase::Stopping;
+                self.driver.cancel(stream, Role::Send);
+            }
+            Phase::Stopping => {}
+        }
     }
 
     /// Takes the next step of a close, if one has begun and is not waiting for something.
@@ -147,17 +168,6 @@ impl Core {
         if closing.submitted {
             return;
         }
-        if closing.abort {
-            match state.sending {
-                Phase::Idle => self.fail_writes(stream, Error::Closed),
-                Phase::Running => {
-                    state.sending = Phase::Stopping;
-                    return self.driver.cancel(stream, Role::Send);
-                }
-                Phase::Stopping => return,
-            }
-        }
-        let Some(state) = self.stream(stream) else { return };
         if !state.writes.is_empty()
             || state.outgoing.len() > 0
             || state.sending != Phase::Idle
@@ -220,7 +230,7 @@ impl Core {
             closing.outcome = Err(cause);
             closing.abort = true;
             self.cut_short_file(resource);
-            return self.go_on_closing(resource);
+            return self.advance_stream(resource);
         }
         // A cancelled close goes on, but in one whose time is up the rest has been dropped.
         if matches!((&cause, &closing.outcome), (Error::Cancelled, Err(Error::TimedOut))) {
@@ -345,20 +355,6 @@ impl Core {
         if matches!(self.resources.get(resource), Some(Resource::Stream(state)) if state.set_back) {
             self.end_setback(resource);
         }
-        let removed = self.resources.remove(resource)?;
-        if let Resource::Stream(state) = &removed
-            && state.unsettled
-        {
-            self.unsettled -= 1;
-        }
-        let closing = match &removed {
-            Resource::Stream(_) => None,
-            Resource::Listener(state) => state.closing.as_ref(),
-            Resource::File(state) => state.closing.as_ref(),
-        };
-        if closing.is_some() {
-            self.unsettled -= 1;
-        }
-        Some(removed)
+        self.remove_resource(resource)
     }
 }

@@ -143,10 +143,10 @@ impl Core {
     }
 
     fn arm_step(&mut self, id: Id, delay: Option<Duration>) {
-        let Some(connecting) = self.connecting(id) else { return };
-        if std::mem::take(&mut connecting.timer) != 0 {
-            self.timers.disarm();
-        }
+        let Some(Pending { kind: Kind::Connect(connecting), .. }) = self.pending.get_mut(id) else {
+            return;
+        };
+        self.timers.disarm(&mut connecting.timer);
         let Some(delay) = delay else { return };
         let timer = self.arm_target(delay, Target::Step(id));
         if let Some(connecting) = self.connecting(id) {

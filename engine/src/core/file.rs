@@ -29,6 +29,8 @@ pub(crate) struct FileState {
     pending: usize,
     pub(crate) closing: Option<Box<Closing>>,
     released: bool,
+    /// Counted among the unsettled resources.
+    pub(crate) unsettled: bool,
 }
 
 /// What an operation on a file does, and what has become of it so far.
@@ -102,7 +104,8 @@ impl Core {
     /// Takes in a file.
     pub(crate) fn adopt_file(&mut self, file: &File) {
         let appends = file.appends();
-        let state = FileState { appends, pending: 0, closing: None, released: false };
+        let state =
+            FileState { appends, pending: 0, closing: None, released: false, unsettled: false };
         let id = self.resources.insert(Resource::File(Box::new(state)));
         let fd_kind = FdKind::File { append: appends };
         self.driver.attach(id, Arc::clone(file.descriptor()), fd_kind);
@@ -307,9 +310,9 @@ impl Core {
     }
 
     fn begin_closing_file(&mut self, file: Id, closing: Closing) {
-        self.unsettled += 1;
         let Some(state) = self.file(file) else { return };
         state.closing = Some(Box::new(closing));
+        self.set_unsettled(file, true);
         for id in self.operations_on_file(file) {
             if let Some(Pending { kind: Kind::File(task), .. }) = self.pending.get(id)
                 && matches!(**task, Task::Read { .. })

@@ -59,6 +59,8 @@ pub(crate) struct ListenerState {
     rest: Duration,
     pub(crate) closing: Option<Box<Closing>>,
     released: bool,
+    /// Counted among the unsettled resources.
+    pub(crate) unsettled: bool,
 }
 
 impl ListenerState {
@@ -87,6 +89,7 @@ impl Core {
             rest: REST_MIN,
             closing: None,
             released: false,
+            unsettled: false,
         };
         let id = self.resources.insert(Resource::Listener(Box::new(state)));
         self.driver.attach(id, Arc::clone(listener.descriptor()), FdKind::Listener);
@@ -303,11 +306,14 @@ impl Core {
 
     /// Has a listener that found no descriptor left try again now.
     pub(crate) fn end_rest(&mut self, listener: Id) {
-        let Some(state) = self.listener(listener) else { return };
-        if mem::take(&mut state.timer) != 0 {
-            self.timers.disarm();
-        }
+        self.disarm_listener(listener);
         self.steer_accepting(listener);
+    }
+
+    fn disarm_listener(&mut self, listener: Id) {
+        if let Some(Resource::Listener(state)) = self.resources.get_mut(listener) {
+            self.timers.disarm(&mut state.timer);
+        }
     }
 
     pub(crate) fn abort_accept(&mut self, listener: Id, id: Id, cause: Error) {
@@ -389,9 +395,10 @@ impl Core {
     }
 
     fn begin_closing_listener(&mut self, listener: Id, closing: Closing) {
-        self.unsettled += 1;
         let Some(state) = self.listener(listener) else { return };
         state.closing = Some(Box::new(closing));
+        self.set_unsettled(listener, true);
+        let Some(state) = self.listener(listener) else { return };
         let untaken = mem::take(&mut state.untaken);
         self.deferred_drops.streams.extend(untaken);
         self.fail_accepts(listener, &Error::Closed);
@@ -399,11 +406,7 @@ impl Core {
     }
 
     fn go_on_closing_listener(&mut self, listener: Id) {
-        let Some(state) = self.listener(listener) else { return };
-        if state.timer != 0 {
-            state.timer = 0;
-            self.timers.disarm();
-        }
+        self.disarm_listener(listener);
         let Some(state) = self.listener(listener) else { return };
         match state.accepting {
             Phase::Idle => {

@@ -33,7 +33,7 @@ use crate::{
         connect::Connecting,
         deferred_drops::DeferredDrops,
         file::Task,
-        resource::{Phase, Resource},
+        resource::{Phase, Resource, Unsettled},
         scans::Scans,
         stream::{Settings, StreamState, read::Read, setback::Setback, write::Write},
         work::Unfinished,
@@ -73,7 +73,7 @@ pub(crate) struct Core {
     pub(crate) resources: Table<Resource>,
     pub(crate) pending: Table<Pending>,
     /// How many streams have a head read.
-    pub(crate) head_read: usize,
+    pub(crate) head_reads: usize,
     /// The tasks that live on this engine, and what wakes them when it ends.
     pub(crate) tasks: Table<Waker>,
     pub(crate) timers: Timers,
@@ -96,7 +96,7 @@ pub(crate) struct Core {
     pub(crate) settings: Arc<Settings>,
     pub(crate) pool: Pool,
     /// How many resources are pending by themselves: bytes unsent, or closing.
-    pub(crate) unsettled: usize,
+    pub(crate) unsettled: Unsettled,
     /// Of the streams whose sends were refused, which are few.
     pub(crate) setbacks: HashMap<Id, Setback>,
     /// How many operations on files have no outcome.
@@ -184,7 +184,7 @@ impl Core {
             driver,
             resources: Table::new(),
             pending: Table::new(),
-            head_read: 0,
+            head_reads: 0,
             tasks: Table::new(),
             timers: Timers::default(),
             ready: Box::default(),
@@ -196,7 +196,7 @@ impl Core {
             spare: Spare::default(),
             settings: Arc::new(Settings { limits, peer: None }),
             pool,
-            unsettled: 0,
+            unsettled: Unsettled::default(),
             setbacks: HashMap::new(),
             on_files: 0,
             submissions: 0,
@@ -247,10 +247,10 @@ impl Core {
 
     /// Everything without an outcome, and everything that is not out yet.
     pub(crate) fn pending(&self) -> usize {
-        let operations = self.pending.len() + self.head_read;
+        let operations = self.pending.len() + self.head_reads;
         let to_drop = self.deferred_drops.len();
         let to_do = self.ready.len() + self.put_off.len() + to_drop;
-        operations + self.tasks.len() + to_do + self.unsettled
+        operations + self.tasks.len() + to_do + self.unsettled.count()
     }
 
     /// How many requests were taken out of the inbox and not dealt with.
@@ -342,10 +342,8 @@ impl Core {
 
     /// Takes an operation out of the table: its deadline and ticket are forgotten.
     pub(crate) fn remove(&mut self, id: Id) -> Option<Pending> {
-        let pending = self.pending.remove(id)?;
-        if pending.timer != 0 {
-            self.timers.disarm();
-        }
+        let mut pending = self.pending.remove(id)?;
+        self.timers.disarm(&mut pending.timer);
         self.forget_ticket(pending.ticket);
         Some(pending)
     }
@@ -375,9 +373,7 @@ impl Core {
     /// waits for its outcome to be put in. Returns what it was.
     pub(crate) fn keep_claim(&mut self, id: Id) -> Option<(Kind, Id)> {
         let pending = self.pending.get_mut(id)?;
-        if std::mem::take(&mut pending.timer) != 0 {
-            self.timers.disarm();
-        }
+        self.timers.disarm(&mut pending.timer);
         let kind = std::mem::replace(&mut pending.kind, Kind::Claimed(None));
         Some((kind, pending.chain))
     }
@@ -616,7 +612,7 @@ impl Core {
         for id in self.pending.ids() {
             self.abort_operation(id, Error::EngineClosed);
         }
-        if self.head_read > 0 {
+        if self.head_reads > 0 {
             for stream in self.resources.ids() {
                 self.end_head_read(stream, Error::EngineClosed);
             }

@@ -4,7 +4,10 @@
 //! they bring or take belongs to the resource: unread bytes, unsent bytes, untaken connections.
 //! Operations queue there, so cancelling one takes it out of a queue and nothing else.
 
-use crate::core::{file::FileState, listener::ListenerState, stream::StreamState};
+use crate::{
+    core::{Core, file::FileState, listener::ListenerState, stream::StreamState},
+    pure::table::Id,
+};
 
 /// Something with a descriptor.
 #[expect(clippy::large_enum_variant, reason = "nearly all resources are streams")]
@@ -12,6 +15,53 @@ pub(crate) enum Resource {
     Stream(StreamState),
     Listener(Box<ListenerState>),
     File(Box<FileState>),
+}
+
+/// How many resources are pending by themselves. Each has a flag that says whether it is counted.
+#[derive(Debug, Default)]
+pub(crate) struct Unsettled(usize);
+
+impl Unsettled {
+    pub(crate) const fn count(&self) -> usize {
+        self.0
+    }
+
+    /// Counts a resource, or does not count it any more. The one place where this is done.
+    #[inline]
+    pub(crate) fn set(&mut self, is_counted: &mut bool, counts: bool) {
+        match (*is_counted, counts) {
+            (false, true) => self.0 += 1,
+            (true, false) => self.0 -= 1,
+            _ => return,
+        }
+        *is_counted = counts;
+    }
+}
+
+impl Resource {
+    /// Whether it is counted among the unsettled ones.
+    fn unsettled(&mut self) -> &mut bool {
+        match self {
+            Self::Stream(state) => &mut state.unsettled,
+            Self::Listener(state) => &mut state.unsettled,
+            Self::File(state) => &mut state.unsettled,
+        }
+    }
+}
+
+impl Core {
+    /// Says whether a resource is pending by itself: it has bytes unsent, or is closing.
+    pub(crate) fn set_unsettled(&mut self, resource: Id, unsettled: bool) {
+        if let Some(resource) = self.resources.get_mut(resource) {
+            self.unsettled.set(resource.unsettled(), unsettled);
+        }
+    }
+
+    /// Takes a resource out of the table, and out of the count.
+    pub(crate) fn remove_resource(&mut self, resource: Id) -> Option<Resource> {
+        self.set_unsettled(resource, false);
+        self.resources.remove(resource)
+    }
 }
 
 /// What the driver does for a resource in one direction.

@@ -81,7 +81,7 @@ impl Core {
         {
             let Some(state) = self.stream(stream) else { continue };
             state.in_line = false;
-            self.go_on_reading(stream);
+            self.advance_stream(stream);
             if self.stream(stream).is_some_and(|state| state.scanning) {
                 self.scans.first = Some(stream);
                 break;

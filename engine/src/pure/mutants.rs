@@ -41,6 +41,10 @@ pub enum Mutant {
     UnseenTakenForEnded,
     /// A deadline that comes while a matcher has more to look at ends the read.
     LookCutShort,
+    /// Whatever changes something about a stream leaves out one of the steps that follow from it.
+    StepLeftOut,
+    /// It takes two of them in the wrong order.
+    StepsSwapped,
 }
 
 #[cfg(facade_mutants)]
@@ -51,7 +55,7 @@ mod with_the_cfg {
 
     impl Mutant {
         /// All of them.
-        pub const ALL: [Self; 16] = [
+        pub const ALL: [Self; 18] = [
             Self::LateBytesDropped,
             Self::ConnectionSwallowed,
             Self::RescanOffByOne,
@@ -68,6 +72,8 @@ mod with_the_cfg {
             Self::CutUnnamed,
             Self::UnseenTakenForEnded,
             Self::LookCutShort,
+            Self::StepLeftOut,
+            Self::StepsSwapped,
         ];
     }
 

@@ -10,6 +10,7 @@
 use std::{
     cmp::{Ordering, Reverse},
     collections::BinaryHeap,
+    mem,
     time::{Duration, Instant},
 };
 
@@ -69,9 +70,20 @@ impl Timers {
         self.last
     }
 
-    /// Counts one armed deadline less: its owner has forgotten the number.
+    /// Has the owner of a deadline forget its number, so that it never comes. Returns whether it was
+    /// armed.
     #[inline]
-    pub(crate) fn disarm(&mut self) {
+    pub(crate) fn disarm(&mut self, number: &mut TimerNumber) -> bool {
+        if mem::take(number) == 0 {
+            return false;
+        }
+        self.forget_one();
+        true
+    }
+
+    /// Counts one armed deadline less.
+    #[inline]
+    fn forget_one(&mut self) {
         self.armed -= 1;
         if self.armed == 0 {
             // There may be no other turn to see to it.
@@ -216,7 +228,7 @@ mod tests {
             let number = timers.arm(deadline, TARGET, |_, number| alive.contains(&number));
             match stays(n) {
                 true => _ = alive.insert(number),
-                false => timers.disarm(),
+                false => _ = timers.disarm(&mut { number }),
             }
             let most = ENTRIES_MIN.max(2 * alive.len()) + 1;
             assert!(timers.heap.len() <= most, "{n}: {}", timers.heap.len());
@@ -248,7 +260,7 @@ mod tests {
         arm_and_disarm(&mut timers, 100_000, |_| false);
         // Many at once, and then none.
         let armed = arm_and_disarm(&mut timers, 10_000, |_| true);
-        armed.iter().for_each(|_| timers.disarm());
+        armed.into_iter().for_each(|mut number| _ = timers.disarm(&mut number));
         assert!(timers.is_empty() && timers.heap.len() <= ENTRIES_MIN);
         assert!(timers.heap.capacity() <= 8 * ENTRIES_MIN);
     }

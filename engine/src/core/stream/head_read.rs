@@ -16,7 +16,7 @@ use crate::{
         resource::{Phase, Resource},
         stream::{
             StreamState,
-            read::{ClaimSource, Plain, has_ended},
+            read::{ClaimSource, Plain, Verdict},
         },
     },
     handles::{
@@ -27,7 +27,6 @@ use crate::{
     pure::{
         error::Error,
         limits::Bound,
-        matcher::Scan,
         table::Id,
         timer::{Target, TimerNumber},
     },
@@ -147,11 +146,11 @@ impl Core {
             return None;
         }
         let limit = state.settings.limits.of_read(bound);
-        let matched = match matcher.scan(&mut state.unread, false) {
+        let matched = match matcher.judge(&mut state.unread, None, limit) {
             // What needs no bytes need not wait here for them.
-            Scan::Found { end } if end > 0 && end <= limit => NonZeroUsize::new(end),
-            Scan::NeedMore if state.unread.len() < limit => None,
-            Scan::Found { .. } | Scan::NeedMore => return None,
+            Verdict::Take(end @ 1..) => NonZeroUsize::new(end),
+            Verdict::Wait => None,
+            Verdict::Take(0) | Verdict::GoOn | Verdict::Fail(_) => return None,
         };
         if let Some(end) = matched
             && !cb.slot.is_claim()
@@ -169,7 +168,7 @@ impl Core {
         let head_read = HeadRead { number, timer: 0, ticket: 0, limit, matcher, slot, matched };
         state.head_read = Some(head_read);
         let idle = state.reception == Phase::Idle;
-        self.head_read += 1;
+        self.head_reads += 1;
         if let Some(timeout) = cb.timeout {
             let timer = self.arm_target(timeout, Target::HeadRead(stream, number));
             if let Some(head_read) = self.head_read(stream, number) {
@@ -195,12 +194,17 @@ impl Core {
     #[inline]
     fn take_head_read(&mut self, stream: Id) -> Option<HeadRead> {
         let head_read = self.stream(stream)?.head_read.take()?;
-        self.head_read -= 1;
-        if head_read.timer != 0 {
-            self.timers.disarm();
-        }
-        self.forget_ticket(head_read.ticket);
+        self.forget_head_read(head_read.timer, head_read.ticket);
         Some(head_read)
+    }
+
+    /// A head read has left its stream: it is not counted any more, and its deadline and ticket are
+    /// forgotten.
+    #[inline]
+    fn forget_head_read(&mut self, mut timer: TimerNumber, ticket: u64) {
+        self.head_reads -= 1;
+        self.timers.disarm(&mut timer);
+        self.forget_ticket(ticket);
     }
 
     /// Gives the head read what it waits for, if that is there. Returns whether it still waits.
@@ -211,9 +215,9 @@ impl Core {
         if head_read.matched.is_some() {
             return true;
         }
-        let ended = has_ended(state.end.as_ref());
-        let error = match head_read.matcher.scan(&mut state.unread, ended) {
-            Scan::Found { end } if end <= head_read.limit => {
+        let limit = head_read.limit;
+        let error = match head_read.matcher.judge(&mut state.unread, state.end.as_ref(), limit) {
+            Verdict::Take(end) => {
                 if head_read.slot.is_claim() {
                     head_read.matched = NonZeroUsize::new(end);
                     self.ready.push_head_read(stream, head_read.number);
@@ -224,18 +228,12 @@ impl Core {
                 self.ready.push_read(&mut head_read.slot, output);
                 let (timer, ticket) = (head_read.timer, head_read.ticket);
                 state.head_read = None;
-                self.head_read -= 1;
-                if timer != 0 {
-                    self.timers.disarm();
-                }
-                self.forget_ticket(ticket);
+                self.forget_head_read(timer, ticket);
                 return false;
             }
-            Scan::NeedMore if state.unread.len() < head_read.limit => match &state.end {
-                None => return true,
-                Some(end) => end.error(),
-            },
-            Scan::Found { .. } | Scan::NeedMore => Error::TooLong { limit: head_read.limit },
+            Verdict::Wait => return true,
+            Verdict::GoOn => unreachable!("the frequent reads are not counted"),
+            Verdict::Fail(error) => error,
         };
         self.fail_head_read(stream, error);
         false
@@ -272,9 +270,7 @@ impl Core {
             Some(_) => {}
         }
         self.fail_head_read(stream, cause);
-        self.serve_reads(stream);
-        self.go_on_closing(stream);
-        self.close_if_released(stream);
+        self.advance_stream(stream);
         true
     }
 
@@ -302,18 +298,14 @@ impl Core {
         let is_steered =
             state.reception == Phase::Running && state.unread.len() < state.settings.limits.unread;
         let is_steered = is_steered && !state.set_back;
-        self.head_read -= 1;
-        if timer != 0 {
-            self.timers.disarm();
-        }
-        self.forget_ticket(ticket);
+        self.forget_head_read(timer, ticket);
         if others_wait {
             self.ready.push(Ready::Serve(stream));
         } else if !is_steered {
             self.update_recv(stream);
         }
         if is_released {
-            self.close_if_released(stream);
+            self.advance_stream(stream);
         }
         Some((to, claim))
     }

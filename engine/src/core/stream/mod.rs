@@ -27,6 +27,7 @@ use crate::{
         error::{Error, SystemError},
         limits::Limits,
         list::List,
+        mutants::{self, Mutant},
         table::Id,
     },
     system::{
@@ -259,11 +260,37 @@ impl Core {
         }
     }
 
+    /// Takes every step that a stream can take now. Whatever has changed something about a stream ends
+    /// with this, so that no step is left out and all come in the one order that is right:
+    ///
+    /// 1. A close that drops what is unsent does so before writes go on: they are to hear of it, and
+    ///    not to succeed.
+    /// 2. Reads are given what they wait for, and more is received or nothing more.
+    /// 3. Writes, flushes and a shutdown go on as far as there is room.
+    /// 4. A close goes on, which waits for both.
+    /// 5. A stream that nobody holds closes, once nothing is pending on it.
+    ///
+    /// Each step leaves nothing behind for one before it, so once is enough. What is not taken here is
+    /// the send: that is the turn's end, so that all that a turn has written goes out together.
+    pub(crate) fn advance_stream(&mut self, stream: Id) {
+        self.drop_unsent_if_aborting(stream);
+        self.serve_reads(stream);
+        if mutants::is_active(Mutant::StepsSwapped) {
+            self.go_on_closing(stream);
+            return self.pump_writes(stream);
+        }
+        self.pump_writes(stream);
+        self.go_on_closing(stream);
+        if !mutants::is_active(Mutant::StepLeftOut) {
+            self.close_if_released(stream);
+        }
+    }
+
     /// The last clone of a stream is gone: it closes once nothing is pending on it.
     pub(crate) fn release_stream(&mut self, id: Id) {
         if let Some(state) = self.stream(id) {
             state.released = true;
-            self.close_if_released(id);
+            self.advance_stream(id);
         }
     }
 
@@ -275,15 +302,7 @@ impl Core {
         }
         let Some(state) = self.stream(id) else { return };
         let unsettled = state.outgoing.len() > 0 || state.closing.is_some();
-        if unsettled == state.unsettled {
-            return;
-        }
-        state.unsettled = unsettled;
-        if unsettled {
-            self.unsettled += 1;
-        } else {
-            self.unsettled -= 1;
-        }
+        self.set_unsettled(id, unsettled);
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct User {
     read: Option<Box<dyn AnyRead>>,
     /// The bytes in front have changed since it looked.
     restart: bool,
+    /// How many bytes had ever come when it last looked, and whether the end had.
+    seen: Option<(u64, bool)>,
     /// Ended early while it was about to look: unless it finds what it wants, it hears this.
     aborted: Option<Error>,
 }
@@ -66,7 +68,7 @@ pub(crate) enum Plain {
 
 impl Plain {
     #[inline]
-    pub(crate) fn scan(&mut self, unread: &mut Unread, ended: bool) -> Scan {
+    fn scan(&mut self, unread: &mut Unread, ended: bool) -> Scan {
         match self {
             // Takes what is in one piece, so that nothing is copied to make it longer.
             Self::Chunk(matcher) => matcher.scan(unread.front(), ended),
@@ -80,6 +82,18 @@ impl Plain {
             Self::Peek(_) if unread.is_empty() => Scan::NeedMore,
             Self::Peek(_) => Scan::Found { end: 0 },
         }
+    }
+
+    /// What the unread bytes mean for a read of this kind that may take `limit` bytes.
+    #[inline]
+    pub(crate) fn judge(
+        &mut self,
+        unread: &mut Unread,
+        end: Option<&End>,
+        limit: usize,
+    ) -> Verdict {
+        let scan = self.scan(unread, has_ended(end));
+        verdict(scan, unread.len(), end, limit, 0)
     }
 
     /// The method of the read.
@@ -260,17 +274,22 @@ impl Form {
     }
 }
 
-/// What the bytes mean for the read at the head.
-enum Verdict {
+/// What the unread bytes mean for the read that they are for.
+pub(crate) enum Verdict {
+    /// What it wants is not there yet.
     Wait,
     /// There is more to look at than the steps did for.
     GoOn,
+    /// It succeeds with the first so many bytes.
     Take(usize),
     Fail(Error),
 }
 
 impl Read {
     fn judge(&mut self, unread: &mut Unread, end: Option<&End>, steps: &mut Steps) -> Verdict {
+        if let Form::Bytes(matcher, _) = &mut self.form {
+            return matcher.judge(unread, end, self.limit);
+        }
         let Some(scan) = self.form.scan(unread, has_ended(end), steps) else {
             return Verdict::GoOn;
         };
@@ -298,7 +317,9 @@ pub(crate) const fn has_ended(end: Option<&End>) -> bool {
     matches!(end, Some(End::EndOfStream))
 }
 
-/// Applies the limit and the end of the stream to what the matcher said.
+/// Applies the limit and the end of the stream to what the matcher said: the one place that decides
+/// whether what a read wants is there.
+#[inline]
 fn verdict(
     scan: Scan,
     unread: usize,
@@ -319,6 +340,11 @@ fn verdict(
 }
 
 impl StreamState {
+    /// How many bytes have ever come, and whether the end has: what a matcher sees that looks now.
+    fn seen_now(&self) -> (u64, bool) {
+        (self.unread.received(), self.end.is_some())
+    }
+
     /// Whether as much is unread as may be received ahead of reads.
     fn is_overfull(&self) -> bool {
         self.unread.len() >= self.settings.limits.unread
@@ -394,10 +420,9 @@ impl Core {
         if may_be_unheard(state.read_reported, round) || !state.is_readable_at_once() {
             return None;
         }
-        match matcher.scan(&mut state.unread, has_ended(state.end.as_ref())) {
-            Scan::Found { end } if end <= state.settings.limits.of_read(bound) => {
-                Some(matcher.take_output(&mut state.unread, end))
-            }
+        let limit = state.settings.limits.of_read(bound);
+        match matcher.judge(&mut state.unread, state.end.as_ref(), limit) {
+            Verdict::Take(end) => Some(matcher.take_output(&mut state.unread, end)),
             _ => None,
         }
     }
@@ -481,10 +506,12 @@ impl Core {
             let Some(Pending { kind: Kind::Read(read), .. }) = self.pending.get_mut(head) else {
                 unreachable!("only reads are queued as reads");
             };
-            if read.form.is_user() {
-                // Meanwhile more may come: a matcher whose time is up looks only once.
-                state.scanning = true;
-                self.ready.push(Ready::Scan(stream));
+            if let Form::User(user) = &read.form {
+                // It looks when nothing is borrowed, and not twice at the same.
+                if user.restart || user.seen != Some(state.seen_now()) {
+                    state.scanning = true;
+                    self.ready.push(Ready::Scan(stream));
+                }
                 break;
             }
             match read.judge(&mut state.unread, state.end.as_ref(), &mut self.scans.steps) {
@@ -569,9 +596,7 @@ impl Core {
         }
         let Some((form, chain)) = self.unqueue_read(stream, id) else { return };
         self.tell(chain, || Err(cause.clone()), form.fail(cause.clone()));
-        self.serve_reads(stream);
-        self.pump_writes(stream);
-        self.close_if_released(stream);
+        self.advance_stream(stream);
     }
 
     /// Fails all reads of a stream that have not matched.
@@ -582,14 +607,6 @@ impl Core {
                 self.tell(chain, || Err(error.clone()), form.fail(error.clone()));
             }
         }
-    }
-
-    /// Goes on once a claim was delivered.
-    pub(crate) fn go_on_reading(&mut self, stream: Id) {
-        self.serve_reads(stream);
-        self.pump_writes(stream);
-        self.go_on_closing(stream);
-        self.close_if_released(stream);
     }
 
     /// Starts the reception if a read waits. Whether it must be stopped, because there is too much
@@ -656,8 +673,7 @@ impl Core {
         {
             return;
         }
-        self.serve_reads(stream);
-        self.close_if_released(stream);
+        self.advance_stream(stream);
     }
 
     /// A bug.
@@ -702,10 +718,7 @@ impl Core {
         if self.stream(stream).is_some_and(|state| state.set_back && state.end.is_some()) {
             self.end_break(stream);
         }
-        self.serve_reads(stream);
-        self.pump_writes(stream);
-        self.go_on_closing(stream);
-        self.close_if_released(stream);
+        self.advance_stream(stream);
     }
 
     /// A reception failed, and the next may not: it is no end. The first read hears of it.
@@ -746,10 +759,8 @@ impl Core {
         if self.stream(stream).is_some_and(|state| state.closing.is_some()) {
             // What has matched before the close matches anew, or hears of it like all others.
             self.end_head_read(stream, Error::Closed);
-            self.go_on_closing(stream);
         }
-        // The last read of a stream that nobody holds may have had what it waited for.
-        self.close_if_released(stream);
+        self.advance_stream(stream);
     }
 
     /// Takes out what a user's matcher at the head needs to look at the unread bytes.
@@ -758,7 +769,7 @@ impl Core {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
         state.scanning = false;
         let Some(id) = state.reads.head() else {
-            self.go_on_closing(stream);
+            self.advance_stream(stream);
             return None;
         };
         let Some(Pending { kind: Kind::Read(read), .. }) = self.pending.get_mut(id) else {
@@ -766,11 +777,11 @@ impl Core {
         };
         let Form::User(user) = &mut read.form else {
             // The user's read has gone, and another took its place.
-            self.serve_reads(stream);
-            self.go_on_closing(stream);
+            self.advance_stream(stream);
             return None;
         };
         state.scanning = true;
+        user.seen = Some(state.seen_now());
         Some(UserScan {
             source,
             id,
@@ -800,7 +811,7 @@ impl Core {
             self.stand_in_line(stream);
         }
         self.conclude_scan(stream, id, read, outcome, is_unfinished, panicked);
-        self.go_on_closing(stream);
+        self.advance_stream(stream);
     }
 
     fn conclude_scan(
@@ -820,6 +831,10 @@ impl Core {
             (None, Some(read)) => match self.pending.get_mut(id) {
                 Some(Pending { kind: Kind::Read(Read { form: Form::User(user), .. }), .. }) => {
                     user.read = Some(read);
+                    if is_unfinished {
+                        // There is more of the same to look at.
+                        user.seen = None;
+                    }
                     match user.aborted.take() {
                         // It has not looked at all that had arrived by then.
                         Some(Error::TimedOut) if is_unfinished => {
@@ -857,8 +872,6 @@ impl Core {
                     || error.map_or(Ok(Product::None), Err),
                     outcome,
                 );
-                self.serve_reads(stream);
-                self.close_if_released(stream);
             }
         }
     }
@@ -930,5 +943,5 @@ pub(crate) fn other<M: Matcher>(matcher: M, slot: Slot<M::Output>) -> Form {
 /// A read with a user's matcher.
 pub(crate) fn user<M: Matcher>(matcher: M, slot: Slot<M::Output>) -> Form {
     let read = Box::new(Boxed { matcher, slot, outcome: None });
-    Form::User(User { read: Some(read), restart: true, aborted: None })
+    Form::User(User { read: Some(read), restart: true, seen: None, aborted: None })
 }

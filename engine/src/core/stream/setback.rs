@@ -162,11 +162,7 @@ impl Core {
     /// Returns whether it was armed.
     fn disarm_setback(&mut self, stream: Id) -> bool {
         let Some(setback) = self.setbacks.get_mut(&stream) else { return false };
-        let armed = std::mem::take(&mut setback.timer) != 0;
-        if armed {
-            self.timers.disarm();
-        }
-        armed
+        self.timers.disarm(&mut setback.timer)
     }
 
     /// The setback of a stream is over, or the stream is.

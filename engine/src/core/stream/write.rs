@@ -103,9 +103,8 @@ impl Core {
             self.dirty.push(stream);
         }
         // Not only with the first: an empty one may have made it dirty.
-        if !state.unsettled && len > 0 {
-            state.unsettled = true;
-            self.unsettled += 1;
+        if len > 0 {
+            self.unsettled.set(&mut state.unsettled, true);
         }
         if let Some(slot) = slot {
             state.write_reported = self.round;
@@ -169,65 +168,9 @@ impl Core {
                 Data::One(bytes) | Data::Line(bytes) => bytes.len(),
                 Data::Many(many) => many.iter().map(Bytes::len).sum(),
             };
-        let at_once = state.writes.is_empty()
-            && state.outgoing.len() + len <= state.settings.limits.unsent
-            && !(state.fd_kind.is_file() && state.file_is_reading());
-        if !at_once {
-            return self.queue_write(stream, data, ending, len, slot, timeout, chain);
-        }
-        self.before_file_write(stream);
-        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
-            return None;
-        };
-        state.committed += len;
-        let (outgoing, spare, drops) =
-            (&mut state.outgoing, &mut self.spare, &mut self.deferred_drops.bytes);
-        match data {
-            Data::One(bytes) | Data::Line(bytes) => {
-                drops.extend(outgoing.append(bytes, spare));
-            }
-            Data::Many(many) => {
-                for bytes in many {
-                    drops.extend(outgoing.append(bytes, spare));
-                }
-            }
-        }
-        if !ending.is_empty() {
-            outgoing.append_slice(ending, spare);
-        }
-        if !state.dirty {
-            state.dirty = true;
-            self.dirty.push(stream);
-        }
-        if !state.unsettled {
-            self.update_pending(stream);
-        }
-        self.succeed_write(stream, chain, slot, len);
-        None
-    }
-
-    fn refuse_write(&mut self, chain: Id, slot: Slot<usize>, data: Data, error: Error) {
-        match data {
-            Data::One(bytes) | Data::Line(bytes) => self.deferred_drops.bytes.push(bytes),
-            Data::Many(many) => self.deferred_drops.bytes.extend(many),
-        }
-        self.fail(chain, slot, error);
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the rest of `write`, for the rare case")]
-    fn queue_write(
-        &mut self,
-        stream: Id,
-        data: Data,
-        ending: &'static [u8],
-        len: usize,
-        slot: Slot<usize>,
-        timeout: Option<Duration>,
-        chain: Id,
-    ) -> Option<Id> {
-        let state = self.stream(stream)?;
-        let unsent = state.outgoing.len() + state.queued;
-        if unsent > state.settings.limits.queued {
+        let left = len + state.outgoing.len() + state.queued;
+        let fits = state.writes.is_empty() && left <= state.settings.limits.unsent;
+        if !fits && left - len > state.settings.limits.queued {
             self.refuse_write(chain, slot, data, Error::Overloaded);
             return None;
         }
@@ -239,6 +182,14 @@ impl Core {
         rest.push_back(Bytes::from_static(ending));
         let write = Box::new(Write { rest, left: len, fed: 0, taken: 0, slot });
         self.queue_writing(stream, Kind::Write(write), timeout, chain)
+    }
+
+    fn refuse_write(&mut self, chain: Id, slot: Slot<usize>, data: Data, error: Error) {
+        match data {
+            Data::One(bytes) | Data::Line(bytes) => self.deferred_drops.bytes.push(bytes),
+            Data::Many(many) => self.deferred_drops.bytes.extend(many),
+        }
+        self.fail(chain, slot, error);
     }
 
     /// Queues something behind the writes of a stream.
@@ -331,7 +282,7 @@ impl Core {
         loop {
             let Some(state) = self.stream(stream) else { return };
             let Some(head) = state.writes.head() else { break };
-            if state.aborted.is_some() || self.is_gated(stream, head) {
+            if state.aborted.is_some() || state.drops_unsent() || self.is_gated(stream, head) {
                 break;
             }
             if matches!(self.pending.get(head), Some(Pending { kind: Kind::Write(_), .. })) {
@@ -414,9 +365,7 @@ impl Core {
             let error = Error::io_on("shutdown", self.name_of(stream), cause);
             self.fail_writes(stream, error);
         }
-        self.pump_writes(stream);
-        self.go_on_closing(stream);
-        self.close_if_released(stream);
+        self.advance_stream(stream);
     }
 
     /// Sends what the turn has written: each stream once, all of it at once.
@@ -452,9 +401,7 @@ impl Core {
             if matches!(result, Ok(count) if count == bytes.len()) {
                 state.committed = 0;
                 state.outgoing.settle_whole(&mut self.spare, &mut self.deferred_drops.bytes);
-                if mem::take(&mut state.unsettled) {
-                    self.unsettled -= 1;
-                }
+                self.unsettled.set(&mut state.unsettled, false);
                 return;
             }
             let gather = state.outgoing.take(SEND_MAX, &mut self.spare);
@@ -508,11 +455,9 @@ impl Core {
                 self.cut_if_interrupted(stream);
             }
         }
-        self.go_on_closing(stream);
-        self.pump_writes(stream);
+        self.advance_stream(stream);
+        // What is left goes out at once, and what the writes behind it have added.
         self.send(stream);
-        self.go_on_closing(stream);
-        self.close_if_released(stream);
     }
 
     /// Ends a write, flush or shutdown early.
@@ -561,10 +506,7 @@ impl Core {
                 _ => {}
             },
         }
-        self.pump_writes(stream);
-        self.serve_reads(stream);
-        self.go_on_closing(stream);
-        self.close_if_released(stream);
+        self.advance_stream(stream);
     }
 
     /// A shutdown that was cancelled before it began leaves the direction open.
@@ -813,6 +755,11 @@ impl StreamState {
         (self.shutdown != Shutdown::No).then_some(Error::Closed)
     }
 
+    /// Whether a close has begun that drops what is unsent.
+    pub(crate) fn drops_unsent(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| closing.drops_unsent())
+    }
+
     /// Whether nothing is to happen when its bytes are out.
     const fn is_only_sending(&self) -> bool {
         self.writes.is_empty()
@@ -833,10 +780,6 @@ impl StreamState {
             cut = PartialTail { rest, ..first };
         }
         self.cut = Some(Box::new(cut));
-    }
-
-    fn file_is_reading(&self) -> bool {
-        self.has_reads() || self.reception != Phase::Idle
     }
 }
 

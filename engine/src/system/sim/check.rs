@@ -50,7 +50,7 @@ fn asked_for(name: &str) -> Option<u64> {
 
 fn check_one(seed: u64, test: &impl Fn(&Network)) {
     let Err((panic, fingerprint)) = attempt(&Network::new(seed), test) else { return };
-    eprintln!("\nseed {seed} fails; FACADE_SEED={seed} replays it. SmallFnOnce more, in words:");
+    eprintln!("\nseed {seed} fails; FACADE_SEED={seed} replays it. Once more, in words:");
     let network = Network::new(seed);
     network.record();
     let again = attempt(&network, test);
