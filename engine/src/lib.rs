@@ -49,7 +49,10 @@
 //! time of its own, everything that goes wrong in networks, and the same run from the same seed.
 //!
 //! Operations are documented at [`Handle`]; each says what it succeeds with, how it fails and what
-//! holds after a cancel. The crate `facade-futures` makes a future of each.
+//! holds after a cancel. The [guide] teaches how to use them. The crate `facade-futures` makes a
+//! future of each.
+
+pub mod guide;
 
 mod api;
 mod core;
