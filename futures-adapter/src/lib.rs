@@ -34,8 +34,12 @@
 //! - [`Io`] makes [`Stream`]s, [`Listener`]s and [`File`]s; their methods are the engine's operations,
 //!   under the same names.
 //! - [`op`] makes a future of any callback operation, such as a chain.
+//!
+//! The [guide] teaches how to use them.
 
 #![forbid(unsafe_code)]
+
+pub mod guide;
 
 mod background;
 mod executor;
