@@ -132,6 +132,30 @@ fn close_over_unread_bytes_lets_the_peer_read_what_was_written() {
 }
 
 #[test]
+fn an_engine_that_goes_over_unread_bytes_lets_its_peers_read_what_was_written() {
+    for unread in [10, 1 << 20] {
+        let engine = driver::engine();
+        let (mut peer, stream) = tcp_pair(&engine);
+        engine.write(&stream, "good bye", Callback::ignore());
+        turns(&engine, 1);
+        peer.set_nonblocking(true).unwrap();
+        let mut sent = 0;
+        while sent < unread {
+            match peer.write(&vec![1; unread - sent]) {
+                Ok(count) => sent += count,
+                Err(_) => break,
+            }
+        }
+        peer.set_nonblocking(false).unwrap();
+        drop(engine);
+        drop(stream);
+        let mut received = String::new();
+        peer.read_to_string(&mut received).unwrap();
+        assert_eq!(received, "good bye");
+    }
+}
+
+#[test]
 fn a_cancelled_close_goes_on() {
     let engine = driver::engine();
     let (mut peer, stream, stuffed) = full_pair(&engine);

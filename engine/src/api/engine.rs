@@ -724,6 +724,7 @@ impl Drop for Engine {
         let mut unclosed = Vec::new();
         if let Some(mut core) = self.core.take() {
             core.give_cursors_back();
+            core.end_connections();
             unclosed = core.take_unclosed();
             panics.drop_each(&mut core.take_unsent_of_users());
             panics.contain(|| drop(core));

@@ -23,7 +23,10 @@ use crate::{
     },
     system::{
         descriptor::Descriptor,
-        driver::{Driver, Operation, Release, Role, syscall::may_wait_to_close},
+        driver::{
+            Driver, Operation, Release, Role,
+            syscall::{end_in_order, may_wait_to_close},
+        },
         fd_kind::FdKind,
         pool::{Lane, Refused},
     },
@@ -305,6 +308,25 @@ impl Core {
             // Slow is better than never.
             Err(Refused::Full(job) | Refused::NoThread(_, job) | Refused::Closed(job)) => job(),
         }
+    }
+
+    /// Ends the connections that are the engine's alone as their close would, since the engine goes: a
+    /// socket that is closed over unread bytes is reset, and the peer loses what was sent to it.
+    pub(crate) fn end_connections(&mut self) {
+        let mut block = self.blocks.get();
+        for id in self.resources.ids() {
+            if let Some(Resource::Stream(state)) = self.resources.get(id)
+                && state.tenure.is_sole()
+                && state.fd_kind.is_tcp()
+                && state.is_open()
+                && state.attempt_of == Id::NONE
+                && state.closing.as_ref().is_none_or(|closing| !closing.reset)
+                && let Some(descriptor) = self.driver.descriptor(id)
+            {
+                end_in_order(descriptor, &mut block);
+            }
+        }
+        self.blocks.put(block);
     }
 
     /// What is left open when the engine goes, and may have whoever closes it wait.

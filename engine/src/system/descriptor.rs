@@ -143,6 +143,22 @@ impl Descriptor {
         }
     }
 
+    /// Ends a simulated connection in good order. Returns whether it is one.
+    #[cfg(feature = "sim")]
+    pub(crate) fn end_simulated(&self) -> bool {
+        if let OpenFile::Simulated(socket) = &self.file {
+            socket.part();
+        }
+        matches!(self.file, OpenFile::Simulated(_))
+    }
+
+    /// None is simulated.
+    #[cfg(not(feature = "sim"))]
+    #[expect(clippy::unused_self, reason = "the other one asks")]
+    pub(crate) const fn end_simulated(&self) -> bool {
+        false
+    }
+
     /// Closes the open file now, whoever still holds the number.
     pub(crate) fn release(self: Arc<Self>) {
         #[cfg(feature = "sim")]

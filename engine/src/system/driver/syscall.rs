@@ -360,6 +360,13 @@ pub(crate) fn may_wait_to_close(descriptor: &Descriptor, fd_kind: FdKind) -> boo
     }
 }
 
+/// Ends a connection in good order, so that a close that follows resets nothing; it is not closed yet.
+pub(crate) fn end_in_order(descriptor: &Descriptor, block: &mut [u8]) {
+    if !descriptor.end_simulated() {
+        before_close(descriptor.as_fd(), Release::Drain, block);
+    }
+}
+
 /// Decides how closing ends a connection. An error means that this is no socket, or none with a
 /// connection, and nothing is to be reset or ended.
 fn before_close(fd: BorrowedFd<'_>, release: Release, block: &mut [u8]) {
