@@ -239,7 +239,7 @@ impl World {
                     std::io::Write::write_all(peer, bytes).expect("room");
                     sent.extend_from_slice(bytes);
                 }
-                None => self.peer_writes(last, bytes),
+                None => _ = self.peer_writes(last, bytes),
             },
             Peer::Read => self.peer_reads(last, 64 << 10),
             Peer::Shut => self.peer_shuts(last),

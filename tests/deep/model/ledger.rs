@@ -352,6 +352,14 @@ impl Outflow {
         if late { all } else { all - self.received.len() }
     }
 
+    /// Whether nothing has failed, or ended, and all that counts has arrived.
+    pub(crate) fn is_all_there(&self) -> bool {
+        !self.lossy
+            && self.failure.is_none()
+            && self.shutdowns == 0
+            && self.counted() == self.received.len()
+    }
+
     pub(crate) fn counts(&mut self, number: usize, count: usize) {
         let write = &mut self.writes[number];
         assert!(write.counts.is_none(), "write {number} ends twice");

@@ -10,6 +10,7 @@
 pub(crate) mod ending;
 pub(crate) mod expect;
 mod ledger;
+mod occasions;
 pub(crate) mod world;
 
 pub(crate) use world::run;

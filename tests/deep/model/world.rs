@@ -35,7 +35,7 @@ pub(crate) struct World {
     there: Host,
     engine: Handle,
     pub(crate) rng: Rng,
-    limits: Limits,
+    pub(crate) limits: Limits,
     machine: Machine,
     link: Link,
     shortage: bool,
@@ -272,7 +272,10 @@ pub(crate) fn run(network: &Network) -> u64 {
     }
     match drops {
         true => drop_engine(engine),
-        false => super::ending::settle(engine),
+        false => {
+            super::occasions::have_one(&engine);
+            super::ending::settle(engine);
+        }
     }
     end()
 }
@@ -629,13 +632,18 @@ impl World {
 
     /// A peer connects to the listener.
     pub(crate) fn add_client(&mut self) {
-        if self.listener.closed || self.listener.waiting.len() > 4 {
-            return;
+        if !self.listener.closed && self.listener.waiting.len() <= 4 {
+            self.connect_client();
         }
-        let Ok(peer) = self.there.connect(self.here.at(80)) else { return };
+    }
+
+    /// Returns whether it could.
+    pub(crate) fn connect_client(&mut self) -> bool {
+        let Ok(peer) = self.there.connect(self.here.at(80)) else { return false };
         peer.set_nonblocking(true).unwrap();
         let address = peer.local_addr().unwrap();
         self.listener.waiting.push_back((peer, address, Vec::new()));
+        true
     }
 
     fn pick_stream(&mut self) -> Option<usize> {
@@ -1266,12 +1274,13 @@ impl World {
         }
     }
 
-    pub(crate) fn peer_writes(&mut self, stream: usize, bytes: &[u8]) {
+    /// Returns how many bytes there was room for.
+    pub(crate) fn peer_writes(&mut self, stream: usize, bytes: &[u8]) -> usize {
         let now = self.network.now();
         let line = &mut self.streams[stream];
-        let Some(peer) = &mut line.peer else { return };
+        let Some(peer) = &mut line.peer else { return 0 };
         if line.peer_shut {
-            return;
+            return 0;
         }
         if line.handle.is_none() || line.closing {
             // Nobody may be there any more, and answer by a reset that overtakes what is under way.
@@ -1279,8 +1288,11 @@ impl World {
         }
         let count = match peer.write(bytes) {
             Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-            Err(_) => return self.streams[stream].inflow.lossy = true,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return 0,
+            Err(_) => {
+                self.streams[stream].inflow.lossy = true;
+                return 0;
+            }
         };
         let transfer = match line.link.bandwidth {
             #[expect(clippy::cast_precision_loss, reason = "small numbers")]
@@ -1291,6 +1303,7 @@ impl World {
         let at = at.saturating_add(transfer);
         line.inflow.send(&bytes[..count], at);
         self.say(|| format!("peer {stream} sends {count} bytes, there by {at:?}"));
+        count
     }
 
     pub(crate) fn peer_reads(&mut self, stream: usize, most: usize) {
@@ -1341,6 +1354,20 @@ impl World {
             // The connection may be broken already.
             _ = peer.shutdown(Shutdown::Write);
         }
+    }
+
+    /// Open streams on which everything was told, so that nothing more is asked of them.
+    pub(crate) fn quiet_streams(&self) -> Vec<usize> {
+        let is_quiet = |&stream: &usize| {
+            let line = &self.streams[stream];
+            line.handle.is_some()
+                && !line.closing
+                && !line.peer_ended
+                && !line.inflow.lossy
+                && line.outflow.is_all_there()
+                && self.ops.iter().all(|op| op.told || op.stream != stream)
+        };
+        (0..self.streams.len()).filter(is_quiet).collect()
     }
 
     // What is heard
