@@ -590,6 +590,9 @@ impl Core {
     /// Sends what was written, by requests of other threads, too, as far as the system takes it now:
     /// a run ends.
     pub(crate) fn leave_run(&mut self) {
+        if mutants::is_active(Mutant::StopUnsent) {
+            return;
+        }
         self.take_messages();
         self.send_dirty();
         self.send_all_again();
@@ -882,6 +885,7 @@ impl Core {
             Some(Resource::Stream(state)) => {
                 (state.unread.received(), state.reception == Phase::Running)
             }
+            Some(Resource::Listener(_)) if mutants::is_active(Mutant::CrowdUncounted) => (0, false),
             Some(Resource::Listener(state)) => (state.accepted, state.is_accepting()),
             _ => (0, false),
         }

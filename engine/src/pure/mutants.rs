@@ -45,6 +45,16 @@ pub enum Mutant {
     StepLeftOut,
     /// It takes two of them in the wrong order.
     StepsSwapped,
+    /// What has been sent of a piece of copies is kept as long as more is written behind it.
+    SentKept,
+    /// A run that is stopped leaves what was written to the next one.
+    StopUnsent,
+    /// A stream that others may hold, too, is read ahead and ended as if it were ours alone.
+    SharedAsOwn,
+    /// A send for which the system has no memory breaks the stream at once.
+    ShortageForGood,
+    /// Connections are no progress: a deadline is preceded by one more try, however many come of it.
+    CrowdUncounted,
 }
 
 #[cfg(facade_mutants)]
@@ -55,7 +65,7 @@ mod with_the_cfg {
 
     impl Mutant {
         /// All of them.
-        pub const ALL: [Self; 18] = [
+        pub const ALL: [Self; 23] = [
             Self::LateBytesDropped,
             Self::ConnectionSwallowed,
             Self::RescanOffByOne,
@@ -74,6 +84,11 @@ mod with_the_cfg {
             Self::LookCutShort,
             Self::StepLeftOut,
             Self::StepsSwapped,
+            Self::SentKept,
+            Self::StopUnsent,
+            Self::SharedAsOwn,
+            Self::ShortageForGood,
+            Self::CrowdUncounted,
         ];
     }
 

@@ -246,6 +246,9 @@ impl Core {
     /// that nobody else does.
     pub(crate) fn set_exclusive(&mut self, id: Id, exclusive: bool) {
         let Some(state) = self.stream(id) else { return };
+        if mutants::is_active(Mutant::SharedAsOwn) {
+            return;
+        }
         match (state.tenure, exclusive) {
             (Tenure::Shared, true) => state.tenure = Tenure::Exclusive,
             (Tenure::Own | Tenure::Exclusive, false) => {

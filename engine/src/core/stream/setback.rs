@@ -23,6 +23,7 @@ use crate::{
     },
     pure::{
         error::{Error, SystemError},
+        mutants::{self, Mutant},
         table::Id,
         timer::{Target, TimerNumber},
     },
@@ -133,7 +134,7 @@ impl Core {
     /// A send has failed. Returns whether it is tried again.
     pub(crate) fn bear(&mut self, stream: Id, error: &io::Error) -> bool {
         let now = self.now();
-        if !is_for_want_of_memory(error) {
+        if !is_for_want_of_memory(error) || mutants::is_active(Mutant::ShortageForGood) {
             return false;
         }
         let first = Stage::Short { until: now + PATIENCE, pause: PAUSE_MIN, tries: 0 };

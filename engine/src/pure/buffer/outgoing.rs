@@ -4,6 +4,8 @@ use std::{collections::VecDeque, io::IoSlice, mem};
 
 use bytes::{Buf, Bytes};
 
+use crate::pure::mutants::{self, Mutant};
+
 /// Shorter writes are copied together, longer ones are kept as they are: below this, copying costs
 /// less than another piece in a gathered send.
 pub(crate) const COPY_MAX: usize = 2048;
@@ -58,10 +60,14 @@ impl Segment {
 
     fn absorbs_in_more_memory(&mut self, more: usize) -> bool {
         let Self::Copied { bytes, sent } = self else { return false };
-        if *sent >= bytes.len() - *sent {
+        let kept = mutants::is_active(Mutant::SentKept);
+        if *sent >= bytes.len() - *sent && !kept {
             bytes.drain(..mem::take(sent));
         }
-        bytes.len() + more <= COPIES_MAX.max(bytes.capacity())
+        let absorbs = kept || bytes.len() + more <= COPIES_MAX.max(bytes.capacity());
+        let grows = absorbs && bytes.len() + more > bytes.capacity();
+        debug_assert!(!grows || *sent <= bytes.len() / 2, "memory grows for what has been sent");
+        absorbs
     }
 
     fn truncate(&mut self, len: usize) {
@@ -206,10 +212,9 @@ impl Outgoing {
 
     /// Appends a copy of a few bytes.
     pub(crate) fn append_slice(&mut self, slice: &[u8], spare: &mut Spare) {
+        let absorbs = self.last.absorbs(slice.len());
         self.queued += slice.len();
-        if self.last.absorbs(slice.len())
-            && let Segment::Copied { bytes, .. } = &mut self.last
-        {
+        if absorbs && let Segment::Copied { bytes, .. } = &mut self.last {
             bytes.extend_from_slice(slice);
             return;
         }
