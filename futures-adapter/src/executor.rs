@@ -165,8 +165,18 @@ pin_project! {
     impl<F> PinnedDrop for Tracked<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut future = this.project().future;
-            drop(catch_unwind(AssertUnwindSafe(|| future.set(None))));
+            drop_contained(|| future.set(None));
         }
+    }
+}
+
+/// Drops something of the user's. The hook has reported a panic; what that says may panic, too, when it
+/// is dropped, and what comes out then is left alone.
+fn drop_contained(f: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f))
+        && let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(payload)))
+    {
+        mem::forget(again);
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     future::{pending, poll_fn},
     io::Read,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     rc::Rc,
     sync::{
         Arc, Mutex,
@@ -16,9 +16,9 @@ use std::{
 };
 
 use facade_engine::{Callback, Error, TaskPanic};
-use facade_futures::{Background, Io, Runtime, Stream};
+use facade_futures::{Background, Io, Runtime, Stream, Task};
 use facade_tests::{
-    drops::Drops,
+    drops::{Drops, Token},
     outcome::Outcome,
     peers::arrived,
     polls::{Bell, give_way, in_time, poll_here, poll_once},
@@ -458,6 +458,60 @@ fn a_background_dropped_on_its_own_thread_is_not_waited_for() {
     })
     .detach();
     futures::executor::block_on(receiver).unwrap();
+}
+
+/// What a task owns may panic when it is dropped, and what that says, too. These tasks were woken
+/// elsewhere when the engine took nothing any more, so that nobody but the runtime drops them.
+#[test]
+fn promise_17_tasks_that_are_stranded_may_panic_as_they_are_dropped() {
+    /// Panics when it is dropped, so often.
+    struct Bad(usize, Arc<Token>);
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            if self.0 > 0 {
+                resume_unwind(Box::new(Self(self.0 - 1, Arc::clone(&self.1))));
+            }
+        }
+    }
+    /// Has another thread wake these when it is dropped.
+    struct Waking(Vec<Waker>);
+    impl Drop for Waking {
+        fn drop(&mut self) {
+            let wakers = std::mem::take(&mut self.0);
+            thread::spawn(|| wakers.into_iter().for_each(Waker::wake)).join().unwrap();
+        }
+    }
+    for panics in [1, 2] {
+        let drops = Drops::new();
+        let runtime = Runtime::from(driver::engine());
+        let waking = Rc::new(RefCell::new(Waking(Vec::new())));
+        let first = Rc::clone(&waking);
+        runtime
+            .spawn_local(poll_fn(move |_| {
+                let _first = &first;
+                Poll::<()>::Pending
+            }))
+            .detach();
+        let tasks: Vec<_> = (0..2)
+            .map(|_| {
+                let (bad, waking) = (Bad(panics, Arc::new(drops.token())), Rc::downgrade(&waking));
+                runtime.spawn_local(poll_fn(move |context| {
+                    let _bad = &bad;
+                    if let Some(waking) = waking.upgrade() {
+                        waking.borrow_mut().0.push(context.waker().clone());
+                    }
+                    Poll::<()>::Pending
+                }))
+            })
+            .collect();
+        turns(runtime.engine(), 3);
+        assert_eq!(waking.borrow().0.len(), 2);
+        drop(waking);
+        drop(runtime);
+        assert!(tasks.iter().all(Task::is_finished));
+        // What the second panic says is left alone.
+        assert_eq!(drops.alive(), if panics > 1 { 2 } else { 0 });
+    }
 }
 
 /// Keeps its waker, and is woken long after.
