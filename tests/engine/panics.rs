@@ -9,45 +9,16 @@ use std::{
 };
 
 use facade_engine::{
-    Bytes, Callback, Claim, Engine, Result, Stream,
+    Bytes, Callback, Claim, Engine, Limits, Result, Stream,
     matcher::{Matcher, Scan},
 };
 use facade_tests::{
-    drops::{Drops, Token},
+    drops::{Bomb, Drops},
     told::Told,
     turns::{turn_until, turns},
 };
 
 use super::driver::{self, full_pair, pair, tcp_pair};
-
-/// Panics when it is dropped.
-struct Bomb {
-    _token: Token,
-    bytes: Vec<u8>,
-}
-
-impl Bomb {
-    fn new(drops: &Drops) -> Self {
-        Self { _token: drops.token(), bytes: vec![b'x'; 32 << 10] }
-    }
-
-    fn bytes(drops: &Drops) -> Bytes {
-        Bytes::from_owner(Self::new(drops))
-    }
-}
-
-impl AsRef<[u8]> for Bomb {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        // The hook need not say it.
-        resume_unwind(Box::new("a bomb"));
-    }
-}
 
 /// Runs the engine to its end, through all panics. Returns how many there were.
 fn run_through(engine: &Engine) -> usize {
@@ -212,4 +183,104 @@ fn promise_01_a_matcher_that_panics_as_it_goes_keeps_nobody_from_hearing() {
     assert_eq!(run_through(&engine), 1);
     assert_eq!(told.take(), [r#"read b"one""#]);
     assert_eq!(drops.alive(), 0);
+}
+
+/// Two pieces of one write.
+fn two(drops: &Drops) -> [Bytes; 2] {
+    [Bomb::bytes(drops), Bomb::bytes(drops)]
+}
+
+#[test]
+fn promise_17_pieces_of_a_write_that_is_refused_may_panic_as_they_are_dropped() {
+    let engine = driver::engine();
+    let (_peer, closed) = pair(&engine);
+    let (_other, full, _) = full_pair(&engine);
+    let (drops, told) = (Drops::new(), Told::new());
+    engine.close(&closed, Callback::ignore());
+    let limits = Limits { queued: 0, ..Limits::default() };
+    engine.set_limits(&full, limits);
+    engine.write(&full, vec![0; 100], Callback::ignore());
+    turns(&engine, 2);
+    // By the inbox, and in a turn.
+    for stream in [&closed, &full] {
+        engine.write_vectored(stream, two(&drops), told.callback("write"));
+        let (stream, drops, told) = (stream.clone(), drops.clone(), told.clone());
+        engine.post(move |local| {
+            local.write_vectored(&stream, two(&drops), told.callback("write"));
+        });
+    }
+    turn_until_through_panics(&engine, || told.len() == 4 && drops.alive() == 0);
+    let mut told = told.take();
+    told.sort();
+    assert_eq!(told, ["write Closed", "write Closed", "write Overloaded", "write Overloaded"]);
+}
+
+#[test]
+fn promise_16_pieces_of_a_write_that_comes_too_late_may_panic_as_they_are_dropped() {
+    for write in 0..3 {
+        let engine = driver::engine();
+        let (_peer, stream) = pair(&engine);
+        let (drops, handle) = (Drops::new(), engine.handle().clone());
+        let bomb = Bomb::new(&drops);
+        let cb = || Callback::from_fn(move |_, _: Result<usize>| drop(bomb));
+        let write = || match write {
+            0 => _ = handle.write_vectored(&stream, two(&drops), cb()),
+            1 => _ = handle.write(&stream, Bomb::bytes(&drops), cb()),
+            _ => _ = handle.chain().on(&stream).write_vectored(two(&drops), cb()).submit(),
+        };
+        drop(engine);
+        _ = catch_unwind(AssertUnwindSafe(write));
+        assert_eq!(drops.alive(), 0);
+    }
+}
+
+#[test]
+fn promise_16_pieces_of_a_write_that_the_engine_has_not_seen_may_panic_as_it_goes() {
+    let engine = driver::engine();
+    let (_peer, stream) = pair(&engine);
+    let (drops, told) = (Drops::new(), Told::new());
+    for _ in 0..2 {
+        engine.write_vectored(&stream, two(&drops), told.callback("write"));
+    }
+    let chain = engine.chain().on(&stream).read_line(told.callback("line"));
+    chain.write_vectored(two(&drops), told.callback("write")).submit();
+    drop(engine);
+    assert_eq!(drops.alive(), 0);
+    assert_eq!(told.len(), 4);
+}
+
+#[test]
+fn promise_10_pieces_of_stages_that_do_not_begin_may_panic_as_they_are_dropped() {
+    let engine = driver::engine();
+    let (_peer, stream) = pair(&engine);
+    let (drops, told) = (Drops::new(), Told::new());
+    let chain = engine.chain().on(&stream).read_line(told.callback("line"));
+    let chain = chain.write_vectored(two(&drops), told.callback("write"));
+    let cancel = chain.write(Bomb::bytes(&drops), told.callback("write")).submit();
+    turns(&engine, 2);
+    assert!(cancel.cancel());
+    turn_until_through_panics(&engine, || told.len() == 3 && drops.alive() == 0);
+    run_through(&engine);
+}
+
+#[test]
+fn promise_04_pieces_of_a_write_that_is_cut_may_panic_as_they_are_dropped() {
+    let engine = driver::engine();
+    let (_peer, stream) = pair(&engine);
+    let (drops, told) = (Drops::new(), Told::new());
+    let bufs: Vec<_> = (0..200).map(|_| Bomb::bytes(&drops)).collect();
+    let cancel = engine.write_vectored(&stream, bufs, told.callback("write"));
+    // What the system has room for is gone.
+    let mut turns = 0;
+    turn_until_through_panics(&engine, || {
+        turns += 1;
+        turns > 5
+    });
+    cancel.cancel();
+    turn_until_through_panics(&engine, || told.len() == 1);
+    assert!(told.take()[0].starts_with("write PartialWrite"));
+    engine.take_unsent(&stream, told.callback("rest"));
+    turn_until_through_panics(&engine, || told.len() == 1 && drops.alive() == 0);
+    engine.abort(&stream);
+    run_through(&engine);
 }

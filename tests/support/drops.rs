@@ -1,9 +1,15 @@
-//! [`Drops`]: counts what was dropped, to find what is leaked or dropped twice.
+//! [`Drops`]: counts what was dropped, to find what is leaked or dropped twice. [`Bomb`]: panics as it
+//! is.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicIsize, Ordering::SeqCst},
+use std::{
+    panic::resume_unwind,
+    sync::{
+        Arc,
+        atomic::{AtomicIsize, Ordering::SeqCst},
+    },
 };
+
+use facade_engine::Bytes;
 
 /// Hands out [`Token`]s and counts those that live.
 #[derive(Debug, Clone, Default)]
@@ -38,5 +44,40 @@ impl Drops {
 impl Drop for Token {
     fn drop(&mut self) {
         self.alive.fetch_sub(1, SeqCst);
+    }
+}
+
+/// Panics when it is dropped.
+#[derive(Debug)]
+pub struct Bomb {
+    _token: Token,
+    bytes: Vec<u8>,
+}
+
+impl Bomb {
+    /// How many bytes one holds.
+    pub const LEN: usize = 32 << 10;
+
+    /// One that is counted.
+    pub fn new(drops: &Drops) -> Self {
+        Self { _token: drops.token(), bytes: vec![b'x'; Self::LEN] }
+    }
+
+    /// Its bytes, which it goes with.
+    pub fn bytes(drops: &Drops) -> Bytes {
+        Bytes::from_owner(Self::new(drops))
+    }
+}
+
+impl AsRef<[u8]> for Bomb {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        // The hook need not say it.
+        resume_unwind(Box::new("a bomb"));
     }
 }

@@ -4,10 +4,15 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use crate::{
     core::{Core, Kind, Pending},
-    handles::{callback::Callback, stream::Stream},
+    handles::{
+        callback::{Callback, boxed_with},
+        queue::ready::Ready,
+        stream::Stream,
+    },
     pure::{
         error::{Error, Result},
         mutants::{self, Mutant},
+        panics::Contained,
         table::Id,
     },
 };
@@ -50,20 +55,22 @@ pub(crate) trait Stage: Send {
 /// A stage made of a closure that submits its operation.
 pub(crate) struct StageOf<T, F> {
     pub(crate) callback: Callback<T>,
-    pub(crate) begin: F,
+    /// With what the user gave for it.
+    pub(crate) begin: Contained<F>,
 }
 
 impl<T, F> Stage for StageOf<T, F>
 where
     T: Send + 'static,
-    F: FnOnce(&mut Core, Input<'_>, Callback<T>) -> Option<Id> + Send,
+    F: FnOnce(&mut Core, Input<'_>, Callback<T>) -> Option<Id> + Send + 'static,
 {
     fn begin(self: Box<Self>, core: &mut Core, input: Input<'_>) -> Option<Id> {
-        (self.begin)(core, input, self.callback)
+        self.begin.into_inner()(core, input, self.callback)
     }
 
     fn fail(self: Box<Self>, core: &mut Core, error: Error) {
-        core.fail_boxed(Id::NONE, self.callback.slot, error);
+        let delivery = self.callback.slot.deliver(Err(error));
+        core.ready.push(Ready::Boxed(boxed_with(delivery, self.begin)));
     }
 }
 

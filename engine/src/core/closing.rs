@@ -377,6 +377,10 @@ impl Core {
         if matches!(self.resources.get(resource), Some(Resource::Stream(state)) if state.set_back) {
             self.end_setback(resource);
         }
-        self.remove_resource(resource)
+        let mut removed = self.remove_resource(resource)?;
+        if let Resource::Stream(state) = &mut removed {
+            self.deferred_drops.bytes.extend(state.cut.take().map(|cut| cut.rest));
+        }
+        Some(removed)
     }
 }

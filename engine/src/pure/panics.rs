@@ -1,4 +1,4 @@
-//! [`Panics`]: user code that may panic, contained.
+//! [`Panics`]: user code that may panic, contained. [`Each`], [`Contained`]: what it may be dropped with.
 //!
 //! What users gave is dropped one by one. A drop that panics while another one's panic unwinds aborts
 //! the process, and dropping a vector goes on with the rest of it while it unwinds.
@@ -67,6 +67,60 @@ impl Panics {
 pub(crate) fn discard(payload: Payload) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
         mem::forget(again);
+    }
+}
+
+/// Values of the user's. Dropped, each is by itself, and no panic gets out, which the hook has reported.
+pub(crate) struct Each<T>(Vec<T>);
+
+impl<T> Each<T> {
+    pub(crate) fn into_vec(mut self) -> Vec<T> {
+        mem::take(&mut self.0)
+    }
+
+    pub(crate) fn as_slice(&self) -> &[T] {
+        &self.0
+    }
+
+    pub(crate) fn push(&mut self, value: T) {
+        self.0.push(value);
+    }
+}
+
+impl<T> FromIterator<T> for Each<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+        Self(values.into_iter().collect())
+    }
+}
+
+impl<T> Drop for Each<T> {
+    fn drop(&mut self) {
+        let mut panics = Panics::default();
+        panics.drop_each(&mut self.0);
+        panics.forget();
+    }
+}
+
+/// One such value, in something that drops others with it.
+pub(crate) struct Contained<T>(Option<T>);
+
+impl<T> Contained<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+
+    pub(crate) fn into_inner(mut self) -> T {
+        self.0.take().expect("it is taken only here")
+    }
+}
+
+impl<T> Drop for Contained<T> {
+    fn drop(&mut self) {
+        if let Some(value) = self.0.take() {
+            let mut panics = Panics::default();
+            panics.contain(|| drop(value));
+            panics.forget();
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! [`Chain`]: operations in sequence, submitted as one.
 
-use std::{collections::VecDeque, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
@@ -28,6 +28,7 @@ use crate::{
             All, Any, Chunk, Delimiter, Exact, ExpectLine, Line, LineGlobSearch, Matcher,
             RegexSearch,
         },
+        panics::{Contained, Each},
         pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
         table::Id,
     },
@@ -67,7 +68,7 @@ use crate::{
 #[must_use = "a chain does nothing until it is submitted"]
 pub struct Chain {
     handle: Handle,
-    stages: VecDeque<Box<dyn Stage>>,
+    stages: Each<Box<dyn Stage>>,
     stream: Option<Stream>,
     timeout: Option<Duration>,
 }
@@ -97,7 +98,7 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn chain(&self) -> Chain {
-        Chain { handle: self.clone(), stages: VecDeque::new(), stream: None, timeout: None }
+        Chain { handle: self.clone(), stages: Each::from_iter([]), stream: None, timeout: None }
     }
 }
 
@@ -255,7 +256,7 @@ impl Chain {
         regex: Regex,
         cb: Callback<(Stream, RegexMatch)>,
     ) -> Self {
-        self.stages.push_back(Box::new(RegexWithStream { regex, callback: cb }));
+        self.stages.push(Box::new(RegexWithStream { regex, callback: cb }));
         self
     }
 
@@ -302,7 +303,7 @@ impl Chain {
     /// [`Cancelled`](crate::Error::Cancelled) without having begun.
     pub fn submit(self) -> Cancel {
         let Self { handle, stages, stream, timeout } = self;
-        handle.submit(move |core| core.begin_chain(stages, stream, timeout))
+        handle.submit(move |core| core.begin_chain(stages.into_vec().into(), stream, timeout))
     }
 
     fn read<A: Send + 'static, T: Send + 'static>(
@@ -346,7 +347,7 @@ impl Chain {
         callback: Callback<T>,
         begin: impl FnOnce(&mut Core, Input<'_>, Callback<T>) -> Option<Id> + Send + 'static,
     ) -> Self {
-        self.stages.push_back(Box::new(StageOf { callback, begin }));
+        self.stages.push(Box::new(StageOf { callback, begin: Contained::new(begin) }));
         self
     }
 }
@@ -354,7 +355,7 @@ impl Chain {
 impl fmt::Debug for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Chain")
-            .field("stages", &self.stages.len())
+            .field("stages", &self.stages.as_slice().len())
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }

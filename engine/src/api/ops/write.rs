@@ -24,7 +24,7 @@ use crate::{
         handle::{Handle, on_current},
         stream::Stream,
     },
-    pure::{pattern::LinePattern, table::Id},
+    pure::{panics::Contained, pattern::LinePattern, table::Id},
 };
 
 impl Handle {
@@ -188,7 +188,11 @@ impl Handle {
 
     fn submit_write(s: &Stream, data: Data, cb: Callback<usize>) -> Cancel {
         let Callback { slot, timeout } = cb;
-        Self::submit_on(s, move |core, id| core.write(id, data, slot, timeout, Id::NONE))
+        // An engine that is gone drops it together with the callback.
+        let data = Contained::new(data);
+        Self::submit_on(s, move |core, id| {
+            core.write(id, data.into_inner(), slot, timeout, Id::NONE)
+        })
     }
 
     /// Succeeds when the system has everything that was written before. The peer need not have it:

@@ -5,7 +5,7 @@
 //! the head of the queue can ever have been sent in part, and a write further back is cancelled by
 //! leaving the queue.
 
-use std::{collections::VecDeque, io, mem, time::Duration};
+use std::{collections::VecDeque, io, iter, mem, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 
@@ -25,6 +25,7 @@ use crate::{
         buffer::outgoing::{COPY_MAX, Gather},
         error::Error,
         mutants::{self, Mutant},
+        panics::Each,
         table::Id,
     },
     system::{
@@ -60,7 +61,7 @@ pub(crate) enum Data {
     One(Bytes),
     /// One and a line end.
     Line(Bytes),
-    Many(Vec<Bytes>),
+    Many(Each<Bytes>),
 }
 
 impl Core {
@@ -166,7 +167,7 @@ impl Core {
         let len = ending.len()
             + match &data {
                 Data::One(bytes) | Data::Line(bytes) => bytes.len(),
-                Data::Many(many) => many.iter().map(Bytes::len).sum(),
+                Data::Many(many) => many.as_slice().iter().map(Bytes::len).sum(),
             };
         let left = len + state.outgoing.len() + state.queued;
         let fits = state.writes.is_empty() && left <= state.settings.limits.unsent;
@@ -177,9 +178,11 @@ impl Core {
         state.queued += len;
         let mut rest: VecDeque<Bytes> = match data {
             Data::One(bytes) | Data::Line(bytes) => [bytes].into(),
-            Data::Many(many) => many.into(),
+            Data::Many(many) => many.into_vec().into(),
         };
-        rest.push_back(Bytes::from_static(ending));
+        if !ending.is_empty() {
+            rest.push_back(Bytes::from_static(ending));
+        }
         let write = Box::new(Write { rest, left: len, fed: 0, taken: 0, slot });
         self.queue_writing(stream, Kind::Write(write), timeout, chain)
     }
@@ -187,7 +190,7 @@ impl Core {
     fn refuse_write(&mut self, chain: Id, slot: Slot<usize>, data: Data, error: Error) {
         match data {
             Data::One(bytes) | Data::Line(bytes) => self.deferred_drops.bytes.push(bytes),
-            Data::Many(many) => self.deferred_drops.bytes.extend(many),
+            Data::Many(many) => self.deferred_drops.bytes.extend(many.into_vec()),
         }
         self.fail(chain, slot, error);
     }
@@ -320,6 +323,8 @@ impl Core {
                     let Some((Kind::Write(write), chain)) = self.unqueue_write(stream, head) else {
                         return;
                     };
+                    // What is empty is the user's all the same.
+                    self.deferred_drops.bytes.extend(write.rest);
                     self.succeed_write(stream, chain, write.slot, count);
                 }
                 Kind::Flush(_)
@@ -544,11 +549,13 @@ impl Core {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
             return;
         };
-        let fed_rest = state.outgoing.cut(write.fed - write.taken, &mut self.spare);
+        let (spare, drops) = (&mut self.spare, &mut self.deferred_drops.bytes);
+        let fed_rest = state.outgoing.cut(write.fed - write.taken, spare, drops);
         let error = write.error(*cause);
         if write.taken > 0 {
             state.queued -= write.left;
-            state.keep_rest(PartialTail { number, rest: join(fed_rest, write.rest), error: None });
+            let rest = join(fed_rest, write.rest, drops);
+            state.keep_rest(PartialTail { number, rest, error: None }, drops);
             state.write_error_reported = true;
             let later = match &error {
                 // Nothing is written any more, cut or not.
@@ -605,7 +612,8 @@ impl Core {
             && write.taken > 0
         {
             cut.number = *number;
-            cut.rest = state.outgoing.cut(write.fed - write.taken, &mut self.spare);
+            let fed = write.fed - write.taken;
+            cut.rest = state.outgoing.cut(fed, &mut self.spare, &mut self.deferred_drops.bytes);
         }
         state.committed = 0;
         state.outgoing.clear(&mut self.deferred_drops.bytes);
@@ -615,15 +623,20 @@ impl Core {
                 Some((Kind::Write(write), chain))
                     if write.taken > 0 && write.taken == write.len() =>
                 {
+                    self.deferred_drops.bytes.extend(write.rest);
                     self.succeed(chain, write.slot, write.taken);
                 }
                 Some((Kind::Write(write), chain)) => {
                     let failure = write.error(error.clone());
                     if write.taken > 0 {
-                        let rest = join(mem::take(&mut cut.rest), write.rest);
-                        if let Some(state) = self.stream(stream) {
+                        let drops = &mut self.deferred_drops.bytes;
+                        let rest = join(mem::take(&mut cut.rest), write.rest, drops);
+                        if let Some(Resource::Stream(state)) = self.resources.get_mut(stream) {
                             state.queued -= write.left;
-                            state.keep_rest(PartialTail { number: cut.number, rest, error: None });
+                            state.keep_rest(
+                                PartialTail { number: cut.number, rest, error: None },
+                                drops,
+                            );
                         }
                     } else {
                         self.drop_rest(stream, write.rest);
@@ -690,9 +703,11 @@ impl Core {
     /// A claim on the rest of a cut write was not taken: the stream is cut again.
     pub(crate) fn give_back_unsent(&mut self, stream: &Stream, mut cut: PartialTail) {
         let id = self.id_of(stream);
-        let Some(state) = self.stream(id) else { return };
+        let Some(Resource::Stream(state)) = self.resources.get_mut(id) else {
+            return self.deferred_drops.bytes.push(cut.rest);
+        };
         let error = cut.error.take();
-        state.keep_rest(cut);
+        state.keep_rest(cut, &mut self.deferred_drops.bytes);
         if state.write_error.is_none() {
             // The write itself has heard of it.
             state.write_error = error;
@@ -772,21 +787,24 @@ impl StreamState {
     /// Keeps the rest of a cut write for whoever takes it. There is another if that write was
     /// submitted while a claim on the rest of an earlier one was held: then both are kept as one, in
     /// the order of their writes.
-    fn keep_rest(&mut self, mut cut: PartialTail) {
+    fn keep_rest(&mut self, mut cut: PartialTail, drops: &mut Vec<Bytes>) {
         if let Some(other) = self.cut.take() {
             let (first, second) =
                 if other.number < cut.number { (*other, cut) } else { (cut, *other) };
-            let rest = join(first.rest, [second.rest].into());
+            let rest = join(first.rest, [second.rest].into(), drops);
             cut = PartialTail { rest, ..first };
         }
         self.cut = Some(Box::new(cut));
     }
 }
 
-fn join(first: Bytes, rest: VecDeque<Bytes>) -> Bytes {
-    let mut all = BytesMut::from(first);
-    for bytes in rest {
+/// One piece of several. What they were in is dropped later.
+fn join(first: Bytes, rest: VecDeque<Bytes>, drops: &mut Vec<Bytes>) -> Bytes {
+    let more: usize = rest.iter().map(Bytes::len).sum();
+    let mut all = BytesMut::with_capacity(first.len() + more);
+    for bytes in iter::once(first).chain(rest) {
         all.extend_from_slice(&bytes);
+        drops.push(bytes);
     }
     all.freeze()
 }

@@ -293,7 +293,12 @@ impl Outgoing {
     }
 
     /// Takes the last `count` queued bytes out again: the rest of a write that was cut.
-    pub(crate) fn cut(&mut self, mut count: usize, spare: &mut Spare) -> Bytes {
+    pub(crate) fn cut(
+        &mut self,
+        mut count: usize,
+        spare: &mut Spare,
+        drops: &mut Vec<Bytes>,
+    ) -> Bytes {
         assert!(count <= self.queued);
         self.queued -= count;
         let mut rest = Vec::new();
@@ -314,7 +319,11 @@ impl Outgoing {
         rest.reverse();
         match rest.len() {
             1 => rest.remove(0),
-            _ => rest.concat().into(),
+            _ => {
+                let all = rest.concat().into();
+                drops.append(&mut rest);
+                all
+            }
         }
     }
 
@@ -421,7 +430,7 @@ mod tests {
                     }
                     Step::Cut(count) => {
                         let count = count.min(outgoing.queued());
-                        let rest = outgoing.cut(count, &mut spare);
+                        let rest = outgoing.cut(count, &mut spare, &mut drops);
                         let expected = model.split_off(model.len() - count);
                         prop_assert!(rest.iter().eq(&expected));
                     }
@@ -476,7 +485,9 @@ mod tests {
         for _ in 0..1000 {
             let mut others: Vec<_> = (0..100).map(|_| Outgoing::default()).collect();
             others.iter_mut().for_each(|other| other.append_slice(&[1; 100], &mut spare));
-            others.iter_mut().for_each(|other| drop(other.cut(100, &mut spare)));
+            others.iter_mut().for_each(|other| {
+                drop(other.cut(100, &mut spare, &mut Vec::new()));
+            });
             outgoing.append_slice(&[1; 100], &mut spare);
         }
         assert!(spare.copies.len() <= SPARES_MAX);
