@@ -8,12 +8,14 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
     },
+    panic::{AssertUnwindSafe, catch_unwind},
     process::{Command, Stdio},
     time::Duration,
 };
 
-use facade_engine::{Callback, Detached, Engine, Limits, Stream};
+use facade_engine::{Bytes, Callback, Detached, Engine, Limits, Stream};
 use facade_tests::{
+    drops::{Bomb, Drops},
     outcome::Outcome,
     terminals::terminal,
     told::{Basket, Told},
@@ -751,5 +753,47 @@ fn promise_16_a_dropped_engine_does_not_linger() {
         // Less than it lingers for, so that a hang becomes a failure.
         let mut peer = is_done.recv_timeout(Duration::from_secs(30)).expect("it does not hang");
         peer.read_to_end(&mut Vec::new()).unwrap();
+    }
+}
+
+/// A connection that comes with bytes of the user's.
+fn stream_with(engine: &Engine, unread: Bytes) -> (UnixStream, Stream) {
+    let (peer, ours) = UnixStream::pair().unwrap();
+    let stream = engine.attach_detached(Detached { fd: ours.into(), unread }).unwrap();
+    (peer, stream)
+}
+
+#[test]
+fn promise_17_bytes_that_a_stream_came_with_may_panic_as_they_are_dropped() {
+    let (drops, told) = (Drops::new(), Told::new());
+    let attached = |engine: &Engine| {
+        // Where it panics at once there is no stream.
+        catch_unwind(AssertUnwindSafe(|| stream_with(engine, Bomb::bytes(&drops)))).ok()
+    };
+    for way in ["close", "drop", "read", "abort", "drop the engine"] {
+        let engine = driver::engine();
+        let streams: Vec<_> = (0..3).filter_map(|_| attached(&engine)).collect();
+        let count = streams.len();
+        for (_, stream) in &streams {
+            match way {
+                "close" => _ = engine.close(stream, told.callback("end")),
+                "read" => _ = engine.read_exact(stream, Bomb::LEN, told.callback("end")),
+                "abort" => engine.abort(stream),
+                _ => {}
+            }
+        }
+        if way == "drop" {
+            drop(streams);
+        }
+        if way == "drop the engine" {
+            drop(engine);
+        } else {
+            while catch_unwind(AssertUnwindSafe(|| engine.run().unwrap())).is_err() {}
+            if matches!(way, "close" | "read") {
+                assert_eq!(told.take(), vec!["end Ok"; count], "{way}");
+            }
+            drop(engine);
+        }
+        assert_eq!(drops.alive(), 0, "{way}");
     }
 }

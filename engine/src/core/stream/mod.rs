@@ -229,7 +229,9 @@ impl Core {
         if !unread.is_empty()
             && let Some(state) = self.stream(id)
         {
-            state.unread.append(unread);
+            // A copy: what is read is dropped while the state is borrowed, and this may be the user's.
+            state.unread.append(Bytes::copy_from_slice(&unread));
+            self.deferred_drops.bytes.push(unread);
         }
         stream.set_id(id);
     }
