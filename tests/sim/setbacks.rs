@@ -92,6 +92,29 @@ fn a_shortage_is_borne_for_two_seconds_without_spinning_and_then_told() {
 }
 
 #[test]
+fn what_is_sent_between_two_shortages_renews_the_patience() {
+    let (network, here, _, engine) = two_hosts(5, Link::default());
+    network.set_link(&here, &here, Link { buffer: 100, ..Link::default() });
+    let (mut peer, stream) = Peer::tcp_pair(&engine).unwrap();
+    let told = Told::new();
+    engine.write(&stream, numbered(400), Callback::ignore());
+    engine.flush(&stream, told.callback("flush"));
+    // None lasts two seconds, and there is always something unsent.
+    for _ in 0..3 {
+        set_shortage(&here, 1.0);
+        engine.sleep(ms(1500), Callback::from_fn(|local, _| local.stop()));
+        engine.run().unwrap();
+        set_shortage(&here, 0.0);
+        engine.sleep(ms(100), Callback::from_fn(|local, _| local.stop()));
+        engine.run().unwrap();
+        assert!(told.is_empty(), "{:?}", told.take());
+        peer.read_exact(&mut [0; 100]).unwrap();
+    }
+    engine.run().unwrap();
+    assert_eq!((told.take(), peer.arrived()), (vec!["flush Ok".to_owned()], 100));
+}
+
+#[test]
 fn a_shortage_is_borne_for_so_many_tries_where_the_engine_is_seldom_run() {
     let (network, here, engine, mut peer, stream) = short();
     engine.write(&stream, "after all", Callback::ignore());
