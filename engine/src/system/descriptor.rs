@@ -147,7 +147,7 @@ impl Descriptor {
     #[cfg(feature = "sim")]
     pub(crate) fn end_simulated(&self) -> bool {
         if let OpenFile::Simulated(socket) = &self.file {
-            socket.part();
+            socket.end_in_order();
         }
         matches!(self.file, OpenFile::Simulated(_))
     }

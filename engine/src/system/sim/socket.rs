@@ -8,7 +8,13 @@ use crate::{
         error::{Error, Result},
         table::Id,
     },
-    system::{driver::Release, sim::Network},
+    system::{
+        driver::Release,
+        sim::{
+            Network,
+            state::{Attempt, Received},
+        },
+    },
 };
 
 /// A socket in the network; closes when it is dropped.
@@ -45,6 +51,17 @@ impl Socket {
     /// Leaves the engine. Nobody goes on with it in the network, so it ends there in good order.
     pub(crate) fn part(&self) {
         self.end(Release::Drain);
+    }
+
+    /// Ends a connection in good order, so that a close that follows resets nothing; it is not closed
+    /// yet.
+    pub(crate) fn end_in_order(&self) {
+        let mut state = self.network.lock();
+        let _ = state.shut(self.id);
+        while let Attempt::Done(Received::Bytes(_)) = state.receive(self.id, usize::MAX) {}
+        if state.threads {
+            state.ring();
+        }
     }
 
     fn end(&self, release: Release) {
