@@ -150,7 +150,7 @@ impl Core {
             // What needs no bytes need not wait here for them.
             Verdict::Take(end @ 1..) => NonZeroUsize::new(end),
             Verdict::Wait => None,
-            Verdict::Take(0) | Verdict::GoOn | Verdict::Fail(_) => return None,
+            Verdict::Take(0) | Verdict::GoOn | Verdict::TooLong | Verdict::Ended => return None,
         };
         if let Some(end) = matched
             && !cb.slot.is_claim()
@@ -216,7 +216,8 @@ impl Core {
             return true;
         }
         let limit = head_read.limit;
-        let error = match head_read.matcher.judge(&mut state.unread, state.end.as_ref(), limit) {
+        let verdict = head_read.matcher.judge(&mut state.unread, state.end.as_ref(), limit);
+        let failure = match verdict {
             Verdict::Take(end) => {
                 if head_read.slot.is_claim() {
                     head_read.matched = NonZeroUsize::new(end);
@@ -233,9 +234,11 @@ impl Core {
             }
             Verdict::Wait => return true,
             Verdict::GoOn => unreachable!("the frequent reads are not counted"),
-            Verdict::Fail(error) => error,
+            Verdict::TooLong | Verdict::Ended => verdict.failure(limit, state.end.as_ref()),
         };
-        self.fail_head_read(stream, error);
+        if let Some(error) = failure {
+            self.fail_head_read(stream, error);
+        }
         false
     }
 

@@ -85,7 +85,7 @@ impl Plain {
     }
 
     /// What the unread bytes mean for a read of this kind that may take `limit` bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn judge(
         &mut self,
         unread: &mut Unread,
@@ -93,7 +93,7 @@ impl Plain {
         limit: usize,
     ) -> Verdict {
         let scan = self.scan(unread, has_ended(end));
-        verdict(scan, unread.len(), end, limit, 0)
+        verdict(scan, || unread.len(), end, limit, 0)
     }
 
     /// The method of the read.
@@ -275,6 +275,7 @@ impl Form {
 }
 
 /// What the unread bytes mean for the read that they are for.
+#[derive(Clone, Copy)]
 pub(crate) enum Verdict {
     /// What it wants is not there yet.
     Wait,
@@ -282,7 +283,21 @@ pub(crate) enum Verdict {
     GoOn,
     /// It succeeds with the first so many bytes.
     Take(usize),
-    Fail(Error),
+    /// It would take more than it may.
+    TooLong,
+    /// What it wants does not come any more.
+    Ended,
+}
+
+impl Verdict {
+    /// What the read fails with, if it does.
+    pub(crate) fn failure(self, limit: usize, end: Option<&End>) -> Option<Error> {
+        match self {
+            Self::Wait | Self::GoOn | Self::Take(_) => None,
+            Self::TooLong => Some(Error::TooLong { limit }),
+            Self::Ended => end.map(End::error),
+        }
+    }
 }
 
 impl Read {
@@ -294,7 +309,7 @@ impl Read {
             return Verdict::GoOn;
         };
         let lookahead = self.form.lookahead();
-        verdict(scan, unread.len(), end, self.limit, lookahead)
+        verdict(scan, || unread.len(), end, self.limit, lookahead)
     }
 }
 
@@ -319,22 +334,20 @@ pub(crate) const fn has_ended(end: Option<&End>) -> bool {
 
 /// Applies the limit and the end of the stream to what the matcher said: the one place that decides
 /// whether what a read wants is there.
-#[inline]
+#[inline(always)]
 fn verdict(
     scan: Scan,
-    unread: usize,
+    unread: impl FnOnce() -> usize,
     end: Option<&End>,
     limit: usize,
     lookahead: usize,
 ) -> Verdict {
     match (scan, end) {
-        (_, Some(end)) if mutants::is_active(Mutant::EndBeforeBytes) => Verdict::Fail(end.error()),
-        (Scan::Found { end }, _) if end > limit => Verdict::Fail(Error::TooLong { limit }),
+        (_, Some(_)) if mutants::is_active(Mutant::EndBeforeBytes) => Verdict::Ended,
+        (Scan::Found { end }, _) if end > limit => Verdict::TooLong,
         (Scan::Found { end }, _) => Verdict::Take(end),
-        (Scan::NeedMore, _) if unread >= limit.saturating_add(lookahead) => {
-            Verdict::Fail(Error::TooLong { limit })
-        }
-        (Scan::NeedMore, Some(end)) => Verdict::Fail(end.error()),
+        (Scan::NeedMore, _) if unread() >= limit.saturating_add(lookahead) => Verdict::TooLong,
+        (Scan::NeedMore, Some(_)) => Verdict::Ended,
         (Scan::NeedMore, None) => Verdict::Wait,
     }
 }
@@ -447,7 +460,9 @@ impl Core {
         // What has arrived already is taken without a place in the table. It may be nothing that is
         // wanted.
         if !state.has_reads() && !read.form.is_user() && !state.fd_kind.is_file() {
-            match read.judge(&mut state.unread, state.end.as_ref(), &mut self.scans.steps) {
+            let limit = read.limit;
+            let verdict = read.judge(&mut state.unread, state.end.as_ref(), &mut self.scans.steps);
+            match verdict {
                 Verdict::Wait | Verdict::GoOn => {}
                 Verdict::Take(end) => {
                     let is_claim = read.form.is_claim();
@@ -463,7 +478,9 @@ impl Core {
                     self.tell(chain, next, outcome.ready());
                     return None;
                 }
-                Verdict::Fail(error) => {
+                Verdict::TooLong | Verdict::Ended => {
+                    let failure = verdict.failure(limit, state.end.as_ref());
+                    let error = failure.expect("it is one");
                     let ready = read.form.fail(error.clone());
                     self.tell(chain, || Err(error), ready);
                     return None;
@@ -514,34 +531,39 @@ impl Core {
                 }
                 break;
             }
-            match read.judge(&mut state.unread, state.end.as_ref(), &mut self.scans.steps) {
+            let limit = read.limit;
+            let verdict = read.judge(&mut state.unread, state.end.as_ref(), &mut self.scans.steps);
+            match verdict {
                 Verdict::Wait => break,
                 Verdict::GoOn => {
                     self.stand_in_line(stream);
                     break;
                 }
-                verdict => self.end_read(stream, head, verdict),
+                Verdict::Take(end) => self.end_read(stream, head, Ok(end)),
+                Verdict::TooLong | Verdict::Ended => {
+                    let failure = verdict.failure(limit, state.end.as_ref());
+                    self.end_read(stream, head, Err(failure.expect("it is one")));
+                }
             }
         }
         self.update_recv(stream);
     }
 
-    /// Ends the read at the head.
-    fn end_read(&mut self, stream: Id, id: Id, verdict: Verdict) {
+    /// Ends the read at the head, with the bytes up to where it ends or with an error.
+    fn end_read(&mut self, stream: Id, id: Id, found: Result<usize>) {
         let Some((form, chain, kept)) = self.unqueue_ended_read(stream, id) else { return };
         let (round, source) = (self.round, ClaimSource { engine: self.engine, stream });
         let Some(state) = self.stream(stream) else { return };
         if kept.is_none() {
             state.read_reported = round;
         }
-        match verdict {
-            Verdict::Wait | Verdict::GoOn => unreachable!("the caller goes on waiting"),
-            Verdict::Take(end) => {
+        match found {
+            Ok(end) => {
                 let (outcome, error) = state.take(source, form, end);
                 state.claims += u32::from(kept.is_some());
                 self.tell_or_keep(kept, chain, || error.map_or(Ok(Product::None), Err), outcome);
             }
-            Verdict::Fail(error) => {
+            Err(error) => {
                 let ready = form.fail(error.clone());
                 // A failure takes nothing, so there is nothing to withdraw.
                 if let Some(id) = kept {
@@ -905,15 +927,13 @@ impl UserScan {
             return;
         };
         let lookahead = read.lookahead();
-        let verdict = match scan {
-            Scan::Found { end } if end > unread.len() => Verdict::Fail(Error::invalid(
-                "the matcher found an end beyond the bytes it was shown",
-            )),
-            scan => verdict(scan, unread.len(), self.end.as_ref(), self.limit, lookahead),
-        };
+        let verdict = verdict(scan, || unread.len(), self.end.as_ref(), self.limit, lookahead);
         let error = match verdict {
             Verdict::Wait | Verdict::GoOn => return,
-            Verdict::Fail(error) => Some(error),
+            _ if matches!(scan, Scan::Found { end } if end > unread.len()) => {
+                Some(Error::invalid("the matcher found an end beyond the bytes it was shown"))
+            }
+            Verdict::TooLong | Verdict::Ended => verdict.failure(self.limit, self.end.as_ref()),
             Verdict::Take(end) => {
                 let taken = Bytes::copy_from_slice(&unread[..end]);
                 let error = read.conclude(taken.clone());
