@@ -8,7 +8,7 @@ use crate::{
     core::{
         Core, Kind, Pending,
         chain::Product,
-        may_be_unheard,
+        delivery::may_be_unheard,
         resource::{Phase, Resource},
         stream::{End, StreamState, setback::is_for_want_of_memory},
     },

@@ -13,7 +13,7 @@ use crate::{
     core::{
         Core, Kind, Pending,
         chain::Product,
-        may_be_unheard,
+        delivery::may_be_unheard,
         resource::{Phase, Resource},
         stream::{Shutdown, StreamState, setback::Setback},
     },

@@ -1,0 +1,343 @@
+//! Deadlines: arming them, and what is done when they come. What has arrived is never a timeout, so
+//! whatever waits for the system is tried once more first.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    core::{
+        Core, Kind, Pending,
+        resource::{Phase, Resource},
+        stream::{StreamState, setback::Setback},
+    },
+    pure::{
+        error::{Error, Result},
+        mutants::{self, Mutant},
+        table::{Id, Table},
+        timer::{self, Target, TimerNumber},
+    },
+    system::driver::{Driver, Operation},
+};
+
+impl Core {
+    /// Arms the deadline of an operation, `timeout` from now.
+    pub(crate) fn arm(&mut self, id: Id, timeout: Duration) {
+        let number = self.arm_target(timeout, Target::Operation(id));
+        if let Some(pending) = self.pending.get_mut(id) {
+            pending.timer = number;
+        }
+    }
+
+    /// A deadline that has come is put off to the next turn.
+    pub(crate) fn put_off_deadline(&mut self, id: Id, target: Target) {
+        let number = self.arm_target(Duration::ZERO, target);
+        if let Some(pending) = self.pending.get_mut(id) {
+            pending.timer = number;
+        }
+    }
+
+    /// Arms any deadline. Zero if it never comes.
+    pub(crate) fn arm_target(&mut self, timeout: Duration, target: Target) -> TimerNumber {
+        match timer::deadline(self.now(), timeout) {
+            Some(deadline) => {
+                let owners = (&self.pending, &self.resources, &self.setbacks);
+                let remembered = |target, number| remembers(owners, target, number);
+                self.timers.arm(deadline, target, remembered)
+            }
+            None => 0,
+        }
+    }
+
+    /// The next deadline, if anything is armed.
+    pub(crate) fn next_deadline(&mut self) -> Option<Instant> {
+        if self.timers.is_empty() {
+            return None;
+        }
+        let owners = (&self.pending, &self.resources, &self.setbacks);
+        self.timers.next_deadline(|target, number| remembers(owners, target, number))
+    }
+
+    /// Ends what is due. Whatever waits for the system is tried once more first: what has arrived
+    /// is never a timeout.
+    pub(crate) fn expire(&mut self) -> Result<()> {
+        if self.timers.is_empty() {
+            return Ok(());
+        }
+        let now = self.now();
+        let mut due = Vec::new();
+        loop {
+            let owners = (&self.pending, &self.resources, &self.setbacks);
+            let remembers = |target, number| remembers(owners, target, number);
+            let Some(target) = self.timers.pop_due(now, remembers) else { break };
+            self.forget_timer(target);
+            due.push(target);
+        }
+        let owners = (&self.pending, &self.resources, &self.setbacks);
+        self.timers.tidy(|target, number| remembers(owners, target, number));
+        if !mutants::is_active(Mutant::TimerBeforeCompletion) {
+            self.is_expiring = true;
+            let tried = self.try_all_once_more(&due);
+            self.is_expiring = false;
+            tried?;
+        }
+        for target in due {
+            match target {
+                Target::Operation(id) | Target::Overdue(id) if self.is_still_looking(id) => {
+                    self.put_off_deadline(id, Target::Operation(id));
+                }
+                // What it waits for may be there and not be its own yet: it is tried in the next turn,
+                // too. Not in any more, or a peer that never stops sending would stretch it.
+                Target::Operation(id) if self.is_behind_an_undecided_read(id) => {
+                    self.put_off_deadline(id, Target::Overdue(id));
+                }
+                Target::Operation(id) | Target::Overdue(id) => {
+                    self.abort_operation(id, Error::TimedOut);
+                }
+                Target::HeadRead(stream, number) => {
+                    self.abort_head_read(stream, number, Error::TimedOut);
+                }
+                Target::Step(id) => self.step_due(id),
+                Target::Listener(id) => self.retry_accepting(id),
+                Target::Setback(id) => self.setback_due(id),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries what these wait for without waiting. One call takes only so much, so a read is tried
+    /// again as long as that brings some of what it waits for.
+    pub(super) fn try_all_once_more(&mut self, due: &[Target]) -> Result<()> {
+        /// More calls than a system keeps bytes for: a peer that goes on sending while it is looked
+        /// at stretches nothing.
+        const CALLS_MAX: usize = 128;
+        let waits = |target: &&Target| !matches!(target, Target::Step(_) | Target::Listener(_));
+        let with_progress = |&target: &Target| (target, self.progress_of(target));
+        let mut tried: Vec<_> = due.iter().filter(waits).map(with_progress).collect();
+        for _ in 0..CALLS_MAX {
+            tried.retain(|&(target, _)| self.try_once_more(target));
+            if tried.is_empty() {
+                return Ok(());
+            }
+            self.stop_above_read_ahead();
+            self.send_dirty();
+            self.reap(Some(Duration::ZERO))?;
+            // What threads have done comes this way.
+            self.take_messages();
+            tried.retain_mut(|(target, progress)| {
+                let before = std::mem::replace(progress, self.progress_of(*target));
+                *progress > before
+            });
+        }
+        Ok(())
+    }
+
+    /// Makes the next reap look at what an operation waits for. Returns whether there is anything.
+    pub(super) fn try_once_more(&mut self, target: Target) -> bool {
+        let id = match target {
+            Target::Operation(id) | Target::Overdue(id) => id,
+            Target::HeadRead(stream, number) => {
+                let waits = self.head_read(stream, number).is_some();
+                if waits {
+                    self.driver.submit(stream, Operation::Probe);
+                }
+                return waits;
+            }
+            Target::Setback(stream) => {
+                let looks = self.looks_for_more(stream);
+                if looks {
+                    self.driver.submit(stream, Operation::Probe);
+                }
+                return looks;
+            }
+            Target::Step(_) | Target::Listener(_) => return false,
+        };
+        // More than it could look at is there already.
+        if self.is_still_looking(id) {
+            return false;
+        }
+        let Some(pending) = self.pending.get(id) else { return false };
+        match &pending.kind {
+            Kind::Chain(chain) => {
+                let current = Target::Operation(chain.current);
+                self.try_once_more(current)
+            }
+            Kind::Connect(connecting) => {
+                for resource in connecting.resources() {
+                    self.driver.submit(resource, Operation::Probe);
+                }
+                self.try_full_backlog(id);
+                true
+            }
+            Kind::Sleep { .. } | Kind::Claimed(_) => false,
+            Kind::Thread(_) => true,
+            kind => {
+                let resource = pending.resource;
+                match kind {
+                    Kind::Accept(_) => self.end_rest(resource),
+                    Kind::Read(_) => self.update_recv(resource),
+                    _ => self.send_again(resource),
+                }
+                self.driver.submit(resource, Operation::Probe);
+                true
+            }
+        }
+    }
+
+    /// Whether a read stands behind one that has matched, or is about to look, whose callback or
+    /// matcher has not run: only then is it known which bytes are left to this one.
+    pub(super) fn is_behind_an_undecided_read(&mut self, id: Id) -> bool {
+        let Some((stream, read)) = self.read_of(id) else { return false };
+        self.stream(stream).is_some_and(|state| state.is_undecided_before(read))
+    }
+
+    /// How far the system has come with what an operation waits for, so that it is worth another
+    /// try when that grows: how many bytes or connections have ever come (how many are there says
+    /// nothing, as an earlier operation may take all that come), and whether it is being asked for
+    /// more. It is not while it stops for one that was there before, and then begins anew without
+    /// having been looked at.
+    pub(super) fn progress_of(&self, target: Target) -> (u64, bool) {
+        let resource = match target {
+            Target::HeadRead(stream, _) | Target::Setback(stream) => stream,
+            Target::Operation(id) | Target::Overdue(id) => match self.pending.get(id) {
+                Some(Pending { kind: Kind::Chain(chain), .. }) => {
+                    return self.progress_of(Target::Operation(chain.current));
+                }
+                Some(Pending { kind: Kind::Read(_) | Kind::Accept(_), resource, .. }) => *resource,
+                _ => return (0, false),
+            },
+            Target::Step(_) | Target::Listener(_) => return (0, false),
+        };
+        match self.resources.get(resource) {
+            Some(Resource::Stream(state)) => {
+                (state.unread.received(), state.reception == Phase::Running)
+            }
+            Some(Resource::Listener(_)) if mutants::is_active(Mutant::CrowdUncounted) => (0, false),
+            Some(Resource::Listener(state)) => (state.accepted, state.is_accepting()),
+            _ => (0, false),
+        }
+    }
+
+    /// The owner of a deadline that has come forgets its number.
+    pub(super) fn forget_timer(&mut self, target: Target) {
+        match target {
+            Target::Operation(id) | Target::Overdue(id) => {
+                if let Some(pending) = self.pending.get_mut(id) {
+                    pending.timer = 0;
+                }
+            }
+            Target::HeadRead(stream, number) => {
+                if let Some(head_read) = self.head_read(stream, number) {
+                    head_read.timer = 0;
+                }
+            }
+            Target::Step(id) => {
+                if let Some(Pending { kind: Kind::Connect(connecting), .. }) =
+                    self.pending.get_mut(id)
+                {
+                    connecting.timer = 0;
+                }
+            }
+            Target::Listener(id) => {
+                if let Some(Resource::Listener(listener)) = self.resources.get_mut(id) {
+                    listener.timer = 0;
+                }
+            }
+            Target::Setback(id) => {
+                if let Some(setback) = self.setbacks.get_mut(&id) {
+                    setback.timer = 0;
+                }
+            }
+        }
+    }
+}
+
+/// Those whose deadlines there may be.
+type Owners<'a> = (&'a Table<Pending>, &'a Table<Resource>, &'a HashMap<Id, Setback>);
+
+/// Whether the owner of a deadline still waits for it.
+fn remembers(
+    (pending, resources, setbacks): Owners<'_>,
+    target: Target,
+    number: TimerNumber,
+) -> bool {
+    match target {
+        Target::Operation(id) | Target::Overdue(id) => {
+            pending.get(id).is_some_and(|pending| pending.timer == number)
+        }
+        Target::HeadRead(stream, head_read) => matches!(
+            resources.get(stream),
+            Some(Resource::Stream(StreamState { head_read: Some(read), .. }))
+                if read.number == head_read && read.timer == number
+        ),
+        Target::Step(id) => matches!(
+            pending.get(id),
+            Some(Pending { kind: Kind::Connect(connecting), .. }) if connecting.timer == number
+        ),
+        Target::Listener(id) => matches!(
+            resources.get(id),
+            Some(Resource::Listener(listener)) if listener.timer == number
+        ),
+        Target::Setback(id) => setbacks.get(&id).is_some_and(|setback| setback.timer == number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::{
+        api::engine::Engine,
+        handles::{
+            callback::Callback,
+            handle::{Local, with_current},
+            stream::Stream,
+        },
+    };
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// Posts itself so often, so that the engine never has nothing to do, and arms two deadlines each
+    /// time for operations that are cancelled.
+    fn never_idle(local: &Local, stream: Stream, left: usize) {
+        let timed = Callback::ignore().timeout(HOUR);
+        let cancels = [local.sleep(HOUR, Callback::ignore()), local.read_line(&stream, timed)];
+        assert!(cancels.iter().all(|cancel| cancel.cancel()));
+        let kept = with_current(local.id(), |core| core.timers.kept());
+        assert!(kept < Some(100), "{kept:?}");
+        if left > 0 {
+            local.post(move |local| never_idle(local, stream, left - 1));
+        }
+    }
+
+    #[test]
+    fn deadlines_of_what_was_cancelled_are_not_kept_though_the_engine_is_never_idle() {
+        let engine = Engine::new().unwrap();
+        let (_peer, ours) = UnixStream::pair().unwrap();
+        let stream = engine.attach(ours).unwrap();
+        // With nothing else armed, and with something.
+        for _ in 0..2 {
+            let stream = stream.clone();
+            engine.post(move |local| never_idle(local, stream, 20_000));
+            while engine.run_once(Some(Duration::ZERO)).unwrap().callbacks > 0 {}
+            engine.sleep(HOUR, Callback::ignore());
+        }
+    }
+
+    #[test]
+    fn deadlines_are_not_kept_though_the_engine_has_nothing_more_to_do() {
+        let engine = Engine::new().unwrap();
+        engine.post(|local| {
+            let cancels: Vec<_> =
+                (0..10_000).map(|_| local.sleep(HOUR, Callback::ignore())).collect();
+            cancels.iter().for_each(|cancel| _ = cancel.cancel());
+        });
+        engine.post(|local| {
+            let kept = with_current(local.id(), |core| core.timers.kept());
+            assert!(kept < Some(100), "{kept:?}");
+        });
+        engine.run().unwrap();
+    }
+}

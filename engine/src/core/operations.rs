@@ -1,0 +1,91 @@
+//! The table of live operations: what each waits for, and whom it tells.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    core::{
+        Core,
+        chain::Chain,
+        connect::Connecting,
+        file::Task,
+        stream::{read::Read, write::Write},
+        work::Unfinished,
+    },
+    handles::{
+        callback::{Outcome, Slot},
+        stream::Stream,
+    },
+    pure::{
+        list::{Linked, Links},
+        table::Id,
+        timer::TimerNumber,
+    },
+};
+
+/// An operation without an outcome.
+pub(crate) struct Pending {
+    pub(crate) kind: Kind,
+    /// Where it waits, if it waits at a resource.
+    pub(crate) resource: Id,
+    links: Links,
+    /// Its deadline, or zero.
+    pub(crate) timer: TimerNumber,
+    /// The chain it is a stage of, if any.
+    pub(crate) chain: Id,
+    /// Its place in the order of a file's operations.
+    pub(crate) number: u64,
+    pub(super) ticket: u64,
+}
+
+/// What an operation waits for, and whom it tells.
+pub(crate) enum Kind {
+    Read(Read),
+    Write(Box<Write>),
+    Flush(Slot<()>),
+    ShutdownWrite(Slot<()>),
+    Accept(Slot<Stream>),
+    Connect(Box<Connecting>),
+    /// A close or detach; its resource holds the rest.
+    Close,
+    /// Succeeds when `over` comes; none if its own timeout comes first, or neither ever.
+    Sleep {
+        slot: Slot<()>,
+        over: Option<Instant>,
+    },
+    Thread(Box<dyn Unfinished>),
+    File(Box<Task>),
+    Chain(Box<Chain>),
+    /// Has succeeded with a claim, which can be withdrawn until its callback runs.
+    Claimed(Option<Outcome>),
+}
+
+impl Pending {
+    pub(crate) const fn new(kind: Kind, resource: Id, chain: Id) -> Self {
+        Self { kind, resource, links: Links::NONE, timer: 0, chain, number: 0, ticket: 0 }
+    }
+}
+
+impl Linked for Pending {
+    fn links(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}
+
+impl Core {
+    /// Puts an operation into the table and arms its deadline.
+    pub(crate) fn insert(&mut self, pending: Pending, timeout: Option<Duration>) -> Id {
+        let id = self.pending.insert(pending);
+        if let Some(timeout) = timeout {
+            self.arm(id, timeout);
+        }
+        id
+    }
+
+    /// Takes an operation out of the table: its deadline and ticket are forgotten.
+    pub(crate) fn remove(&mut self, id: Id) -> Option<Pending> {
+        let mut pending = self.pending.remove(id)?;
+        self.timers.disarm(&mut pending.timer);
+        self.forget_ticket(pending.ticket);
+        Some(pending)
+    }
+}

@@ -1,0 +1,134 @@
+//! The steps of a turn that need no user code: taking requests, reaping what the driver completed, and
+//! handing it to the resources.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{
+    core::Core,
+    handles::queue::message::Message,
+    pure::{
+        error::{Error, Result},
+        mutants::{self, Mutant},
+    },
+    system::driver::{Completion, Driver, Event},
+};
+
+impl Core {
+    /// Whether a turn has something to run without looking at the system.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+            || !self.dirty.is_empty()
+            || self.scans.go_on()
+            || !self.deferred_drops.is_empty()
+            || !self.put_off.is_empty()
+    }
+
+    /// Whether a turn would not wait.
+    pub(crate) fn has_work(&mut self) -> bool {
+        self.has_ready() || self.driver.has_work()
+    }
+
+    /// Takes the requests of other threads, and of this one from outside a turn.
+    pub(crate) fn take_messages(&mut self) {
+        if self.shared.inbox.is_empty() && self.put_off.is_empty() {
+            return;
+        }
+        let messages = self.shared.inbox.take();
+        match self.put_off.is_empty() {
+            true => self.put_off = messages.into(),
+            false => self.put_off.extend(messages),
+        }
+        // One of them may have to come here in its turn, and then those behind it keep their order.
+        while let Some(message) = self.put_off.pop_front() {
+            match message {
+                Message::Apply(f) | Message::GiveBack(f) => f(self),
+                Message::Submit { ticket, begin } => self.begin_by_ticket(ticket, begin),
+                Message::Drop(stream) => self.deferred_drops.streams.push(stream),
+                Message::Cancel(key) => drop(self.cancel(key)),
+                Message::Request(f) => self.ready.push_request(f),
+                Message::Post(f) => self.post(f),
+                Message::WakeRoot => self.wake_root(),
+            }
+        }
+        // Many may have come, and their memory goes.
+        self.put_off = VecDeque::new();
+    }
+
+    /// Does what gives something back, and puts off all other requests: what is given back stands
+    /// before the bytes that the next look at the system brings.
+    pub(crate) fn take_what_is_given_back(&mut self) {
+        if self.shared.inbox.is_empty() {
+            return;
+        }
+        let mut given_back = Vec::new();
+        for message in self.shared.inbox.take() {
+            match message {
+                Message::GiveBack(f) => given_back.push(f),
+                other => self.put_off.push_back(other),
+            }
+        }
+        given_back.into_iter().for_each(|f| f(self));
+    }
+
+    /// Queues the future that drives the run, once.
+    pub(crate) fn wake_root(&mut self) {
+        if !std::mem::replace(&mut self.root_queued, true) {
+            self.ready.push_root();
+        }
+    }
+
+    /// Sends what was written, by requests of other threads, too, as far as the system takes it now:
+    /// a run ends.
+    pub(crate) fn leave_run(&mut self) {
+        if mutants::is_active(Mutant::StopUnsent) {
+            return;
+        }
+        self.take_messages();
+        self.send_dirty();
+        self.send_all_again();
+        self.driver.flush();
+        self.reap_done();
+    }
+
+    /// Reaps what the driver completed and hands it to the resources.
+    pub(crate) fn reap(&mut self, timeout: Option<Duration>) -> Result<()> {
+        let mut completions = std::mem::take(&mut self.completions);
+        let waited = self.driver.wait(timeout, &mut completions);
+        self.dispatch(completions);
+        waited.map_err(|cause| Error::io("wait", cause))
+    }
+
+    /// Somebody waits for the driver's descriptor from now on. If the system has no memory for that,
+    /// the descriptor tells of other threads' requests and not of what comes from outside.
+    pub(crate) fn watch(&mut self) {
+        drop(self.driver.watch());
+    }
+
+    /// Reaps what has ended already, without asking the system.
+    pub(crate) fn reap_done(&mut self) {
+        let mut completions = std::mem::take(&mut self.completions);
+        self.driver.take_done(&mut completions);
+        self.dispatch(completions);
+    }
+
+    /// Hands completions to their resources. One whose resource is gone is dropped with what it
+    /// brings: a connection is closed by that.
+    pub(super) fn dispatch(&mut self, mut completions: Vec<Completion>) {
+        for Completion { resource, event } in completions.drain(..) {
+            match event {
+                Event::Received(bytes) => self.received(resource, bytes),
+                Event::ReceiveEnded(ended) => self.receive_ended(resource, ended),
+                Event::Sent { gather, result } => self.sent(resource, gather, result),
+                Event::Accepted(connection) => self.accepted(resource, connection),
+                Event::AcceptEnded(error) => self.accept_ended(resource, error),
+                Event::Connected(result) => self.connected(resource, result),
+                Event::ShutDown(result) => self.was_shut_down(resource, result),
+                Event::Closed => self.was_closed(resource),
+                Event::LetGo(descriptor) => self.was_let_go(resource, descriptor),
+                Event::File { operation, done } => self.file_done(resource, operation, done),
+            }
+        }
+        // Put back for its memory.
+        self.completions = completions;
+    }
+}
