@@ -2,9 +2,11 @@
 //! million of them neither grow the stack nor keep anything else waiting.
 
 use std::{
+    cell::{Cell, RefCell},
     io::{Read, Write},
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -334,9 +336,75 @@ fn promise_03_callbacks_run_on_the_engines_thread_only_inside_a_run() {
 }
 
 #[test]
+fn promise_03_posts_that_are_not_send_run_in_one_order_with_those_that_are() {
+    let engine = driver::engine();
+    let heard = Rc::new(RefCell::new(Vec::new()));
+    let note = |what: &'static str| {
+        let heard = Rc::clone(&heard);
+        move |_: &Local| heard.borrow_mut().push(what)
+    };
+    let (told, mark) = (Told::new(), Rc::clone(&heard));
+    engine.post(note("first"));
+    let handle = engine.handle().clone();
+    let (notes, length) = (told.clone(), Arc::new(AtomicUsize::new(0)));
+    let seen = Arc::clone(&length);
+    engine.post(move |_| seen.store(mark.borrow().len(), SeqCst));
+    handle.post(move |_| notes.note(format!("second after {}", length.load(SeqCst))));
+    let (inner, outer) = (note("inner"), note("third"));
+    engine.post(move |local| {
+        local.post(inner);
+        outer(local);
+    });
+    assert!(heard.borrow().is_empty(), "a post runs in no call");
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["second after 1"]);
+    assert_eq!(*heard.borrow(), ["first", "third", "inner"]);
+    drop((note, engine));
+    assert_eq!(Rc::strong_count(&heard), 1);
+}
+
+#[test]
+fn promise_01_a_post_that_is_not_send_and_is_refused_is_dropped_at_once() {
+    struct Poster {
+        engine: Rc<Engine>,
+        drops: Rc<Cell<usize>>,
+    }
+    impl Drop for Poster {
+        fn drop(&mut self) {
+            self.drops.set(self.drops.get() + 1);
+            // Once more as it goes, which finds the table free.
+            let drops = Rc::clone(&self.drops);
+            self.engine.post(move |_| drops.set(drops.get() + 100));
+        }
+    }
+    let engine = Rc::new(driver::engine());
+    let drops = Rc::new(Cell::new(0));
+    let poster = Poster { engine: Rc::clone(&engine), drops: Rc::clone(&drops) };
+    engine.post(move |_| drop(poster));
+    engine.run().unwrap();
+    assert_eq!(drops.get(), 101);
+
+    // In the last turn: what a callback there posts is refused.
+    let last = Rc::new(Cell::new(0));
+    let (seen, refused) = (Rc::clone(&last), Rc::clone(&last));
+    let token = Rc::new(());
+    let weak = Rc::downgrade(&token);
+    let callback = Callback::local(&engine, move |local: &Local, _| {
+        local.post(move |_| {
+            refused.set(100);
+            drop(token);
+        });
+        seen.set(if weak.upgrade().is_none() { 1 } else { 2 });
+    });
+    engine.sleep(Duration::MAX, callback);
+    drop(Rc::into_inner(engine).unwrap());
+    assert_eq!(last.get(), 1);
+}
+
+#[test]
 fn promise_03_inside_a_callback_running_the_engine_again_is_an_error_and_not_a_hang() {
-    let engine = std::rc::Rc::new(driver::engine());
-    let (inner, told) = (std::rc::Rc::clone(&engine), Told::new());
+    let engine = Rc::new(driver::engine());
+    let (inner, told) = (Rc::clone(&engine), Told::new());
     let note = told.clone();
     let callback = Callback::local(&engine, move |_, _| {
         note.note(format!("{:?}", inner.run().map_err(|error| error.to_string())));

@@ -1,6 +1,7 @@
 //! Files by position: many operations at once, in no order, and what holds when they end early.
 
 use std::{
+    collections::HashSet,
     fs::{self, File as StdFile, OpenOptions},
     io::{Read, Seek, Write, pipe},
     os::{
@@ -38,6 +39,18 @@ fn content(mut spy: StdFile) -> Vec<u8> {
     spy.rewind().unwrap();
     spy.read_to_end(&mut all).unwrap();
     all
+}
+
+#[test]
+fn clones_of_a_file_are_equal_and_others_are_not() {
+    let engine = driver::engine();
+    let file = || engine.attach_file(tempfile().unwrap()).unwrap();
+    let (one, other) = (file(), file());
+    let all = HashSet::from([one.clone(), other.clone()]);
+    engine.run().unwrap();
+    assert_eq!(one, one.clone());
+    assert_ne!(one, other);
+    assert!(all.contains(&one) && all.contains(&other));
 }
 
 #[test]

@@ -58,3 +58,6 @@ mod pending;
 
 #[path = "looking.rs"]
 mod looking;
+
+#[path = "identity.rs"]
+mod identity;

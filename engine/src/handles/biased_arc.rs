@@ -11,7 +11,12 @@
 //! read-modify-write. A reference that is dropped elsewhere is sent to the owner, because only there
 //! can be told whether others than spare ones are left. Elsewhere a clone is that of an [`Arc`].
 
-use std::{mem::ManuallyDrop, ops::Deref};
+use std::{
+    hash::{Hash, Hasher},
+    mem::ManuallyDrop,
+    ops::Deref,
+    ptr,
+};
 
 use crate::pure::sync::{
     Arc,
@@ -134,6 +139,21 @@ impl<T: Biased> BiasedArc<T> {
     #[inline]
     fn value(&self) -> &T {
         &self.0.value
+    }
+}
+
+/// Equal are references to the same value, and not to one that looks like it.
+impl<T: Biased> PartialEq for BiasedArc<T> {
+    fn eq(&self, other: &Self) -> bool {
+        ptr::eq(self.value(), other.value())
+    }
+}
+
+impl<T: Biased> Eq for BiasedArc<T> {}
+
+impl<T: Biased> Hash for BiasedArc<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        ptr::from_ref(self.value()).hash(state);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    hash::{Hash, Hasher},
     os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc,
@@ -24,7 +25,7 @@ use crate::{
 /// What shall be done in order, line by line, is better [attached](Handle::attach) as a
 /// [`Stream`](crate::Stream), which has a cursor.
 ///
-/// Clones are the same file. It is closed when the last clone is gone *and* nothing is pending on
+/// Clones are the same file, and equal. It is closed when the last clone is gone *and* nothing is pending on
 /// it. Files come from [`attach_file`](Handle::attach_file); what is done with them are
 /// [`read_at`](Handle::read_at), [`write_at`](Handle::write_at), [`sync`](Handle::sync) and
 /// [`close`](Handle::close).
@@ -122,6 +123,22 @@ impl Drop for FileInner {
 impl AsFd for File {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor().as_fd()
+    }
+}
+
+/// Clones are equal: two of these are if they are the same file, whether or not the engine has come
+/// to it yet.
+impl PartialEq for File {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+impl Eq for File {}
+
+impl Hash for File {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.inner).hash(state);
     }
 }
 

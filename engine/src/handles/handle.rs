@@ -290,7 +290,8 @@ impl Handle {
     /// order; however many there are, deadlines, streams and other threads' posts have their turn in
     /// between.
     ///
-    /// Returns nothing and cannot fail: if the engine is gone, `f` is dropped unrun.
+    /// Returns nothing and cannot fail: if the engine is gone, `f` is dropped unrun. On the engine's
+    /// own thread `f` need not be `Send`, see [`Local::post`].
     ///
     /// ```
     /// use facade_engine::Engine;
@@ -303,6 +304,11 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn post(&self, f: impl FnOnce(&Local) + Send + 'static) {
+        self.push_post(f);
+    }
+
+    /// The same, and says whether the engine will come to it.
+    fn push_post(&self, f: impl FnOnce(&Local) + Send + 'static) -> bool {
         // Made up where it goes to, and not moved there.
         let mut f = Some(move |local: &Local, ()| f(local));
         with_current(self.shared.id, |core| {
@@ -312,14 +318,13 @@ impl Handle {
                 core.post(SmallFnOnce::new(f));
             }
         });
-        if let Some(f) = f {
-            let f = SmallFnOnce::new(f);
-            let message = match lives_here(self.shared.id) {
-                true => Message::Post(f),
-                false => Message::Request(f),
-            };
-            drop(self.shared.inbox.push(message));
-        }
+        let Some(f) = f else { return true };
+        let f = SmallFnOnce::new(f);
+        let message = match lives_here(self.shared.id) {
+            true => Message::Post(f),
+            false => Message::Request(f),
+        };
+        self.shared.inbox.push(message).is_ok()
     }
 
     /// Ends the run under way after its turn; if none is, ends the next one before it waits.
@@ -557,6 +562,50 @@ impl Local {
     /// See [`Local`] for an example.
     pub const fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// Runs `f` as soon as the engine comes to it, as [`Handle::post`] does, with which it shares one
+    /// order; but `f` need not be `Send`: it stays on this thread, in the engine's own table, as that of
+    /// [`Callback::local`](crate::Callback::local) does.
+    ///
+    /// It is what `post` means inside a callback, and on an [`Engine`](crate::Engine). Dropped unrun if
+    /// the engine is gone.
+    ///
+    /// ```
+    /// use facade_engine::Engine;
+    /// use std::{cell::RefCell, rc::Rc};
+    ///
+    /// let engine = Engine::new()?;
+    /// let steps = Rc::new(RefCell::new(Vec::new()));
+    /// let (first, second) = (Rc::clone(&steps), Rc::clone(&steps));
+    /// engine.post(move |local| {
+    ///     local.post(move |_| second.borrow_mut().push("second"));
+    ///     first.borrow_mut().push("first");
+    /// });
+    /// engine.run()?;
+    /// assert_eq!(*steps.borrow(), ["first", "second"]);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn post<F: FnOnce(&Self) + 'static>(&self, f: F) {
+        // In the child of a fork it goes at once, and not with the table, which is the parent's.
+        if self.is_inherited() {
+            return;
+        }
+        let key = self.closures.borrow_mut().insert(Box::new(f));
+        let take = move |local: &Self| {
+            // In two steps, because what it captured may post as it goes.
+            let closure = local.closures.borrow_mut().try_remove(key);
+            closure.and_then(|closure| closure.downcast::<F>().ok())
+        };
+        // Only its key travels. What the engine has taken on and does not come to goes with the table.
+        let run = move |local: &Self| {
+            if let Some(f) = take(local) {
+                f(local);
+            }
+        };
+        if !self.handle.push_post(run) {
+            drop(take(self));
+        }
     }
 
     /// What the engine is waiting for; see [`Engine::pending`](crate::Engine::pending). Inside a

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    hash::{Hash, Hasher},
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd},
     sync::{
@@ -21,7 +22,7 @@ use crate::{
 
 /// A TCP or Unix socket that listens.
 ///
-/// Clones are the same listener. It is closed when the last clone is gone and no accept is pending,
+/// Clones are the same listener, and equal. It is closed when the last clone is gone and no accept is pending,
 /// and with it the connections that nobody has taken.
 ///
 /// Listeners come from [`listen`](Handle::listen), [`listen_shared`](Handle::listen_shared),
@@ -182,6 +183,22 @@ impl AsFd for Listener {
             self.set_exclusive(false);
         }
         self.descriptor().as_fd()
+    }
+}
+
+/// Clones are equal: two of these are if they are the same listener, whether or not the engine has come
+/// to it yet.
+impl PartialEq for Listener {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+impl Eq for Listener {}
+
+impl Hash for Listener {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.inner).hash(state);
     }
 }
 

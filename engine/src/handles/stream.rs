@@ -28,11 +28,28 @@ use crate::{
 /// Something that bytes are read from and written to: a TCP or Unix socket, a pipe, a terminal, a
 /// child's standard input or output, or a file.
 ///
-/// Clones are the same stream. It is closed when the last clone is gone *and* nothing is pending on
+/// Clones are the same stream, and equal. It is closed when the last clone is gone *and* nothing is pending on
 /// it: reads without an outcome keep it open, and what was written still goes out. That ends our
 /// copy of its descriptor, see [`attach`](Handle::attach).
 ///
 /// The stream owns its unread bytes. They leave it only when a callback takes them.
+///
+/// Streams are compared and hashed by what they are, so they can be the keys of a map, whose values are
+/// what the program knows of its connections:
+///
+/// ```
+/// use facade_engine::{Engine, Stream};
+/// use std::{collections::HashMap, os::unix::net::UnixStream};
+///
+/// let engine = Engine::new()?;
+/// let (one, other) = UnixStream::pair().unwrap();
+/// let (one, other) = (engine.attach(one)?, engine.attach(other)?);
+/// let mut names: HashMap<Stream, &str> = HashMap::new();
+/// names.insert(one.clone(), "one");
+/// names.insert(other, "other");
+/// assert_eq!(names[&one], "one");
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
 ///
 /// Streams come from [`connect`](Handle::connect), [`accept`](Handle::accept) and
 /// [`attach`](Handle::attach); what is done with them are methods of [`Handle`].
@@ -53,7 +70,7 @@ use crate::{
 /// engine.run()?;
 /// # Ok::<(), facade_engine::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Stream {
     inner: BiasedArc<StreamInner>,
 }
