@@ -299,7 +299,7 @@ fn promise_08_a_claim_that_is_not_taken_leaves_the_file_as_it_was() {
 
 #[test]
 fn promise_14_operations_beyond_the_limit_are_overloaded() {
-    let limits = Limits { workers: 8, ..Limits::default() };
+    let limits = Limits { jobs: 8, ..Limits::default() };
     let engine = driver::builder().limits(limits).build().unwrap();
     let (file, spy) = file_with(&engine, b"");
     let told = Told::new();

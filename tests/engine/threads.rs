@@ -118,7 +118,7 @@ fn promise_16_a_stuck_worker_is_not_waited_for() {
 
 #[test]
 fn promise_14_work_behind_a_full_queue_is_overloaded_and_its_closure_never_runs() {
-    let limits = Limits { workers: 2, ..Limits::default() };
+    let limits = Limits { jobs: 2, ..Limits::default() };
     let engine = driver::builder().limits(limits).workers(1).build().unwrap();
     let (begun, has_begun) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();

@@ -123,7 +123,8 @@ impl Builder {
 
     /// Sets how many threads at most run [`submit_work`](crate::Handle::submit_work); at least one.
     /// As many as there are processors, and at least two, by default. Threads start when needed and
-    /// end when idle; names and files have a few of their own.
+    /// end when idle; names and files have a few of their own. How many jobs may wait for one is
+    /// [`Limits::jobs`].
     ///
     /// See [`Builder`] for an example.
     #[must_use]
@@ -177,7 +178,7 @@ impl Builder {
         let failed = |cause| Error::io("start the engine", cause);
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let workers = self.workers.unwrap_or_else(|| processors.max(2));
-        let pool = Pool::new(NAME_WORKERS, FILE_WORKERS, workers, self.limits.workers);
+        let pool = Pool::new(NAME_WORKERS, FILE_WORKERS, workers, self.limits.jobs);
         let driver = match choice {
             DriverChoice::Mio => AnyDriver::mio(pool.clone()).map_err(failed)?,
             DriverChoice::IoUring => AnyDriver::io_uring().map_err(|cause| {
@@ -194,8 +195,7 @@ impl Builder {
     #[cfg(feature = "sim")]
     fn build_simulated(&self, host: &crate::system::sim::Host) -> Result<Engine> {
         let workers = [NAME_WORKERS, FILE_WORKERS, self.workers.unwrap_or(2)];
-        let (home, driver, pool) =
-            crate::system::sim::SimEnv::new(host, workers, self.limits.workers);
+        let (home, driver, pool) = crate::system::sim::SimEnv::new(host, workers, self.limits.jobs);
         self.build_on(Env::Simulated(home), driver, pool)
     }
 

@@ -133,7 +133,7 @@ impl Core {
         task: Task,
         timeout: Option<Duration>,
     ) -> Option<Id> {
-        let (all, most) = (self.settings.limits.all, self.settings.limits.workers);
+        let (all, most) = (self.settings.limits.all, self.settings.limits.jobs);
         let busy = self.on_files >= most;
         let refused = match self.file(file).filter(|state| state.closing.is_none()) {
             None => Some(Error::Closed),

@@ -32,10 +32,11 @@ pub struct Limits {
     pub queued: usize,
     /// How many connections that nobody has accepted yet are taken from the system. 64.
     pub accepted: usize,
-    /// How many jobs may wait for a worker, in each lane, before the next one is
+    /// How many jobs may wait for a worker, in each lane (work, names, files), before the next one is
     /// [`Overloaded`](crate::Error::Overloaded); and how many operations on files by position may
-    /// be under way. 65,536. Of the engine as a whole.
-    pub workers: usize,
+    /// be under way. 65,536. Of the engine as a whole; [`Builder::workers`](crate::Builder::workers) is
+    /// how many threads do them.
+    pub jobs: usize,
 }
 
 /// Which of a stream's limits bounds a read.
@@ -67,7 +68,7 @@ impl Default for Limits {
             unsent: 64 << 10,
             queued: 16 << 20,
             accepted: 64,
-            workers: 65_536,
+            jobs: 65_536,
         }
     }
 }

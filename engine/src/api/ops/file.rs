@@ -55,7 +55,7 @@ impl Handle {
     /// [`Error::InvalidInput`](crate::Error::InvalidInput) if the range lies beyond what a file can
     /// hold; [`Error::TooLong`](crate::Error::TooLong) if it is more than
     /// [`Limits::all`](crate::Limits::all); [`Error::Overloaded`](crate::Error::Overloaded) behind
-    /// [`Limits::workers`](crate::Limits::workers) operations on files;
+    /// [`Limits::jobs`](crate::Limits::jobs) operations on files;
     /// [`Error::Io`](crate::Error::Io) if the system refuses.
     ///
     /// # Cancellation

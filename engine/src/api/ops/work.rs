@@ -15,7 +15,7 @@ impl Handle {
     ///
     /// [`Error::Panicked`](crate::Error::Panicked) if `f` did;
     /// [`Error::Overloaded`](crate::Error::Overloaded) behind
-    /// [`Limits::workers`](crate::Limits::workers) jobs;
+    /// [`Limits::jobs`](crate::Limits::jobs) jobs;
     /// [`Error::Cancelled`](crate::Error::Cancelled), [`Error::TimedOut`](crate::Error::TimedOut).
     ///
     /// # Cancellation
