@@ -61,3 +61,6 @@ mod looking;
 
 #[path = "identity.rs"]
 mod identity;
+
+#[path = "own.rs"]
+mod own;

@@ -3,10 +3,14 @@
 use std::{
     io::{Read as _, Write as _},
     pin::pin,
+    thread,
     time::Duration,
 };
 
-use facade_engine::{Error, Hints, Limits, LineEnd, LineGlob, Pattern, Regex, Service};
+use facade_engine::{
+    Bytes, Callback, Cancel, Error, Hints, Limits, LineEnd, LineGlob, Local, Pattern, Regex,
+    Service,
+};
 use facade_futures::{Result, Runtime, Stream, op};
 use facade_tests::{
     peers::arrived,
@@ -210,6 +214,37 @@ fn what_is_listened_at() {
 }
 
 #[test]
+fn an_operation_that_is_completed_by_hand_is_a_future_by_op() {
+    run(async |runtime| {
+        let engine = runtime.io().handle();
+        assert_eq!(op(|callback| engine.complete(callback, Ok(7))).await.unwrap(), 7);
+        let failed = op::<(), _>(|callback| engine.complete(callback, Err(Error::other("mine"))));
+        assert_eq!(failed.await.unwrap_err().to_string(), "mine");
+        let elsewhere = op(|callback| {
+            let handle = engine.clone();
+            thread::spawn(move || handle.complete(callback, Ok("there")));
+            Cancel::none(engine)
+        });
+        assert_eq!(elsewhere.await.unwrap(), "there");
+    });
+}
+
+#[test]
+fn what_a_users_own_operation_refuses_is_there_for_the_next() {
+    run(async |runtime| {
+        let mut stream = holding(runtime, b"seven\n");
+        let number = op(|callback: Callback<u64>| {
+            let parse = |_: &Local, line: Bytes| {
+                str::from_utf8(&line).unwrap().parse().map_err(Error::other)
+            };
+            runtime.io().handle().read_line(stream.engine_stream(), callback.and_then(parse))
+        });
+        assert!(matches!(number.await, Err(Error::Other(_))));
+        assert_eq!(stream.read_line().await.unwrap(), "seven");
+    });
+}
+
+#[test]
 fn a_users_own_operation_is_a_future_by_op() {
     run(async |runtime| {
         let engine = runtime.io().handle().clone();
@@ -219,7 +254,7 @@ fn a_users_own_operation_is_a_future_by_op() {
             engine
                 .chain()
                 .on(&owned)
-                .read_line(facade_engine::Callback::ignore())
+                .read_line(Callback::ignore())
                 .read_line(callback)
                 .submit()
         });

@@ -264,7 +264,7 @@ impl<T: 'static> Callback<T> {
     /// A callback for another type of value, from which `f` makes this one's: for what stands
     /// between an operation and whom to tell. A claim stays a claim.
     ///
-    /// The timeout stays as it is.
+    /// The timeout stays as it is. An `f` that may fail is for [`and_then`](Self::and_then).
     ///
     /// ```
     /// # use facade_engine::{Bytes, Callback, Cancel, Engine, Handle, Stream};
@@ -302,6 +302,67 @@ impl<T: 'static> Callback<T> {
             })),
         };
         Callback { slot, timeout }
+    }
+
+    /// A callback for another type of value, from which `f` makes this one's if it can: an operation of
+    /// one's own fails with what `f` returns, an [`Error::other`] as a rule.
+    ///
+    /// It has failed then as any operation does: what it would have taken is left. Bytes are the next
+    /// read's again, and a connection the next accept's; [abort](Handle::abort) one that shall not come
+    /// back. To take them in any case, have [`map`](Self::map) make a `Result` of them. In a chain later
+    /// stages go on: they have begun before.
+    ///
+    /// A cancel withdraws a success that `f` has not seen yet, as from a [`claim`](Self::claim); a claim
+    /// stays one. The timeout stays as it is.
+    ///
+    /// ```
+    /// # use facade_engine::{Bytes, Callback, Cancel, Engine, Error, Handle, Stream};
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// /// An operation of one's own: reads a line as a number, if it is one.
+    /// fn read_number(engine: &Handle, stream: &Stream, cb: Callback<u64>) -> Cancel {
+    ///     engine.read_line(stream, cb.and_then(|_, line: Bytes| {
+    ///         let text = std::str::from_utf8(&line).map_err(Error::other)?;
+    ///         text.parse().map_err(Error::other)
+    ///     }))
+    /// }
+    ///
+    /// peer.write_all(b"42\nforty-two\n").unwrap();
+    /// read_number(&engine, &stream, Callback::new(
+    ///     |_, number| assert_eq!(number, 42),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// read_number(&engine, &stream, Callback::new(
+    ///     |_, number| panic!("{number}"),
+    ///     |_, error| assert_eq!(error.to_string(), "invalid digit found in string"),
+    /// ));
+    /// engine.run()?;
+    /// // No number was read, so the line is there for whoever knows what to do with it.
+    /// engine.read_line(&stream, Callback::new(
+    ///     |_, line| assert_eq!(line, "forty-two"),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn and_then<U: Send + 'static>(
+        self,
+        f: impl FnOnce(&Local, U) -> Result<T> + Send + 'static,
+    ) -> Callback<U>
+    where
+        T: Send,
+    {
+        let Self { slot, timeout } = self;
+        let checked = Callback::claim(move |local: &Local, outcome: Result<Claim<U>>| {
+            let outcome = outcome.and_then(|claim| claim.and_then(|value| f(local, value)));
+            match slot {
+                Slot::Claim(to) => to.run(local, outcome),
+                slot => slot.deliver(outcome.map(Claim::take)).run(local),
+            }
+        });
+        Callback { timeout, ..checked }
     }
 
     /// Sets the time that the operation may take, from its submission to its outcome. In a chain it
@@ -453,6 +514,14 @@ impl<T> Claim<T> {
         let origin = Returning(Some(origin));
         let value = f(value);
         Claim::new(value, origin.keep())
+    }
+
+    /// What `f` makes of the value, or the error with everything given back.
+    fn and_then<U>(self, f: impl FnOnce(T) -> Result<U>) -> Result<Claim<U>> {
+        let (value, origin) = self.into_parts();
+        let origin = Returning(Some(origin));
+        let value = f(value)?;
+        Ok(Claim::new(value, origin.keep()))
     }
 
     /// Takes the claim apart, with nothing given back.

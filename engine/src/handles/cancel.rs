@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     handles::{
-        handle::{self, Shared},
+        handle::{self, Handle, Shared},
         queue::message::Message,
     },
     pure::table::Id,
@@ -73,6 +73,15 @@ impl Cancel {
             Some(Key::Ticket(ticket)) => (0, ticket | TICKET),
         };
         Self { engine, head_read, key }
+    }
+
+    /// One that cancels nothing: for operations of one's own that have no other, because they had
+    /// their outcome at once or cannot be ended early. `handle` is that of the engine on which the
+    /// callback will run.
+    ///
+    /// See [`Handle::complete`](crate::Handle::complete) for an example.
+    pub fn none(handle: &Handle) -> Self {
+        Self::over(handle.id())
     }
 
     /// Requests that the operation end now. Returns whether the request was registered; only the

@@ -180,6 +180,12 @@ pub enum Error {
     #[error("the work panicked")]
     Panicked,
 
+    /// An operation of the program's own has failed, or a [`Matcher`](crate::Matcher) of its own: what
+    /// it failed with, made by [`Error::other`]. To tell one from another, ask for the type of the
+    /// [`source`](std::error::Error::source).
+    #[error("{0}")]
+    Other(#[source] Arc<dyn std::error::Error + Send + Sync>),
+
     /// An argument makes no sense; `what` names it. The operation never began.
     #[error("invalid input: {what}")]
     InvalidInput {
@@ -357,6 +363,7 @@ impl fmt::Debug for Error {
             Self::Forked => f.write_str("Forked"),
             Self::Overloaded => f.write_str("Overloaded"),
             Self::Panicked => f.write_str("Panicked"),
+            Self::Other(cause) => f.debug_tuple("Other").field(cause).finish(),
             Self::InvalidInput { what } => {
                 f.debug_struct("InvalidInput").field("what", what).finish()
             }
@@ -368,8 +375,25 @@ impl fmt::Debug for Error {
 }
 
 impl Error {
+    /// An [`Error::Other`]: what an operation of one's own fails with, or a
+    /// [`Matcher`](crate::Matcher). Of an error of any type, or of a text.
+    ///
+    /// ```
+    /// use facade_engine::Error;
+    /// use std::{error::Error as _, num::ParseIntError};
+    ///
+    /// let error = Error::other("12O".parse::<u64>().unwrap_err());
+    /// assert_eq!(error.to_string(), "invalid digit found in string");
+    /// assert!(error.source().is_some_and(|cause| cause.is::<ParseIntError>()));
+    /// assert_eq!(Error::other("no such user").to_string(), "no such user");
+    /// ```
+    pub fn other(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other(Arc::from(cause.into()))
+    }
+
     /// The code of the system, if the system is the cause, at first hand or behind
-    /// [`Stage`](Self::Stage), [`PartialWrite`](Self::PartialWrite) or [`Cut`](Self::Cut).
+    /// [`Stage`](Self::Stage), [`PartialWrite`](Self::PartialWrite) or [`Cut`](Self::Cut); or behind
+    /// [`Other`](Self::Other), if that is an [`io::Error`].
     ///
     /// ```
     /// use facade_engine::{Callback, Engine};
@@ -388,6 +412,7 @@ impl Error {
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
             Self::Io { cause, .. } | Self::Resolve { cause, .. } => cause.raw_os_error(),
+            Self::Other(cause) => as_system(cause)?.raw_os_error(),
             Self::PartialWrite { cause, .. }
             | Self::Cut { cause, .. }
             | Self::Stage { cause, .. } => cause.raw_os_error(),
@@ -420,8 +445,8 @@ impl Error {
     }
 }
 
-/// What the system said becomes that again, so that its code survives: [`Io`](Error::Io) and
-/// [`Resolve`](Error::Resolve) with a code. In every other case the kind is kept that callers of
+/// What the system said becomes that again, so that its code survives: [`Io`](Error::Io),
+/// [`Resolve`](Error::Resolve) and [`Other`](Error::Other) with a code. In every other case the kind is kept that callers of
 /// `std::io` traits look at, and the whole error is the payload, so that [`io::Error::downcast`] gives
 /// it back, and [`Error::raw_os_error`] the code that may be behind it.
 impl From<Error> for io::Error {
@@ -430,12 +455,16 @@ impl From<Error> for io::Error {
         // `Interrupted` makes std's own loops try again for ever, so a cancelled read must not say it.
         let kind = if kind == io::ErrorKind::Interrupted { io::ErrorKind::Other } else { kind };
         let code = match &error {
-            Error::Resolve { cause, .. } | Error::Io { cause, .. } => cause.raw_os_error(),
+            Error::Resolve { .. } | Error::Io { .. } | Error::Other(_) => error.raw_os_error(),
             _ => None,
         };
         let system = code.map(Self::from_raw_os_error).filter(|system| system.kind() == kind);
         system.unwrap_or_else(|| Self::new(kind, error))
     }
+}
+
+fn as_system(cause: &Arc<dyn std::error::Error + Send + Sync>) -> Option<&io::Error> {
+    cause.downcast_ref()
 }
 
 fn kind(error: &Error) -> io::ErrorKind {
@@ -450,6 +479,7 @@ fn kind(error: &Error) -> io::ErrorKind {
         Error::Overloaded => io::ErrorKind::ResourceBusy,
         // Not that of its cause: this write neither timed out nor is worth another try.
         Error::Cut { .. } | Error::Panicked => io::ErrorKind::Other,
+        Error::Other(cause) => as_system(cause).map_or(io::ErrorKind::Other, io::Error::kind),
         Error::InvalidInput { .. } => io::ErrorKind::InvalidInput,
         Error::Unsupported { .. } => io::ErrorKind::Unsupported,
     }
@@ -472,7 +502,7 @@ mod tests {
         let broken = || Error::io_on("write", "pipe (descriptor 7)", Errno::PIPE);
         let unknown = io::Error::new(NotFound, "failed to lookup address information: Name or …");
         let no_memory = io::Error::from_raw_os_error(12);
-        let samples: [(Error, &str, io::ErrorKind, Option<i32>); 24] = [
+        let samples: [(Error, &str, io::ErrorKind, Option<i32>); 26] = [
             (Error::Cancelled, "cancelled", Other, None),
             (Error::TimedOut, "timed out", TimedOut, None),
             (Error::EndOfStream, "end of stream", UnexpectedEof, None),
@@ -568,6 +598,13 @@ mod tests {
             ),
             (Error::Overloaded, "overloaded", ResourceBusy, None),
             (Error::Panicked, "the work panicked", Other, None),
+            (Error::other("no such user"), "no such user", Other, None),
+            (
+                Error::other(io::Error::from(Errno::PIPE)),
+                "Broken pipe (os error 32)",
+                BrokenPipe,
+                Some(32),
+            ),
             (Error::invalid("no such thing"), "invalid input: no such thing", InvalidInput, None),
             (Error::unsupported("that"), "unsupported: that", Unsupported, None),
             // No more than std's loops may hear: they try again at once, for ever.
@@ -602,6 +639,9 @@ mod tests {
         let system = connect.source().unwrap().downcast_ref::<io::Error>().unwrap();
         assert_eq!(system.raw_os_error(), Some(111));
         assert!(system.source().is_none());
+        let own = Error::other(error);
+        assert!(own.source().unwrap().downcast_ref::<Error>().is_some());
+        assert!(format!("{own:?}").starts_with("Other(Stage"), "{own:?}");
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! What is not I/O: the user's own work on a thread, and time.
+//! What is not I/O: the user's own work on a thread, operations of the user's own, and time.
 
 use std::time::Duration;
 
 use crate::{
     core::{Kind, Pending},
     handles::{callback::Callback, cancel::Cancel, handle::Handle},
-    pure::{table::Id, timer},
+    pure::{error::Result, table::Id, timer},
 };
 
 impl Handle {
@@ -42,6 +42,57 @@ impl Handle {
     ) -> Cancel {
         let Callback { slot, timeout } = cb;
         self.submit(move |core| core.work(f, slot, timeout))
+    }
+
+    /// Tells a callback its outcome: for operations of one's own, whose end is known here and nowhere in
+    /// the engine. From any thread, and for a callback of any kind.
+    ///
+    /// The callback runs on the engine's thread as what is [posted](Self::post) does, in one order with
+    /// that, and never inside this call. It has its outcome, so its timeout is not looked at: an
+    /// operation that may take long bounds itself, e.g. by a [`sleep`](Self::sleep) of
+    /// [`Callback::time_limit`]. Nor is it pending before: an engine that only waits for this is kept
+    /// running by [`keep_alive`](Self::keep_alive). If the engine is gone, the callback is dropped unrun.
+    ///
+    /// # Cancellation
+    ///
+    /// There is nothing to cancel, which is what the [`Cancel`] says that it returns, see
+    /// [`Cancel::none`]. What a [claim](Callback::claim) on the value is made of was taken nowhere, so
+    /// it goes back nowhere.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Cancel, Engine, Error, Handle};
+    /// use std::thread;
+    ///
+    /// /// An operation of one's own, as a library with threads of its own would have it.
+    /// fn factor(engine: &Handle, number: u64, cb: Callback<u64>) -> Cancel {
+    ///     if number < 2 {
+    ///         return engine.complete(cb, Err(Error::other("it has no factor")));
+    ///     }
+    ///     let (handle, guard) = (engine.clone(), engine.keep_alive());
+    ///     thread::spawn(move || {
+    ///         let factor = (2..=number).find(|factor| number % factor == 0);
+    ///         handle.complete(cb, factor.ok_or(Error::Panicked));
+    ///         drop(guard);
+    ///     });
+    ///     Cancel::none(engine)
+    /// }
+    ///
+    /// let engine = Engine::new()?;
+    /// factor(&engine, 91, Callback::new(
+    ///     |_, factor| assert_eq!(factor, 7),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// factor(&engine, 1, Callback::new(
+    ///     |_, factor| panic!("{factor}"),
+    ///     |_, error| assert_eq!(error.to_string(), "it has no factor"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn complete<T: Send + 'static>(&self, cb: Callback<T>, outcome: Result<T>) -> Cancel {
+        let delivery = cb.slot.deliver(outcome);
+        self.post(move |local| delivery.run(local));
+        Cancel::none(self)
     }
 
     /// Succeeds after `duration`, never earlier. `Duration::MAX` never ends by itself.

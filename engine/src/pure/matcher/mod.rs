@@ -113,7 +113,8 @@ pub trait Matcher: Send + 'static {
     ///
     /// # Errors
     ///
-    /// An error fails the read and leaves its bytes unread.
+    /// An error fails the read and leaves its bytes unread. What is wrong with them is the matcher's
+    /// own to say, by [`Error::other`](crate::Error::other).
     fn output(&mut self, taken: Bytes) -> Result<Self::Output>;
 
     /// How many bytes behind a match this matcher may need to see before it can be sure of it.
