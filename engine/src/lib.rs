@@ -20,7 +20,7 @@
 //! }
 //!
 //! let engine = Engine::new()?;
-//! let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+//! let listener = engine.listen("127.0.0.1:0")?;
 //! let address = listener.local_addr()?;
 //! engine.accept(&listener, Callback::new(|engine, stream| serve(engine, stream), |_, _| ()));
 //! engine.chain()
@@ -86,10 +86,11 @@ pub use crate::{
         task::{LiveTask, TaskPanic},
     },
     pure::{
-        address::{AddrInfo, Address, Family, Hints, Service, SocketType},
+        address::{AddrInfo, Address, Family, Hints, IntoAddress, Service, SocketType},
         error::{Error, Result, SystemError},
         limits::Limits,
         matcher::{self, Matcher},
+        options::{ConnectOptions, ListenOptions},
         pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
     },
 };

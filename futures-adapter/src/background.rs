@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, ops::Deref, os::fd::OwnedFd, path::Path};
 
-use facade_engine::{Builder, Engines, Handle, Listener as EngineListener, Local, Result};
+use facade_engine::{
+    Builder, Engines, Handle, IntoAddress, ListenOptions, Listener as EngineListener, Local, Result,
+};
 
 use crate::{io::Io, listener::Listener};
 
@@ -19,7 +21,7 @@ use crate::{io::Io, listener::Listener};
 /// let io = Runtime::background()?;
 /// // Under any executor, such as that of the `futures` crate:
 /// futures::executor::block_on(async {
-///     let mut listener = io.listen("127.0.0.1:0".parse().unwrap())?;
+///     let mut listener = io.listen("127.0.0.1:0")?;
 ///     let mut client = io.connect(listener.local_addr()?).await?;
 ///     let (_served, _) = listener.accept_then_write("hello\n").await?;
 ///     assert_eq!(client.read_line().await?, "hello");
@@ -81,7 +83,7 @@ impl Deref for Background {
 /// }
 ///
 /// let runtimes = Runtimes::new()?; // one for each processor
-/// let address = runtimes.listen("127.0.0.1:0".parse().unwrap(), serve)?;
+/// let address = runtimes.listen("127.0.0.1:0", serve)?;
 /// let client = TcpStream::connect(address).unwrap();
 /// assert_eq!(std::io::read_to_string(client).unwrap(), "hello");
 /// # Ok::<(), facade_futures::Error>(())
@@ -138,13 +140,30 @@ impl Runtimes {
     /// See [`Runtimes`] for an example.
     pub fn listen<F>(
         &self,
-        address: SocketAddr,
+        addr: impl IntoAddress,
         serve: impl Fn(Io, Listener) -> F + Send + Sync + 'static,
     ) -> Result<SocketAddr>
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.engines.listen(address, spawning(serve))
+        self.engines.listen(addr, spawning(serve))
+    }
+
+    /// The same with other options. See [`Engines::listen_with`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn listen_with<F>(
+        &self,
+        addr: impl IntoAddress,
+        options: &ListenOptions,
+        serve: impl Fn(Io, Listener) -> F + Send + Sync + 'static,
+    ) -> Result<SocketAddr>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.engines.listen_with(addr, options, spawning(serve))
     }
 
     /// Spawns on every engine what `serve` makes of a listener at this path. See

@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
     os::fd::OwnedFd,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -11,8 +10,8 @@ use std::{
 
 use async_task::Task;
 use facade_engine::{
-    AddrInfo, Address, Bytes, Callback, Cancel, Chain, Detached, Handle, Hints, LinePattern,
-    Result, Service, Stream as EngineStream,
+    AddrInfo, Bytes, Callback, Cancel, Chain, ConnectOptions, Detached, Handle, Hints, IntoAddress,
+    LinePattern, ListenOptions, Result, Service, Stream as EngineStream,
 };
 
 use crate::{
@@ -34,7 +33,7 @@ use crate::{
 /// use std::time::Duration;
 ///
 /// async fn greet(io: Io) -> Result<()> {
-///     let mut listener = io.listen("127.0.0.1:0".parse().unwrap())?;
+///     let mut listener = io.listen("127.0.0.1:0")?;
 ///     let mut client = io.connect(listener.local_addr()?).await?;
 ///     let (mut served, _) = listener.accept_then_write("hello\n").await?;
 ///     assert_eq!(client.read_line().timeout(Duration::from_secs(30)).await?, "hello");
@@ -122,17 +121,17 @@ impl Io {
     /// # Errors
     ///
     /// As there.
-    pub fn listen(&self, address: SocketAddr) -> Result<Listener> {
-        self.handle().listen(address).map(Listener::from)
+    pub fn listen(&self, addr: impl IntoAddress) -> Result<Listener> {
+        self.handle().listen(addr).map(Listener::from)
     }
 
-    /// See [`Handle::listen_shared`].
+    /// See [`Handle::listen_with`].
     ///
     /// # Errors
     ///
     /// As there.
-    pub fn listen_shared(&self, address: SocketAddr) -> Result<Listener> {
-        self.handle().listen_shared(address).map(Listener::from)
+    pub fn listen_with(&self, addr: impl IntoAddress, options: &ListenOptions) -> Result<Listener> {
+        self.handle().listen_with(addr, options).map(Listener::from)
     }
 
     /// See [`Handle::listen_unix`].
@@ -241,16 +240,25 @@ impl Io {
     /// ```
     pub fn connect(
         &self,
-        addr: impl Into<Address>,
+        addr: impl IntoAddress,
     ) -> OpFuture<EngineStream, impl Submit<EngineStream>, Stream> {
         OpFuture::new(move |callback| self.handle().connect(addr, callback))
+    }
+
+    /// See [`Handle::connect_with`].
+    pub fn connect_with(
+        &self,
+        addr: impl IntoAddress,
+        options: ConnectOptions,
+    ) -> OpFuture<EngineStream, impl Submit<EngineStream>, Stream> {
+        OpFuture::new(move |callback| self.handle().connect_with(addr, options, callback))
     }
 
     /// See [`Handle::connect_then_expect_line`]. Yields the stream and the line; a failed connection
     /// is [`Error::Stage`](crate::Error::Stage). The timeout covers connection and line.
     pub fn connect_then_expect_line(
         &self,
-        addr: impl Into<Address>,
+        addr: impl IntoAddress,
         line: impl Into<LinePattern>,
     ) -> OpFuture<(Stream, Bytes), impl Submit<(Stream, Bytes)>> {
         op(move |callback| {
@@ -265,7 +273,7 @@ impl Io {
     /// connection is [`Error::Stage`](crate::Error::Stage). The timeout covers connection and write.
     pub fn connect_then_write_line(
         &self,
-        addr: impl Into<Address>,
+        addr: impl IntoAddress,
         line: impl Into<Bytes>,
     ) -> OpFuture<(Stream, usize), impl Submit<(Stream, usize)>> {
         op(move |callback| {

@@ -12,7 +12,7 @@
 //! let runtime = Runtime::new()?;
 //! let io = runtime.io().clone();
 //! runtime.block_on(async move {
-//!     let mut listener = io.listen("127.0.0.1:0".parse().unwrap())?;
+//!     let mut listener = io.listen("127.0.0.1:0")?;
 //!     let address = listener.local_addr()?;
 //!     let echo = io.spawn(async move {
 //!         let mut stream = listener.accept().await?;

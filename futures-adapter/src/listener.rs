@@ -37,7 +37,7 @@ use crate::{
 ///
 /// let runtime = Runtime::new()?;
 /// let io = runtime.io().clone();
-/// let listener = io.listen("127.0.0.1:0".parse().unwrap())?;
+/// let listener = io.listen("127.0.0.1:0")?;
 /// let address = listener.local_addr()?;
 /// let server = runtime.spawn(async move { serve(&io, listener).await });
 /// let mut client = runtime.block_on(runtime.io().connect(address))?;
@@ -57,7 +57,7 @@ impl Listener {
     /// # use facade_engine::Callback;
     /// # use facade_futures::Runtime;
     /// # let runtime = Runtime::new()?;
-    /// let listener = runtime.io().listen("127.0.0.1:0".parse().unwrap())?;
+    /// let listener = runtime.io().listen("127.0.0.1:0")?;
     /// let client = runtime.io().connect(listener.local_addr()?);
     /// runtime.io().handle().accept(listener.engine_listener(), Callback::ignore());
     /// runtime.block_on(client)?;
@@ -91,7 +91,7 @@ impl Listener {
     /// # use facade_futures::{Result, Runtime};
     /// # use std::{net::TcpStream, time::Duration};
     /// # let runtime = Runtime::new()?;
-    /// let mut listener = runtime.io().listen("127.0.0.1:0".parse().unwrap())?;
+    /// let mut listener = runtime.io().listen("127.0.0.1:0")?;
     /// let client = TcpStream::connect(listener.local_addr()?).unwrap();
     /// let stream = runtime.block_on(listener.accept().timeout(Duration::from_secs(10)))?;
     /// assert_eq!(stream.peer_addr()?, client.local_addr().unwrap());
@@ -162,7 +162,7 @@ impl Listener {
     /// let runtime = Runtime::new()?;
     /// let io = runtime.io().clone();
     /// runtime.block_on(async {
-    ///     let mut listener = io.listen("127.0.0.1:0".parse().unwrap())?;
+    ///     let mut listener = io.listen("127.0.0.1:0")?;
     ///     let address = listener.local_addr()?;
     ///     let mut clients = (io.connect(address).await?, io.connect(address).await?);
     ///     let served: Vec<_> = listener.incoming().take(2).collect().await;

@@ -154,7 +154,7 @@ fn each_turn(engine: &Handle, load: Load, mut f: impl FnMut(&Handle) + Send + 's
 
 /// A connection, both of whose ends are the engine's.
 fn connection(engine: &Engine) -> (Stream, Stream) {
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let (accepted, connected) = (Outcome::new(), Outcome::new());
     engine.accept(&listener, accepted.callback());
     engine.connect(listener.local_addr().unwrap(), connected.callback());
@@ -278,7 +278,7 @@ fn waiting_connects(engine: &Engine, load: &Load) -> Box<dyn Any> {
 }
 
 fn accepts(engine: &Engine, load: &Load) -> Box<dyn Any> {
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     for _ in 0..4 {
         connect_and_accept(engine, load.clone(), listener.clone());
     }

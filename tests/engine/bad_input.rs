@@ -185,7 +185,7 @@ fn paths_that_can_be_no_socket_are_refused() {
 #[test]
 fn an_address_in_use_is_the_systems_error() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let error = engine.listen(listener.local_addr().unwrap()).unwrap_err();
     let Error::Io { operation, cause } = error else { panic!("{error:?}") };
     assert_eq!((operation, cause.kind()), ("listen", std::io::ErrorKind::AddrInUse));
@@ -202,7 +202,7 @@ fn a_stream_of_another_engine_is_served_by_its_own() {
     assert!(told.is_empty());
     engine.run().unwrap();
     assert_eq!(told.take(), ["line b\"line\""]);
-    other.accept(&engine.listen("127.0.0.1:0".parse().unwrap()).unwrap(), Callback::ignore());
+    other.accept(&engine.listen("127.0.0.1:0").unwrap(), Callback::ignore());
     other.run().unwrap();
 }
 

@@ -44,7 +44,7 @@ fn promise_04_what_has_arrived_comes_before_a_cancel_in_the_same_turn() {
 #[test]
 fn promise_04_a_connection_that_has_come_comes_before_a_cancel_in_the_same_turn() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let told = Told::new();
     let cancel = engine.accept(&listener, told.callback("accept"));
     turns(&engine, 2);
@@ -185,7 +185,7 @@ fn promise_06_a_cancel_in_a_turn_ends_whatever_another_thread_has_submitted_in_i
     for (expected, submit) in submits {
         let engine = driver::engine();
         let (peer, stream) = pair(&engine);
-        let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = engine.listen("127.0.0.1:0").unwrap();
         let told = Told::new();
         let note = told.clone();
         cancelled_before_it_is_seen(&engine, &told, move |engine| {
@@ -282,7 +282,7 @@ fn promise_06_a_cancel_that_is_kept_keeps_nothing_alive() {
 fn promise_06_a_cancelled_read_or_accept_ends_and_what_comes_later_is_there() {
     let engine = driver::engine();
     let (mut peer, stream) = pair(&engine);
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let told = Told::new();
     let read = engine.read_line(&stream, told.callback("read"));
     let accept = engine.accept(&listener, told.callback("accept"));
@@ -403,7 +403,7 @@ fn promise_06_cancelling_a_thousand_operations_against_their_success_ends_each_o
 #[test]
 fn promise_06_cancelling_one_connect_leaves_the_others() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let told = Told::new();
     let cancel = engine.connect(address, told.callback("first"));

@@ -359,7 +359,7 @@ fn a_detach_that_times_out_closes() {
 #[test]
 fn closing_a_listener_tells_its_accepts_and_closes_what_nobody_took() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let told = Told::new();
     let mut clients: Vec<_> = (0..3).map(|_| driver::connect(address).unwrap()).collect();
@@ -390,7 +390,7 @@ fn closing_a_listener_tells_its_accepts_and_closes_what_nobody_took() {
 #[test]
 fn pending_accepts_hear_closed_before_the_close() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let told = Told::new();
     engine.accept(&listener, told.callback("first"));
     engine.accept(&listener, told.callback("second"));

@@ -22,7 +22,7 @@ use super::driver::{self, bind_full_unix, descriptors};
 #[test]
 fn promise_09_tcp_connections_that_nobody_took_are_all_there_for_later_accepts() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let told = Told::new();
     // The engine is accepting, and nobody wants them any more.
@@ -47,7 +47,7 @@ fn promise_09_tcp_connections_that_nobody_took_are_all_there_for_later_accepts()
 #[test]
 fn promise_09_an_accept_that_expires_leaves_the_connection_for_the_next() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let told = Told::new();
     engine.accept(&listener, told.timeout(Duration::from_millis(1)).callback("first"));
     engine.run().unwrap();
@@ -64,7 +64,7 @@ fn promise_09_an_accept_that_expires_leaves_the_connection_for_the_next() {
 #[test]
 fn promise_09_a_claim_on_a_connection_that_is_dropped_is_what_the_next_accept_gets_first() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let clients: Vec<driver::TcpPeer> = (0..3).map(|_| driver::connect(address).unwrap()).collect();
     let told = Told::new();
@@ -77,7 +77,7 @@ fn promise_09_a_claim_on_a_connection_that_is_dropped_is_what_the_next_accept_ge
 #[test]
 fn promise_09_a_claim_goes_back_before_accepts_that_wait_already() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let held = Basket::new();
     let hold = held.clone();
@@ -101,7 +101,7 @@ fn promise_09_a_claim_goes_back_before_accepts_that_wait_already() {
 #[test]
 fn promise_09_a_claim_that_outlives_its_listener_closes_its_connection() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let mut client = driver::connect(listener.local_addr().unwrap()).unwrap();
     let held = Basket::new();
     let hold = held.clone();
@@ -119,7 +119,7 @@ fn promise_09_a_claim_that_outlives_its_listener_closes_its_connection() {
 fn promise_09_untaken_connections_are_closed_with_their_listener() {
     for by_drop in [true, false] {
         let engine = driver::engine();
-        let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = engine.listen("127.0.0.1:0").unwrap();
         let told = Told::new();
         let cancel = engine.accept(&listener, told.callback("accept"));
         turns(&engine, 2);
@@ -143,7 +143,7 @@ fn promise_09_untaken_connections_are_closed_with_their_listener() {
 #[test]
 fn promise_09_what_is_left_behind_without_a_callback_does_not_make_the_engine_spin() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let cancel = engine.accept(&listener, Callback::ignore());
     turns(&engine, 2);
     cancel.cancel();
@@ -168,7 +168,7 @@ fn promise_09_a_connect_to_nobody_and_a_dropped_engine_leak_nothing() {
         let before = descriptors();
         for turns_before in 0..3 {
             let engine = driver::engine();
-            let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+            let listener = engine.listen("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();
             engine.accept(&listener, Callback::ignore());
             for _ in 0..5 {
@@ -193,7 +193,7 @@ fn promise_09_a_connect_to_nobody_and_a_dropped_engine_leak_nothing() {
 #[test]
 fn promise_09_a_chain_past_its_connection_closes_it_unless_somebody_keeps_it() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let told = Told::new();
     engine.accept_then_expect_line(&listener, "yes", (told.callback("1"), told.callback("2")));
@@ -221,7 +221,7 @@ fn promise_09_a_chain_past_its_connection_closes_it_unless_somebody_keeps_it() {
 #[test]
 fn promise_09_a_connection_that_was_reset_while_it_waited_hinders_nobody() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     for _ in 0..5 {
         reset(driver::connect(address).unwrap());
@@ -244,7 +244,7 @@ fn promise_09_a_connection_that_was_reset_while_it_waited_hinders_nobody() {
 fn promise_09_more_connections_than_are_taken_ahead_are_all_accepted() {
     let limits = facade_engine::Limits { accepted: 3, ..facade_engine::Limits::default() };
     let engine = driver::builder().limits(limits).build().unwrap();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let cancel = engine.accept(&listener, Callback::ignore());
     turns(&engine, 2);

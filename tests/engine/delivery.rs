@@ -166,7 +166,7 @@ fn promise_01_in_a_chain_stage_k_hears_its_error_and_every_later_one_hears_of_it
 #[test]
 fn promise_01_each_kind_of_stage_that_fails_tells_those_behind_it() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     engine.close(&listener, Callback::ignore());
     engine.run().unwrap();
@@ -225,7 +225,7 @@ fn promise_01_the_short_chains_count_their_stages_from_one() {
     let engine = driver::engine();
     let told = Told::new();
     let nobody = {
-        let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = engine.listen("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap()
     };
     turns(&engine, 3);
@@ -296,7 +296,7 @@ fn promise_02_cancel_close_and_abort_tell_later() {
     let engine = driver::engine();
     let told = Told::new();
     let (_peers, streams): (Vec<_>, Vec<_>) = (0..3).map(|_| pair(&engine)).unzip();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let cancels: Vec<Cancel> =
         streams.iter().map(|s| engine.read_line(s, told.callback("read"))).collect();
     engine.accept(&listener, told.callback("accept"));
@@ -678,7 +678,7 @@ impl World {
     fn new() -> Self {
         let engine = driver::engine();
         let (peer, stream) = pair(&engine);
-        let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = engine.listen("127.0.0.1:0").unwrap();
         let home = listener.local_addr().unwrap();
         let kernel = driver::bind();
         let address = kernel.local_addr().unwrap();

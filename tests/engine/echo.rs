@@ -30,7 +30,7 @@ fn serve(engine: &Handle, stream: Stream) {
 #[test]
 fn lines_come_back_in_order_and_the_run_ends_with_the_connection() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     engine.accept(
         &listener,

@@ -21,7 +21,7 @@ fn promise_18_an_idle_engine_makes_no_system_calls() {
     let runner = thread::spawn(move || {
         let engine = driver::engine();
         let _guard = engine.keep_alive();
-        let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = engine.listen("127.0.0.1:0").unwrap();
         let (mut peer, stream) = pair(&engine);
         engine.accept(&listener, Callback::ignore());
         engine.sleep(Duration::from_secs(1000), Callback::ignore());

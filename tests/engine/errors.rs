@@ -40,7 +40,7 @@ fn a_refused_connect_says_whom_it_tried() {
 #[test]
 fn an_address_in_use_is_named() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let text = format!("listen on {address}: Address already in use (os error 98)");
     assert_says(engine.listen(address).unwrap_err(), &text, 98);

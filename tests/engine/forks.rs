@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use facade_engine::{Bytes, Callback, Engine, Error, Result};
+use facade_engine::{Bytes, Callback, Engine, Error, ListenOptions, Result};
 use facade_tests::{
     alone::alone,
     drops::Drops,
@@ -51,7 +51,7 @@ fn the_child_of_a_fork_is_refused_everything_and_the_parent_does_not_notice() {
         let handle = inherited.handle().clone();
         let (mut peer, stream) = pair(inherited);
         let (mut tcp_peer, tcp) = tcp_pair(inherited);
-        let listener = inherited.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = inherited.listen("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let file = inherited.attach_file(tempfile::tempfile().unwrap()).unwrap();
         let told = Told::new();
@@ -81,8 +81,8 @@ fn the_child_of_a_fork_is_refused_everything_and_the_parent_does_not_notice() {
             let mine = Drops::new();
             let (reader, _writer) = pipe().unwrap();
             is_refused(handle.attach(reader));
-            is_refused(handle.listen("127.0.0.1:0".parse().unwrap()));
-            is_refused(handle.listen_shared("127.0.0.1:0".parse().unwrap()));
+            is_refused(handle.listen("127.0.0.1:0"));
+            is_refused(handle.listen_with("127.0.0.1:0", &ListenOptions::new()));
             is_refused(handle.attach_file(tempfile::tempfile().unwrap()));
             handle.read_line(&stream, refused(&mine));
             handle.write(&stream, "child", refused(&mine));
@@ -303,7 +303,7 @@ fn engines_on_threads_are_not_waited_for_in_the_child_of_a_fork() {
         for joined in [false, true] {
             assert!(forked(|| {
                 let inherited = engines.take().unwrap();
-                is_refused(inherited.listen("127.0.0.1:0".parse().unwrap(), |_, _| ()));
+                is_refused(inherited.listen("127.0.0.1:0", |_, _| ()));
                 inherited.stop();
                 match joined {
                     true => is_refused(inherited.join()),

@@ -65,7 +65,7 @@ fn a_listener_made_on_another_thread_is_itself_before_the_engine_knows_it() {
     let (send, receive) = mpsc::channel();
     let make = move || {
         for _ in 0..2 {
-            send.send(handle.listen("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+            send.send(handle.listen("127.0.0.1:0").unwrap()).unwrap();
         }
     };
     thread::spawn(make).join().unwrap();

@@ -15,7 +15,8 @@ use std::{
 };
 
 use facade_engine::{
-    Bytes, Callback, Claim, Detached, Engine, Handle, Limits, LineEnd, Local, Result, Stream,
+    Bytes, Callback, Claim, Detached, Engine, Handle, Limits, LineEnd, ListenOptions, Local,
+    Result, Stream,
     matcher::{Matcher, Scan},
 };
 use facade_tests::{
@@ -61,7 +62,7 @@ fn submit_everything(engine: &Engine, told: &Told) -> Pending {
     engine.detach(&stream, told.callback("detach"));
     kept.push(Box::new(peer));
 
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     engine.accept(&listener, told.callback("accept"));
     engine
         .chain()
@@ -237,8 +238,8 @@ fn what_is_made_on_an_engine_that_is_gone_or_going_fails() {
     let check = move |engine: &Handle| {
         let file = || tempfile::tempfile().unwrap();
         let refused = [
-            engine.listen("127.0.0.1:0".parse().unwrap()).unwrap_err(),
-            engine.listen_shared("127.0.0.1:0".parse().unwrap()).unwrap_err(),
+            engine.listen("127.0.0.1:0").unwrap_err(),
+            engine.listen_with("127.0.0.1:0", &ListenOptions::new()).unwrap_err(),
             engine.listen_unix(&path).unwrap_err(),
             engine.attach(file()).unwrap_err(),
             engine.attach_exclusive(file()).unwrap_err(),

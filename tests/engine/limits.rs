@@ -213,7 +213,7 @@ fn promise_14_a_listener_takes_64_connections_ahead_and_leaves_the_others_in_its
         || {
             for limit in [64, 3] {
                 let engine = engine_with(Limits { accepted: limit, ..Limits::default() });
-                let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+                let listener = engine.listen("127.0.0.1:0").unwrap();
                 let address = listener.local_addr().unwrap();
                 let clients: Vec<_> = (0..300).map(|_| driver::connect(address).unwrap()).collect();
                 let before = descriptors();
@@ -428,7 +428,7 @@ fn promise_15_a_million_posts_of_another_thread_hold_up_no_timer() {
 #[test]
 fn promise_15_a_listener_that_floods_does_not_starve_a_stream() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     accept_all(&engine, listener.clone());
     let _clients: Vec<_> = (0..120).map(|_| driver::connect(address).unwrap()).collect();

@@ -33,7 +33,7 @@ fn promise_18_with_nothing_pending_a_turn_returns_at_once_and_no_deadline_is_nex
     assert_eq!(engine.next_deadline(), None);
     engine.run().unwrap();
     // An idle stream and an idle listener are not pending either, used or not.
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let (mut peer, stream) = pair(&engine);
     peer.write_all(b"one\ntwo\n").unwrap();
     let told = Told::new();

@@ -153,7 +153,7 @@ fn promise_13_holds_for_every_stream_of_many() {
 #[test]
 fn accepts_take_connections_in_the_order_submitted() {
     let engine: Engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let told = Told::new();
     for number in 0..5 {

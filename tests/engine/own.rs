@@ -208,7 +208,7 @@ fn promise_08_a_claim_on_what_was_made_gives_back_what_it_was_made_of() {
 #[test]
 fn promise_09_a_connection_that_is_refused_is_the_next_accepts() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let _peer = driver::connect(listener.local_addr().unwrap()).unwrap();
     let (told, seen) = (Told::new(), Basket::new());
     let first = seen.clone();

@@ -137,7 +137,7 @@ fn promise_08_a_claim_goes_back_if_what_is_made_of_it_panics() {
 #[test]
 fn promise_09_a_connection_goes_back_if_what_is_made_of_it_panics() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let told = Told::new();
     let client = driver::connect(listener.local_addr().unwrap()).unwrap();
     let cb = Callback::claim(|_, _: Result<Claim<()>>| unreachable!("there is no value"));

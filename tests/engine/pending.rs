@@ -33,7 +33,7 @@ fn promise_18_what_is_pending_is_told_by_name() {
     engine.read_line(&stream, Callback::ignore().timeout(HOUR));
     engine.read_until_lineglob(&stream, LineGlob::new("*").unwrap(), Callback::ignore());
     engine.sleep(HOUR, Callback::ignore());
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     engine.accept(&listener, Callback::ignore());
     let _stuck = stuck_work(&engine, Callback::ignore());
     let _guards = [engine.keep_alive(), engine.keep_alive()];
@@ -125,7 +125,7 @@ fn callbacks_and_other_threads_are_told_what_is_pending() {
 fn a_stream_and_a_listener_say_in_debug_what_waits_there() {
     let engine = driver::engine();
     let (mut peer, stream) = pair(&engine);
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     engine.read_until(&stream, "never", Callback::ignore());
     engine.read_line(&stream, Callback::ignore());
     engine.accept(&listener, Callback::ignore());

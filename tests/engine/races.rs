@@ -132,7 +132,7 @@ fn promise_16_dropping_the_engine_under_load_tells_everything_once() {
     for _ in 0..30 {
         let engine: Engine = driver::engine();
         let told = Told::new();
-        let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = engine.listen("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let mut peers = Vec::new();
         let mut expected = 0;

@@ -44,3 +44,6 @@ mod sharing;
 
 #[path = "devices.rs"]
 mod devices;
+
+#[path = "options.rs"]
+mod options;

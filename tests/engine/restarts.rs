@@ -35,7 +35,7 @@ fn listen_and_be_killed(name: &str, address: SocketAddr) {
 /// The other process: accepts connections at an address for ever.
 fn listen_for_ever(address: &str) -> ! {
     let engine = driver::engine();
-    let listener = engine.listen(address.parse().unwrap()).unwrap();
+    let listener = engine.listen(address).unwrap();
     accept(&engine, &listener);
     engine.run_once(Some(std::time::Duration::ZERO)).unwrap();
     stdout().write_all(b"it listens\n").unwrap();
@@ -52,7 +52,7 @@ fn accept(engine: &Handle, listener: &Listener) {
 /// An address that nobody listens at any more.
 fn address() -> SocketAddr {
     let engine = driver::engine();
-    engine.listen("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap()
+    engine.listen("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// The kernel ends a ring after its process, and what it has in hand with it.

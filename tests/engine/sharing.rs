@@ -140,7 +140,7 @@ fn what_the_peer_had_sent_is_left_to_the_other_copies() {
 #[test]
 fn a_connection_that_was_lent_and_copied_goes_on_without_us() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let accepted = Basket::new();
     engine.accept(&listener, accepted.callback());
@@ -182,7 +182,7 @@ fn what_is_ours_alone_is_closed_so_that_the_answer_arrives() {
                 (peer, stream)
             }
             _ => {
-                let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+                let listener = engine.listen("127.0.0.1:0").unwrap();
                 let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
                 let accepted = Basket::new();
                 engine.accept(&listener, accepted.callback());
@@ -568,7 +568,7 @@ fn connections_at_an_attached_listener_are_left_to_others_unless_an_accept_wants
 #[test]
 fn a_listener_that_was_lent_accepts_no_more_ahead() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let told = Told::new();
     engine.accept(&listener, told.callback("first"));
@@ -627,7 +627,7 @@ fn lingering(engine: &Engine, how: &str) -> (TcpStream, Stream) {
             (peer, stream.unwrap())
         }
         "lent" => {
-            let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+            let listener = engine.listen("127.0.0.1:0").unwrap();
             let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let accepted = Basket::new();
             engine.accept(&listener, accepted.callback());

@@ -64,3 +64,6 @@ mod identity;
 
 #[path = "own.rs"]
 mod own;
+
+#[path = "addresses.rs"]
+mod addresses;

@@ -357,7 +357,7 @@ fn promise_09_out_of_descriptors_an_accept_stays_pending_until_one_is_free() {
     let name = "promise_09_out_of_descriptors_an_accept_stays_pending_until_one_is_free";
     alone(module_path!(), name, || {
         let engine = driver::engine();
-        let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = engine.listen("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let clients: Vec<driver::TcpPeer> =
             (0..3).map(|_| driver::connect(address).unwrap()).collect();
@@ -403,7 +403,7 @@ fn promise_09_out_of_descriptors_an_accept_is_not_a_busy_loop() {
     let name = "promise_09_out_of_descriptors_an_accept_is_not_a_busy_loop";
     alone(module_path!(), name, || {
         let engine = driver::engine();
-        let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = engine.listen("127.0.0.1:0").unwrap();
         let _client = driver::connect(listener.local_addr().unwrap()).unwrap();
         let _hoard = use_up_descriptors();
         let told = Told::new();

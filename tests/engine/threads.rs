@@ -24,7 +24,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 fn promise_06_a_cancel_from_another_thread_wakes_the_engine() {
     let engine = driver::engine();
     let (_peer, stream) = pair(&engine);
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let told = Told::new();
     let cancels = [
         engine.read_line(&stream, told.callback("read")),

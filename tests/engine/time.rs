@@ -58,7 +58,7 @@ fn promise_04_what_arrived_in_part_and_then_in_full_is_no_timeout() {
 #[test]
 fn promise_04_a_connection_that_arrived_before_the_turn_is_no_timeout() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let told = Told::new();
     engine.accept(&listener, told.timeout(TIMEOUT).callback("accept"));
     turns(&engine, 2);
@@ -136,7 +136,7 @@ fn what_has_arrived_is_no_timeout_behind_a_claim(
 fn promise_04_more_connections_than_one_look_brings_are_no_timeout() {
     const COUNT: usize = 70;
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let clients: Vec<_> = (0..=COUNT).map(|_| driver::connect(address).unwrap()).collect();
     let told = Told::new();
@@ -214,7 +214,7 @@ fn promise_07_without_any_time_connections_are_taken_and_made_if_that_needs_no_w
     let engine = driver::engine();
     let told = Told::new();
     let once = told.timeout(Duration::ZERO);
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     engine.accept(&listener, once.callback("accept"));
     turn_until(&engine, || !told.is_empty());
     assert_eq!(told.take(), ["accept TimedOut"]);
@@ -327,7 +327,7 @@ fn promise_07_a_chains_timeout_covers_all_stages_and_a_stages_begins_with_it() {
 #[test]
 fn promise_07_the_timeout_of_a_single_callback_chain_runs_from_the_connection() {
     let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let told = Told::new();
     engine.accept_then_expect_multiline_regex(
         &listener,

@@ -151,7 +151,7 @@ fn run(engine: &Engine, count: &Count) {
 
 /// Connections over which lines go both ways; a read that times out; closes.
 fn work(engine: &Engine, count: &Count) -> Result<()> {
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    let listener = engine.listen("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     for _ in 0..CONNECTIONS {
         accept(engine, &listener, count);

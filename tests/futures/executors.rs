@@ -14,7 +14,7 @@ const LINES: usize = 20;
 
 /// Several clients talk to a server, all in one task.
 async fn conversation(io: &Io) {
-    let mut listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut listener = io.listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let serve = async {
         let streams: Vec<_> = listener.incoming().take(CLIENTS).collect().await;
@@ -149,7 +149,7 @@ fn a_runtime_inside_a_task_of_another() {
     let outer = Runtime::from(driver::engine());
     let io = outer.io().clone();
     let task = outer.spawn_local(async move {
-        let mut listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut listener = io.listen("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let inner = Runtime::from(driver::engine());
         let mut theirs = inner.block_on(inner.io().connect(address)).unwrap();

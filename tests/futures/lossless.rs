@@ -431,7 +431,7 @@ fn drop_accept(engine: &Engine, listener: &mut Listener, stage: Stage) -> Vec<dr
 fn promise_09_an_accept_dropped_at_any_stage_loses_no_connection() {
     for stage in STAGES {
         let runtime = Runtime::from(driver::engine());
-        let mut listener = runtime.io().listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut listener = runtime.io().listen("127.0.0.1:0").unwrap();
         let clients = drop_accept(runtime.engine(), &mut listener, stage);
         runtime.block_on(async {
             for client in &clients {
@@ -452,7 +452,7 @@ fn promise_09_an_accept_dropped_at_any_stage_loses_no_connection() {
 fn promise_09_incoming_dropped_between_two_loses_no_connection() {
     use futures::StreamExt as _;
     let runtime = Runtime::from(driver::engine());
-    let mut listener = runtime.io().listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut listener = runtime.io().listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let clients: Vec<_> = (0..10).map(|_| driver::connect(address).unwrap()).collect();
     runtime.block_on(async {
@@ -476,11 +476,11 @@ fn promise_09_connections_that_nobody_took_are_closed_with_the_listener() {
         "promise_09_connections_that_nobody_took_are_closed_with_the_listener",
         || {
             let engine = driver::engine();
-            drop(engine.listen("127.0.0.1:0".parse().unwrap()).unwrap());
+            drop(engine.listen("127.0.0.1:0").unwrap());
             engine.run().unwrap();
             let before = descriptors();
             for stage in STAGES {
-                let mut listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap().into();
+                let mut listener = engine.listen("127.0.0.1:0").unwrap().into();
                 let clients = drop_accept(&engine, &mut listener, stage);
                 drop(listener);
                 engine.run().unwrap();
@@ -535,7 +535,7 @@ fn promise_09_chains_dropped_at_any_stage_close_their_connections() {
         let (engine, io) = (runtime.engine(), runtime.io());
         let server = driver::bind();
         let address = server.local_addr().unwrap();
-        let mut listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut listener = io.listen("127.0.0.1:0").unwrap();
         let listening = listener.local_addr().unwrap();
         turns(engine, 2);
         let before = descriptors();

@@ -8,8 +8,8 @@ use std::{
 };
 
 use facade_engine::{
-    Bytes, Callback, Cancel, Error, Hints, Limits, LineEnd, LineGlob, Local, Pattern, Regex,
-    Service,
+    Bytes, Callback, Cancel, Error, Hints, Limits, LineEnd, LineGlob, ListenOptions, Local,
+    Pattern, Regex, Service,
 };
 use facade_futures::{Result, Runtime, Stream, op};
 use facade_tests::{
@@ -148,7 +148,7 @@ fn every_operation_of_io() {
         let found = io.getaddrinfo("127.0.0.1", 80, Hints::default()).await.unwrap();
         assert_eq!(found[0].address, "127.0.0.1:80".parse().unwrap());
 
-        let mut listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut listener = io.listen("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (client, server) = join!(io.connect(address), listener.accept());
         let (client, server) = (client.unwrap(), server.unwrap());
@@ -208,8 +208,9 @@ fn what_is_listened_at() {
         client.write_line("by path").await.unwrap();
         assert_eq!(server.read_line().await.unwrap(), "by path");
 
-        let shared = io.listen_shared("127.0.0.1:0".parse().unwrap()).unwrap();
-        io.listen_shared(shared.local_addr().unwrap()).unwrap();
+        let options = ListenOptions::new().reuse_port(true);
+        let shared = io.listen_with("127.0.0.1:0", &options).unwrap();
+        io.listen_with(shared.local_addr().unwrap(), &options).unwrap();
     });
 }
 
@@ -251,12 +252,7 @@ fn a_users_own_operation_is_a_future_by_op() {
         let mut stream = holding(runtime, b"first\nsecond\n");
         let owned = stream.engine_stream().clone();
         let second = op(move |callback| {
-            engine
-                .chain()
-                .on(&owned)
-                .read_line(Callback::ignore())
-                .read_line(callback)
-                .submit()
+            engine.chain().on(&owned).read_line(Callback::ignore()).read_line(callback).submit()
         });
         assert_eq!(second.await.unwrap(), "second");
         assert!(matches!(stream.read_line().await, Err(Error::EndOfStream)));
@@ -306,7 +302,7 @@ fn promise_07_a_future_has_its_own_timeout() {
 fn promise_07_a_futures_timeout_covers_all_its_steps() {
     run(async |runtime| {
         let io = runtime.io();
-        let mut listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut listener = io.listen("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let limit = Duration::from_millis(60);
         // Nobody connects.

@@ -268,7 +268,7 @@ fn lines_and_incoming_have_no_item_behind_the_last() {
     ask_often(&engine, |context| lines.poll_next_unpin(context).map(|line| line.is_none()));
 
     let io = Io::new(engine.handle().clone());
-    let mut listener: Listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut listener: Listener = io.listen("127.0.0.1:0").unwrap();
     engine.close(listener.engine_listener(), Callback::ignore());
     let mut incoming = listener.incoming();
     assert!(!incoming.is_terminated());
@@ -328,7 +328,7 @@ fn who_asks_last_is_woken() {
     // The engine has taken the write, so the flush is what remains to be waited for.
     turns(&engine, 3);
     check(&engine, |context| flush(context, &mut stream, false), || drop(unstuff(&peer, stuffed)));
-    let mut listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut listener = io.listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let mut incoming = listener.incoming();
     let mut client = None;

@@ -172,10 +172,10 @@ fn promise_09_connections_lost_in_selects_come_in_order_exactly_once() {
     alone(module_path!(), name, || {
         let runtime = Runtime::from(driver::engine());
         // Whatever the first use of anything keeps open.
-        drop(runtime.io().listen("127.0.0.1:0".parse().unwrap()).unwrap());
+        drop(runtime.io().listen("127.0.0.1:0").unwrap());
         runtime.engine().run().unwrap();
         let before = descriptors();
-        let listener = runtime.io().listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = runtime.io().listen("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let clients = thread::spawn(move || connect_all(address));
         let io = runtime.io();
@@ -195,7 +195,7 @@ fn promise_09_connections_lost_in_selects_on_tokio_come_in_order_exactly_once() 
             descriptors()
         };
         let background = Background::new(driver::builder()).unwrap();
-        let listener = background.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = background.listen("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let clients = thread::spawn(move || connect_all(address));
         let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn futures_serve_on_every_engine() {
     const CONNECTIONS: usize = 300;
     let runtimes = runtimes();
-    let address = runtimes.listen("127.0.0.1:0".parse().unwrap(), greet).unwrap();
+    let address = runtimes.listen("127.0.0.1:0", greet).unwrap();
     let mut seen = BTreeSet::new();
     for _ in 0..CONNECTIONS {
         seen.insert(read_to_string(TcpStream::connect(address).unwrap()).unwrap());

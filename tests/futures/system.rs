@@ -134,7 +134,7 @@ fn a_future_in_the_child_of_a_fork_fails_and_is_not_waited_for() {
                 drop(sleep);
                 block_on(background.sleep(Duration::ZERO)).map_err(forked).unwrap_err();
                 block_on(background.submit_work(|| ())).map_err(forked).unwrap_err();
-                background.listen("127.0.0.1:0".parse().unwrap()).map_err(forked).unwrap_err();
+                background.listen("127.0.0.1:0").map_err(forked).unwrap_err();
                 drop(background);
             }));
             let (background, read) = ours.unwrap();

@@ -118,7 +118,7 @@ fn a_tasks_panic_ends_that_task_and_no_other() {
     let io = runtime.io().clone();
     let drops = Drops::new();
     let counted = drops.clone();
-    let mut listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut listener = io.listen("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let again = io.clone();
     let accepts = runtime.spawn_local(async move {
@@ -358,7 +358,7 @@ fn promise_16_tasks_are_dropped_with_the_runtime_whatever_they_wait_for() {
 fn promise_16_a_task_that_tries_again_for_ever_ends_with_the_runtime() {
     let drops = Drops::new();
     let runtime = Runtime::from(driver::engine());
-    let mut listener = runtime.io().listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut listener = runtime.io().listen("127.0.0.1:0").unwrap();
     let (sender, receiver) = oneshot::channel::<()>();
     let failures = Arc::new(AtomicUsize::new(0));
     let (token, failed) = (drops.token(), Arc::clone(&failures));
@@ -402,7 +402,7 @@ fn promise_16_futures_hear_that_the_engine_is_gone() {
     let io = runtime.io().clone();
     let (_peer, stream) = pair(runtime.engine());
     let mut stream = Stream::from(stream);
-    let mut listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut listener = io.listen("127.0.0.1:0").unwrap();
     let bells: Vec<_> = (0..4).map(|_| Bell::new()).collect();
     let mut sleep = io.sleep(Duration::MAX);
     let mut read = stream.read_line();

@@ -119,7 +119,7 @@ fn a_megabyte_echoed_over_both_directions_at_once() {
     run(async |runtime| {
         for split_for_good in [false, true] {
             let io = runtime.io();
-            let mut listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+            let mut listener = io.listen("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();
             let echo = io.spawn(async move {
                 let (mut read, mut write) = listener.accept().await.unwrap().into_split();
@@ -343,7 +343,7 @@ fn lines_and_incoming_end_after_a_failure_that_stays() {
     let mut stream = Stream::from(stream);
     stream.set_limits(Limits { line: 4, ..Limits::default() });
     peer.write_all(b"long line\nab\n").unwrap();
-    let mut listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut listener = io.listen("127.0.0.1:0").unwrap();
     runtime.block_on(in_time(&io, async {
         let items: Vec<_> = Stream::lines(&mut stream).collect().await;
         assert!(matches!(items[..], [Err(Error::TooLong { limit: 4 })]), "{items:?}");
@@ -369,7 +369,7 @@ fn lines_and_incoming_end_after_a_failure_that_stays() {
 #[test]
 fn incoming_yields_connections_in_order() {
     run(async |runtime| {
-        let mut listener = runtime.io().listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut listener = runtime.io().listen("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let clients: Vec<_> = (0..10).map(|_| driver::connect(address).unwrap()).collect();
         let mut incoming = listener.incoming();

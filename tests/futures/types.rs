@@ -71,7 +71,7 @@ fn futures_go_wherever_their_parts_go() {
     let io = Io::new(engine.handle().clone());
     let (_peer, stream) = pair(&engine);
     let mut stream = Stream::from(stream);
-    let mut listener = io.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut listener = io.listen("127.0.0.1:0").unwrap();
     assert_send(stream.read_line());
     assert_send(stream.read_all());
     assert_send(stream.write("bytes").timeout(std::time::Duration::MAX));

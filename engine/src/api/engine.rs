@@ -57,7 +57,7 @@ use crate::{
 /// use facade_engine::{Callback, Engine};
 ///
 /// let engine = Engine::new()?;
-/// let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+/// let listener = engine.listen("127.0.0.1:0")?;
 /// let address = listener.local_addr()?;
 /// engine.accept(&listener, Callback::new(
 ///     |engine, stream| drop(engine.write_line(&stream, "hello", Callback::ignore())),

@@ -23,8 +23,10 @@ use crate::{
         stream::inet,
     },
     pure::{
+        address::IntoAddress,
         clock::now,
         error::{Error, Result},
+        options::ListenOptions,
     },
     system::{
         descriptor::{Descriptor, Tenure},
@@ -63,7 +65,7 @@ use crate::{
 /// }
 ///
 /// let engines = Engines::new()?; // one for each processor
-/// let address = engines.listen("127.0.0.1:0".parse().unwrap(), serve)?;
+/// let address = engines.listen("127.0.0.1:0", serve)?;
 /// let client = TcpStream::connect(address).unwrap();
 /// assert_eq!(std::io::read_to_string(client).unwrap(), "hello");
 /// # Ok::<(), facade_engine::Error>(())
@@ -118,7 +120,7 @@ use crate::{
 /// let engines = Engines::new()?;
 /// let to: Vec<Handle> = engines.handles().cloned().collect();
 /// let first = to[0].clone();
-/// let listener = first.listen("127.0.0.1:0".parse().unwrap())?;
+/// let listener = first.listen("127.0.0.1:0")?;
 /// let address = listener.local_addr()?;
 /// first.post(move |local| deal(local, listener, to, 0));
 /// let client = TcpStream::connect(address).unwrap();
@@ -211,7 +213,7 @@ impl Engines {
     ///
     /// The sockets share the address by SO_REUSEPORT among themselves. It must not be in use when
     /// they begin, not even by others that would share it, such as a second copy of this program.
-    /// Afterwards [`listen_shared`](Handle::listen_shared), of the same user, can join them.
+    /// Afterwards others can join them that listen with [`ListenOptions::reuse_port`], of the same user.
     /// Connections that wait at a listener when it is closed are reset, though other engines go on
     /// listening.
     ///
@@ -221,23 +223,61 @@ impl Engines {
     ///
     /// # Errors
     ///
-    /// [`Io`](Error::Io) if the address is in use or not this machine's, or no descriptors are
-    /// left; [`EngineClosed`](Error::EngineClosed) if every engine has ended. `serve` has not run
-    /// then, and nothing listens.
+    /// [`InvalidInput`](Error::InvalidInput) for a text that is no literal address, and for a path, which
+    /// is [`listen_unix`](Self::listen_unix)'s; [`Io`](Error::Io) if the address is in use or not this
+    /// machine's, or no descriptors are left; [`EngineClosed`](Error::EngineClosed) if every engine has
+    /// ended. `serve` has not run then, and nothing listens.
     ///
     /// See [`Engines`] for an example.
     #[doc(alias = "SO_REUSEPORT")]
     pub fn listen(
         &self,
-        address: SocketAddr,
+        addr: impl IntoAddress,
+        serve: impl Fn(&Local, Listener) + Send + Sync + 'static,
+    ) -> Result<SocketAddr> {
+        self.listen_with(addr, &ListenOptions::new(), serve)
+    }
+
+    /// The same with other options, see [`ListenOptions`]. With
+    /// [`reuse_port`](ListenOptions::reuse_port) the address may be in use already by others that share
+    /// it, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen); [`InvalidInput`](Error::InvalidInput) also for a keepalive that is
+    /// none.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engines, ListenOptions};
+    /// use std::net::TcpStream;
+    ///
+    /// let engines = Engines::new()?;
+    /// let options = ListenOptions::new().backlog(16);
+    /// let address = engines.listen_with("127.0.0.1:0", &options, |engine, listener| {
+    ///     engine.accept_then_write(&listener, "hello", (Callback::ignore(), Callback::ignore()));
+    /// })?;
+    /// let client = TcpStream::connect(address).unwrap();
+    /// assert_eq!(std::io::read_to_string(client).unwrap(), "hello");
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn listen_with(
+        &self,
+        addr: impl IntoAddress,
+        options: &ListenOptions,
         serve: impl Fn(&Local, Listener) + Send + Sync + 'static,
     ) -> Result<SocketAddr> {
         let running = self.running()?;
-        let first = running[0].shared().listen_tcp(address, Sharing::First)?;
+        options.check()?;
+        let address = addr.into_address()?;
+        let address = address.as_inet().ok_or_else(|| {
+            Error::invalid(format_args!("{address} is no internet address: see listen_unix"))
+        })?;
+        let sharing = if options.reuse_port { Sharing::Others } else { Sharing::First };
+        let first = running[0].shared().listen_tcp(address, sharing, options)?;
         let address = inet(first.local_address()?)?;
         let others = running[1..].iter().map(|handle| {
             // All of them are open before an engine has one: those made so far close at a failure.
-            handle.shared().listen_tcp(address, Sharing::Others)
+            handle.shared().listen_tcp(address, Sharing::Others, options)
         });
         let sockets = iter::once(Ok(first)).chain(others).collect::<Result<Vec<_>>>()?;
         let listeners = running.into_iter().zip(sockets);

@@ -13,6 +13,7 @@ use crate::{
     pure::{
         address::Address,
         error::{Error, Result},
+        options::ConnectOptions,
         race::{CONNECTION_ATTEMPT_DELAY, Race, RaceEvent, Step},
         table::Id,
         timer::{Target, TimerNumber},
@@ -31,6 +32,7 @@ pub(crate) struct Connecting {
     attempts: Vec<Attempt>,
     /// When the next step is due, or zero.
     pub(crate) timer: TimerNumber,
+    options: ConnectOptions,
     slot: Slot<Stream>,
 }
 
@@ -66,6 +68,7 @@ impl Core {
     pub(crate) fn connect(
         &mut self,
         address: Address,
+        options: ConnectOptions,
         slot: Slot<Stream>,
         timeout: Option<Duration>,
         chain: Id,
@@ -74,7 +77,7 @@ impl Core {
             Address::Inet(address) => Goal::Inet(Race::new([address])),
             path => Goal::Path(path),
         };
-        self.begin_connecting(goal, slot, timeout, chain)
+        self.begin_connecting(goal, options, slot, timeout, chain)
     }
 
     /// Submits a connect to whichever of these answers first.
@@ -85,17 +88,19 @@ impl Core {
         timeout: Option<Duration>,
         chain: Id,
     ) -> Option<Id> {
-        self.begin_connecting(Goal::Inet(Race::new(addresses)), slot, timeout, chain)
+        let (goal, options) = (Goal::Inet(Race::new(addresses)), ConnectOptions::new());
+        self.begin_connecting(goal, options, slot, timeout, chain)
     }
 
     fn begin_connecting(
         &mut self,
         goal: Goal,
+        options: ConnectOptions,
         slot: Slot<Stream>,
         timeout: Option<Duration>,
         chain: Id,
     ) -> Option<Id> {
-        let connecting = Connecting { goal, attempts: Vec::new(), timer: 0, slot };
+        let connecting = Connecting { goal, attempts: Vec::new(), timer: 0, options, slot };
         let kind = Kind::Connect(Box::new(connecting));
         let id = self.insert(Pending::new(kind, Id::NONE, chain), timeout);
         match &mut self.connecting(id)?.goal {
@@ -183,8 +188,9 @@ impl Core {
 
     fn begin_attempt(&mut self, id: Id, number: usize, address: Address) -> Result<()> {
         let fd_kind = FdKind::Socket { tcp: matches!(address, Address::Inet(_)) };
-        let socket = self.shared.env.socket(&address);
-        let descriptor = socket.map_err(|cause| Error::io_on("connect", &address, cause))?;
+        let Some(connecting) = self.connecting(id) else { return Ok(()) };
+        let options = connecting.options.clone();
+        let descriptor = self.shared.env.socket(&address, &options)?;
         let resource = self.insert_stream(Arc::clone(&descriptor), fd_kind, Tenure::Own);
         if let Some(state) = self.stream(resource) {
             state.attempt_of = id;

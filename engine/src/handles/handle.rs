@@ -32,6 +32,7 @@ use crate::{
     },
     pure::{
         error::{self, Error},
+        options::ListenOptions,
         table::Id,
     },
     system::{descriptor::Descriptor, driver::Waker, env::Env, fork, socket::Sharing},
@@ -218,9 +219,10 @@ impl Shared {
         &self,
         address: SocketAddr,
         sharing: Sharing,
+        options: &ListenOptions,
     ) -> error::Result<Arc<Descriptor>> {
         // What ran here before ran on the same driver, in most cases.
-        self.env.listen_tcp(address, sharing, self.driver == "io_uring")
+        self.env.listen_tcp(address, sharing, options, self.driver == "io_uring")
     }
 }
 

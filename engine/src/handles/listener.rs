@@ -25,7 +25,7 @@ use crate::{
 /// Clones are the same listener, and equal. It is closed when the last clone is gone and no accept is pending,
 /// and with it the connections that nobody has taken.
 ///
-/// Listeners come from [`listen`](Handle::listen), [`listen_shared`](Handle::listen_shared),
+/// Listeners come from [`listen`](Handle::listen), [`listen_with`](Handle::listen_with),
 /// [`listen_unix`](Handle::listen_unix) and [`attach_listener`](Handle::attach_listener).
 ///
 /// ```
@@ -43,7 +43,7 @@ use crate::{
 /// }
 ///
 /// let engine = Engine::new()?;
-/// let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+/// let listener = engine.listen("127.0.0.1:0")?;
 /// serve(&engine, listener.clone());
 /// engine.close(&listener, Callback::ignore());
 /// engine.run()?;
@@ -92,7 +92,7 @@ impl Listener {
     ///
     /// ```
     /// let engine = facade_engine::Engine::new()?;
-    /// let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// let listener = engine.listen("127.0.0.1:0")?;
     /// println!("listening at {}", listener.local_addr()?);
     /// # Ok::<(), facade_engine::Error>(())
     /// ```

@@ -13,6 +13,7 @@ use std::{
 use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
+    str::FromStr,
 };
 
 use dns_lookup::{AddrFamily, AddrInfoHints, LookupError, LookupErrorKind, Protocol, SockType};
@@ -127,6 +128,12 @@ impl fmt::Display for Address {
     }
 }
 
+impl From<&Self> for Address {
+    fn from(address: &Self) -> Self {
+        address.clone()
+    }
+}
+
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
         Self::Inet(address)
@@ -177,6 +184,13 @@ impl From<&Path> for Address {
 }
 
 #[cfg(unix)]
+impl From<&PathBuf> for Address {
+    fn from(path: &PathBuf) -> Self {
+        Self::Unix(path.clone())
+    }
+}
+
+#[cfg(unix)]
 impl From<PathBuf> for Address {
     fn from(path: PathBuf) -> Self {
         Self::Unix(path)
@@ -194,6 +208,95 @@ impl From<unix::net::SocketAddr> for Address {
             return Self::UnixAbstract(name.into());
         }
         Self::UnixUnnamed
+    }
+}
+
+/// A literal, such as `127.0.0.1:80` or `[::1]:80`, of an IPv6 address with its zone by number if it has
+/// one. Nobody is asked: names are for [`getaddrinfo`](crate::Handle::getaddrinfo). Paths are no text,
+/// see [`std::path::Path`].
+///
+/// ```
+/// use facade_engine::Address;
+///
+/// let address: Address = "[::1]:80".parse()?;
+/// assert_eq!(address.to_string(), "[::1]:80");
+/// assert!("localhost:80".parse::<Address>().is_err());
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+impl FromStr for Address {
+    type Err = Error;
+
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] that names it, if it is no literal address with a port.
+    fn from_str(text: &str) -> Result<Self> {
+        let parsed = text.parse::<SocketAddr>().map(Self::Inet);
+        parsed.map_err(|_| {
+            Error::invalid(format_args!(
+                "address {text:?} is no literal with a port, such as 127.0.0.1:80 or [::1]:80 (names \
+                 are for getaddrinfo)"
+            ))
+        })
+    }
+}
+
+/// What [`listen`](crate::Handle::listen) and [`connect`](crate::Handle::connect) take for an address: a
+/// [`SocketAddr`], an IP address and a port, a literal as text, on Unix a path, an [`Address`], one answer
+/// of a lookup; whatever can be turned into an [`Address`].
+///
+/// What is wrong with a text is told as any other failure: to the callback of an operation, or as the
+/// error of a plain function.
+///
+/// ```
+/// use facade_engine::{Callback, Engine, Error};
+/// use std::net::{Ipv4Addr, SocketAddr};
+///
+/// let engine = Engine::new()?;
+/// let listener = engine.listen("127.0.0.1:0")?;
+/// engine.listen((Ipv4Addr::LOCALHOST, 0))?;
+/// engine.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+/// # #[cfg(unix)]
+/// engine.connect(std::path::Path::new("/run/nobody"), Callback::ignore());
+/// engine.connect(listener.local_addr()?, Callback::ignore());
+/// // No name is looked up.
+/// let Err(Error::InvalidInput { what }) = engine.listen("localhost:80") else { panic!() };
+/// assert!(what.contains("\"localhost:80\""));
+/// # engine.run()?;
+/// # Ok::<(), Error>(())
+/// ```
+pub trait IntoAddress {
+    /// The address.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] that names what is none.
+    fn into_address(self) -> Result<Address>;
+}
+
+impl<A: Into<Address>> IntoAddress for A {
+    fn into_address(self) -> Result<Address> {
+        Ok(self.into())
+    }
+}
+
+/// As [`Address`] is parsed.
+impl IntoAddress for &str {
+    fn into_address(self) -> Result<Address> {
+        self.parse()
+    }
+}
+
+/// As [`Address`] is parsed.
+impl IntoAddress for &String {
+    fn into_address(self) -> Result<Address> {
+        self.parse()
+    }
+}
+
+/// As [`Address`] is parsed.
+impl IntoAddress for String {
+    fn into_address(self) -> Result<Address> {
+        self.parse()
     }
 }
 
@@ -779,6 +882,24 @@ mod tests {
         let numeric = Hints { numeric_host: true, ..Hints::default() };
         let query = Query::new("localhost", 80.into(), numeric).unwrap();
         assert_resolve(query.lookup(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn literals_are_addresses_and_other_texts_are_named() {
+        for text in ["127.0.0.1:0", "[::1]:80", "[fe80::1%2]:443"] {
+            assert_eq!(text.into_address().unwrap().to_string(), text);
+            assert_eq!(text.to_owned().into_address().unwrap(), text.parse().unwrap());
+        }
+        for text in
+            ["", "localhost:80", "127.0.0.1", "::1:80", "127.0.0.1:65536", "/run/x", "1:2\n"]
+        {
+            match (&text.to_owned()).into_address() {
+                Err(Error::InvalidInput { what }) => {
+                    assert!(what.contains(&format!("{text:?}")), "{what}");
+                }
+                other => panic!("{text:?}: {other:?}"),
+            }
+        }
     }
 
     #[cfg(unix)]

@@ -19,7 +19,7 @@ use bytes::Bytes;
 ///
 /// fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
 ///     let listen = || {
-///         facade_engine::Engine::new()?.listen("127.0.0.1:0".parse().unwrap())?;
+///         facade_engine::Engine::new()?.listen("127.0.0.1:0")?;
 ///         Result::Ok(())
 ///     };
 ///     Ok(listen()?)
@@ -211,7 +211,7 @@ pub enum Error {
 /// use std::io::ErrorKind;
 ///
 /// let engine = Engine::new()?;
-/// let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+/// let listener = engine.listen("127.0.0.1:0")?;
 /// let address = listener.local_addr()?;
 /// let Err(Error::Io { operation: "listen", cause }) = engine.listen(address) else { panic!() };
 /// assert_eq!(cause.kind(), ErrorKind::AddrInUse);
@@ -245,7 +245,7 @@ impl SystemError {
     /// The same as part of a sentence, behind the name of what was being done.
     fn place<'a>(&'a self, operation: &str) -> Whereabouts<'a> {
         let preposition = match operation {
-            "connect" | "write" => " to",
+            "bind" | "connect" | "write" => " to",
             "read" => " from",
             "accept" | "listen" => " on",
             "getpeername" | "getsockname" => " of",

@@ -12,6 +12,7 @@ pub mod matcher;
 pub(crate) mod mutants;
 #[cfg(facade_mutants)]
 pub mod mutants;
+pub(crate) mod options;
 pub(crate) mod panics;
 pub(crate) mod pattern;
 pub(crate) mod race;

@@ -1,7 +1,6 @@
 //! [`Env`]: what an engine asks of its surroundings besides its driver: the time, sockets, names.
 
 use std::{
-    io,
     net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
     path::Path,
@@ -16,6 +15,7 @@ use crate::{
         address::{AddrInfo, Address, Query},
         clock,
         error::Result,
+        options::{ConnectOptions, ListenOptions},
     },
     system::{
         descriptor::Descriptor,
@@ -65,11 +65,15 @@ impl Env {
     }
 
     /// A socket to connect to this address with.
-    pub(crate) fn socket(&self, address: &Address) -> io::Result<Arc<Descriptor>> {
+    pub(crate) fn socket(
+        &self,
+        address: &Address,
+        options: &ConnectOptions,
+    ) -> Result<Arc<Descriptor>> {
         match self {
-            Self::Real => socket::for_connecting(address).map(Descriptor::new),
+            Self::Real => socket::for_connecting(address, options).map(Descriptor::new),
             #[cfg(feature = "sim")]
-            Self::Simulated(home) => home.socket(address),
+            Self::Simulated(home) => home.socket(address, options),
         }
     }
 
@@ -79,19 +83,26 @@ impl Env {
         &self,
         address: SocketAddr,
         sharing: Sharing,
+        options: &ListenOptions,
         behind_ring: bool,
     ) -> Result<Arc<Descriptor>> {
         match self {
-            Self::Real => socket::listen_tcp(address, sharing, behind_ring).map(Descriptor::new),
+            Self::Real => {
+                socket::listen_tcp(address, sharing, options, behind_ring).map(Descriptor::new)
+            }
             #[cfg(feature = "sim")]
             Self::Simulated(home) => home.listen_tcp(address, sharing),
         }
     }
 
     /// A Unix socket that listens.
-    pub(crate) fn listen_unix(&self, path: &Path) -> Result<Arc<Descriptor>> {
+    pub(crate) fn listen_unix(
+        &self,
+        path: &Path,
+        options: &ListenOptions,
+    ) -> Result<Arc<Descriptor>> {
         match self {
-            Self::Real => socket::listen_unix(path).map(Descriptor::new),
+            Self::Real => socket::listen_unix(path, options).map(Descriptor::new),
             #[cfg(feature = "sim")]
             Self::Simulated(home) => home.listen_unix(path),
         }
@@ -100,7 +111,7 @@ impl Env {
     /// A Unix socket that listens, which several engines will accept from.
     pub(crate) fn listen_unix_for_several(&self, path: &Path) -> Result<OwnedFd> {
         match self {
-            Self::Real => socket::listen_unix(path),
+            Self::Real => socket::listen_unix(path, &ListenOptions::new()),
             #[cfg(feature = "sim")]
             Self::Simulated(_) => sim::SimEnv::listen_unix_for_several(),
         }

@@ -22,18 +22,24 @@ use crate::pure::{
     address::Address,
     clock::now,
     error::{Error, Result},
+    options::{ConnectOptions, ListenOptions},
 };
 
-/// How many connections the system keeps waiting; Linux cuts it down to
-/// `/proc/sys/net/core/somaxconn`.
-const BACKLOG: i32 = 4096;
-
 /// A socket to connect to this address with.
-pub(crate) fn for_connecting(address: &Address) -> io::Result<OwnedFd> {
-    match address {
-        Address::Inet(address) => tcp(*address),
-        _ => unix(),
+pub(crate) fn for_connecting(address: &Address, options: &ConnectOptions) -> Result<OwnedFd> {
+    let failed = |cause| Error::io_on("connect", address, cause);
+    let Address::Inet(address) = address else { return unix().map_err(failed) };
+    let prepared = || -> io::Result<OwnedFd> {
+        let fd = tcp(*address, options.nodelay)?;
+        keep_alive(&fd, options.keepalive)?;
+        Ok(fd)
+    };
+    let fd = prepared().map_err(failed)?;
+    if let Some(local) = options.bind {
+        let bound = sockopt::set_socket_reuseaddr(&fd, true).and_then(|()| bind(&fd, &local));
+        bound.map_err(|cause| Error::io_on("bind", local, cause))?;
     }
+    Ok(fd)
 }
 
 /// Who else may listen at the address of a TCP socket.
@@ -57,10 +63,15 @@ const RING_ENDS: Duration = Duration::from_millis(250);
 pub(crate) fn listen_tcp(
     address: SocketAddr,
     sharing: Sharing,
+    options: &ListenOptions,
     behind_ring: bool,
 ) -> Result<OwnedFd> {
     let listening = || -> io::Result<OwnedFd> {
-        let fd = tcp(address)?;
+        let fd = tcp(address, options.nodelay)?;
+        keep_alive(&fd, options.keepalive)?;
+        if let (SocketAddr::V6(_), Some(dual_stack)) = (address, options.dual_stack) {
+            sockopt::set_ipv6_v6only(&fd, !dual_stack)?;
+        }
         sockopt::set_socket_reuseaddr(&fd, true)?;
         if sharing == Sharing::Others {
             sockopt::set_socket_reuseport(&fd, true)?;
@@ -70,7 +81,7 @@ pub(crate) fn listen_tcp(
             // Only now, so that an address which others share is found to be in use.
             sockopt::set_socket_reuseport(&fd, true)?;
         }
-        listen(&fd, BACKLOG)?;
+        listen(&fd, backlog(options))?;
         Ok(fd)
     };
     listening().map_err(|cause| Error::io_on("listen", address, cause))
@@ -134,22 +145,39 @@ fn await_departure(departures: Option<&OwnedFd>, left: Duration) -> io::Result<(
 }
 
 /// A Unix socket that listens.
-pub(crate) fn listen_unix(path: &Path) -> Result<OwnedFd> {
+pub(crate) fn listen_unix(path: &Path, options: &ListenOptions) -> Result<OwnedFd> {
     // An empty path would be no file at all, but a name that the system makes up.
     Address::from(path).to_system()?;
     let listening = || -> io::Result<OwnedFd> {
         let fd = unix()?;
         bind(&fd, &SocketAddrUnix::new(path)?)?;
-        listen(&fd, BACKLOG)?;
+        listen(&fd, backlog(options))?;
         Ok(fd)
     };
     listening().map_err(|cause| Error::io_on("listen", path.display(), cause))
 }
 
-fn tcp(address: SocketAddr) -> io::Result<OwnedFd> {
+/// What the system takes for a backlog; it has a limit of its own far below.
+fn backlog(options: &ListenOptions) -> i32 {
+    options.backlog.try_into().unwrap_or(i32::MAX)
+}
+
+/// Has the system look after a connection that is silent.
+fn keep_alive(fd: &OwnedFd, silence: Option<Duration>) -> io::Result<()> {
+    if let Some(silence) = silence {
+        let seconds = silence.as_secs() + u64::from(silence.subsec_nanos() > 0);
+        sockopt::set_socket_keepalive(fd, true)?;
+        sockopt::set_tcp_keepidle(fd, Duration::from_secs(seconds))?;
+    }
+    Ok(())
+}
+
+fn tcp(address: SocketAddr, nodelay: bool) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let fd = stream_socket(family)?;
-    sockopt::set_tcp_nodelay(fd.as_fd(), true)?;
+    if nodelay {
+        sockopt::set_tcp_nodelay(fd.as_fd(), true)?;
+    }
     Ok(fd)
 }
 

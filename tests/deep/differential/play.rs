@@ -36,7 +36,7 @@ pub(in super::super) fn play(script: &[Step]) -> Vec<String> {
     for (peer, _) in &streams {
         peer.set_nonblocking(true).unwrap();
     }
-    let listener = engine.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
     let mut player = Player {
         engine,
         told: Told::new(),

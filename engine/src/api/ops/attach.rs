@@ -1,7 +1,7 @@
 //! Making streams and listeners of what is there already, and settings of theirs. Plain functions:
 //! they wait for nothing.
 
-use std::{net::SocketAddr, os::fd::OwnedFd, path::Path, sync::Arc};
+use std::{os::fd::OwnedFd, path::Path, sync::Arc};
 
 use bytes::Bytes;
 
@@ -13,8 +13,10 @@ use crate::{
         stream::{Detached, LineEnd, Stream},
     },
     pure::{
+        address::{Address, IntoAddress},
         error::{Error, Result},
         limits::Limits,
+        options::ListenOptions,
         table::Id,
     },
     system::{
@@ -231,9 +233,11 @@ impl Handle {
         self.submit_listener(Listener::new(self.clone(), Descriptor::new(fd), tcp, tenure))
     }
 
-    /// Listens for TCP connections, with SO_REUSEADDR and never SO_REUSEPORT. Port 0 lets the
-    /// system choose one, which [`Listener::local_addr`] tells. See listen(2), and socket(7) for
-    /// the options.
+    /// Listens for connections at a literal address, or on Unix at a path, see
+    /// [`IntoAddress`](crate::IntoAddress). TCP with SO_REUSEADDR and never SO_REUSEPORT; port 0 lets
+    /// the system choose one, which [`Listener::local_addr`] tells. A path as
+    /// [`listen_unix`](Self::listen_unix) does. See listen(2), and socket(7) for the options;
+    /// [`listen_with`](Self::listen_with) takes others.
     ///
     /// When a process ends that listened by io_uring, however it ends, the kernel closes its sockets
     /// some milliseconds later. So that a server can be started again at once, an engine on that
@@ -243,6 +247,7 @@ impl Handle {
     ///
     /// # Errors
     ///
+    /// [`InvalidInput`](crate::Error::InvalidInput) for a text that is no literal address;
     /// [`Io`](crate::Error::Io) if the address is in use or not this machine's;
     /// [`EngineClosed`](crate::Error::EngineClosed) if the engine is gone.
     ///
@@ -250,39 +255,48 @@ impl Handle {
     /// use facade_engine::Engine;
     ///
     /// let engine = Engine::new()?;
-    /// let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// let listener = engine.listen("127.0.0.1:0")?;
     /// assert_ne!(listener.local_addr()?.port(), 0);
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     #[doc(alias = "SO_REUSEADDR")]
     #[doc(alias = "bind")]
-    pub fn listen(&self, address: SocketAddr) -> Result<Listener> {
-        self.check_open()?;
-        self.make_listener(self.shared().listen_tcp(address, Sharing::Nobody)?, true)
+    pub fn listen(&self, addr: impl IntoAddress) -> Result<Listener> {
+        self.listen_with(addr, &ListenOptions::new())
     }
 
-    /// Listens for TCP connections with SO_REUSEPORT as well, so that several engines, one a
-    /// thread, can share an address and the system spreads the connections over them.
+    /// Listens with other options than [`listen`](Self::listen): a shared port, a backlog, IPv6 alone,
+    /// keepalive; see [`ListenOptions`].
     ///
     /// # Errors
     ///
-    /// As [`listen`](Self::listen).
-    ///
-    /// [`Engines::listen`](crate::Engines::listen) does it for engines on threads of their own.
+    /// As [`listen`](Self::listen); [`InvalidInput`](crate::Error::InvalidInput) also for a keepalive
+    /// that is none.
     ///
     /// ```
-    /// use facade_engine::Engine;
+    /// use facade_engine::{Engine, ListenOptions};
     ///
-    /// let (one, other) = (Engine::new()?, Engine::new()?);
-    /// let listener = one.listen_shared("127.0.0.1:0".parse().unwrap())?;
-    /// let same = other.listen_shared(listener.local_addr()?)?;
-    /// assert_eq!(same.local_addr()?, listener.local_addr()?);
+    /// let engine = Engine::new()?;
+    /// let listener = engine.listen_with("127.0.0.1:0", &ListenOptions::new().backlog(16))?;
+    /// println!("listening at {}", listener.local_addr()?);
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     #[doc(alias = "SO_REUSEPORT")]
-    pub fn listen_shared(&self, address: SocketAddr) -> Result<Listener> {
+    pub fn listen_with(&self, addr: impl IntoAddress, options: &ListenOptions) -> Result<Listener> {
         self.check_open()?;
-        self.make_listener(self.shared().listen_tcp(address, Sharing::Others)?, true)
+        options.check()?;
+        match addr.into_address()? {
+            Address::Inet(address) => {
+                let sharing = if options.reuse_port { Sharing::Others } else { Sharing::Nobody };
+                self.make_listener(self.shared().listen_tcp(address, sharing, options)?, true)
+            }
+            Address::Unix(path) => {
+                self.make_listener(self.shared().env.listen_unix(&path, options)?, false)
+            }
+            other => {
+                Err(Error::unsupported(format_args!("listening at {other}, which is no path")))
+            }
+        }
     }
 
     /// Listens for connections to a Unix socket at this path. Never unlinks: a socket left behind
@@ -309,8 +323,7 @@ impl Handle {
     /// ```
     #[doc(alias = "AF_UNIX")]
     pub fn listen_unix(&self, path: impl AsRef<Path>) -> Result<Listener> {
-        self.check_open()?;
-        self.make_listener(self.shared().env.listen_unix(path.as_ref())?, false)
+        self.listen(path.as_ref())
     }
 
     /// Sets the limits of one stream, for the operations submitted after this.

@@ -21,7 +21,7 @@ use crate::{
         stream::Stream,
     },
     pure::{
-        address::{AddrInfo, Address, Hints, Query, Service},
+        address::{AddrInfo, Hints, IntoAddress, Query, Service},
         error::{Error, Result},
         limits::Bound,
         matcher::{
@@ -29,6 +29,7 @@ use crate::{
             RegexSearch,
         },
         panics::{Contained, Each},
+        options::ConnectOptions,
         pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
         table::Id,
     },
@@ -51,7 +52,7 @@ use crate::{
 /// use std::time::Duration;
 ///
 /// let engine = Engine::new()?;
-/// let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+/// let listener = engine.listen("127.0.0.1:0")?;
 /// let address = listener.local_addr()?;
 /// engine.chain()
 ///     .accept(&listener, Callback::ignore())
@@ -127,7 +128,7 @@ impl Chain {
     /// use std::time::Duration;
     ///
     /// let engine = Engine::new()?;
-    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let listener = engine.listen("127.0.0.1:0")?;
     /// # let port = listener.local_addr()?.port();
     /// engine.chain()
     ///     .resolve("127.0.0.1", port, Callback::ignore())
@@ -158,9 +159,19 @@ impl Chain {
     }
 
     /// Connects, see [`Handle::connect`].
-    pub fn connect(self, addr: impl Into<Address>, cb: Callback<Stream>) -> Self {
-        let address = addr.into();
-        self.stage(cb, move |core, input, cb| core.begin_connect(address, cb, input.chain))
+    pub fn connect(self, addr: impl IntoAddress, cb: Callback<Stream>) -> Self {
+        self.connect_with(addr, ConnectOptions::new(), cb)
+    }
+
+    /// Connects with options, see [`Handle::connect_with`].
+    pub fn connect_with(
+        self,
+        addr: impl IntoAddress,
+        options: ConnectOptions,
+        cb: Callback<Stream>,
+    ) -> Self {
+        let address = addr.into_address();
+        self.stage(cb, move |core, input, cb| core.begin_connect(address, options, cb, input.chain))
     }
 
     /// Accepts, see [`Handle::accept`].
@@ -237,7 +248,7 @@ impl Chain {
     /// # use facade_engine::{Callback, Engine, Regex, RegexMatch, Stream};
     /// # use std::{io::Write, net::TcpStream, time::Duration};
     /// # let engine = Engine::new()?;
-    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let listener = engine.listen("127.0.0.1:0")?;
     /// # let mut client = TcpStream::connect(listener.local_addr()?).unwrap();
     /// client.write_all(b"one\ntwo\n\n").unwrap();
     /// engine.chain()

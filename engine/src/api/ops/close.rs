@@ -24,7 +24,7 @@ use crate::{
 /// }
 ///
 /// let engine = Engine::new()?;
-/// let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+/// let listener = engine.listen("127.0.0.1:0")?;
 /// end(&engine, &listener);
 /// engine.run()?;
 /// # Ok::<(), facade_engine::Error>(())

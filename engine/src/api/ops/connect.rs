@@ -6,8 +6,9 @@ use crate::{
         callback::Callback, cancel::Cancel, handle::Handle, listener::Listener, stream::Stream,
     },
     pure::{
-        address::{AddrInfo, Address, Hints, Query, Service},
+        address::{AddrInfo, Address, Hints, IntoAddress, Query, Service},
         error::Result,
+        options::ConnectOptions,
         pattern::{LinePattern, Regex, RegexMatch},
         table::Id,
     },
@@ -95,11 +96,14 @@ impl Handle {
         self.chain().resolve(host, service, cb1).connect_resolved(cb2).submit()
     }
 
-    /// Connects to a literal address, or on Unix to a path. Succeeds with the stream; a TCP stream
-    /// has TCP_NODELAY. See connect(2).
+    /// Connects to a literal address, or on Unix to a path, see [`IntoAddress`]. Succeeds with the stream;
+    /// a TCP stream has TCP_NODELAY. See connect(2). For other options there is
+    /// [`connect_with`](Self::connect_with), for names
+    /// [`getaddrinfo_then_connect`](Self::getaddrinfo_then_connect).
     ///
     /// # Errors
     ///
+    /// [`Error::InvalidInput`](crate::Error::InvalidInput) for a text that is no literal address;
     /// [`Error::Io`](crate::Error::Io) with what the system says: refused, unreachable, no such
     /// path; [`Error::TimedOut`](crate::Error::TimedOut),
     /// [`Error::Cancelled`](crate::Error::Cancelled).
@@ -121,9 +125,45 @@ impl Handle {
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
-    pub fn connect(&self, addr: impl Into<Address>, cb: Callback<Stream>) -> Cancel {
-        let address = addr.into();
-        self.submit(move |core| core.begin_connect(address, cb, Id::NONE))
+    pub fn connect(&self, addr: impl IntoAddress, cb: Callback<Stream>) -> Cancel {
+        self.connect_with(addr, ConnectOptions::new(), cb)
+    }
+
+    /// Connects with other options than [`connect`](Self::connect): from an address of this machine's
+    /// choosing, with Nagle's delay, with keepalive; see [`ConnectOptions`].
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect); [`Error::InvalidInput`](crate::Error::InvalidInput) also for a
+    /// keepalive that is none; [`Error::Io`](crate::Error::Io) of the operation `bind` if the system
+    /// refuses the local address.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`connect`](Self::connect).
+    ///
+    /// ```
+    /// use facade_engine::{Callback, ConnectOptions, Engine, Stream};
+    /// use std::time::Duration;
+    ///
+    /// let engine = Engine::new()?;
+    /// let listener = engine.listen("127.0.0.1:0")?;
+    /// let options = ConnectOptions::new().keepalive(Duration::from_secs(60));
+    /// engine.connect_with(listener.local_addr()?, options, Callback::new(
+    ///     |_, _stream: Stream| (),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn connect_with(
+        &self,
+        addr: impl IntoAddress,
+        options: ConnectOptions,
+        cb: Callback<Stream>,
+    ) -> Cancel {
+        let address = addr.into_address();
+        self.submit(move |core| core.begin_connect(address, options, cb, Id::NONE))
     }
 
     /// Connects, then reads the next line if it is the expected one: a greeting. The callbacks hear
@@ -138,7 +178,7 @@ impl Handle {
     /// ```
     /// # use facade_engine::{Callback, Engine, LineGlob};
     /// # let engine = Engine::new()?;
-    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let listener = engine.listen("127.0.0.1:0")?;
     /// # let address = listener.local_addr()?;
     /// # let ignored = (Callback::ignore(), Callback::ignore());
     /// # engine.accept_then_write(&listener, "220 ready\r\n", ignored);
@@ -151,7 +191,7 @@ impl Handle {
     /// ```
     pub fn connect_then_expect_line(
         &self,
-        addr: impl Into<Address>,
+        addr: impl IntoAddress,
         line: impl Into<LinePattern>,
         (cb1, cb2): (Callback<Stream>, Callback<Bytes>),
     ) -> Cancel {
@@ -170,7 +210,7 @@ impl Handle {
     /// ```
     /// # use facade_engine::{Callback, Engine};
     /// # let engine = Engine::new()?;
-    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let listener = engine.listen("127.0.0.1:0")?;
     /// # let address = listener.local_addr()?;
     /// # engine.accept_then_expect_line(&listener, "hello", (
     /// #     Callback::ignore(),
@@ -185,7 +225,7 @@ impl Handle {
     /// ```
     pub fn connect_then_write_line(
         &self,
-        addr: impl Into<Address>,
+        addr: impl IntoAddress,
         line: impl Into<Bytes>,
         (cb1, cb2): (Callback<Stream>, Callback<usize>),
     ) -> Cancel {
@@ -211,7 +251,7 @@ impl Handle {
     /// # use facade_engine::{Callback, Engine, Stream};
     /// # use std::net::TcpStream;
     /// # let engine = Engine::new()?;
-    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let listener = engine.listen("127.0.0.1:0")?;
     /// # let address = listener.local_addr()?;
     /// let connection = TcpStream::connect(address).unwrap();
     /// let client = connection.local_addr().unwrap();
@@ -241,7 +281,7 @@ impl Handle {
     /// # use facade_engine::{Callback, Engine};
     /// # use std::{io::Read, net::TcpStream};
     /// # let engine = Engine::new()?;
-    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let listener = engine.listen("127.0.0.1:0")?;
     /// # let address = listener.local_addr()?;
     /// let mut client = TcpStream::connect(address).unwrap();
     /// let callbacks = (Callback::ignore(), Callback::ignore());
@@ -275,7 +315,7 @@ impl Handle {
     /// # use facade_engine::{Callback, Engine, LineGlob};
     /// # use std::{io::Write, net::TcpStream};
     /// # let engine = Engine::new()?;
-    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let listener = engine.listen("127.0.0.1:0")?;
     /// # let address = listener.local_addr()?;
     /// let mut client = TcpStream::connect(address).unwrap();
     /// client.write_all(b"HELO me\r\n").unwrap();
@@ -308,7 +348,7 @@ impl Handle {
     /// # use facade_engine::{Callback, Engine, Regex, RegexMatch, Stream};
     /// # use std::{io::Write, net::TcpStream};
     /// # let engine = Engine::new()?;
-    /// # let listener = engine.listen("127.0.0.1:0".parse().unwrap())?;
+    /// # let listener = engine.listen("127.0.0.1:0")?;
     /// # let address = listener.local_addr()?;
     /// let mut client = TcpStream::connect(address).unwrap();
     /// client.write_all(b"GET /index HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
@@ -351,13 +391,19 @@ impl Core {
 
     pub(crate) fn begin_connect(
         &mut self,
-        address: Address,
+        address: Result<Address>,
+        options: ConnectOptions,
         cb: Callback<Stream>,
         chain: Id,
     ) -> Option<Id> {
         let Callback { slot, timeout } = cb;
-        match address.to_system() {
-            Ok(_) => self.connect(address, slot, timeout, chain),
+        let checked = address.and_then(|address| {
+            options.check()?;
+            address.to_system()?;
+            Ok(address)
+        });
+        match checked {
+            Ok(address) => self.connect(address, options, slot, timeout, chain),
             Err(error) => {
                 self.fail(chain, slot, error);
                 None

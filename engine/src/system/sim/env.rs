@@ -15,6 +15,7 @@ use crate::{
     pure::{
         address::{AddrInfo, Address, Query},
         error::{Error, Result},
+        options::ConnectOptions,
         table::Id,
     },
     system::{
@@ -60,9 +61,17 @@ impl SimEnv {
         left
     }
 
-    pub(crate) fn socket(&self, address: &Address) -> io::Result<Arc<Descriptor>> {
+    pub(crate) fn socket(
+        &self,
+        address: &Address,
+        options: &ConnectOptions,
+    ) -> Result<Arc<Descriptor>> {
         let tcp = matches!(address, Address::Inet(_));
-        Ok(self.host.network.descriptor(self.open(tcp)?))
+        if tcp && options.bind.is_some() {
+            return Err(Error::unsupported("a simulated connection begins where its host is"));
+        }
+        let id = self.open(tcp).map_err(|cause| Error::io_on("connect", address, cause))?;
+        Ok(self.host.network.descriptor(id))
     }
 
     fn open(&self, tcp: bool) -> rustix::io::Result<Id> {
