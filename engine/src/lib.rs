@@ -66,6 +66,11 @@ pub use crate::pure::mutants;
 #[cfg(feature = "sim")]
 pub use crate::system::sim;
 
+/// What the callbacks of a [`Chain`] get.
+pub mod chain {
+    pub use crate::api::ops::chain::{Mode, ValueOnly, WithStream};
+}
+
 pub use bytes::Bytes;
 
 pub use crate::{

@@ -3,7 +3,6 @@
 use std::{
     net::{SocketAddr, TcpListener},
     os::unix::net::UnixStream,
-    sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
@@ -103,21 +102,16 @@ impl Visit {
 }
 
 fn chain(engine: &Handle, address: SocketAddr, log: Transcript) {
-    let stream = Arc::new(OnceLock::new());
-    let connected = Arc::clone(&stream);
-    engine.connect_then_expect_line(
-        address,
-        "ready",
-        (
-            Callback::new(move |_, stream| drop(connected.set(stream)), |_, _| ()),
-            Callback::from_fn(move |engine, outcome| {
-                log.received(&outcome);
-                if let Some(stream) = stream.get().cloned() {
-                    timeout(engine, Visit { stream, log });
-                }
-            }),
-        ),
+    let greeted = Callback::with(
+        log,
+        |engine, log, (stream, line): (Stream, Bytes)| {
+            log.received(&Ok(line));
+            timeout(engine, Visit { stream, log });
+        },
+        |_, log, error| log.received(&Err(error)),
     );
+    let chain = engine.chain().connect(address, Callback::ignore()).with_stream();
+    chain.expect_line("ready", greeted).submit();
 }
 
 fn timeout(engine: &Handle, visit: Visit) {

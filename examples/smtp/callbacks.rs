@@ -1,9 +1,6 @@
 //! The mail by callbacks: what the session still has to do travels from one to the next.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, OnceLock, mpsc},
-};
+use std::{collections::VecDeque, sync::mpsc};
 
 use bytes::Bytes;
 use facade_engine::{AddrInfo, Callback, Engine, Error, Handle, Hints, Local, RegexMatch, Stream};
@@ -47,25 +44,20 @@ fn connect(engine: &Handle, mut session: Session) {
         return session.failed("connect", Error::Closed);
     };
     let patience = session.mail.patience;
-    // The chain's first callback gets the stream, and its second one needs it.
-    let connected = Arc::new(OnceLock::new());
-    let stream = Arc::clone(&connected);
-    let connected = Callback::new(move |_, stream| drop(connected.set(stream)), |_, _| ());
     let greeted = Callback::with(
         session,
-        move |engine, session, _line| {
-            greet(engine, stream.get().expect("it was connected before"), session);
-        },
+        |engine, session, (stream, _line): (Stream, Bytes)| greet(engine, &stream, session),
         move |engine, session: Session, error| match error {
             Error::Stage { .. } if !session.addresses.is_empty() => connect(engine, session),
             error => session.failed(&format!("connect to {address}"), error),
         },
     );
-    engine.connect_then_expect_line(
-        address,
-        greeting(),
-        (connected.timeout(patience), greeted.timeout(patience)),
-    );
+    engine
+        .chain()
+        .connect(address, Callback::ignore().timeout(patience))
+        .with_stream()
+        .expect_line(greeting(), greeted.timeout(patience))
+        .submit();
 }
 
 /// Says hello, and reads an answer of several lines.

@@ -1,17 +1,11 @@
 //! [`Io`]: the facade of futures.
 
-use std::{
-    fmt,
-    os::fd::OwnedFd,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, os::fd::OwnedFd, path::Path, time::Duration};
 
 use async_task::Task;
 use facade_engine::{
     AddrInfo, Bytes, Callback, Cancel, Chain, ConnectOptions, Detached, Handle, Hints, IntoAddress,
-    LinePattern, ListenOptions, Result, Service, Stream as EngineStream,
+    LinePattern, ListenOptions, Result, Service, Stream as EngineStream, chain::Mode,
 };
 
 use crate::{
@@ -263,8 +257,8 @@ impl Io {
     ) -> OpFuture<(Stream, Bytes), impl Submit<(Stream, Bytes)>> {
         op(move |callback| {
             submit_chain(callback, |callback| {
-                let (connected, callback) = with_stream(callback);
-                self.handle().chain().connect(addr, connected).expect_line(line, callback)
+                let chain = self.handle().chain().connect(addr, Callback::ignore()).with_stream();
+                chain.expect_line(line, of_engine(callback))
             })
         })
     }
@@ -278,8 +272,8 @@ impl Io {
     ) -> OpFuture<(Stream, usize), impl Submit<(Stream, usize)>> {
         op(move |callback| {
             submit_chain(callback, |callback| {
-                let (connected, callback) = with_stream(callback);
-                self.handle().chain().connect(addr, connected).write_line(line, callback)
+                let chain = self.handle().chain().connect(addr, Callback::ignore()).with_stream();
+                chain.write_line(line, of_engine(callback))
             })
         })
     }
@@ -322,29 +316,17 @@ impl fmt::Debug for Io {
 
 /// Submits a chain whose last stage tells a future. The future's timeout becomes the chain's: as that
 /// of its last stage it would begin anew with it, and bound nothing before.
-pub(crate) fn submit_chain<T: 'static>(
+pub(crate) fn submit_chain<T: 'static, M: Mode>(
     callback: Callback<T>,
-    chain: impl FnOnce(Callback<T>) -> Chain,
+    chain: impl FnOnce(Callback<T>) -> Chain<M>,
 ) -> Cancel {
     let limit = callback.time_limit().unwrap_or(Duration::MAX);
     chain(callback.timeout(Duration::MAX)).timeout(limit).submit()
 }
 
-/// The callback of a future that yields a chain's stream with its last value.
-pub(crate) type WithStream<T> = Callback<(Stream, T)>;
-
-/// The callbacks of a chain of two: the first keeps the stream, the second adds it to its value.
-pub(crate) fn with_stream<T: Send + 'static>(
-    callback: WithStream<T>,
-) -> (Callback<EngineStream>, Callback<T>) {
-    let kept = Arc::new(Mutex::new(None::<EngineStream>));
-    let made = Arc::clone(&kept);
-    let first = Callback::from_fn(move |_, outcome: Result<EngineStream>| {
-        *made.lock().unwrap_or_else(PoisonError::into_inner) = outcome.ok();
-    });
-    let second = callback.map(move |value| {
-        let stream = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-        (stream.expect("the first stage has succeeded before the second").into(), value)
-    });
-    (first, second)
+/// A callback of the engine's stream and a value, for one that gets the stream as this crate's.
+pub(crate) fn of_engine<T: Send + 'static>(
+    callback: Callback<(Stream, T)>,
+) -> Callback<(EngineStream, T)> {
+    callback.map(|(stream, value): (EngineStream, T)| (stream.into(), value))
 }

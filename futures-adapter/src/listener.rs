@@ -15,7 +15,7 @@ use facade_engine::{
 use futures::stream::FusedStream;
 
 use crate::{
-    io::{submit_chain, with_stream},
+    io::{of_engine, submit_chain},
     operation::{OpFuture, Submit, Submitted, op},
     stream::Stream,
 };
@@ -112,8 +112,8 @@ impl Listener {
         let listener = &self.engine;
         op(move |callback| {
             submit_chain(callback, |callback| {
-                let (accepted, callback) = with_stream(callback);
-                listener.handle().chain().accept(listener, accepted).write(buf, callback)
+                let chain = listener.handle().chain().accept(listener, Callback::ignore());
+                chain.with_stream().write(buf, of_engine(callback))
             })
         })
     }
@@ -128,8 +128,8 @@ impl Listener {
         let listener = &self.engine;
         op(move |callback| {
             submit_chain(callback, |callback| {
-                let (accepted, callback) = with_stream(callback);
-                listener.handle().chain().accept(listener, accepted).expect_line(line, callback)
+                let chain = listener.handle().chain().accept(listener, Callback::ignore());
+                chain.with_stream().expect_line(line, of_engine(callback))
             })
         })
     }
@@ -142,10 +142,8 @@ impl Listener {
         regex: Regex,
     ) -> OpFuture<(Stream, RegexMatch), impl Submit<(Stream, RegexMatch)>> {
         let listener = &self.engine;
-        op(move |callback: Callback<(Stream, RegexMatch)>| {
-            let callback =
-                callback.map(|(stream, found): (EngineStream, _)| (stream.into(), found));
-            submit_chain(callback, |callback| {
+        op(move |callback| {
+            submit_chain(of_engine(callback), |callback| {
                 let chain = listener.handle().chain().accept(listener, Callback::ignore());
                 chain.expect_multiline_regex(regex, callback)
             })

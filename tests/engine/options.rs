@@ -22,7 +22,7 @@ fn settings(socket: impl AsFd) -> (bool, Option<Duration>) {
 fn connections_have_what_was_said_of_them_at_both_ends() {
     let engine = driver::engine();
     let streams = Basket::<Stream>::new();
-    let mut pair_of = |listening: &ListenOptions, connecting: ConnectOptions| {
+    let pair_of = |listening: &ListenOptions, connecting: ConnectOptions| {
         let listener = engine.listen_with("127.0.0.1:0", listening).unwrap();
         let (accepted, connected) = (Basket::<Stream>::new(), &streams);
         engine.accept(&listener, accepted.callback());

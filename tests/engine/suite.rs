@@ -67,3 +67,6 @@ mod own;
 
 #[path = "addresses.rs"]
 mod addresses;
+
+#[path = "chains.rs"]
+mod chains;

@@ -1,6 +1,6 @@
 //! [`Chain`]: operations in sequence, submitted as one.
 
-use std::{fmt, time::Duration};
+use std::{fmt, marker::PhantomData, time::Duration};
 
 use bytes::Bytes;
 
@@ -66,12 +66,74 @@ use crate::{
 /// engine.run()?;
 /// # Ok::<(), facade_engine::Error>(())
 /// ```
+///
+/// A callback that is to go on with the stream gets it together with its value behind
+/// [`with_stream`](Self::with_stream); what `M` says is which of the two stages come next.
 #[must_use = "a chain does nothing until it is submitted"]
-pub struct Chain {
+pub struct Chain<M = ValueOnly> {
     handle: Handle,
     stages: Each<Box<dyn Stage>>,
     stream: Option<Stream>,
     timeout: Option<Duration>,
+    mode: PhantomData<fn() -> M>,
+}
+
+/// What the callbacks of a [`Chain`]'s stages get: [`ValueOnly`] or [`WithStream`].
+///
+/// For functions that take a chain of either kind; nobody else needs it by name.
+///
+/// ```
+/// use facade_engine::{Callback, Cancel, Chain, chain::Mode};
+/// use std::time::Duration;
+///
+/// fn submit_in_time<M: Mode>(chain: Chain<M>) -> Cancel {
+///     chain.timeout(Duration::from_secs(10)).submit()
+/// }
+/// # let engine = facade_engine::Engine::new()?;
+/// # let (_peer, ours) = std::os::unix::net::UnixStream::pair().unwrap();
+/// # submit_in_time(engine.chain().on(&engine.attach(ours)?).write("x", Callback::ignore()));
+/// # engine.run()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+pub trait Mode: sealed::Sealed + 'static {
+    /// What a callback gets whose operation yields a `T`: that, or the stream and that.
+    type Value<T: Send + 'static>: Send + 'static;
+
+    /// The callback of the operation, which is on this stream.
+    #[doc(hidden)]
+    fn on<T: Send + 'static>(cb: Callback<Self::Value<T>>, stream: &Stream) -> Callback<T>;
+}
+
+/// Callbacks get what their operation yields.
+#[derive(Debug, Clone, Copy)]
+pub enum ValueOnly {}
+
+/// Callbacks get the chain's stream and what their operation yields, see [`Chain::with_stream`].
+#[derive(Debug, Clone, Copy)]
+pub enum WithStream {}
+
+impl Mode for ValueOnly {
+    type Value<T: Send + 'static> = T;
+
+    fn on<T: Send + 'static>(cb: Callback<T>, _: &Stream) -> Callback<T> {
+        cb
+    }
+}
+
+impl Mode for WithStream {
+    type Value<T: Send + 'static> = (Stream, T);
+
+    fn on<T: Send + 'static>(cb: Callback<(Stream, T)>, stream: &Stream) -> Callback<T> {
+        let stream = stream.clone();
+        cb.map(move |value| (stream, value))
+    }
+}
+
+mod sealed {
+    #[expect(unnameable_types, reason = "nobody else is to implement it")]
+    pub trait Sealed {}
+    impl Sealed for super::ValueOnly {}
+    impl Sealed for super::WithStream {}
 }
 
 impl Handle {
@@ -99,11 +161,48 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn chain(&self) -> Chain {
-        Chain { handle: self.clone(), stages: Each::from_iter([]), stream: None, timeout: None }
+        let (handle, mode) = (self.clone(), PhantomData);
+        Chain { handle, stages: Each::from_iter([]), stream: None, timeout: None, mode }
     }
 }
 
 impl Chain {
+    /// Has the callbacks of the stages from here on get the chain's stream together with their value: a
+    /// [`read_line`](Self::read_line) then takes a `Callback<(Stream, Bytes)>`.
+    ///
+    /// For whoever goes on where the chain ends, and would have to keep the stream that the callback of
+    /// `connect` or `accept` got.
+    ///
+    /// ```
+    /// use facade_engine::{Bytes, Callback, Engine, Stream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let listener = engine.listen("127.0.0.1:0")?;
+    /// engine.chain()
+    ///     .accept(&listener, Callback::ignore())
+    ///     .with_stream()
+    ///     .read_line(Callback::new(
+    ///         |engine, (stream, line): (Stream, Bytes)| {
+    ///             engine.write_line(&stream, line, Callback::ignore());
+    ///         },
+    ///         |_, error| panic!("{error}"),
+    ///     ))
+    ///     .submit();
+    /// engine.chain()
+    ///     .connect(listener.local_addr()?, Callback::ignore())
+    ///     .write_line("hello", Callback::ignore())
+    ///     .expect_line("hello", Callback::new(|_, _| (), |_, error| panic!("{error}")))
+    ///     .submit();
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn with_stream(self) -> Chain<WithStream> {
+        let Self { handle, stages, stream, timeout, .. } = self;
+        Chain { handle, stages, stream, timeout, mode: PhantomData }
+    }
+}
+
+impl<M: Mode> Chain<M> {
     /// Works on this stream.
     pub fn on(mut self, s: &Stream) -> Self {
         self.stream = Some(s.clone());
@@ -181,38 +280,38 @@ impl Chain {
     }
 
     /// See [`Handle::read_chunk`].
-    pub fn read_chunk(self, size: usize, cb: Callback<Bytes>) -> Self {
+    pub fn read_chunk(self, size: usize, cb: Callback<M::Value<Bytes>>) -> Self {
         self.read(Chunk::new(size), Bound::None, cb, |matcher, slot| {
             Form::Bytes(Plain::Chunk(matcher), slot)
         })
     }
 
     /// See [`Handle::read_exact`].
-    pub fn read_exact(self, size: usize, cb: Callback<Bytes>) -> Self {
+    pub fn read_exact(self, size: usize, cb: Callback<M::Value<Bytes>>) -> Self {
         self.read(Ok(Exact::new(size)), Bound::All, cb, |matcher, slot| {
             Form::Bytes(Plain::Exact(matcher), slot)
         })
     }
 
     /// See [`Handle::read_until`].
-    pub fn read_until(self, delimiter: impl AsRef<[u8]>, cb: Callback<Bytes>) -> Self {
+    pub fn read_until(self, delimiter: impl AsRef<[u8]>, cb: Callback<M::Value<Bytes>>) -> Self {
         self.read(Delimiter::new(delimiter), Bound::Line, cb, other)
     }
 
     /// See [`Handle::read_line`].
-    pub fn read_line(self, cb: Callback<Bytes>) -> Self {
+    pub fn read_line(self, cb: Callback<M::Value<Bytes>>) -> Self {
         self.read(Ok(Line::new()), Bound::Line, cb, |matcher, slot| {
             Form::Bytes(Plain::Line(matcher), slot)
         })
     }
 
     /// See [`Handle::read_until_lineglob`].
-    pub fn read_until_lineglob(self, glob: LineGlob, cb: Callback<LineMatch>) -> Self {
+    pub fn read_until_lineglob(self, glob: LineGlob, cb: Callback<M::Value<LineMatch>>) -> Self {
         self.read(Ok(LineGlobSearch::new(glob)), Bound::Line, cb, other)
     }
 
     /// See [`Handle::read_until_regex`].
-    pub fn read_until_regex(self, regex: Regex, cb: Callback<RegexMatch>) -> Self {
+    pub fn read_until_regex(self, regex: Regex, cb: Callback<M::Value<RegexMatch>>) -> Self {
         self.read(Ok(RegexSearch::new(regex)), Bound::Line, cb, other)
     }
 
@@ -220,28 +319,29 @@ impl Chain {
     pub fn read_until_any(
         self,
         patterns: impl IntoIterator<Item = Pattern>,
-        cb: Callback<AnyMatch>,
+        cb: Callback<M::Value<AnyMatch>>,
     ) -> Self {
         self.read(Any::new(patterns), Bound::Line, cb, other)
     }
 
     /// See [`Handle::read_all`].
-    pub fn read_all(self, cb: Callback<Bytes>) -> Self {
+    pub fn read_all(self, cb: Callback<M::Value<Bytes>>) -> Self {
         self.read(Ok(All::new()), Bound::All, cb, other)
     }
 
     /// See [`Handle::read_with`].
-    pub fn read_with<M: Matcher>(self, matcher: M, cb: Callback<M::Output>) -> Self {
+    pub fn read_with<R: Matcher>(self, matcher: R, cb: Callback<M::Value<R::Output>>) -> Self {
         self.read(Ok(matcher), Bound::Line, cb, user)
     }
 
     /// See [`Handle::expect_line`].
-    pub fn expect_line(self, line: impl Into<LinePattern>, cb: Callback<Bytes>) -> Self {
+    pub fn expect_line(self, line: impl Into<LinePattern>, cb: Callback<M::Value<Bytes>>) -> Self {
         self.read(Ok(ExpectLine::new(line)), Bound::Line, cb, other)
     }
 
     /// The second stage of [`Handle::accept_then_expect_multiline_regex`]: reads through a match, and
-    /// yields it with the chain's stream. Its callback stands for the stage before it as well, and
+    /// yields it with the chain's stream, as [`read_until_regex`](Self::read_until_regex) does behind
+    /// [`with_stream`](Self::with_stream). Its callback stands for the stage before it as well, and
     /// hears that one's failure as its own and not as [`Stage`](crate::Error::Stage).
     ///
     /// ```
@@ -272,7 +372,7 @@ impl Chain {
     }
 
     /// See [`Handle::write`].
-    pub fn write(self, buf: impl Into<Bytes>, cb: Callback<usize>) -> Self {
+    pub fn write(self, buf: impl Into<Bytes>, cb: Callback<M::Value<usize>>) -> Self {
         self.write_data(Data::One(buf.into()), cb)
     }
 
@@ -280,25 +380,25 @@ impl Chain {
     pub fn write_vectored(
         self,
         bufs: impl IntoIterator<Item = impl Into<Bytes>>,
-        cb: Callback<usize>,
+        cb: Callback<M::Value<usize>>,
     ) -> Self {
         self.write_data(Data::Many(bufs.into_iter().map(Into::into).collect()), cb)
     }
 
     /// See [`Handle::write_line`].
-    pub fn write_line(self, line: impl Into<Bytes>, cb: Callback<usize>) -> Self {
+    pub fn write_line(self, line: impl Into<Bytes>, cb: Callback<M::Value<usize>>) -> Self {
         self.write_data(Data::Line(line.into()), cb)
     }
 
     /// See [`Handle::flush`].
-    pub fn flush(self, cb: Callback<()>) -> Self {
+    pub fn flush(self, cb: Callback<M::Value<()>>) -> Self {
         self.on_stream(cb, |core, id, chain, Callback { slot, timeout }| {
             core.flush(id, slot, timeout, chain)
         })
     }
 
     /// See [`Handle::shutdown_write`].
-    pub fn shutdown_write(self, cb: Callback<()>) -> Self {
+    pub fn shutdown_write(self, cb: Callback<M::Value<()>>) -> Self {
         self.on_stream(cb, |core, id, chain, Callback { slot, timeout }| {
             core.shutdown_write(id, slot, timeout, chain)
         })
@@ -313,7 +413,7 @@ impl Chain {
     /// [`Stage`](crate::Error::Stage). Between two stages the next one hears
     /// [`Cancelled`](crate::Error::Cancelled) without having begun.
     pub fn submit(self) -> Cancel {
-        let Self { handle, stages, stream, timeout } = self;
+        let Self { handle, stages, stream, timeout, .. } = self;
         handle.submit(move |core| core.begin_chain(stages.into_vec().into(), stream, timeout))
     }
 
@@ -321,7 +421,7 @@ impl Chain {
         self,
         argument: Result<A>,
         bound: Bound,
-        cb: Callback<T>,
+        cb: Callback<M::Value<T>>,
         form: fn(A, Slot<T>) -> Form,
     ) -> Self {
         self.on_stream(cb, move |core, id, chain, cb| {
@@ -329,7 +429,7 @@ impl Chain {
         })
     }
 
-    fn write_data(self, data: Data, cb: Callback<usize>) -> Self {
+    fn write_data(self, data: Data, cb: Callback<M::Value<usize>>) -> Self {
         self.on_stream(cb, move |core, id, chain, Callback { slot, timeout }| {
             core.write(id, data, slot, timeout, chain)
         })
@@ -338,13 +438,13 @@ impl Chain {
     /// Adds a stage that works on the chain's stream.
     fn on_stream<T: Send + 'static>(
         self,
-        cb: Callback<T>,
+        cb: Callback<M::Value<T>>,
         begin: impl FnOnce(&mut Core, Id, Id, Callback<T>) -> Option<Id> + Send + 'static,
     ) -> Self {
         self.stage(cb, move |core, input, cb| match input.stream {
             Some(stream) => {
                 let id = core.id_of(stream);
-                begin(core, id, input.chain, cb)
+                begin(core, id, input.chain, M::on(cb, stream))
             }
             None => {
                 core.fail_boxed(input.chain, cb.slot, no_stream());
@@ -363,7 +463,7 @@ impl Chain {
     }
 }
 
-impl fmt::Debug for Chain {
+impl<M> fmt::Debug for Chain<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Chain")
             .field("stages", &self.stages.as_slice().len())
@@ -388,7 +488,8 @@ impl Stage for RegexWithStream {
             return None;
         };
         let id = core.id_of(stream);
-        let matcher = WithStream { stream: stream.clone(), search: RegexSearch::new(self.regex) };
+        let matcher =
+            SearchOnStream { stream: stream.clone(), search: RegexSearch::new(self.regex) };
         core.begin_read(id, Ok(matcher), Bound::Line, self.callback, other, input.chain)
     }
 
@@ -403,12 +504,12 @@ impl Stage for RegexWithStream {
 }
 
 /// A search whose match comes with the stream.
-struct WithStream {
+struct SearchOnStream {
     stream: Stream,
     search: RegexSearch,
 }
 
-impl Matcher for WithStream {
+impl Matcher for SearchOnStream {
     type Output = (Stream, RegexMatch);
 
     fn scan(&mut self, unread: &[u8], ended: bool) -> crate::pure::matcher::Scan {
