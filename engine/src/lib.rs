@@ -92,7 +92,7 @@ pub use crate::{
     },
     pure::{
         address::{AddrInfo, Address, Family, Hints, IntoAddress, Service, SocketType},
-        error::{Error, Result, SystemError},
+        error::{Error, IoOperation, Result, SystemError},
         limits::Limits,
         matcher::{self, Matcher},
         options::{ConnectOptions, ListenOptions},

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, fmt, str::FromStr, time::Duration};
 
 use bytes::Bytes;
-use facade_engine::{Error, LineGlob, LinePattern, Regex, RegexMatch, Result};
+use facade_engine::{Error, IoOperation, LineGlob, LinePattern, Regex, RegexMatch, Result};
 
 /// What is to be sent, and how long the server may take for each step.
 #[derive(Debug)]
@@ -124,7 +124,9 @@ impl fmt::Display for Failure {
             }
             Error::EndOfStream => write!(f, "{}: the server ended the connection", self.at),
             // These say themselves what was tried.
-            Error::Resolve { .. } | Error::Io { operation: "connect", .. } => self.error.fmt(f),
+            Error::Resolve { .. } | Error::Io { operation: IoOperation::Connect, .. } => {
+                self.error.fmt(f)
+            }
             error => write!(f, "{}: {error}", self.at),
         }
     }

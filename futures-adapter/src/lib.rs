@@ -53,7 +53,7 @@ mod stream;
 mod sync;
 
 pub use async_task::Task;
-pub use facade_engine::{Error, Result, SystemError};
+pub use facade_engine::{Error, IoOperation, Result, SystemError};
 
 pub use crate::{
     background::{Background, Runtimes},

@@ -3,7 +3,7 @@
 use std::{fs::File, io::Write};
 
 use facade_engine::{
-    Bytes, Callback, Error, Hints, LineGlob, Pattern, Regex, Result,
+    Bytes, Callback, Error, Hints, IoOperation, LineGlob, Pattern, Regex, Result,
     matcher::{Matcher, Scan},
 };
 use facade_tests::{outcome::Outcome, told::Told, turns::turn_until};
@@ -188,7 +188,7 @@ fn an_address_in_use_is_the_systems_error() {
     let listener = engine.listen("127.0.0.1:0").unwrap();
     let error = engine.listen(listener.local_addr().unwrap()).unwrap_err();
     let Error::Io { operation, cause } = error else { panic!("{error:?}") };
-    assert_eq!((operation, cause.kind()), ("listen", std::io::ErrorKind::AddrInUse));
+    assert_eq!((operation, cause.kind()), (IoOperation::Listen, std::io::ErrorKind::AddrInUse));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::{
 };
 
 use facade_engine::{
-    Bytes, Callback, Detached, Engines, Error, Handle, Listener, Local, Result, Stream,
+    Bytes, Callback, Detached, Engines, Error, Handle, IoOperation, Listener, Local, Result, Stream,
 };
 use facade_tests::{
     alone::alone,
@@ -141,7 +141,7 @@ fn a_listener_that_cannot_be_had_closes_those_before_it() {
         let by_path = engines.listen_unix(&path, |_, _| panic!("served"));
         setrlimit(Resource::Nofile, limit).unwrap();
         for refused in [by_port.map(drop), by_path] {
-            let Err(Error::Io { operation: "listen", cause }) = refused else {
+            let Err(Error::Io { operation: IoOperation::Listen, cause }) = refused else {
                 panic!("{refused:?}")
             };
             assert_eq!(cause.raw_os_error(), Some(libc::EMFILE));
@@ -349,8 +349,7 @@ fn promise_08_unread_bytes_move_from_thread_to_thread_any_number_of_times() {
 #[test]
 fn a_file_has_no_unread_bytes_to_be_attached_with() {
     let engine = driver::engine();
-    let detached =
-        Detached { fd: tempfile::tempfile().unwrap().into(), unread: Bytes::from_static(b"x") };
+    let detached = Detached::new(tempfile::tempfile().unwrap(), "x");
     let error = engine.attach_detached(detached).unwrap_err();
     assert_eq!(brief(&error), "InvalidInput");
     turns(&engine, 1);

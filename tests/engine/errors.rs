@@ -3,7 +3,7 @@
 
 use std::{error::Error as _, io, path::Path, thread};
 
-use facade_engine::{Callback, Error, Limits, Stream};
+use facade_engine::{Callback, Error, IoOperation, Limits, Stream};
 use facade_tests::{outcome::Outcome, peers::reset, turns::turn_until};
 
 use super::driver::{self, bind, pair};
@@ -84,7 +84,7 @@ fn a_stream_without_an_address_is_named_by_what_it_is() {
     engine.write(&stream, "to nobody", Callback::ignore());
     engine.flush(&stream, flushed.callback());
     engine.run().unwrap();
-    let Error::Io { operation: "write", cause } = flushed.error() else { panic!() };
+    let Error::Io { operation: IoOperation::Write, cause } = flushed.error() else { panic!() };
     let on = cause.on().unwrap();
     assert!(on.starts_with("Unix socket (descriptor "), "{on}");
 }

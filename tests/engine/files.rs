@@ -94,7 +94,7 @@ fn a_file_is_used_from_where_its_cursor_was_and_left_where_the_reads_ended() {
     engine.detach(&stream, detached.callback());
     engine.run().unwrap();
     assert_eq!(told.take(), ["line b\"one\""]);
-    let Detached { fd, unread } = detached.value();
+    let Detached { fd, unread, .. } = detached.value();
     assert!(unread.is_empty());
     let mut rest = String::new();
     File::from(fd).read_to_string(&mut rest).unwrap();

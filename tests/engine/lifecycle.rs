@@ -246,9 +246,7 @@ fn what_is_made_on_an_engine_that_is_gone_or_going_fails() {
             engine.attach_file(file()).unwrap_err(),
             engine.attach_listener(file()).unwrap_err(),
             engine.attach_listener_exclusive(file()).unwrap_err(),
-            engine
-                .attach_detached(Detached { fd: file().into(), unread: Bytes::new() })
-                .unwrap_err(),
+            engine.attach_detached(Detached::new(file(), "")).unwrap_err(),
         ];
         let refused = refused.map(|error| brief(&error));
         assert!(refused.iter().all(|error| error == "EngineClosed"), "{refused:?}");

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use facade_engine::{Bytes, Callback, Claim, Engine, Error, File, Limits, Result};
+use facade_engine::{Bytes, Callback, Claim, Engine, Error, File, IoOperation, Limits, Result};
 use facade_tests::{
     alone::{alone, descriptors},
     drops::Drops,
@@ -212,7 +212,7 @@ fn promise_10_a_write_that_the_system_takes_in_part_says_how_much() {
         engine.run().unwrap();
         let Error::PartialWrite { written, cause } = outcome.error() else { panic!() };
         assert_eq!(written, 1_000);
-        assert!(matches!(*cause, Error::Io { operation: "write", .. }), "{cause:?}");
+        assert!(matches!(*cause, Error::Io { operation: IoOperation::Write, .. }), "{cause:?}");
         assert_eq!(content(spy).len(), 10_000);
     });
 }

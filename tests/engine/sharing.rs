@@ -600,9 +600,9 @@ fn what_was_detached_goes_on_where_the_reads_ended() {
     idle_turns(&engine);
     engine.detach(&stream, detached.callback());
     engine.run().unwrap();
-    let Detached { fd, unread } = detached.value();
+    let Detached { fd, unread, .. } = detached.value();
     assert_eq!((&unread[..], &there(&fd)[..]), (&b"tw"[..], &b"o\n"[..]));
-    let again = engine.attach_detached(Detached { fd, unread }).unwrap();
+    let again = engine.attach_detached(Detached::new(fd, unread)).unwrap();
     peer.write_all(b"three\n").unwrap();
     engine.read_line(&again, told.value("line"));
     engine.run().unwrap();

@@ -16,7 +16,8 @@ use std::{
 };
 
 use facade_engine::{
-    Address, Callback, Cancel, Detached, Engine, Error, Handle, Limits, Listener, Stream,
+    Address, Callback, Cancel, Detached, Engine, Error, Handle, IoOperation, Limits, Listener,
+    Stream,
 };
 use facade_tests::{
     alone::{alone, descriptors, resident},
@@ -59,7 +60,7 @@ fn detach_gives_back_the_descriptor_and_what_nobody_has_read() {
     let mut notes = told.take();
     notes.sort();
     assert_eq!(notes, ["late Closed", "line b\"one\"", "pending Closed", "write Ok"]);
-    let Detached { fd, unread } = detached.value();
+    let Detached { fd, unread, .. } = detached.value();
     assert_eq!(unread, "two\nthr");
     assert_eq!(arrived(&peer), b"goes out first");
     // The rest comes by the descriptor, and the engine is out of it, clone or not.
@@ -134,7 +135,7 @@ fn listen_unix_never_unlinks() {
     assert!(path.exists(), "what is left behind is for the program to remove");
     let error = engine.listen_unix(&path).unwrap_err();
     let Error::Io { operation, cause } = error else { panic!("{error:?}") };
-    assert_eq!((operation, cause.kind()), ("listen", std::io::ErrorKind::AddrInUse));
+    assert_eq!((operation, cause.kind()), (IoOperation::Listen, std::io::ErrorKind::AddrInUse));
     assert!(path.exists());
 }
 
@@ -434,7 +435,9 @@ fn promise_09_out_of_descriptors_a_connect_fails_with_what_the_system_says() {
         );
         engine.run().unwrap();
         let failure = failure.lock().unwrap().take().unwrap();
-        let Error::Io { operation: "connect", cause } = failure else { panic!("{failure}") };
+        let Error::Io { operation: IoOperation::Connect, cause } = failure else {
+            panic!("{failure}")
+        };
         assert_eq!(cause.raw_os_error(), Some(rustix::io::Errno::MFILE.raw_os_error()));
         drop(hoard);
         let told = Told::new();

@@ -8,8 +8,8 @@ use std::{
 };
 
 use facade_engine::{
-    Bytes, Callback, Cancel, Error, Hints, Limits, LineEnd, LineGlob, ListenOptions, Local,
-    Pattern, Regex, Service,
+    Bytes, Callback, Cancel, Error, Hints, IoOperation, Limits, LineEnd, LineGlob, ListenOptions,
+    Local, Pattern, Regex, Service,
 };
 use facade_futures::{Result, Runtime, Stream, op};
 use facade_tests::{
@@ -190,7 +190,10 @@ fn every_operation_of_io() {
         listener.close().await.unwrap();
         assert!(matches!(listener.accept().await, Err(Error::Closed)));
         let refused = io.connect(address).await;
-        assert!(matches!(refused, Err(Error::Io { operation: "connect", .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(Error::Io { operation: IoOperation::Connect, .. })),
+            "{refused:?}"
+        );
     });
 }
 

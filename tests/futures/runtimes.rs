@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use facade_engine::{Detached, Error, TaskPanic};
+use facade_engine::{Detached, Error, IoOperation, TaskPanic};
 use facade_futures::{Io, Listener, Runtimes};
 use futures::{FutureExt as _, executor::block_on};
 
@@ -43,7 +43,9 @@ fn an_address_in_use_is_an_error() {
     let occupied = TcpListener::bind("127.0.0.1:0").unwrap();
     let serve = async |_: Io, _: Listener| panic!("served");
     let refused = runtimes.listen(occupied.local_addr().unwrap(), serve).unwrap_err();
-    let Error::Io { operation: "listen", cause } = refused else { panic!("{refused:?}") };
+    let Error::Io { operation: IoOperation::Listen, cause } = refused else {
+        panic!("{refused:?}")
+    };
     assert_eq!(cause.kind(), ErrorKind::AddrInUse);
 }
 

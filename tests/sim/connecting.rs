@@ -232,7 +232,7 @@ fn what_is_detached_is_the_null_device_and_ends_for_its_peer() {
         engine.detach(&stream, detached.callback());
         drop(stream);
         engine.run().unwrap();
-        let Detached { fd, unread } = detached.value();
+        let Detached { fd, unread, .. } = detached.value();
         assert_eq!(unread, "unread");
         std::fs::File::from(fd).write_all(b"nowhere").unwrap();
         let mut received = String::new();

@@ -3,7 +3,7 @@
 use std::{io::Read, io::Write, net::Shutdown, time::Duration};
 
 use facade_engine::{
-    Callback, Engine, Error, Limits, Stream,
+    Callback, Engine, Error, IoOperation, Limits, Stream,
     sim::{Host, Link, Machine, Network, Peer},
 };
 use facade_futures::Runtime;
@@ -36,7 +36,7 @@ fn heal_after(engine: &Engine, host: &Host, time: Duration) {
 }
 
 fn is_no_buffers(error: &Error) -> bool {
-    matches!(error, Error::Io { operation: "write", cause }
+    matches!(error, Error::Io { operation: IoOperation::Write, cause }
         if Errno::from_io_error(cause) == Some(Errno::NOBUFS))
 }
 

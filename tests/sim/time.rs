@@ -1,7 +1,7 @@
 //! Time is the network's, and takes none.
 
 use facade_engine::{
-    Callback, Error,
+    Callback, Error, IoOperation,
     sim::{Link, Machine, Network, Peer},
 };
 use facade_tests::{outcome::Outcome, told::Told};
@@ -86,7 +86,9 @@ fn waiting_for_what_never_comes_is_an_error_and_not_a_hang() {
     let outcome = Outcome::new();
     engine.read_line(&stream, outcome.callback());
     match engine.run().unwrap_err() {
-        Error::Io { operation: "wait", cause } => assert_eq!(cause.kind(), ErrorKind::Deadlock),
+        Error::Io { operation: IoOperation::Wait, cause } => {
+            assert_eq!(cause.kind(), ErrorKind::Deadlock)
+        }
         error => panic!("{error:?}"),
     }
     assert_eq!(peer.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::Deadlock);

@@ -7,7 +7,7 @@ use crate::{
     core::Core,
     handles::{handle::Shared, task::TaskPanic},
     pure::{
-        error::{Error, Result},
+        error::{Error, IoOperation, Result},
         limits::Limits,
     },
     system::{
@@ -175,7 +175,7 @@ impl Builder {
             return self.build_simulated(host);
         }
         let choice = DriverChoice::from_environment()?.unwrap_or(self.driver);
-        let failed = |cause| Error::io("start the engine", cause);
+        let failed = |cause| Error::io(IoOperation::StartEngine, cause);
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let workers = self.workers.unwrap_or_else(|| processors.max(2));
         let pool = Pool::new(NAME_WORKERS, FILE_WORKERS, workers, self.limits.jobs);
@@ -200,7 +200,7 @@ impl Builder {
     }
 
     fn build_on(&self, env: Env, driver: AnyDriver, pool: Pool) -> Result<Engine> {
-        let failed = |cause| Error::io("start the engine", cause);
+        let failed = |cause| Error::io(IoOperation::StartEngine, cause);
         // Opened now, so that closing needs no descriptor when there are none left.
         crate::system::descriptor::null().map_err(failed)?;
         let pollable = driver.as_pollable().map_err(failed)?;

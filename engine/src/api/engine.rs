@@ -100,6 +100,7 @@ pub struct Engine {
 /// # Ok::<(), facade_engine::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Turn {
     /// How many callbacks ran, posts among them.
     pub callbacks: usize,

@@ -25,7 +25,7 @@ use crate::{
     pure::{
         address::IntoAddress,
         clock::now,
-        error::{Error, Result},
+        error::{Error, IoOperation, Result},
         options::ListenOptions,
     },
     system::{
@@ -430,7 +430,7 @@ impl Engines {
         let running = self.running()?;
         let sockets = iter::repeat_with(|| socket.try_clone()).take(running.len());
         let sockets = sockets.collect::<io::Result<Vec<_>>>();
-        let sockets = sockets.map_err(|cause| Error::io("listen", cause))?;
+        let sockets = sockets.map_err(|cause| Error::io(IoOperation::Listen, cause))?;
         let listeners = running.into_iter().zip(sockets).filter_map(|(handle, socket)| {
             let descriptor = Descriptor::new(socket);
             let listener = Listener::new(handle.clone(), descriptor, tcp, Tenure::Shared);
@@ -480,7 +480,7 @@ impl EngineThread {
         let thread = thread::Builder::new()
             .name(name)
             .spawn(move || drive(builder, &told))
-            .map_err(|cause| Error::io("start a thread", cause))?;
+            .map_err(|cause| Error::io(IoOperation::StartThread, cause))?;
         let handle = ended.recv().unwrap_or(Err(Error::EngineClosed))?;
         Ok(Self { handle, ended: Mutex::new(ended), thread })
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::{
     api::engine::Engine,
     handles::{handle::Handle, stream::Stream},
-    pure::error::{Error, Result},
+    pure::error::{Error, IoOperation, Result},
     system::{
         descriptor::Tenure,
         fd_kind::FdKind,
@@ -70,7 +70,7 @@ impl Network {
                 None => {
                     let text = format!("{pending} operations are pending and nothing will happen");
                     let cause = io::Error::new(io::ErrorKind::Deadlock, text);
-                    return Err(Error::io("wait", cause));
+                    return Err(Error::io(IoOperation::Wait, cause));
                 }
             }
         }
@@ -123,7 +123,7 @@ impl Peer {
         };
         let Host { network, number } = home.host().clone();
         let id = network.lock().open(number, Owner::Peer, tcp);
-        let peer = Self::new(network, id.map_err(|cause| Error::io("connect", cause))?);
+        let peer = Self::new(network, id.map_err(|cause| Error::io(IoOperation::Connect, cause))?);
         let descriptor = home.join(peer.id(), tcp)?;
         let fd_kind = FdKind::Socket { tcp };
         let stream = engine.adopt_stream(descriptor, fd_kind, Tenure::Own, Bytes::new())?;

@@ -18,7 +18,7 @@ use crate::{
         stream::Detached,
     },
     pure::{
-        error::{Error, Result},
+        error::{Error, IoOperation, Result},
         table::Id,
     },
     system::{
@@ -267,7 +267,7 @@ impl Core {
             Ok(()) => descriptor
                 .into_owned()
                 .map(|fd| Detached { fd, unread })
-                .map_err(|cause| Error::io_on("detach", name, cause)),
+                .map_err(|cause| Error::io_on(IoOperation::Detach, name, cause)),
             Err(error) => {
                 match may_wait_to_close(&descriptor, state.fd_kind) {
                     true => self.close_elsewhere(stream, descriptor),

@@ -12,7 +12,7 @@ use crate::{
     handles::{callback::Slot, stream::Stream},
     pure::{
         address::Address,
-        error::{Error, Result},
+        error::{Error, IoOperation, Result},
         options::ConnectOptions,
         race::{CONNECTION_ATTEMPT_DELAY, Race, RaceEvent, Step},
         table::Id,
@@ -207,7 +207,7 @@ impl Core {
     pub(crate) fn connected(&mut self, resource: Id, result: io::Result<()>) {
         let Some(id) = self.stream(resource).map(|state| state.attempt_of) else { return };
         let result = result.map_err(|cause| {
-            (cause.kind(), Error::io_on("connect", self.name_of(resource), cause))
+            (cause.kind(), Error::io_on(IoOperation::Connect, self.name_of(resource), cause))
         });
         let Some(connecting) = self.connecting(id) else { return };
         let attempt = connecting.attempts.iter().find(|attempt| attempt.resource == resource);

@@ -14,7 +14,10 @@ use crate::{
         resource::Resource,
     },
     handles::{callback::Slot, file::File},
-    pure::{error::Error, table::Id},
+    pure::{
+        error::{Error, IoOperation},
+        table::Id,
+    },
     system::{
         driver::{Driver, FileDone, FileTask, Operation, Release, Role},
         fd_kind::FdKind,
@@ -202,13 +205,13 @@ impl Core {
                 None
             }
             (Task::Read { .. }, FileDone::Read(Err(cause))) => {
-                Some(Err(Error::io_on("read", name, cause)))
+                Some(Err(Error::io_on(IoOperation::Read, name, cause)))
             }
             (Task::Write { .. }, FileDone::Written(Err(cause))) => {
-                Some(Err(Error::io_on("write", name, cause)))
+                Some(Err(Error::io_on(IoOperation::Write, name, cause)))
             }
             (Task::Sync { .. }, FileDone::Synced(Err(cause))) => {
-                Some(Err(Error::io_on("sync", name, cause)))
+                Some(Err(Error::io_on(IoOperation::Sync, name, cause)))
             }
             _ => unreachable!("a driver does what it was asked"),
         };

@@ -23,7 +23,7 @@ use crate::{
         stream::Stream,
     },
     pure::{
-        error::Error,
+        error::{Error, IoOperation},
         limits::Limits,
         list::List,
         mutants::{self, Mutant},
@@ -286,7 +286,7 @@ impl Core {
                 }
             }
             Some(error) => {
-                let error = Error::io_on("accept", self.name_of(listener), error);
+                let error = Error::io_on(IoOperation::Accept, self.name_of(listener), error);
                 self.fail_accepts(listener, &error);
             }
         }

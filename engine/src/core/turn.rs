@@ -7,7 +7,7 @@ use crate::{
     core::Core,
     handles::queue::message::Message,
     pure::{
-        error::{Error, Result},
+        error::{Error, IoOperation, Result},
         mutants::{self, Mutant},
     },
     system::driver::{Completion, Driver, Event},
@@ -95,7 +95,7 @@ impl Core {
         let mut completions = std::mem::take(&mut self.completions);
         let waited = self.driver.wait(timeout, &mut completions);
         self.dispatch(completions);
-        waited.map_err(|cause| Error::io("wait", cause))
+        waited.map_err(|cause| Error::io(IoOperation::Wait, cause))
     }
 
     /// Somebody waits for the driver's descriptor from now on. If the system has no memory for that,

@@ -15,7 +15,7 @@ use crate::{
     },
     pure::{
         address::{AddrInfo, Query},
-        error::{Error, Result},
+        error::{Error, IoOperation, Result},
         table::Id,
     },
     system::{
@@ -141,7 +141,7 @@ impl Core {
             }
             Err(Refused::NoThread(cause, run)) => {
                 self.discard(run);
-                Error::io("start a thread", cause)
+                Error::io(IoOperation::StartThread, cause)
             }
             Err(Refused::Closed(run)) => {
                 self.discard(run);

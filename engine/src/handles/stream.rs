@@ -90,6 +90,7 @@ pub(crate) struct StreamInner {
 ///
 /// See [`set_line_end`](Handle::set_line_end) for an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LineEnd {
     /// `\n`: the default of pipes, terminals and files.
     Lf,
@@ -101,12 +102,37 @@ pub enum LineEnd {
 ///
 /// See there for an example.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Detached {
     /// The descriptor. A socket is still non-blocking.
     pub fd: OwnedFd,
     /// What the engine had received and nobody had read; it comes before anything that the
     /// descriptor will yield. Always empty for a file, whose cursor is where the reads ended.
     pub unread: Bytes,
+}
+
+impl Detached {
+    /// A descriptor that another library gives away, with what that had received and nobody has read:
+    /// for [`attach_detached`](Handle::attach_detached).
+    ///
+    /// ```
+    /// use facade_engine::{Bytes, Callback, Detached, Engine};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// peer.write_all(b"lo\n").unwrap();
+    /// let stream = engine.attach_detached(Detached::new(ours, "hel"))?;
+    /// engine.read_line(&stream, Callback::new(
+    ///     |_, line| assert_eq!(line, "hello"),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn new(fd: impl Into<OwnedFd>, unread: impl Into<Bytes>) -> Self {
+        Self { fd: fd.into(), unread: unread.into() }
+    }
 }
 
 impl Stream {

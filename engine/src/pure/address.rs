@@ -304,6 +304,7 @@ impl IntoAddress for String {
 ///
 /// See [`Hints`] for an example, and `ai_family` in getaddrinfo(3).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Family {
     /// IPv4 and IPv6, in the order that the system prefers.
     #[default]
@@ -325,6 +326,7 @@ pub enum Family {
 /// # let _ = datagrams;
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SocketType {
     /// One answer for streams and one for datagrams, for each address.
     Any,
@@ -381,6 +383,7 @@ pub struct Hints {
 /// [`connect`](crate::Handle::connect) as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[doc(alias = "addrinfo")]
+#[non_exhaustive]
 pub struct AddrInfo {
     /// The address's family: never [`Family::Any`].
     pub family: Family,

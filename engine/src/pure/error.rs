@@ -146,11 +146,11 @@ pub enum Error {
     },
 
     /// The system refused. For a stream this is final: what was received before it can still be
-    /// read. A read says `"write"` if it is what was written before that is lost.
-    #[error("{operation}{}: {cause}", .cause.place(.operation))]
+    /// read. A read says [`IoOperation::Write`] if it is what was written before that is lost.
+    #[error("{operation}{}: {cause}", .cause.place(*.operation))]
     Io {
-        /// What was being done: `"read"`, `"write"`, `"connect"`, `"accept"`, ...
-        operation: &'static str,
+        /// What was being done.
+        operation: IoOperation,
         /// The system's error, and what it was about.
         #[source]
         cause: SystemError,
@@ -201,19 +201,109 @@ pub enum Error {
     },
 }
 
+/// What was being done when the system refused. `Display` writes it as a word or two: `connect`,
+/// `start a thread`.
+///
+/// ```
+/// use facade_engine::{Callback, Engine, Error, IoOperation, Result, Stream};
+///
+/// let engine = Engine::new()?;
+/// # let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+/// engine.connect(nobody, Callback::from_fn(|_, outcome: Result<Stream>| match outcome {
+///     Err(Error::Io { operation: IoOperation::Connect, cause }) => println!("not there: {cause}"),
+///     outcome => panic!("{outcome:?}"),
+/// }));
+/// engine.run()?;
+/// assert_eq!(IoOperation::StartThread.to_string(), "start a thread");
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum IoOperation {
+    /// Accepting a connection.
+    Accept,
+    /// Preparing a descriptor that was attached.
+    Attach,
+    /// Taking the address of this end, which [`ConnectOptions`](crate::ConnectOptions) asked for.
+    Bind,
+    /// Making a connection.
+    Connect,
+    /// Giving a descriptor back.
+    Detach,
+    /// Asking for the address of the other end.
+    GetPeerName,
+    /// Asking for the address of this end.
+    GetSockName,
+    /// Making a socket that listens.
+    Listen,
+    /// Reading from a stream or file.
+    Read,
+    /// Ending the outgoing direction of a stream.
+    Shutdown,
+    /// Getting what an engine needs.
+    StartEngine,
+    /// Getting a thread: for work, for files, for an engine.
+    StartThread,
+    /// Having a file's content written to its device.
+    Sync,
+    /// Waiting for something to happen.
+    Wait,
+    /// Writing to a stream or file.
+    Write,
+}
+
+impl IoOperation {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Attach => "attach",
+            Self::Bind => "bind",
+            Self::Connect => "connect",
+            Self::Detach => "detach",
+            Self::GetPeerName => "getpeername",
+            Self::GetSockName => "getsockname",
+            Self::Listen => "listen",
+            Self::Read => "read",
+            Self::Shutdown => "shutdown",
+            Self::StartEngine => "start the engine",
+            Self::StartThread => "start a thread",
+            Self::Sync => "sync",
+            Self::Wait => "wait",
+            Self::Write => "write",
+        }
+    }
+
+    /// What stands between it and what it is done to, in a sentence.
+    const fn preposition(self) -> &'static str {
+        match self {
+            Self::Bind | Self::Connect | Self::Write => " to",
+            Self::Read => " from",
+            Self::Accept | Self::Listen => " on",
+            Self::GetPeerName | Self::GetSockName => " of",
+            _ => "",
+        }
+    }
+}
+
+impl fmt::Display for IoOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// What the system said, and of what: an [`io::Error`], as which it is used, that also knows the
 /// address, stream or descriptor it is about.
 ///
 /// Clones are the same error.
 ///
 /// ```
-/// use facade_engine::{Engine, Error};
+/// use facade_engine::{Engine, Error, IoOperation};
 /// use std::io::ErrorKind;
 ///
 /// let engine = Engine::new()?;
 /// let listener = engine.listen("127.0.0.1:0")?;
 /// let address = listener.local_addr()?;
-/// let Err(Error::Io { operation: "listen", cause }) = engine.listen(address) else { panic!() };
+/// let Err(Error::Io { operation: IoOperation::Listen, cause }) = engine.listen(address) else { panic!() };
 /// assert_eq!(cause.kind(), ErrorKind::AddrInUse);
 /// assert_eq!(cause.on(), Some(&*address.to_string()));
 /// # Ok::<(), Error>(())
@@ -243,15 +333,8 @@ impl SystemError {
     }
 
     /// The same as part of a sentence, behind the name of what was being done.
-    fn place<'a>(&'a self, operation: &str) -> Whereabouts<'a> {
-        let preposition = match operation {
-            "bind" | "connect" | "write" => " to",
-            "read" => " from",
-            "accept" | "listen" => " on",
-            "getpeername" | "getsockname" => " of",
-            _ => "",
-        };
-        Whereabouts { preposition, on: self.on() }
+    fn place(&self, operation: IoOperation) -> Whereabouts<'_> {
+        Whereabouts { preposition: operation.preposition(), on: self.on() }
     }
 }
 
@@ -421,13 +504,13 @@ impl Error {
     }
 
     /// An [`Error::Io`] that names what was being done.
-    pub(crate) fn io(operation: &'static str, cause: impl Into<io::Error>) -> Self {
+    pub(crate) fn io(operation: IoOperation, cause: impl Into<io::Error>) -> Self {
         Self::Io { operation, cause: cause.into().into() }
     }
 
     /// One that names as well on what.
     pub(crate) fn io_on(
-        operation: &'static str,
+        operation: IoOperation,
         on: impl fmt::Display,
         cause: impl Into<io::Error>,
     ) -> Self {
@@ -498,8 +581,8 @@ mod tests {
     fn each_error_says_what_was_tried_on_what_and_why() {
         use io::ErrorKind::*;
 
-        let refused = || Error::io_on("connect", "127.0.0.1:1", Errno::CONNREFUSED);
-        let broken = || Error::io_on("write", "pipe (descriptor 7)", Errno::PIPE);
+        let refused = || Error::io_on(IoOperation::Connect, "127.0.0.1:1", Errno::CONNREFUSED);
+        let broken = || Error::io_on(IoOperation::Write, "pipe (descriptor 7)", Errno::PIPE);
         let unknown = io::Error::new(NotFound, "failed to lookup address information: Name or …");
         let no_memory = io::Error::from_raw_os_error(12);
         let samples: [(Error, &str, io::ErrorKind, Option<i32>); 26] = [
@@ -571,19 +654,19 @@ mod tests {
                 Some(32),
             ),
             (
-                Error::io_on("listen", "/run/x", Errno::ADDRINUSE),
+                Error::io_on(IoOperation::Listen, "/run/x", Errno::ADDRINUSE),
                 "listen on /run/x: Address already in use (os error 98)",
                 AddrInUse,
                 Some(98),
             ),
             (
-                Error::io_on("attach", "descriptor 7", Errno::BADF),
+                Error::io_on(IoOperation::Attach, "descriptor 7", Errno::BADF),
                 "attach descriptor 7: Bad file descriptor (os error 9)",
                 io::Error::from(Errno::BADF).kind(),
                 Some(9),
             ),
             (
-                Error::io("wait", Errno::NOMEM),
+                Error::io(IoOperation::Wait, Errno::NOMEM),
                 "wait: Cannot allocate memory (os error 12)",
                 OutOfMemory,
                 Some(12),
@@ -609,7 +692,7 @@ mod tests {
             (Error::unsupported("that"), "unsupported: that", Unsupported, None),
             // No more than std's loops may hear: they try again at once, for ever.
             (
-                Error::io("wait", Errno::INTR),
+                Error::io(IoOperation::Wait, Errno::INTR),
                 "wait: Interrupted system call (os error 4)",
                 Other,
                 None,
@@ -632,7 +715,7 @@ mod tests {
 
     #[test]
     fn the_sources_of_an_error_end_with_that_of_the_system() {
-        let cause = Box::new(Error::io_on("connect", "127.0.0.1:1", Errno::CONNREFUSED));
+        let cause = Box::new(Error::io_on(IoOperation::Connect, "127.0.0.1:1", Errno::CONNREFUSED));
         let error = Error::Stage { stage: 1, cause };
         let connect = error.source().unwrap();
         assert!(connect.to_string().starts_with("connect to 127.0.0.1:1: "), "{connect}");

@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use crate::pure::error::Error;
+use crate::pure::error::{Error, IoOperation};
 
 /// How long an attempt has before the next one begins beside it (RFC 8305, section 8).
 pub(crate) const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -168,7 +168,9 @@ impl Race {
 
     fn lose(&mut self) -> Step {
         self.finish();
-        let none = || Error::io("connect", io::Error::new(io::ErrorKind::NotFound, "no address"));
+        let none = || {
+            Error::io(IoOperation::Connect, io::Error::new(io::ErrorKind::NotFound, "no address"))
+        };
         Step::Lost { error: self.failure.take().map_or_else(none, |failure| failure.error) }
     }
 
@@ -402,7 +404,10 @@ mod tests {
         let mut last = Step::Wait;
         for (attempt, kind) in failures {
             assert!(matches!(last, Step::Wait));
-            last = race.resume(RaceEvent::Failed { attempt, error: Error::io("connect", kind) });
+            last = race.resume(RaceEvent::Failed {
+                attempt,
+                error: Error::io(IoOperation::Connect, kind),
+            });
         }
         match last {
             Step::Lost { error } => io::Error::from(error).kind(),
@@ -411,7 +416,10 @@ mod tests {
     }
 
     fn failed(attempt: usize) -> RaceEvent {
-        RaceEvent::Failed { attempt, error: Error::io("connect", io::ErrorKind::ConnectionRefused) }
+        RaceEvent::Failed {
+            attempt,
+            error: Error::io(IoOperation::Connect, io::ErrorKind::ConnectionRefused),
+        }
     }
 
     fn v4(last: u8) -> SocketAddr {

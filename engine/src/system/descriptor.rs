@@ -21,7 +21,7 @@ use socket2::{SockAddr, SockRef};
 use crate::{
     pure::{
         address::Address,
-        error::{Error, Result},
+        error::{Error, IoOperation, Result},
     },
     system::fd_kind::FdKind,
 };
@@ -181,7 +181,9 @@ impl Descriptor {
     /// The address of this end, of a socket.
     pub(crate) fn local_address(&self) -> Result<Address> {
         match &self.file {
-            OpenFile::System(fd) => to_address(fd, SockRef::from(fd).local_addr(), "getsockname"),
+            OpenFile::System(fd) => {
+                to_address(fd, SockRef::from(fd).local_addr(), IoOperation::GetSockName)
+            }
             #[cfg(feature = "sim")]
             OpenFile::Simulated(socket) => socket.local_address(),
         }
@@ -190,7 +192,9 @@ impl Descriptor {
     /// The address of the other end, of a socket.
     pub(crate) fn peer_address(&self) -> Result<Address> {
         match &self.file {
-            OpenFile::System(fd) => to_address(fd, SockRef::from(fd).peer_addr(), "getpeername"),
+            OpenFile::System(fd) => {
+                to_address(fd, SockRef::from(fd).peer_addr(), IoOperation::GetPeerName)
+            }
             #[cfg(feature = "sim")]
             OpenFile::Simulated(socket) => socket.peer_address(),
         }
@@ -252,7 +256,7 @@ impl Descriptor {
 fn to_address(
     fd: &OwnedFd,
     answer: io::Result<SockAddr>,
-    operation: &'static str,
+    operation: IoOperation,
 ) -> Result<Address> {
     let number = fd.as_raw_fd();
     let failed = |cause| Error::io_on(operation, format_args!("descriptor {number}"), cause);

@@ -12,7 +12,7 @@ use rustix::{
     net::{AddressFamily, SocketType, getsockname, sockopt},
 };
 
-use crate::pure::error::{Error, Result};
+use crate::pure::error::{Error, IoOperation, Result};
 
 /// What kind of thing a descriptor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +138,7 @@ pub(crate) fn examine(fd: OwnedFd, exclusive: bool) -> Result<Examined> {
 
 /// What an examination fails with if the system refuses.
 fn failure_of(number: RawFd) -> impl Fn(Errno) -> Error + Copy {
-    move |cause| Error::io_on("attach", format_args!("descriptor {number}"), cause)
+    move |cause| Error::io_on(IoOperation::Attach, format_args!("descriptor {number}"), cause)
 }
 
 /// Checks that a socket is a connected stream. Returns whether it is TCP.

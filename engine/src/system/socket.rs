@@ -21,13 +21,13 @@ use rustix::{
 use crate::pure::{
     address::Address,
     clock::now,
-    error::{Error, Result},
+    error::{Error, IoOperation, Result},
     options::{ConnectOptions, ListenOptions},
 };
 
 /// A socket to connect to this address with.
 pub(crate) fn for_connecting(address: &Address, options: &ConnectOptions) -> Result<OwnedFd> {
-    let failed = |cause| Error::io_on("connect", address, cause);
+    let failed = |cause| Error::io_on(IoOperation::Connect, address, cause);
     let Address::Inet(address) = address else { return unix().map_err(failed) };
     let prepared = || -> io::Result<OwnedFd> {
         let fd = tcp(*address, options.nodelay)?;
@@ -37,7 +37,7 @@ pub(crate) fn for_connecting(address: &Address, options: &ConnectOptions) -> Res
     let fd = prepared().map_err(failed)?;
     if let Some(local) = options.bind {
         let bound = sockopt::set_socket_reuseaddr(&fd, true).and_then(|()| bind(&fd, &local));
-        bound.map_err(|cause| Error::io_on("bind", local, cause))?;
+        bound.map_err(|cause| Error::io_on(IoOperation::Bind, local, cause))?;
     }
     Ok(fd)
 }
@@ -84,7 +84,7 @@ pub(crate) fn listen_tcp(
         listen(&fd, backlog(options))?;
         Ok(fd)
     };
-    listening().map_err(|cause| Error::io_on("listen", address, cause))
+    listening().map_err(|cause| Error::io_on(IoOperation::Listen, address, cause))
 }
 
 fn bind_tcp(fd: &OwnedFd, address: SocketAddr, behind_ring: bool) -> io::Result<()> {
@@ -154,7 +154,7 @@ pub(crate) fn listen_unix(path: &Path, options: &ListenOptions) -> Result<OwnedF
         listen(&fd, backlog(options))?;
         Ok(fd)
     };
-    listening().map_err(|cause| Error::io_on("listen", path.display(), cause))
+    listening().map_err(|cause| Error::io_on(IoOperation::Listen, path.display(), cause))
 }
 
 /// What the system takes for a backlog; it has a limit of its own far below.

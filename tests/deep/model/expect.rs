@@ -316,7 +316,7 @@ impl Spec {
     }
 }
 
-fn line_match(LineMatch { skipped, line }: LineMatch) -> Value {
+fn line_match(LineMatch { skipped, line, .. }: LineMatch) -> Value {
     Value::Skipped { skipped, line }
 }
 

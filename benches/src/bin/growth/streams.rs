@@ -10,7 +10,9 @@ use std::sync::{
 use std::time::Duration;
 
 use facade_benches::curves::Panel;
-use facade_engine::{Bytes, Callback, DriverChoice, Engine, Error, Handle, Local, Result, Stream};
+use facade_engine::{
+    Bytes, Callback, DriverChoice, Engine, Error, Handle, IoOperation, Local, Result, Stream,
+};
 
 use super::{curve, engine, nanoseconds, settle};
 
@@ -55,7 +57,7 @@ fn attached(engine: &Engine) -> Result<(UnixStream, Stream)> {
 }
 
 fn pair() -> Result<(UnixStream, UnixStream)> {
-    UnixStream::pair().map_err(|cause| failed("socketpair", cause))
+    UnixStream::pair().map_err(|cause| failed(IoOperation::Connect, cause))
 }
 
 fn round_trips(engine: &Engine) -> Result<f64> {
@@ -66,11 +68,11 @@ fn round_trips(engine: &Engine) -> Result<f64> {
     let took = nanoseconds(|| {
         let mut answer = [0; 7];
         for number in 1..=COUNT {
-            peer.write_all(b"hello\n").map_err(|cause| failed("write", cause))?;
+            peer.write_all(b"hello\n").map_err(|cause| failed(IoOperation::Write, cause))?;
             while answered.load(Relaxed) < number {
                 engine.run_once(None)?;
             }
-            peer.read_exact(&mut answer).map_err(|cause| failed("read", cause))?;
+            peer.read_exact(&mut answer).map_err(|cause| failed(IoOperation::Read, cause))?;
         }
         Ok(())
     })?;
@@ -105,6 +107,6 @@ fn attach_and_close(engine: &Engine, open: usize) -> Result<f64> {
     Ok(took / COUNT as f64)
 }
 
-fn failed(operation: &'static str, cause: io::Error) -> Error {
+fn failed(operation: IoOperation, cause: io::Error) -> Error {
     Error::Io { operation, cause: cause.into() }
 }

@@ -30,6 +30,7 @@ use crate::{
 /// # Ok::<(), facade_engine::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum Closable<'a> {
     /// A stream.
     Stream(&'a Stream),

@@ -24,7 +24,7 @@ use crate::{
     pure::{
         address::Address,
         buffer::{outgoing::Outgoing, unread::Unread},
-        error::{Error, SystemError},
+        error::{Error, IoOperation, SystemError},
         limits::Limits,
         list::List,
         mutants::{self, Mutant},
@@ -123,8 +123,10 @@ impl End {
     pub(crate) fn error(&self) -> Error {
         match self {
             Self::EndOfStream => Error::EndOfStream,
-            Self::Failed(cause) => Error::Io { operation: "read", cause: cause.clone() },
-            Self::Broken(cause) => Error::Io { operation: "write", cause: cause.clone() },
+            Self::Failed(cause) => Error::Io { operation: IoOperation::Read, cause: cause.clone() },
+            Self::Broken(cause) => {
+                Error::Io { operation: IoOperation::Write, cause: cause.clone() }
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::{
         stream::{End, StreamState},
     },
     pure::{
-        error::{Error, SystemError},
+        error::{Error, IoOperation, SystemError},
         mutants::{self, Mutant},
         table::Id,
         timer::{Target, TimerNumber},
@@ -101,7 +101,9 @@ impl StreamState {
     /// What the system said when it refused to send on a connection.
     fn refusal(&self) -> Option<&SystemError> {
         match self.write_error.as_deref() {
-            Some(Error::Io { operation: "write", cause }) if self.fd_kind.is_socket() => {
+            Some(Error::Io { operation: IoOperation::Write, cause })
+                if self.fd_kind.is_socket() =>
+            {
                 Some(cause)
             }
             _ => None,

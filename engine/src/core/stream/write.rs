@@ -23,7 +23,7 @@ use crate::{
     },
     pure::{
         buffer::outgoing::{COPY_MAX, Gather},
-        error::Error,
+        error::{Error, IoOperation},
         mutants::{self, Mutant},
         panics::Each,
         table::Id,
@@ -367,7 +367,7 @@ impl Core {
         let Some(state) = self.stream(stream) else { return };
         state.shutdown = Shutdown::Done;
         if let Err(cause) = result {
-            let error = Error::io_on("shutdown", self.name_of(stream), cause);
+            let error = Error::io_on(IoOperation::Shutdown, self.name_of(stream), cause);
             self.fail_writes(stream, error);
         }
         self.advance_stream(stream);
@@ -448,7 +448,7 @@ impl Core {
         }
         match result {
             Err(cause) if !self.bear(stream, &cause) => {
-                let error = Error::io_on("write", self.name_of(stream), cause);
+                let error = Error::io_on(IoOperation::Write, self.name_of(stream), cause);
                 self.fail_writes(stream, error);
                 self.was_broken(stream);
             }

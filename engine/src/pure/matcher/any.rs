@@ -184,6 +184,7 @@ impl Matcher for Any {
 ///
 /// From [`read_until_any`](crate::Handle::read_until_any), where there is an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AnyMatch {
     /// The pattern's index in the list.
     pub index: usize,

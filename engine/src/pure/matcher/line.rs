@@ -200,6 +200,7 @@ impl Matcher for LineGlobSearch {
 ///
 /// From [`read_until_lineglob`](crate::Handle::read_until_lineglob), where there is an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LineMatch {
     /// The lines before it, raw, with their line ends.
     pub skipped: Bytes,

@@ -46,6 +46,8 @@ pub use self::{
 };
 
 /// What a [`Matcher`] says of the unread bytes.
+// Exhaustive: a matcher that is made of others answers for them, and another answer would be another
+// contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scan {
     /// The read takes the first `end` bytes.

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use crate::{
     pure::{
         address::{AddrInfo, Address, Query},
-        error::{Error, Result},
+        error::{Error, IoOperation, Result},
         options::ConnectOptions,
         table::Id,
     },
@@ -70,7 +70,8 @@ impl SimEnv {
         if tcp && options.bind.is_some() {
             return Err(Error::unsupported("a simulated connection begins where its host is"));
         }
-        let id = self.open(tcp).map_err(|cause| Error::io_on("connect", address, cause))?;
+        let id =
+            self.open(tcp).map_err(|cause| Error::io_on(IoOperation::Connect, address, cause))?;
         Ok(self.host.network.descriptor(id))
     }
 
@@ -98,7 +99,7 @@ impl SimEnv {
         address: &Address,
         begin: impl FnOnce(&mut super::state::NetworkState, Id) -> rustix::io::Result<()>,
     ) -> Result<Arc<Descriptor>> {
-        let failed = |cause: Errno| Error::io_on("listen", address, cause);
+        let failed = |cause: Errno| Error::io_on(IoOperation::Listen, address, cause);
         let id = self.open(address.as_inet().is_some()).map_err(failed)?;
         let descriptor = self.host.network.descriptor(id);
         let begun = begin(&mut self.host.network.lock(), id);
@@ -129,7 +130,7 @@ impl SimEnv {
 
     /// The end of an engine's stream whose other end is `peer`.
     pub(crate) fn join(&self, peer: Id, tcp: bool) -> Result<Arc<Descriptor>> {
-        let id = self.open(tcp).map_err(|cause| Error::io("connect", cause))?;
+        let id = self.open(tcp).map_err(|cause| Error::io(IoOperation::Connect, cause))?;
         self.host.network.lock().pair(self.host.number, peer, id, tcp);
         Ok(self.host.network.descriptor(id))
     }

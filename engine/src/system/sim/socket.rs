@@ -5,7 +5,7 @@ use rustix::io::Errno;
 use crate::{
     pure::{
         address::Address,
-        error::{Error, Result},
+        error::{Error, IoOperation, Result},
         table::Id,
     },
     system::{
@@ -35,12 +35,12 @@ impl Socket {
 
     pub(crate) fn local_address(&self) -> Result<Address> {
         let address = self.network.lock().local_address(self.id);
-        address.ok_or_else(|| Error::io("getsockname", Errno::NOTSOCK))
+        address.ok_or_else(|| Error::io(IoOperation::GetSockName, Errno::NOTSOCK))
     }
 
     pub(crate) fn peer_address(&self) -> Result<Address> {
         let address = self.network.lock().remote_address(self.id);
-        address.ok_or_else(|| Error::io("getpeername", Errno::NOTCONN))
+        address.ok_or_else(|| Error::io(IoOperation::GetPeerName, Errno::NOTCONN))
     }
 
     /// Closes it, whoever still holds it.
