@@ -66,6 +66,19 @@ pub use crate::pure::mutants;
 #[cfg(feature = "sim")]
 pub use crate::system::sim;
 
+/// What adapters to other styles need, such as `facade-futures`, and programs do not: handlers that are
+/// told one outcome after another, tasks as the engine sees them, and operations that have their outcome
+/// at once.
+///
+/// [`Callback::handler`] takes a [`CompletionHandler`](adapter::CompletionHandler), and
+/// [`Engine::run_until`] drives a future.
+pub mod adapter {
+    pub use crate::{
+        api::ops::now::HandleExt,
+        handles::{callback::CompletionHandler, task::LiveTask},
+    };
+}
+
 /// What the callbacks of a [`Chain`] get.
 pub mod chain {
     pub use crate::api::ops::chain::{Mode, ValueOnly, WithStream};
@@ -82,13 +95,13 @@ pub use crate::{
     },
     core::pending::PendingOperation,
     handles::{
-        callback::{Callback, Claim, CompletionHandler},
+        callback::{Callback, Claim},
         cancel::Cancel,
         file::File,
         handle::{Handle, KeepAlive, Local},
         listener::Listener,
         stream::{Detached, LineEnd, Stream},
-        task::{LiveTask, TaskPanic},
+        task::TaskPanic,
     },
     pure::{
         address::{AddrInfo, Address, Family, Hints, IntoAddress, Service, SocketType},

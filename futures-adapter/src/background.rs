@@ -66,8 +66,8 @@ impl Deref for Background {
     }
 }
 
-/// Engines side by side, each on a thread of its own that runs the futures spawned on it: for
-/// servers on several cores. The [`Engines`] of futures; see there for what they share, how
+/// A group of engines, one a thread, each of which runs the futures spawned on it: for servers on
+/// several cores. The [`Engines`] of futures; see there for what they share, how
 /// connections are spread, and what a drop does.
 ///
 /// A future stays on the engine that it was spawned on.
@@ -95,7 +95,7 @@ pub struct Runtimes {
 }
 
 impl Runtimes {
-    /// A runtime on an engine with default settings for each processor that this process may use.
+    /// A group of as many engines as this process may use processors, with default settings.
     ///
     /// # Errors
     ///
@@ -221,7 +221,7 @@ impl Runtimes {
     }
 }
 
-/// Runtimes on engines that were built with other settings.
+/// The group as it was built, with other settings than the default.
 impl From<Engines> for Runtimes {
     fn from(engines: Engines) -> Self {
         let ios = engines.handles().cloned().map(Io::new).collect();

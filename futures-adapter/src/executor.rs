@@ -15,7 +15,7 @@ use std::{
 };
 
 use async_task::{Builder, Runnable, Task};
-use facade_engine::{Handle, LiveTask, Local, TaskPanic};
+use facade_engine::{Handle, Local, TaskPanic, adapter::LiveTask};
 use pin_project_lite::pin_project;
 
 /// Spawns a future that any thread may run; the engine's does.

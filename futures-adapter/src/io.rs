@@ -320,7 +320,7 @@ pub(crate) fn submit_chain<T: 'static, M: Mode>(
     callback: Callback<T>,
     chain: impl FnOnce(Callback<T>) -> Chain<M>,
 ) -> Cancel {
-    let limit = callback.time_limit().unwrap_or(Duration::MAX);
+    let limit = callback.get_timeout().unwrap_or(Duration::MAX);
     chain(callback.timeout(Duration::MAX)).timeout(limit).submit()
 }
 

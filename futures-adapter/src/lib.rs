@@ -29,8 +29,8 @@
 //! ```
 //!
 //! - [`Runtime`] runs engine and futures on one thread; [`Runtime::background`] runs the engine on
-//!   a thread of its own, for futures under any other executor; [`Runtimes`] are for servers on
-//!   several cores.
+//!   a thread of its own, for futures under any other executor; [`Runtimes`] are a group of
+//!   engines, one a thread, for servers on several cores.
 //! - [`Io`] makes [`Stream`]s, [`Listener`]s and [`File`]s; their methods are the engine's operations,
 //!   under the same names.
 //! - [`op`] makes a future of any callback operation, such as a chain.

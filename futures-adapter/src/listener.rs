@@ -76,13 +76,13 @@ impl Listener {
         self.engine.local_addr()
     }
 
-    /// The address that it listens at, of any family.
+    /// What it listens at, of whatever family.
     ///
     /// # Errors
     ///
-    /// As [`EngineListener::local_address`].
-    pub fn local_address(&self) -> Result<Address> {
-        self.engine.local_address()
+    /// As [`EngineListener::local_name`].
+    pub fn local_name(&self) -> Result<Address> {
+        self.engine.local_name()
     }
 
     /// See [`Handle::accept`](facade_engine::Handle::accept).

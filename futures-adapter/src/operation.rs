@@ -11,7 +11,8 @@ use std::{
 };
 
 use facade_engine::{
-    Bytes, Callback, Cancel, Claim, CompletionHandler, Error, Local, Result, Stream,
+    Bytes, Callback, Cancel, Claim, Error, Local, Result, Stream,
+    adapter::{CompletionHandler, HandleExt},
 };
 
 use crate::oneshot::Oneshot;

@@ -199,22 +199,22 @@ impl Stream {
         self.engine_stream().local_addr()
     }
 
-    /// The address of the other end, of any family.
+    /// What the other end is called, of whatever family.
     ///
     /// # Errors
     ///
-    /// As [`EngineStream::peer_address`].
-    pub fn peer_address(&self) -> Result<Address> {
-        self.engine_stream().peer_address()
+    /// As [`EngineStream::peer_name`].
+    pub fn peer_name(&self) -> Result<Address> {
+        self.engine_stream().peer_name()
     }
 
-    /// The address of this end, of any family.
+    /// What this end is called, of whatever family.
     ///
     /// # Errors
     ///
-    /// As [`EngineStream::local_address`].
-    pub fn local_address(&self) -> Result<Address> {
-        self.engine_stream().local_address()
+    /// As [`EngineStream::local_name`].
+    pub fn local_name(&self) -> Result<Address> {
+        self.engine_stream().local_name()
     }
 
     /// See [`Stream::set_exclusive`](EngineStream::set_exclusive).

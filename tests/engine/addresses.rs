@@ -26,7 +26,7 @@ fn an_address_is_a_text_a_value_or_an_answer() {
     engine.listen(Address::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
     let text = address.to_string();
     let ignored = || (Callback::ignore(), told.callback("written"));
-    for _ in 0..8 {
+    for _ in 0..9 {
         engine.accept(&listener, Callback::ignore());
     }
     engine.connect(address, told.callback("value"));
@@ -34,13 +34,16 @@ fn an_address_is_a_text_a_value_or_an_answer() {
     engine.connect(&text, told.callback("&String"));
     engine.connect(text.clone(), told.callback("String"));
     engine.connect((ip, address.port()), told.callback("pair"));
-    engine.connect(&Address::from(address), told.callback("Address"));
+    let kept = Address::from(address);
+    engine.connect(&kept, told.callback("&Address"));
+    engine.connect(kept, told.callback("Address"));
     engine.connect_then_write_line(&*text, "hello", ignored());
     engine.chain().connect(text, Callback::ignore()).write("x", told.callback("chain")).submit();
     engine.run().unwrap();
     let mut notes = told.take();
     notes.sort();
     let expected = [
+        "&Address Ok",
         "&String Ok",
         "Address Ok",
         "String Ok",

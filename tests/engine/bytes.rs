@@ -10,6 +10,7 @@ use std::{
 
 use facade_engine::{
     Bytes, Callback, Cancel, Claim, Engine, Handle, Limits, Local, Pattern, Regex, Result, Stream,
+    adapter::HandleExt as _,
     matcher::{Matcher, Scan},
 };
 use facade_tests::{

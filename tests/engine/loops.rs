@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use facade_engine::{Callback, Engine, Error, Handle, LiveTask, Local, Result};
+use facade_engine::{Callback, Engine, Error, Handle, Local, Result, adapter::LiveTask};
 use facade_tests::{
     outcome::Outcome,
     polls::Bell,

@@ -13,8 +13,8 @@ use std::{
 };
 
 use facade_engine::{
-    Bytes, Callback, Cancel, Claim, CompletionHandler, Engine, Error, Handle, Local, Result,
-    Stream,
+    Bytes, Callback, Cancel, Claim, Engine, Error, Handle, Local, Result, Stream,
+    adapter::CompletionHandler,
     matcher::{Matcher, Scan},
 };
 use facade_tests::{
@@ -253,7 +253,7 @@ fn the_timeout_of_a_callback_goes_with_it() {
     let callback = Callback::<u8>::ignore()
         .timeout(limit)
         .and_then(|_, value: u16| u8::try_from(value).map_err(Error::other));
-    assert_eq!(callback.time_limit(), Some(limit));
+    assert_eq!(callback.get_timeout(), Some(limit));
 }
 
 #[test]

@@ -185,7 +185,7 @@ fn a_connect_to_an_abstract_name() {
     engine.run().unwrap();
     let (accepted, _) = listener.accept().unwrap();
     let streams = connected.take();
-    assert!(matches!(streams[0].peer_address().unwrap(), Address::UnixAbstract(_)));
+    assert!(matches!(streams[0].peer_name().unwrap(), Address::UnixAbstract(_)));
     drop(accepted);
 }
 

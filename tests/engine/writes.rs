@@ -10,6 +10,7 @@ use std::{
 
 use facade_engine::{
     Bytes, Callback, Claim, Engine, Error, Handle, Limits, LineEnd, Local, Stream,
+    adapter::HandleExt as _,
 };
 use facade_tests::{
     drops::{Drops, Token},

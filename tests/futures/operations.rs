@@ -206,8 +206,8 @@ fn what_is_listened_at() {
         let mut listener = io.listen_unix(&path).unwrap();
         let (client, server) = join!(io.connect(path.as_path()), listener.accept());
         let (mut client, mut server) = (client.unwrap(), server.unwrap());
-        assert_eq!(listener.local_address().unwrap(), client.peer_address().unwrap());
-        assert_eq!(server.local_address().unwrap(), client.peer_address().unwrap());
+        assert_eq!(listener.local_name().unwrap(), client.peer_name().unwrap());
+        assert_eq!(server.local_name().unwrap(), client.peer_name().unwrap());
         client.write_line("by path").await.unwrap();
         assert_eq!(server.read_line().await.unwrap(), "by path");
 

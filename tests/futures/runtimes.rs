@@ -1,4 +1,4 @@
-//! Runtimes side by side: futures that serve on several engines.
+//! Runtimes, a group of engines: futures that serve on several.
 
 use std::{
     collections::BTreeSet,

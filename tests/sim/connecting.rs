@@ -183,7 +183,7 @@ fn unix_sockets_are_paths_of_their_host() {
     let (_network, here, _, engine) = two_hosts(1, Link::default());
     let listener = engine.listen_unix("/run/service").unwrap();
     assert!(engine.listen_unix("/run/service").is_err());
-    let address = listener.local_address().unwrap();
+    let address = listener.local_name().unwrap();
     assert_eq!(address, Address::from(std::path::Path::new("/run/service")));
     let mut peer = here.connect(address).unwrap();
     let line = Outcome::new();

@@ -147,7 +147,7 @@ impl Engine {
     ///
     /// Pending are operations without an outcome, callbacks and posts that have not run, bytes that
     /// are unsent, closes under way, guards of [`keep_alive`](Handle::keep_alive), and
-    /// [live tasks](crate::LiveTask). A stream or listener that nothing is asked of is not.
+    /// [live tasks](crate::adapter::LiveTask). A stream or listener that nothing is asked of is not.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! [`Engines`]: engines side by side, each on a thread of its own, that share nothing but the
-//! addresses they listen at.
+//! [`Engines`]: a group of engines, one a thread, that share nothing but the addresses they listen
+//! at.
 
 use std::{
     fmt, fs, io, iter, mem,
@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// Engines side by side, each on a thread of its own: for servers on several cores.
+/// A group of engines, one a thread: for servers on several cores.
 ///
 /// They share nothing: a stream, its callbacks and its workers are one engine's. What they have in
 /// common is an address to listen at, see [`listen`](Self::listen), whose `serve` runs on each of
@@ -143,7 +143,7 @@ struct EngineThread {
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Builder {
-    /// Builds so many engines, at least one, each on a thread of its own, and runs them. They share
+    /// Builds a group of so many engines, at least one, and runs each on a thread of its own. They share
     /// nothing: each has the limits, and the workers, that one would have.
     ///
     /// # Errors
@@ -164,7 +164,7 @@ impl Builder {
 }
 
 impl Engines {
-    /// An engine with default settings for each processor that this process may use, running.
+    /// A group of as many engines as this process may use processors, with default settings, running.
     ///
     /// [`Builder::build_engines`] makes another number of them, with other settings.
     ///
@@ -361,7 +361,7 @@ impl Engines {
         self.share(fd, tcp, serve)
     }
 
-    /// Ends every engine after the turn under way, as [`Handle::stop`] does with one. From any
+    /// Ends every engine of the group after the turn under way, as [`Handle::stop`] does with one. From any
     /// thread, and inside any callback.
     ///
     /// ```

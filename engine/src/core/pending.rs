@@ -35,7 +35,7 @@ pub struct PendingOperation {
     /// - `"callback"`: callbacks and posts are to run in the next turn,
     /// - `"submission"`: submissions that the next turn takes in,
     /// - `"drop"`: what the next turn drops,
-    /// - `"task"`: live tasks, see [`LiveTask`](crate::LiveTask),
+    /// - `"task"`: live tasks, see [`LiveTask`](crate::adapter::LiveTask),
     /// - `"keep_alive"`: guards of [`keep_alive`](crate::Handle::keep_alive).
     pub operation: &'static str,
     /// On what, as errors name it: the address of the peer, or `pipe (descriptor 7)`.

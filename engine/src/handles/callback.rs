@@ -69,7 +69,7 @@ pub(crate) struct HandlerRef<T>(Option<Arc<dyn CompletionHandler<T>>>);
 /// [`Callback::handler`].
 ///
 /// ```
-/// use facade_engine::{Callback, Claim, CompletionHandler, Engine, Local, Result};
+/// use facade_engine::{Callback, Claim, Engine, Local, Result, adapter::CompletionHandler};
 /// use std::{sync::{Arc, atomic::{AtomicU32, Ordering}}, time::Duration};
 ///
 /// struct Metronome(AtomicU32);
@@ -400,9 +400,9 @@ impl<T: 'static> Callback<T> {
     /// use std::time::Duration;
     ///
     /// let cb = Callback::<()>::ignore().timeout(Duration::from_secs(5));
-    /// assert_eq!(cb.time_limit(), Some(Duration::from_secs(5)));
+    /// assert_eq!(cb.get_timeout(), Some(Duration::from_secs(5)));
     /// ```
-    pub const fn time_limit(&self) -> Option<Duration> {
+    pub const fn get_timeout(&self) -> Option<Duration> {
         self.timeout
     }
 }

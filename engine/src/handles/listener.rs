@@ -88,7 +88,7 @@ impl Listener {
     /// # Errors
     ///
     /// [`Error::Unsupported`](crate::Error::Unsupported) for a Unix socket, see
-    /// [`local_address`](Self::local_address).
+    /// [`local_name`](Self::local_name).
     ///
     /// ```
     /// let engine = facade_engine::Engine::new()?;
@@ -98,15 +98,15 @@ impl Listener {
     /// ```
     #[doc(alias = "getsockname")]
     pub fn local_addr(&self) -> Result<SocketAddr> {
-        inet(self.local_address()?)
+        inet(self.local_name()?)
     }
 
-    /// The address that it listens at, of any family.
+    /// What it listens at, of whatever family: a Unix socket by its path. As getsockname(2) says it.
     ///
     /// # Errors
     ///
     /// [`Error::Io`](crate::Error::Io) if it was closed.
-    pub fn local_address(&self) -> Result<Address> {
+    pub fn local_name(&self) -> Result<Address> {
         self.descriptor().local_address()
     }
 

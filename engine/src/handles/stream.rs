@@ -51,6 +51,9 @@ use crate::{
 /// # Ok::<(), facade_engine::Error>(())
 /// ```
 ///
+/// (Clippy's `mutable_key_type` cannot see that nothing of that changes; `ignore-interior-mutability =
+/// ["facade_engine::Stream"]` in a clippy.toml tells it.)
+///
 /// Streams come from [`connect`](Handle::connect), [`accept`](Handle::accept) and
 /// [`attach`](Handle::attach); what is done with them are methods of [`Handle`].
 ///
@@ -160,7 +163,7 @@ impl Stream {
     /// # Errors
     ///
     /// [`Error::Io`] if the connection is gone already, or this is no socket;
-    /// [`Error::Unsupported`] for a Unix socket, see [`peer_address`](Self::peer_address).
+    /// [`Error::Unsupported`] for a Unix socket, see [`peer_name`](Self::peer_name).
     ///
     /// ```
     /// # use facade_engine::{Callback, Engine, Stream};
@@ -176,7 +179,7 @@ impl Stream {
     /// ```
     #[doc(alias = "getpeername")]
     pub fn peer_addr(&self) -> Result<SocketAddr> {
-        inet(self.peer_address()?)
+        inet(self.peer_name()?)
     }
 
     /// The address of this end.
@@ -199,10 +202,11 @@ impl Stream {
     /// ```
     #[doc(alias = "getsockname")]
     pub fn local_addr(&self) -> Result<SocketAddr> {
-        inet(self.local_address()?)
+        inet(self.local_name()?)
     }
 
-    /// The address of the other end, of any family.
+    /// What the other end is called, of whatever family: a Unix socket by its path, if it has one. As
+    /// getpeername(2) says it.
     ///
     /// # Errors
     ///
@@ -214,19 +218,19 @@ impl Stream {
     /// # let engine = Engine::new()?;
     /// # let (_peer, ours) = UnixStream::pair().unwrap();
     /// # let stream = engine.attach(ours)?;
-    /// assert_eq!(stream.peer_address()?, Address::UnixUnnamed);
+    /// assert_eq!(stream.peer_name()?, Address::UnixUnnamed);
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
-    pub fn peer_address(&self) -> Result<Address> {
+    pub fn peer_name(&self) -> Result<Address> {
         self.descriptor().peer_address()
     }
 
-    /// The address of this end, of any family.
+    /// What this end is called, of whatever family. As getsockname(2) says it.
     ///
     /// # Errors
     ///
-    /// As [`peer_address`](Self::peer_address).
-    pub fn local_address(&self) -> Result<Address> {
+    /// As [`peer_name`](Self::peer_name).
+    pub fn local_name(&self) -> Result<Address> {
         self.descriptor().local_address()
     }
 

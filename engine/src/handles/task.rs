@@ -20,7 +20,7 @@ use crate::{
 /// operations too. Dropping it tells the engine that the task is over; from any thread.
 ///
 /// ```
-/// use facade_engine::{Engine, LiveTask};
+/// use facade_engine::{Engine, adapter::LiveTask};
 /// use std::task::Waker;
 ///
 /// let engine = Engine::new()?;

@@ -10,7 +10,7 @@ pub(crate) mod chain;
 pub(crate) mod close;
 mod connect;
 mod file;
-mod now;
+pub(crate) mod now;
 pub(crate) mod read;
 mod work;
 mod write;

@@ -1,4 +1,4 @@
-//! What can be had at once, without a callback: for adapters to other styles.
+//! [`HandleExt`]: what can be had at once, without a callback: for adapters to other styles.
 //!
 //! A callback must never run inside the call that submits, so even what is there already makes its
 //! way through the turn. A future may well be ready at its first poll.
@@ -17,15 +17,21 @@ use crate::{
     },
 };
 
-impl Handle {
-    /// What [`read_line`](Self::read_line) would succeed with at once.
+/// What a [`Handle`] has for adapters: operations that have their outcome at once, or are not submitted.
+///
+/// A callback is never told inside the call that submits, so programs have no use for these: what is
+/// there makes its way through the turn. A future may be ready at its first poll, and need not.
+///
+/// Nobody else implements it, so it may get methods.
+pub trait HandleExt: sealed::Sealed {
+    /// What [`read_line`](Handle::read_line) would succeed with at once.
     ///
     /// None if a line has not been received yet, if another read waits or its callback may not have
     /// run, and outside the turn of the engine that the stream belongs to; then submit the read.
     /// What it returns is taken for good.
     ///
     /// ```
-    /// use facade_engine::{Callback, Engine};
+    /// use facade_engine::{Callback, Engine, adapter::HandleExt};
     /// use std::{io::Write, os::unix::net::UnixStream};
     ///
     /// let engine = Engine::new()?;
@@ -42,26 +48,15 @@ impl Handle {
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
-    #[inline]
-    pub fn try_read_line(&self, s: &Stream) -> Option<Bytes> {
-        on_current(s, |core, id| core.read_now(id, Plain::Line(Line::new()), Bound::Line))
-    }
+    fn try_read_line(&self, s: &Stream) -> Option<Bytes>;
 
-    /// What [`read_chunk`](Self::read_chunk) would succeed with at once, see
+    /// What [`read_chunk`](Handle::read_chunk) would succeed with at once, see
     /// [`try_read_line`](Self::try_read_line).
-    #[inline]
-    pub fn try_read_chunk(&self, s: &Stream, size: usize) -> Option<Bytes> {
-        let matcher = Plain::Chunk(Chunk::new(size).ok()?);
-        on_current(s, |core, id| core.read_now(id, matcher, Bound::None))
-    }
+    fn try_read_chunk(&self, s: &Stream, size: usize) -> Option<Bytes>;
 
-    /// What [`read_exact`](Self::read_exact) would succeed with at once, see
+    /// What [`read_exact`](Handle::read_exact) would succeed with at once, see
     /// [`try_read_line`](Self::try_read_line).
-    #[inline]
-    pub fn try_read_exact(&self, s: &Stream, size: usize) -> Option<Bytes> {
-        let matcher = Plain::Exact(Exact::new(size));
-        on_current(s, |core, id| core.read_now(id, matcher, Bound::All))
-    }
+    fn try_read_exact(&self, s: &Stream, size: usize) -> Option<Bytes>;
 
     /// Writes all of `buf` if that succeeds at once, and returns its length.
     ///
@@ -69,7 +64,7 @@ impl Handle {
     /// outside the turn of the engine that the stream belongs to; then submit the write.
     ///
     /// ```
-    /// # use facade_engine::{Bytes, Callback, Engine};
+    /// # use facade_engine::{Bytes, Callback, Engine, adapter::HandleExt};
     /// # use std::{io::Read, os::unix::net::UnixStream};
     /// # let engine = Engine::new()?;
     /// # let (mut peer, ours) = UnixStream::pair().unwrap();
@@ -87,15 +82,44 @@ impl Handle {
     /// # assert_eq!(&received, b"hello");
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
+    fn try_write(&self, s: &Stream, buf: &Bytes) -> Option<usize>;
+
+    /// Writes a line as [`write_line`](Handle::write_line) does, if that succeeds at once, see
+    /// [`try_write`](Self::try_write).
+    fn try_write_line(&self, s: &Stream, line: &Bytes) -> Option<usize>;
+}
+
+impl HandleExt for Handle {
     #[inline]
-    pub fn try_write(&self, s: &Stream, buf: &Bytes) -> Option<usize> {
+    fn try_read_line(&self, s: &Stream) -> Option<Bytes> {
+        on_current(s, |core, id| core.read_now(id, Plain::Line(Line::new()), Bound::Line))
+    }
+
+    #[inline]
+    fn try_read_chunk(&self, s: &Stream, size: usize) -> Option<Bytes> {
+        let matcher = Plain::Chunk(Chunk::new(size).ok()?);
+        on_current(s, |core, id| core.read_now(id, matcher, Bound::None))
+    }
+
+    #[inline]
+    fn try_read_exact(&self, s: &Stream, size: usize) -> Option<Bytes> {
+        let matcher = Plain::Exact(Exact::new(size));
+        on_current(s, |core, id| core.read_now(id, matcher, Bound::All))
+    }
+
+    #[inline]
+    fn try_write(&self, s: &Stream, buf: &Bytes) -> Option<usize> {
         on_current(s, |core, id| core.write_now(id, buf, false))
     }
 
-    /// Writes a line as [`write_line`](Self::write_line) does, if that succeeds at once, see
-    /// [`try_write`](Self::try_write).
     #[inline]
-    pub fn try_write_line(&self, s: &Stream, line: &Bytes) -> Option<usize> {
+    fn try_write_line(&self, s: &Stream, line: &Bytes) -> Option<usize> {
         on_current(s, |core, id| core.write_now(id, line, true))
     }
+}
+
+mod sealed {
+    #[expect(unnameable_types, reason = "nobody else is to implement it")]
+    pub trait Sealed {}
+    impl Sealed for crate::handles::handle::Handle {}
 }

@@ -50,7 +50,7 @@ impl Handle {
     /// The callback runs on the engine's thread as what is [posted](Self::post) does, in one order with
     /// that, and never inside this call. It has its outcome, so its timeout is not looked at: an
     /// operation that may take long bounds itself, e.g. by a [`sleep`](Self::sleep) of
-    /// [`Callback::time_limit`]. Nor is it pending before: an engine that only waits for this is kept
+    /// [`Callback::get_timeout`]. Nor is it pending before: an engine that only waits for this is kept
     /// running by [`keep_alive`](Self::keep_alive). If the engine is gone, the callback is dropped unrun.
     ///
     /// # Cancellation
