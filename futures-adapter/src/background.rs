@@ -43,13 +43,13 @@ impl Background {
     /// As [`Runtime::background`](crate::Runtime::background).
     ///
     /// ```
-    /// use facade_engine::{Engine, Limits};
+    /// use facade_futures::{Engine, Limits};
     /// use facade_futures::Background;
     ///
     /// let limits = Limits { line: 4096, ..Limits::default() };
     /// let io = Background::new(Engine::builder().limits(limits))?;
     /// assert!(!io.handle().is_closed());
-    /// # Ok::<(), facade_engine::Error>(())
+    /// # Ok::<(), facade_futures::Error>(())
     /// ```
     pub fn new(builder: Builder) -> Result<Self> {
         let engines = builder.build_engines(1)?;
@@ -102,7 +102,7 @@ impl Runtimes {
     /// As [`Engines::new`].
     ///
     /// ```
-    /// use facade_engine::Engine;
+    /// use facade_futures::Engine;
     /// use facade_futures::Runtimes;
     ///
     /// let runtimes = Runtimes::new()?;

@@ -39,7 +39,7 @@ impl File {
     ///
     /// ```
     /// # use facade_futures::Runtime;
-    /// # use facade_engine::Callback;
+    /// # use facade_futures::Callback;
     /// # let runtime = Runtime::new()?;
     /// # let file = runtime.io().attach_file(tempfile::tempfile().unwrap())?;
     /// runtime.io().handle().sync(file.engine_file(), Callback::ignore());

@@ -47,14 +47,14 @@ impl Io {
     /// The facade of futures over this engine.
     ///
     /// ```
-    /// use facade_engine::Engine;
+    /// use facade_futures::Engine;
     /// use facade_futures::Io;
     ///
     /// let engine = Engine::new()?;
     /// let io = Io::new(engine.handle().clone());
     /// io.spawn(async { println!("in the engine's turn") }).detach();
     /// engine.run()?;
-    /// # Ok::<(), facade_engine::Error>(())
+    /// # Ok::<(), facade_futures::Error>(())
     /// ```
     pub const fn new(handle: Handle) -> Self {
         Self { handle }

@@ -35,6 +35,41 @@
 //!   under the same names.
 //! - [`op`] makes a future of any callback operation, such as a chain.
 //!
+//! One dependency is enough: what methods of this crate take and yield is here as well, and the engine
+//! as a whole is [`engine`]. A client of a line protocol, and all that it needs:
+//!
+//! ```
+//! use facade_futures::{Engine, LineGlob, Limits, Regex, Result, Runtime, Stream};
+//! use std::time::Duration;
+//!
+//! async fn log_in(stream: &mut Stream) -> Result<String> {
+//!     stream.expect_line(LineGlob::new("220 *")?).timeout(Duration::from_secs(30)).await?;
+//!     stream.write_line("HELLO").await?;
+//!     let found = stream.read_until_regex(Regex::new("session=([0-9]+)\n")?).await?;
+//!     let session = found.group(1).expect("the pattern has a group");
+//!     Ok(String::from_utf8_lossy(&session).into_owned())
+//! }
+//!
+//! let limits = Limits { line: 4096, ..Limits::default() };
+//! let runtime = Runtime::from(Engine::builder().limits(limits).build()?);
+//! let io = runtime.io().clone();
+//! let mut listener = io.listen("127.0.0.1:0")?;
+//! let address = listener.local_addr()?;
+//! let server = io.spawn(async move {
+//!     let (mut stream, _) = listener.accept_then_write("220 ready\n").await?;
+//!     stream.expect_line("HELLO").await?;
+//!     stream.write("session=42\n").await
+//! });
+//! let session = runtime.block_on(async {
+//!     let mut stream = io.connect(address).await?;
+//!     let session = log_in(&mut stream).await?;
+//!     server.await?;
+//!     Result::Ok(session)
+//! })?;
+//! assert_eq!(session, "42");
+//! # Ok::<(), facade_futures::Error>(())
+//! ```
+//!
 //! The [guide] teaches how to use them.
 
 #![forbid(unsafe_code)]
@@ -53,7 +88,15 @@ mod stream;
 mod sync;
 
 pub use async_task::Task;
-pub use facade_engine::{Error, IoOperation, Result, SystemError};
+/// The engine's crate, for raw callbacks, for chains, and for all that is not named here: its
+/// [`Stream`](facade_engine::Stream), for one, is `engine::Stream`.
+pub use facade_engine as engine;
+pub use facade_engine::{
+    AddrInfo, Address, AnyMatch, Builder, Bytes, Callback, Cancel, ConnectOptions, Detached,
+    DriverChoice, Engine, Engines, Error, Family, Handle, Hints, IntoAddress, IoOperation, Limits,
+    LineEnd, LineGlob, LineMatch, LinePattern, ListenOptions, Local, Matcher, Pattern, Regex,
+    RegexMatch, Result, Service, SocketType, SystemError, TaskPanic, matcher,
+};
 
 pub use crate::{
     background::{Background, Runtimes},

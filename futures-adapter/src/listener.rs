@@ -54,7 +54,7 @@ impl Listener {
     /// The engine's listener, for raw callbacks.
     ///
     /// ```
-    /// # use facade_engine::Callback;
+    /// # use facade_futures::Callback;
     /// # use facade_futures::Runtime;
     /// # let runtime = Runtime::new()?;
     /// let listener = runtime.io().listen("127.0.0.1:0")?;

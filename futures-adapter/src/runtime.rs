@@ -13,7 +13,7 @@ use crate::{background::Background, executor::LocalExecutor, io::Io};
 /// mix freely.
 ///
 /// ```
-/// use facade_engine::Callback;
+/// use facade_futures::Callback;
 /// use facade_futures::{Result, Runtime};
 /// use std::time::Duration;
 ///
@@ -67,7 +67,7 @@ impl Runtime {
     /// As [`Engine::new`].
     ///
     /// ```
-    /// use facade_engine::Engine;
+    /// use facade_futures::Engine;
     /// use facade_futures::Runtime;
     ///
     /// let runtime = Runtime::new()?;

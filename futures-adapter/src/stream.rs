@@ -111,7 +111,7 @@ impl Stream {
     ///
     /// ```
     /// # use facade_futures::{Result, Runtime};
-    /// # use facade_engine::Callback;
+    /// # use facade_futures::Callback;
     /// # use std::{io::Write, os::unix::net::UnixStream};
     /// # let runtime = Runtime::new()?;
     /// # let (mut peer, ours) = UnixStream::pair().unwrap();
@@ -282,7 +282,7 @@ impl Stream {
     ///
     /// ```
     /// # use facade_futures::{Result, Runtime};
-    /// # use facade_engine::Regex;
+    /// # use facade_futures::Regex;
     /// # use std::{io::Write, os::unix::net::UnixStream};
     /// # let runtime = Runtime::new()?;
     /// # let (mut peer, ours) = UnixStream::pair().unwrap();
@@ -409,7 +409,7 @@ impl Stream {
     ///
     /// ```
     /// # use facade_futures::{Result, Runtime};
-    /// # use facade_engine::LineGlob;
+    /// # use facade_futures::LineGlob;
     /// # use std::{io::Write, os::unix::net::UnixStream};
     /// # let runtime = Runtime::new()?;
     /// # let (mut peer, ours) = UnixStream::pair().unwrap();

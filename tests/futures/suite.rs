@@ -22,3 +22,6 @@ mod traits;
 
 #[path = "types.rs"]
 mod types;
+
+#[path = "names.rs"]
+mod names;
