@@ -30,6 +30,13 @@ use crate::{
 impl Handle {
     /// Writes all of `buf`. Succeeds with its length; an empty one succeeds in its turn, with 0.
     ///
+    /// The engine keeps the bytes until they are sent, so they are given away: a `&'static str` or
+    /// `&'static [u8]`, a `String`, a `Vec<u8>` or [`Bytes`] are not copied for that. What is only
+    /// borrowed, such as `&buf[..]`, is refused by the compiler, with an error about lifetimes ("argument
+    /// requires that `buf` is borrowed for `'static`"): say [`Bytes::copy_from_slice(&buf)`].
+    ///
+    /// [`Bytes::copy_from_slice(&buf)`]: Bytes::copy_from_slice
+    ///
     /// # Errors
     ///
     /// [`Error::PartialWrite`](crate::Error::PartialWrite) if the system took some of it before it
@@ -62,6 +69,25 @@ impl Handle {
     /// let mut received = String::new();
     /// peer.read_to_string(&mut received).unwrap();
     /// assert_eq!(received, "hello");
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    ///
+    /// A part of a buffer that goes on being used:
+    ///
+    /// ```
+    /// # use facade_engine::{Bytes, Callback, Engine};
+    /// # use std::{io::Read, os::unix::net::UnixStream};
+    /// # let engine = Engine::new()?;
+    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// # let stream = engine.attach(ours)?;
+    /// let mut buf = *b"hello, world";
+    /// engine.write(&stream, Bytes::copy_from_slice(&buf[..5]), Callback::ignore());
+    /// buf.fill(0);
+    /// # drop(stream);
+    /// # engine.run()?;
+    /// # let mut received = String::new();
+    /// # peer.read_to_string(&mut received).unwrap();
+    /// # assert_eq!(received, "hello");
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     #[doc(alias = "send")]
