@@ -54,6 +54,8 @@
 
 pub mod guide;
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod api;
 mod core;
 mod handles;
@@ -64,6 +66,7 @@ mod system;
 #[doc(hidden)]
 pub use crate::pure::mutants;
 #[cfg(feature = "sim")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sim")))]
 pub use crate::system::sim;
 
 /// What adapters to other styles need, such as `facade-futures`, and programs do not: handlers that are

@@ -73,6 +73,7 @@
 //! The [guide] teaches how to use them.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod guide;
 

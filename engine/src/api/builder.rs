@@ -155,6 +155,7 @@ impl Builder {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     #[cfg(feature = "sim")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "sim")))]
     #[must_use]
     pub fn simulated(mut self, host: &crate::system::sim::Host) -> Self {
         self.host = Some(host.clone());

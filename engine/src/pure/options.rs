@@ -8,7 +8,7 @@ use crate::pure::error::{Error, Result};
 /// [`listen`](crate::Handle::listen) does.
 ///
 /// The options of TCP mean nothing to a Unix socket, which leaves them aside; so does a
-/// [simulated network](crate::Builder::simulated) with all but `reuse_port`. What the connections of a
+/// simulated network with all but `reuse_port`. What the connections of a
 /// listener are to have is set on the listener, from which the system hands it down to them.
 ///
 /// ```
@@ -130,7 +130,7 @@ impl Default for ListenOptions {
 /// [`connect`](crate::Handle::connect) does.
 ///
 /// The options of TCP mean nothing to a Unix socket, which leaves them aside, and so does a
-/// [simulated network](crate::Builder::simulated); but to [`bind`](Self::bind) is refused there.
+/// simulated network; but to [`bind`](Self::bind) is refused there.
 ///
 /// ```
 /// use facade_engine::{Callback, ConnectOptions, Engine, Stream};
