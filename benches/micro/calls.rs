@@ -20,6 +20,19 @@ fn post(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
         in_a_callback(&engine, |local| {
             for _ in 0..BATCH {
+                local.handle().post(|_| ());
+            }
+        });
+    });
+}
+
+/// The same of one that need not be `Send`.
+#[divan::bench]
+fn post_by_local(bencher: Bencher<'_, '_>) {
+    let engine = engine();
+    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
+        in_a_callback(&engine, |local| {
+            for _ in 0..BATCH {
                 local.post(|_| ());
             }
         });

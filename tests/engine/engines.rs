@@ -8,6 +8,7 @@ use std::{
     iter,
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixStream,
+    path::Path,
     sync::{
         Arc,
         mpsc::{self, Receiver, Sender},
@@ -17,7 +18,8 @@ use std::{
 };
 
 use facade_engine::{
-    Bytes, Callback, Detached, Engines, Error, Handle, IoOperation, Listener, Local, Result, Stream,
+    Bytes, Callback, Detached, Engines, Error, Handle, IoOperation, ListenOptions, Listener, Local,
+    Result, Stream,
 };
 use facade_tests::{
     alone::alone,
@@ -49,6 +51,25 @@ fn every_engine_serves_some_of_many_connections() {
         }
     }
     panic!("after {CONNECTIONS} connections only {seen:?} have served");
+}
+
+#[test]
+fn a_group_listens_with_options_and_at_no_path() {
+    let (one, other) = (engines(), engines());
+    for (refused, named) in [
+        (one.listen(Path::new("/run/x"), greet), "/run/x"),
+        (one.listen("localhost:0", greet), "localhost:0"),
+    ] {
+        match refused.unwrap_err() {
+            Error::InvalidInput { what } => assert!(what.contains(named), "{what}"),
+            error => panic!("{error:?}"),
+        }
+    }
+    let options = ListenOptions::new().reuse_port(true).nodelay(false);
+    let address = one.listen_with("127.0.0.1:0", &options, greet).unwrap();
+    assert_eq!(other.listen_with(address, &options, greet).unwrap(), address);
+    assert!(matches!(other.listen(address, greet), Err(Error::Io { .. })));
+    assert!(!read_to_string(TcpStream::connect(address).unwrap()).unwrap().is_empty());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use facade_engine::{Detached, Error, IoOperation, TaskPanic};
+use facade_engine::{Detached, Error, IoOperation, ListenOptions, TaskPanic};
 use facade_futures::{Io, Listener, Runtimes};
 use futures::{FutureExt as _, executor::block_on};
 
@@ -35,6 +35,15 @@ fn futures_serve_on_every_engine() {
         }
     }
     panic!("after {CONNECTIONS} connections only {seen:?} have served");
+}
+
+#[test]
+fn futures_serve_with_options() {
+    let (one, other) = (runtimes(), runtimes());
+    let options = ListenOptions::new().reuse_port(true);
+    let address = one.listen_with("127.0.0.1:0", &options, greet).unwrap();
+    assert_eq!(other.listen_with(address, &options, greet).unwrap(), address);
+    assert!(!read_to_string(TcpStream::connect(address).unwrap()).unwrap().is_empty());
 }
 
 #[test]
