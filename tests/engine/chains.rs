@@ -163,3 +163,65 @@ fn a_stream_that_only_the_last_callback_got_ends_with_it() {
     peer.read_to_string(&mut received).unwrap();
     assert_eq!(received, "bye");
 }
+
+#[test]
+fn a_chain_goes_to_the_engine_of_its_stream_or_listener() {
+    let (one, other) = (driver::engine(), driver::engine());
+    let told = Told::new();
+    // The first stream of each, so that both engines know theirs by the same number.
+    let ((mut peer_of_one, _stream_of_one), (mut peer, stream)) = (pair(&one), pair(&other));
+    one.run().unwrap();
+    other.run().unwrap();
+    peer_of_one.write_all(b"not this\n").unwrap();
+    peer.write_all(b"answer\n").unwrap();
+    let callbacks = (told.callback("write"), told.callback("line"));
+    one.write_then_expect_line(&stream, "question", "answer", callbacks);
+    one.chain().on(&stream).flush(told.callback("flush")).submit();
+    one.run().unwrap();
+    assert!(told.is_empty());
+    other.run().unwrap();
+    let mut notes = told.take();
+    notes.sort();
+    assert_eq!(notes, ["flush Ok", "line Ok", "write Ok"]);
+    let mut question = [0; 8];
+    peer.read_exact(&mut question).unwrap();
+    assert_eq!(&question, b"question");
+
+    let listener = other.listen("127.0.0.1:0").unwrap();
+    let mut client = driver::connect(listener.local_addr().unwrap()).unwrap();
+    one.accept_then_write(&listener, "hello", (told.callback("accept"), told.callback("write")));
+    other.run().unwrap();
+    assert_eq!(told.take(), ["accept Ok", "write Ok"]);
+    client.read_exact(&mut question[..5]).unwrap();
+    assert_eq!(&question[..5], b"hello");
+}
+
+#[test]
+fn a_chain_over_two_engines_is_refused() {
+    let (one, other) = (driver::engine(), driver::engine());
+    let told = Told::new();
+    let (_peer, stream) = pair(&one);
+    let listener = other.listen("127.0.0.1:0").unwrap();
+    let chain = one.chain().accept(&listener, told.callback("accept"));
+    chain.on(&stream).write("x", told.callback("write")).submit();
+    let chain = one.chain().on(&stream).write("x", told.callback("write"));
+    chain.accept(&listener, told.callback("accept")).submit();
+    let chain = one.chain().on(&stream).accept(&listener, told.callback("accept"));
+    chain
+        .on(&stream)
+        .expect_multiline_regex(Regex::new("x").unwrap(), told.callback("regex"))
+        .submit();
+    one.run().unwrap();
+    other.run().unwrap();
+    let mut notes = told.take();
+    notes.sort();
+    let expected = [
+        "accept InvalidInput",
+        "accept InvalidInput",
+        "accept Stage(1, InvalidInput)",
+        "regex InvalidInput",
+        "write InvalidInput",
+        "write Stage(1, InvalidInput)",
+    ];
+    assert_eq!(notes, expected);
+}

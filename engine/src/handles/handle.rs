@@ -575,7 +575,8 @@ impl Local {
     /// [`Callback::local`](crate::Callback::local) does.
     ///
     /// It is what `post` means inside a callback, and on an [`Engine`](crate::Engine). Dropped unrun if
-    /// the engine is gone.
+    /// the engine is gone. To find the closure again takes some ten nanoseconds more than
+    /// `local.handle().post(f)` does of one that is `Send`.
     ///
     /// ```
     /// use facade_engine::Engine;

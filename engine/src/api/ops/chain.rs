@@ -45,7 +45,8 @@ use crate::{
 /// ends.
 ///
 /// Stages that work on a stream, without one before them, fail with
-/// [`InvalidInput`](crate::Error::InvalidInput).
+/// [`InvalidInput`](crate::Error::InvalidInput). A chain goes to the engine of its stream or listener,
+/// whichever handle it was begun at, and is of that engine alone.
 ///
 /// ```
 /// use facade_engine::{Callback, Engine};
@@ -203,8 +204,9 @@ impl Chain {
 }
 
 impl<M: Mode> Chain<M> {
-    /// Works on this stream.
+    /// Works on this stream, and so on the engine that it belongs to.
     pub fn on(mut self, s: &Stream) -> Self {
+        self.handle = s.handle().clone();
         self.stream = Some(s.clone());
         self
     }
@@ -273,10 +275,17 @@ impl<M: Mode> Chain<M> {
         self.stage(cb, move |core, input, cb| core.begin_connect(address, options, cb, input.chain))
     }
 
-    /// Accepts, see [`Handle::accept`].
-    pub fn accept(self, l: &Listener, cb: Callback<Stream>) -> Self {
+    /// Accepts, see [`Handle::accept`]; the chain works on the listener's engine.
+    pub fn accept(mut self, l: &Listener, cb: Callback<Stream>) -> Self {
+        self.handle = l.handle().clone();
         let listener = l.clone();
-        self.stage(cb, move |core, input, cb| core.begin_accept(&listener, cb, input.chain))
+        self.stage(cb, move |core, input, cb| {
+            if listener.handle().id() != core.engine {
+                core.fail(input.chain, cb.slot, of_another_engine());
+                return None;
+            }
+            core.begin_accept(&listener, cb, input.chain)
+        })
     }
 
     /// See [`Handle::read_chunk`].
@@ -441,13 +450,10 @@ impl<M: Mode> Chain<M> {
         cb: Callback<M::Value<T>>,
         begin: impl FnOnce(&mut Core, Id, Id, Callback<T>) -> Option<Id> + Send + 'static,
     ) -> Self {
-        self.stage(cb, move |core, input, cb| match input.stream {
-            Some(stream) => {
-                let id = core.id_of(stream);
-                begin(core, id, input.chain, M::on(cb, stream))
-            }
-            None => {
-                core.fail_boxed(input.chain, cb.slot, no_stream());
+        self.stage(cb, move |core, input, cb| match stream_of(core, &input) {
+            Ok((id, stream)) => begin(core, id, input.chain, M::on(cb, stream)),
+            Err(error) => {
+                core.fail_boxed(input.chain, cb.slot, error);
                 None
             }
         })
@@ -472,8 +478,19 @@ impl<M> fmt::Debug for Chain<M> {
     }
 }
 
-fn no_stream() -> Error {
-    Error::invalid("the chain has no stream here: begin with on, connect or accept")
+/// The stream that a stage works on. Of another engine it would be another stream's number here.
+fn stream_of<'a>(core: &mut Core, input: &Input<'a>) -> Result<(Id, &'a Stream)> {
+    match input.stream {
+        Some(stream) if stream.engine() == core.engine => Ok((core.id_of(stream), stream)),
+        Some(_) => Err(of_another_engine()),
+        None => {
+            Err(Error::invalid("the chain has no stream here: begin with on, connect or accept"))
+        }
+    }
+}
+
+fn of_another_engine() -> Error {
+    Error::invalid("a chain is of one engine, and this stream or listener of another")
 }
 
 struct RegexWithStream {
@@ -483,11 +500,13 @@ struct RegexWithStream {
 
 impl Stage for RegexWithStream {
     fn begin(self: Box<Self>, core: &mut Core, input: Input<'_>) -> Option<Id> {
-        let Some(stream) = input.stream else {
-            core.fail_boxed(input.chain, self.callback.slot, no_stream());
-            return None;
+        let (id, stream) = match stream_of(core, &input) {
+            Ok(found) => found,
+            Err(error) => {
+                core.fail_boxed(input.chain, self.callback.slot, error);
+                return None;
+            }
         };
-        let id = core.id_of(stream);
         let matcher =
             SearchOnStream { stream: stream.clone(), search: RegexSearch::new(self.regex) };
         core.begin_read(id, Ok(matcher), Bound::Line, self.callback, other, input.chain)
