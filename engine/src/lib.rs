@@ -52,9 +52,9 @@
 //! holds after a cancel. The [guide] teaches how to use them. The crate `facade-futures` makes a
 //! future of each.
 
-pub mod guide;
-
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod guide;
 
 mod api;
 mod core;

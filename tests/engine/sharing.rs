@@ -759,7 +759,7 @@ fn promise_16_a_dropped_engine_does_not_linger() {
 /// A connection that comes with bytes of the user's.
 fn stream_with(engine: &Engine, unread: Bytes) -> (UnixStream, Stream) {
     let (peer, ours) = UnixStream::pair().unwrap();
-    let stream = engine.attach_detached(Detached { fd: ours.into(), unread }).unwrap();
+    let stream = engine.attach_detached(Detached::new(ours, unread)).unwrap();
     (peer, stream)
 }
 

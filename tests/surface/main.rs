@@ -16,6 +16,11 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// Says why nothing is compared; not by a macro, whose output the harness keeps to itself.
+fn skip(why: &str) {
+    stderr().write_all(format!("SKIPPED: {why}\n").as_bytes()).unwrap();
+}
+
 /// What rustdoc knows of a crate, as JSON. A stable compiler is told that it may say so.
 fn describe(package: &str, features: &[&str]) -> Option<PathBuf> {
     let target = root().join("target/surface");
@@ -32,7 +37,7 @@ fn describe(package: &str, features: &[&str]) -> Option<PathBuf> {
         .unwrap();
     if !made.status.success() {
         let said = String::from_utf8_lossy(&made.stderr);
-        writeln!(stderr(), "SKIPPED: rustdoc describes nothing: {said}").unwrap();
+        skip(&format!("rustdoc describes nothing: {said}"));
         return None;
     }
     Some(target.join(format!("doc/{}.json", package.replace('-', "_"))))
@@ -50,7 +55,7 @@ fn list(package: &str, features: &[&str]) -> Option<String> {
         Ok(surface) => Some(format!("{surface}\n")),
         Err(error) => {
             // Each compiler has a version of the format.
-            writeln!(stderr(), "SKIPPED: not the format of this compiler: {error}").unwrap();
+            skip(&format!("not the format of this compiler: {error}"));
             None
         }
     }
