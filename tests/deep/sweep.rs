@@ -14,12 +14,11 @@ use facade_engine::{
 };
 
 use crate::model::{
-    ending::settle,
+    ending::{drop_engine, settle},
     expect::{Expected, Expression, Spec},
-    world::{
-        HOUR, How, Interruption, Kind, NONE, Style, Surroundings, World, Writing, begin,
-        drop_engine, end, turn, with,
-    },
+    interruptions::{HOUR, How, Interruption},
+    turns::turn,
+    world::{Kind, NONE, Style, Surroundings, World, Writing, begin, end, with},
 };
 
 /// What a program does, and then its peers, one step a turn.

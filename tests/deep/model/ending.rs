@@ -1,13 +1,22 @@
 //! The good end of a program: the surroundings heal, peers read and end, and then nothing may be
-//! left: no operation, no byte, no connection, no descriptor.
+//! left: no operation, no byte, no connection, no descriptor (promises 1, 8, 9, 10). Or the engine
+//! goes, and then every operation has been told and every descriptor is closed (promise 16).
 
-use std::{io::Read, time::Duration};
+use std::{
+    io::{ErrorKind, Read},
+    time::Duration,
+};
 
-use facade_engine::{Engine, Limits, Stream};
+use facade_engine::{
+    Engine, Limits, Stream,
+    sim::{Link, Machine},
+};
 
 use super::{
     expect::Spec,
-    world::{Kind, World, turn, with},
+    outcomes::resume_failure,
+    turns::turn,
+    world::{Kind, World, with},
 };
 
 /// After so many turns in which all is well, whatever is pending hangs.
@@ -39,6 +48,25 @@ pub(crate) fn settle(engine: Engine) {
     assert_eq!(turn(&engine, Duration::ZERO), 0, "something is pending");
 }
 
+/// The engine goes in the middle of everything.
+pub(crate) fn drop_engine(engine: Engine) {
+    with(|world| world.gone = true);
+    drop(engine);
+    resume_failure();
+    with(|world| {
+        world.held.clear();
+        world.poll_futures();
+        for (id, op) in world.ops.iter().enumerate() {
+            assert!(op.told || !op.begun, "operation {id} heard nothing: {op:?}");
+        }
+        world.listener.handle = None;
+        for line in &mut world.streams {
+            line.handle = None;
+        }
+        assert_eq!(world.here.descriptors(), 0, "descriptors are left");
+    });
+}
+
 /// Turns until every operation was told.
 fn go_on(engine: &Engine, mut meanwhile: impl FnMut(&mut World)) {
     for _ in 0..TURNS_MAX {
@@ -53,6 +81,30 @@ fn go_on(engine: &Engine, mut meanwhile: impl FnMut(&mut World)) {
 }
 
 impl World {
+    /// From now on the surroundings are good, and the program begins no more.
+    pub(crate) fn heal(&mut self) {
+        self.winding_down = true;
+        self.shortage = false;
+        self.here.set_machine(Machine::default());
+        self.network.set_link(&self.here, &self.there, Link::default());
+        while !self.held.is_empty() {
+            self.end_hold();
+        }
+        for id in 0..self.ops.len() {
+            if matches!(
+                self.ops[id].kind,
+                Kind::Sleep
+                    | Kind::Accept
+                    | Kind::Connect
+                    | Kind::Lookup
+                    | Kind::Work
+                    | Kind::AcceptMatch(_)
+            ) {
+                self.cancel(id);
+            }
+        }
+    }
+
     fn peers_read(&mut self) {
         for stream in 0..self.streams.len() {
             self.peer_reads(stream, 64 << 10);
@@ -116,9 +168,19 @@ impl World {
         for (mut peer, _, _) in std::mem::take(&mut self.listener.waiting) {
             let found = peer.read(&mut [0; 1]);
             assert!(!matches!(found, Ok(1..)), "nobody has written");
-            let blocks = found.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+            let blocks = found.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
             assert!(!blocks, "a connection that nobody took is open");
         }
         self.strays_are_closed();
+    }
+
+    fn strays_are_closed(&mut self) {
+        while let Ok(found) = self.peer_listener.accept() {
+            self.strays.push(found);
+        }
+        for (peer, _) in &mut self.strays {
+            let found = peer.read(&mut [0; 1]);
+            assert!(!found.is_err_and(|error| error.kind() == ErrorKind::Deadlock), "left open");
+        }
     }
 }

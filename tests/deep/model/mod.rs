@@ -6,14 +6,30 @@
 //! peers send, read, end, reset. The network cuts, delays and breaks; the machine is late, runs out
 //! of descriptors, takes and gives only parts. In the end all of that heals, and nothing may be
 //! pending, unread, uncounted or open; or the engine is dropped in the middle of it.
+//!
+//! Each subject has a file, and its first line says which promises are checked there.
 
+mod cancels_and_deadlines;
+mod chains;
+mod claims;
+mod closing;
+mod connections;
 pub(crate) mod ending;
 pub(crate) mod expect;
+mod futures;
+pub(crate) mod interruptions;
 mod ledger;
 mod occasions;
+mod outcomes;
+mod peers;
+mod program;
+mod reads;
+mod submit;
+pub(crate) mod turns;
 pub(crate) mod world;
+mod writes;
 
-pub(crate) use world::run;
+pub(crate) use program::run;
 
 /// Seeds that found something once, always run again: a deadline behind another read's bytes, a
 /// reset that left the other end waiting, a rest for want of descriptors at a deadline, a deadline

@@ -7,7 +7,8 @@ use facade_engine::Engine;
 
 use super::{
     CORPUS,
-    world::{Kind, NONE, Style, World, Writing, turn, with},
+    turns::turn,
+    world::{Kind, NONE, Style, World, Writing, with},
 };
 
 /// Longer than anything takes that is under way.
