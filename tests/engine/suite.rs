@@ -26,6 +26,9 @@ mod chunks;
 #[path = "writes.rs"]
 mod writes;
 
+#[path = "cut_writes.rs"]
+mod cut_writes;
+
 #[path = "ends.rs"]
 mod ends;
 
