@@ -4,7 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     fmt,
     mem::{self, forget},
-    ops::Deref,
+    ops::{Deref, DerefMut},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     rc::Rc,
@@ -338,10 +338,7 @@ impl Engine {
             return;
         }
         match self.core.take() {
-            Some(mut core) => {
-                f(&mut core);
-                self.core.set(Some(core));
-            }
+            Some(core) => f(&mut Taken { engine: self, core: Some(core) }),
             None => drop(with_current(self.handle().id(), f)),
         }
     }
@@ -381,10 +378,10 @@ impl Engine {
     /// One turn. Returns how many callbacks ran. If the caller `goes_on` with another turn at once,
     /// that one hands the system what this one has for it, or what the run does when it is left.
     fn turn(&self, max_wait: Option<Duration>, goes_on: bool, root: Root<'_>) -> Result<usize> {
-        let Some(mut core) = self.core.take() else { return Ok(0) };
-        let entered = Entered::as_owner(self, self.handle().id());
-        let reaped = self.reap(&mut core, max_wait);
-        let entered = entered.enter(core);
+        let Some(core) = self.core.take() else { return Ok(0) };
+        let mut entered = Entered::as_owner(self, self.handle().id(), core);
+        let reaped = self.reap(&mut entered.core, max_wait);
+        entered.enter();
         reaped?;
         let (callbacks, mut panics) = self.run_ready(root);
         self.send(!goes_on);
@@ -632,13 +629,50 @@ struct Leaving<'a>(&'a Engine);
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
-        self.0.with_core(Core::leave_run);
+        let mut panics = Panics::default();
+        panics.contain(|| self.0.with_core(Core::leave_run));
+        if !thread::panicking() {
+            panics.resume();
+        }
     }
 }
 
-/// The core is in the thread's slot; puts it back, and what was there before, however this ends.
+/// The core of an engine, out of its place for a moment; puts it back, however this ends.
+struct Taken<'a> {
+    engine: &'a Engine,
+    /// None only once it was put back.
+    core: Option<Box<Core>>,
+}
+
+impl Deref for Taken<'_> {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        self.core.as_deref().expect("put back only by drop")
+    }
+}
+
+impl DerefMut for Taken<'_> {
+    fn deref_mut(&mut self) -> &mut Core {
+        self.core.as_deref_mut().expect("put back only by drop")
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if let Some(core) = self.core.take() {
+            self.engine.core.set(Some(core));
+        }
+    }
+}
+
+/// A turn. Puts the core back, and what was in the thread's slot before, however this ends: nothing
+/// that is done to the core runs the user's code, and if one place were to, that costs a panic and
+/// not the engine.
 struct Entered<'a> {
     engine: &'a Engine,
+    core: Taken<'a>,
+    /// What was in the thread's slot, where the core is now.
     before: Option<Option<Box<Core>>>,
     /// Which engine's streams the thread owned before.
     owner_before: u32,
@@ -646,13 +680,14 @@ struct Entered<'a> {
 
 impl<'a> Entered<'a> {
     /// Makes the thread the owner of an engine's streams, or of none if `owner` is zero.
-    fn as_owner(engine: &'a Engine, owner: u32) -> Self {
-        Self { engine, before: None, owner_before: swap_owner(owner) }
+    fn as_owner(engine: &'a Engine, owner: u32, core: Box<Core>) -> Self {
+        let core = Taken { engine, core: Some(core) };
+        Self { engine, core, before: None, owner_before: swap_owner(owner) }
     }
 
-    fn enter(mut self, core: Box<Core>) -> Self {
-        self.before = Some(swap_current(Some(core)));
-        self
+    /// Puts the core into the thread's slot.
+    fn enter(&mut self) {
+        self.before = Some(swap_current(self.core.core.take()));
     }
 }
 
@@ -660,10 +695,14 @@ impl Drop for Entered<'_> {
     fn drop(&mut self) {
         if self.engine.is_inherited() {
             // This thread has left it to the parent, and an outer one as well.
+            forget(self.core.core.take());
             return forget(self.before.take());
         }
         swap_owner(self.owner_before);
-        let Some(mut before) = self.before.take() else { return };
+        let Some(mut before) = self.before.take() else {
+            // Something unwinds.
+            return self.core.core.take().into_iter().for_each(|core| self.engine.leave(core));
+        };
         if let Some(outer) = &mut before {
             // Requests made to the outer engine while this one ran come before later ones.
             outer.take_messages();
@@ -706,28 +745,36 @@ impl Drop for Engine {
         let shared = Arc::clone(self.handle().shared());
         cancel::unregister(shared.id);
         let Some(mut core) = self.core.take() else { return };
-        // As every turn: what is given back stands before the bytes behind it.
-        core.take_what_is_given_back();
-        core.take_messages();
-        core.try_to_send();
+        // Panics have been reported by the hook; there is no run to resume them from.
+        let mut panics = Panics::default();
+        panics.contain(|| {
+            // As every turn: what is given back stands before the bytes behind it.
+            core.take_what_is_given_back();
+            core.take_messages();
+            core.try_to_send();
+        });
         core.ending = true;
         let mut refused = shared.inbox.close();
         let mut jobs = core.pool.shutdown();
-        core.fail_everything();
+        panics.contain(|| core.fail_everything());
         // Nobody owns its streams from now on: it has been possible to find the inbox closed.
-        let entered = Entered::as_owner(self, 0).enter(core);
-        // Callbacks that have their outcome hear it, all others that the engine is gone. Panics
-        // have been reported by the hook; there is no run to resume them from.
-        let mut panics = self.run_until_drained();
+        let mut entered = Entered::as_owner(self, 0, core);
+        entered.enter();
+        // Callbacks that have their outcome hear it, all others that the engine is gone.
+        self.run_until_drained(&mut panics);
         drop(entered);
         panics.drop_each(&mut refused);
         panics.drop_each(&mut jobs);
         let mut unclosed = Vec::new();
         if let Some(mut core) = self.core.take() {
-            core.give_cursors_back();
-            core.end_connections();
-            unclosed = core.take_unclosed();
-            panics.drop_each(&mut core.take_unsent_of_users());
+            panics.contain(|| {
+                core.give_cursors_back();
+                core.end_connections();
+                unclosed = core.take_unclosed();
+            });
+            let mut unsent = panics.contain(|| core.take_unsent_of_users()).unwrap_or_default();
+            panics.drop_each(&mut unsent);
+            core.drop_each(&mut panics);
             panics.contain(|| drop(core));
         }
         let closures = self.local.closures.take();
@@ -766,20 +813,19 @@ impl Engine {
         forget(Arc::clone(self.handle().shared()));
     }
 
-    fn run_until_drained(&self) -> Panics {
-        let mut all = Panics::default();
-        loop {
-            let (callbacks, panics) = self.run_ready(&mut |_| ());
+    fn run_until_drained(&self, all: &mut Panics) {
+        while let Some((callbacks, panics)) = all.contain(|| self.run_ready(&mut |_| ())) {
             all.contain(|| panics.resume());
-            let left = with_current(self.handle().id(), |core| {
+            let end = |core: &mut Core| {
                 core.fail_everything();
                 if callbacks == 0 {
                     core.abandon_everything();
                 }
                 !core.ready.is_empty()
-            });
+            };
+            let left = all.contain(|| with_current(self.handle().id(), end)).flatten();
             if callbacks == 0 && left != Some(true) && self.batch.borrow().is_empty() {
-                return all;
+                return;
             }
         }
     }
@@ -809,5 +855,57 @@ impl Wake for RootWaker {
         if with_current(self.handle.id(), Core::wake_root).is_none() {
             drop(self.handle.shared().inbox.push(Message::WakeRoot));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use super::*;
+    use crate::handles::callback::Callback;
+
+    /// What no code of the engine's should do.
+    fn panic_in_between(engine: &Engine) {
+        engine.apply(|_| resume_unwind(Box::new("in between"))).unwrap();
+    }
+
+    fn count(counter: &Arc<AtomicUsize>) -> Callback<()> {
+        let counter = Arc::clone(counter);
+        Callback::from_fn(move |_, _| _ = counter.fetch_add(1, Relaxed))
+    }
+
+    #[test]
+    fn what_panics_while_the_state_is_borrowed_costs_a_panic_and_not_the_engine() {
+        let engine = Engine::new().unwrap();
+        let told = Arc::new(AtomicUsize::new(0));
+        for _ in 0..3 {
+            engine.sleep(Duration::ZERO, count(&told));
+            panic_in_between(&engine);
+            engine.sleep(Duration::ZERO, count(&told));
+        }
+        // Before the turn, in it, and where a run is left; by callbacks as well.
+        engine.post(|local| {
+            with_current(local.id(), |_| resume_unwind(Box::new("in between")));
+        });
+        let mut panics = 0;
+        while panics < 10 && catch_unwind(AssertUnwindSafe(|| engine.run().unwrap())).is_err() {
+            panics += 1;
+        }
+        assert!((1..=4).contains(&panics), "{panics}");
+        assert_eq!(told.load(Relaxed), 6);
+    }
+
+    #[test]
+    fn what_panics_so_in_the_last_turn_keeps_nobody_from_hearing() {
+        let engine = Engine::new().unwrap();
+        let told = Arc::new(AtomicUsize::new(0));
+        for _ in 0..3 {
+            engine.sleep(Duration::from_secs(3600), count(&told));
+        }
+        engine.run_once(Some(Duration::ZERO)).unwrap();
+        panic_in_between(&engine);
+        drop(engine);
+        assert_eq!(told.load(Relaxed), 3);
     }
 }

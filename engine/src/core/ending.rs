@@ -9,7 +9,7 @@ use crate::{
         Core,
         resource::{Phase, Resource},
     },
-    pure::error::Error,
+    pure::{error::Error, panics::Panics},
     system::driver::{Completion, Driver, Event, Role},
 };
 
@@ -92,5 +92,15 @@ impl Core {
             }
         }
         std::mem::take(&mut self.deferred_drops.bytes)
+    }
+
+    /// Drops what is left one by one, after everything has ended: there should be nothing of users'.
+    pub(crate) fn drop_each(&mut self, panics: &mut Panics) {
+        for id in self.pending.ids() {
+            panics.contain(|| drop(self.pending.remove(id)));
+        }
+        for id in self.resources.ids() {
+            panics.contain(|| drop(self.resources.remove(id)));
+        }
     }
 }

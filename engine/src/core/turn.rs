@@ -1,7 +1,7 @@
 //! The steps of a turn that need no user code: taking requests, reaping what the driver completed, and
 //! handing it to the resources.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, time::Duration, vec};
 
 use crate::{
     core::Core,
@@ -114,21 +114,78 @@ impl Core {
     /// Hands completions to their resources. One whose resource is gone is dropped with what it
     /// brings: a connection is closed by that.
     pub(super) fn dispatch(&mut self, mut completions: Vec<Completion>) {
-        for Completion { resource, event } in completions.drain(..) {
+        let mut dispatch = Dispatch { core: self, left: completions.drain(..) };
+        for Completion { resource, event } in dispatch.left.by_ref() {
+            let core = &mut *dispatch.core;
             match event {
-                Event::Received(bytes) => self.received(resource, bytes),
-                Event::ReceiveEnded(ended) => self.receive_ended(resource, ended),
-                Event::Sent { gather, result } => self.sent(resource, gather, result),
-                Event::Accepted(connection) => self.accepted(resource, connection),
-                Event::AcceptEnded(error) => self.accept_ended(resource, error),
-                Event::Connected(result) => self.connected(resource, result),
-                Event::ShutDown(result) => self.was_shut_down(resource, result),
-                Event::Closed => self.was_closed(resource),
-                Event::LetGo(descriptor) => self.was_let_go(resource, descriptor),
-                Event::File { operation, done } => self.file_done(resource, operation, done),
+                Event::Received(bytes) => core.received(resource, bytes),
+                Event::ReceiveEnded(ended) => core.receive_ended(resource, ended),
+                Event::Sent { gather, result } => core.sent(resource, gather, result),
+                Event::Accepted(connection) => core.accepted(resource, connection),
+                Event::AcceptEnded(error) => core.accept_ended(resource, error),
+                Event::Connected(result) => core.connected(resource, result),
+                Event::ShutDown(result) => core.was_shut_down(resource, result),
+                Event::Closed => core.was_closed(resource),
+                Event::LetGo(descriptor) => core.was_let_go(resource, descriptor),
+                Event::File { operation, done } => core.file_done(resource, operation, done),
             }
         }
+        drop(dispatch);
         // Put back for its memory.
         self.completions = completions;
+    }
+}
+
+/// Completions on their way to their resources. Those that a panic leaves are the next turn's: a
+/// stream whose reception was never told as ended would wait for that for ever.
+struct Dispatch<'a> {
+    core: &'a mut Core,
+    left: vec::Drain<'a, Completion>,
+}
+
+impl Drop for Dispatch<'_> {
+    fn drop(&mut self) {
+        if self.left.len() > 0 {
+            self.core.completions.extend(&mut self.left);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::{
+        api::engine::Engine,
+        core::{Kind, Pending, file::Task},
+        handles::{callback::Slot, handle::with_current},
+        pure::table::Id,
+        system::driver::FileDone,
+    };
+
+    #[test]
+    fn completions_behind_one_that_panics_are_the_next_turns() {
+        let engine = Engine::new().unwrap();
+        engine.handle().post(|local| {
+            let told = catch_unwind(AssertUnwindSafe(|| {
+                with_current(local.id(), |core| {
+                    let sync = Kind::File(Box::new(Task::Sync { slot: Slot::Ignore }));
+                    let operation = core.insert(Pending::new(sync, Id::NONE, Id::NONE), None);
+                    core.on_files += 1;
+                    // What no driver says of it, and what any may say.
+                    let done = FileDone::Written(Ok(1));
+                    let events = [Event::File { operation, done }, Event::Closed];
+                    core.dispatch(
+                        events.map(|event| Completion { resource: Id::NONE, event }).into(),
+                    );
+                })
+            }));
+            assert!(told.is_err());
+            let left = with_current(local.id(), |core| core.completions.len());
+            assert_eq!(left, Some(1));
+            local.stop();
+        });
+        engine.run().unwrap();
     }
 }

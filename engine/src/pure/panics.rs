@@ -51,15 +51,21 @@ impl Panics {
     }
 
     /// Goes on with the first panic, if there was one.
-    pub(crate) fn resume(self) {
-        if let Some(payload) = self.0 {
+    pub(crate) fn resume(mut self) {
+        if let Some(payload) = self.0.take() {
             resume_unwind(payload);
         }
     }
 
     /// Nobody hears of the first one either.
     pub(crate) fn forget(self) {
-        self.0.into_iter().for_each(discard);
+        drop(self);
+    }
+}
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(discard);
     }
 }
 
@@ -84,6 +90,12 @@ impl<T> Each<T> {
 
     pub(crate) fn push(&mut self, value: T) {
         self.0.push(value);
+    }
+}
+
+impl<T> From<Vec<T>> for Each<T> {
+    fn from(values: Vec<T>) -> Self {
+        Self(values)
     }
 }
 

@@ -421,9 +421,9 @@ impl Core {
     }
 
     /// The system has taken `result` bytes of a send.
-    pub(crate) fn sent(&mut self, stream: Id, gather: Box<Gather>, result: io::Result<usize>) {
+    pub(crate) fn sent(&mut self, stream: Id, mut gather: Box<Gather>, result: io::Result<usize>) {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
-            return;
+            return gather.clear(&mut self.deferred_drops.bytes);
         };
         state.sending = Phase::Idle;
         let mut count = result.as_ref().copied().unwrap_or(0);

@@ -4,7 +4,10 @@ use std::{collections::VecDeque, io::IoSlice, mem};
 
 use bytes::{Buf, Bytes};
 
-use crate::pure::mutants::{self, Mutant};
+use crate::pure::{
+    mutants::{self, Mutant},
+    panics::Each,
+};
 
 /// Shorter writes are copied together, longer ones are kept as they are: below this, copying costs
 /// less than another piece in a gathered send.
@@ -105,6 +108,16 @@ impl Gather {
         pieces.map(|piece| IoSlice::new(piece.as_slice())).collect()
     }
 
+    /// Drops all of it.
+    pub(crate) fn clear(&mut self, drops: &mut Vec<Bytes>) {
+        self.len = 0;
+        for piece in std::iter::once(mem::take(&mut self.first)).chain(self.more.drain(..)) {
+            if let Segment::Shared(bytes) = piece {
+                drops.push(bytes);
+            }
+        }
+    }
+
     /// The same bytes without the first `count`.
     pub(crate) fn advance(&mut self, mut count: usize) {
         self.len -= count;
@@ -116,6 +129,15 @@ impl Gather {
                 break;
             }
         }
+    }
+}
+
+/// One that a driver goes with: what users own of it is dropped piece by piece.
+impl Drop for Gather {
+    fn drop(&mut self) {
+        let mut drops = Vec::new();
+        self.clear(&mut drops);
+        drop(Each::from(drops));
     }
 }
 
@@ -161,6 +183,15 @@ pub(crate) struct Outgoing {
 
 #[derive(Debug, Default)]
 struct Pieces(VecDeque<Segment>);
+
+/// As of a [`Gather`].
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        let mut drops = Vec::new();
+        self.clear(&mut drops);
+        drop(Each::from(drops));
+    }
+}
 
 impl Outgoing {
     /// All bytes that the system has not taken.
@@ -330,7 +361,7 @@ impl Outgoing {
     /// Drops all that is queued.
     pub(crate) fn clear(&mut self, drops: &mut Vec<Bytes>) {
         self.queued = 0;
-        let queue = self.queue.take().unwrap_or_default().0;
+        let queue = self.queue.take().map_or_else(VecDeque::new, |queue| queue.0);
         for piece in queue.into_iter().chain([mem::take(&mut self.last)]) {
             if let Segment::Shared(bytes) = piece {
                 drops.push(bytes);
@@ -379,7 +410,11 @@ fn retire(piece: Segment, spare: &mut Spare, drops: &mut Vec<Bytes>) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
+    use std::{
+        collections::VecDeque,
+        panic::resume_unwind,
+        sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    };
 
     use proptest::prelude::*;
 
@@ -513,6 +548,33 @@ mod tests {
             let len = outgoing.take(max, &mut spare).len();
             assert!(len >= max && len <= max + 2 * COPIES_MAX, "{len} bytes for {max}");
         }
+    }
+
+    #[test]
+    fn what_users_own_is_dropped_piece_by_piece_and_no_panic_gets_out() {
+        static DROPPED: AtomicUsize = AtomicUsize::new(0);
+        struct Bomb;
+        impl AsRef<[u8]> for Bomb {
+            fn as_ref(&self) -> &[u8] {
+                &[0; 5000]
+            }
+        }
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                DROPPED.fetch_add(1, Relaxed);
+                resume_unwind(Box::new("a bomb"));
+            }
+        }
+        let (mut outgoing, mut spare) = (Outgoing::default(), Spare::default());
+        for _ in 0..5 {
+            assert!(outgoing.append(Bytes::from_owner(Bomb), &mut spare).is_none());
+        }
+        let gather = outgoing.take(10_000, &mut spare);
+        assert_eq!((gather.len(), outgoing.queued()), (10_000, 15_000));
+        drop(gather);
+        assert_eq!(DROPPED.load(Relaxed), 2);
+        drop(outgoing);
+        assert_eq!(DROPPED.load(Relaxed), 5);
     }
 
     #[test]

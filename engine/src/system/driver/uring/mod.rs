@@ -20,7 +20,7 @@ use std::{
 use rustix::io::Errno;
 
 use crate::{
-    pure::{address::Address, buffer::outgoing::Gather, clock::now, table::Id},
+    pure::{address::Address, buffer::outgoing::Gather, clock::now, panics::Panics, table::Id},
     system::{
         descriptor::Descriptor,
         driver::{
@@ -906,6 +906,8 @@ impl Uring {
     /// connection is closed by that.
     fn drain(&mut self) -> io::Result<()> {
         let until = now() + PATIENCE;
+        // Which the hook has reported.
+        let mut panics = Panics::default();
         while self.in_flight.len() > 0 {
             let left = until.saturating_duration_since(now());
             if left.is_zero() {
@@ -923,7 +925,8 @@ impl Uring {
                     drop(reported_descriptor(number));
                 }
                 if !report.more {
-                    self.in_flight.end(report.key);
+                    // It may have memory of the user's.
+                    panics.contain(|| drop(self.in_flight.end(report.key)));
                 }
             }
         }
