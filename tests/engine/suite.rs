@@ -44,6 +44,9 @@ mod lifecycle;
 #[path = "panics.rs"]
 mod panics;
 
+#[path = "owners.rs"]
+mod owners;
+
 #[path = "closing.rs"]
 mod closing;
 

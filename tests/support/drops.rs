@@ -65,7 +65,12 @@ impl Bomb {
 
     /// Its bytes, which it goes with.
     pub fn bytes(drops: &Drops) -> Bytes {
-        Bytes::from_owner(Self::new(drops))
+        Self::bytes_of(drops, Self::LEN)
+    }
+
+    /// So many bytes, which it goes with.
+    pub fn bytes_of(drops: &Drops, len: usize) -> Bytes {
+        Bytes::from_owner(Self { _token: drops.token(), bytes: vec![b'x'; len] })
     }
 }
 

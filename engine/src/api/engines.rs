@@ -27,6 +27,7 @@ use crate::{
         clock::now,
         error::{Error, IoOperation, Result},
         options::ListenOptions,
+        panics::discard,
     },
     system::{
         descriptor::{Descriptor, Tenure},
@@ -506,8 +507,9 @@ fn drive(builder: Builder, told: &Sender<Result<Handle>>) -> Result<()> {
     drop(told.send(Ok(engine.handle().clone())));
     loop {
         // A callback's panic has been reported by the hook, and the engine has contained it.
-        if let Ok(end) = catch_unwind(AssertUnwindSafe(|| engine.run())) {
-            return end;
+        match catch_unwind(AssertUnwindSafe(|| engine.run())) {
+            Ok(end) => return end,
+            Err(payload) => discard(payload),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     mem,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -16,6 +15,7 @@ use crate::{
     pure::{
         address::{AddrInfo, Query},
         error::{Error, IoOperation, Result},
+        panics::Panics,
         table::Id,
     },
     system::{
@@ -118,7 +118,9 @@ impl Core {
         let id = self.insert(Pending::new(kind, Id::NONE, chain), timeout);
         let shared = Arc::clone(&self.shared);
         let run = move || {
-            let outcome = catch_unwind(AssertUnwindSafe(f)).unwrap_or(Err(Error::Panicked));
+            let mut panics = Panics::default();
+            let outcome = panics.contain(f).unwrap_or(Err(Error::Panicked));
+            panics.forget();
             if fork::is_inherited(shared.id) {
                 // The work has forked, and this is the child: nobody waits for it here.
                 return mem::forget((result, outcome));

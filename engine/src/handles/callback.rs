@@ -19,7 +19,7 @@ use crate::{
     },
     pure::{
         error::{Error, Result},
-        panics::Panics,
+        panics::{Contained, Panics},
         table::Id,
     },
 };
@@ -101,6 +101,10 @@ pub trait CompletionHandler<T>: Send + Sync {
 
 impl<T: 'static> Callback<T> {
     /// Tells `success` or `failure`.
+    ///
+    /// Both are one closure then, so that what one captured is dropped with what the other did. As in
+    /// any closure, two values in it whose drops panic end the process; one by one they cost no more
+    /// than the panic of a callback.
     ///
     /// ```
     /// # use facade_engine::{Callback, Engine};
@@ -291,15 +295,24 @@ impl<T: 'static> Callback<T> {
         T: Send,
     {
         let Self { slot, timeout } = self;
+        // Dropped unrun, or where `f` panics, each goes by itself.
         let slot = match slot {
-            Slot::Claim(to) => Slot::Claim(Claimant::Closure(SmallFnOnce::new(
-                move |local: &Local, outcome: Result<Claim<U>>| {
-                    to.run(local, outcome.map(|claim| claim.map(f)));
-                },
-            ))),
-            slot => Slot::Plain(SmallFnOnce::new(move |local: &Local, outcome: Result<U>| {
-                slot.deliver(outcome.map(f)).run(local);
-            })),
+            Slot::Claim(to) => {
+                let to = Contained::new(to);
+                Slot::Claim(Claimant::Closure(SmallFnOnce::new(
+                    move |local: &Local, outcome: Result<Claim<U>>| {
+                        let outcome = outcome.map(|claim| claim.map(f));
+                        to.into_inner().run(local, outcome);
+                    },
+                )))
+            }
+            slot => {
+                let slot = Contained::new(slot);
+                Slot::Plain(SmallFnOnce::new(move |local: &Local, outcome: Result<U>| {
+                    let outcome = outcome.map(f);
+                    slot.into_inner().deliver(outcome).run(local);
+                }))
+            }
         };
         Callback { slot, timeout }
     }

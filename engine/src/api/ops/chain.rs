@@ -14,10 +14,11 @@ use crate::{
         },
     },
     handles::{
-        callback::{Callback, Slot},
+        callback::{Callback, Slot, boxed_with},
         cancel::Cancel,
         handle::Handle,
         listener::Listener,
+        queue::ready::Ready,
         stream::Stream,
     },
     pure::{
@@ -453,7 +454,10 @@ impl<M: Mode> Chain<M> {
         self.stage(cb, move |core, input, cb| match stream_of(core, &input) {
             Ok((id, stream)) => begin(core, id, input.chain, M::on(cb, stream)),
             Err(error) => {
-                core.fail_boxed(input.chain, cb.slot, error);
+                // What the user gave for it goes with the callback, where nothing is borrowed.
+                let delivery = cb.slot.deliver(Err(error.clone()));
+                let ready = Ready::Boxed(boxed_with(delivery, begin));
+                core.tell(input.chain, || Err(error), ready);
                 None
             }
         })

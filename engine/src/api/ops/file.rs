@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::{
     core::{Core, file::Task},
     handles::{callback::Callback, cancel::Cancel, file::File, handle::Handle},
-    pure::{error::Result, table::Id},
+    pure::{error::Result, panics::Contained, table::Id},
     system::{descriptor::Descriptor, fd_kind::examine_file},
 };
 
@@ -130,9 +130,11 @@ impl Handle {
         buf: impl Into<Bytes>,
         cb: Callback<usize>,
     ) -> Cancel {
-        let (Callback { slot, timeout }, buf) = (cb, buf.into());
+        let Callback { slot, timeout } = cb;
+        // An engine that is gone drops it together with the callback.
+        let buf = Contained::new(buf.into());
         submit_on_file(f, move |core, file| {
-            core.begin_on_file(file, Task::write(slot, offset, buf), timeout)
+            core.begin_on_file(file, Task::write(slot, offset, buf.into_inner()), timeout)
         })
     }
 

@@ -32,6 +32,7 @@ use crate::{
             All, Any, Chunk, Delimiter, Exact, ExpectLine, Line, LineGlobSearch, Matcher,
             RegexSearch,
         },
+        panics::Contained,
         pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
         table::Id,
     },
@@ -575,7 +576,11 @@ impl Handle {
         cb: Callback<T>,
         form: fn(A, Slot<T>) -> Form,
     ) -> Cancel {
-        Self::submit_on(s, move |core, id| core.begin_read(id, argument, bound, cb, form, Id::NONE))
+        // An engine that is gone drops it together with the callback.
+        let argument = Contained::new(argument);
+        Self::submit_on(s, move |core, id| {
+            core.begin_read(id, argument.into_inner(), bound, cb, form, Id::NONE)
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     core::{Kind, Pending},
     handles::{callback::Callback, cancel::Cancel, handle::Handle},
-    pure::{error::Result, table::Id, timer},
+    pure::{error::Result, panics::Contained, table::Id, timer},
 };
 
 impl Handle {
@@ -41,7 +41,9 @@ impl Handle {
         cb: Callback<T>,
     ) -> Cancel {
         let Callback { slot, timeout } = cb;
-        self.submit(move |core| core.work(f, slot, timeout))
+        // An engine that is gone drops it together with the callback.
+        let f = Contained::new(f);
+        self.submit(move |core| core.work(f.into_inner(), slot, timeout))
     }
 
     /// Tells a callback its outcome: for operations of one's own, whose end is known here and nowhere in
