@@ -16,7 +16,7 @@
 //!   cancelled *or with its true result*: bytes and connections that arrived come up.
 //! - **D5** `EINTR` never comes up, and `EAGAIN` only from connecting to a Unix socket whose backlog
 //!   is full. Short reads and writes do come up. A wait that the kernel refuses for want of memory
-//!   brings nothing, and is an error only if that lasts (`uring/refusals.rs`).
+//!   brings nothing, and is an error only if that lasts (`refusals.rs`).
 //! - **D6** Of one resource, at most one send and one reception are submitted at a time.
 //! - **D7** No submission and no cancel is lost, however full the system's queues are.
 //! - **D8** Dropping a driver first makes the system stop, then frees; what the system will not give
@@ -33,6 +33,7 @@ pub(crate) mod blocks;
 mod interface;
 mod mio;
 mod operation;
+mod refusals;
 mod release;
 
 #[cfg(feature = "sim")]

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use rustix::{
@@ -383,7 +384,7 @@ fn before_close(fd: BorrowedFd<'_>, release: Release, block: &mut [u8]) {
             }
         }
         Release::Reset => {
-            let _ = sockopt::set_socket_linger(fd, Some(std::time::Duration::ZERO));
+            let _ = sockopt::set_socket_linger(fd, Some(Duration::ZERO));
         }
         // Not by the option: it would stay with the other copies, and have the last of them reset
         // the connection whenever it is closed.
@@ -449,4 +450,10 @@ pub(super) fn sync(fd: BorrowedFd<'_>) -> Result<()> {
 pub(super) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {
     let mut fds = [PollFd::new(&fd, flags)];
     matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+}
+
+/// Waits for nothing, so long or until a signal comes: a driver that cannot wait.
+pub(super) fn pause(time: Duration) {
+    // Whatever it says, time has passed or a signal has come.
+    let _ = poll(&mut [], Timespec::try_from(time).ok().as_ref());
 }

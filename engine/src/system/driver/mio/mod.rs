@@ -24,13 +24,14 @@ use ::mio::{Events, Interest, Poll, Token, Waker as MioWaker, unix::SourceFd};
 use rustix::{event::PollFlags, io::Errno};
 
 use crate::{
-    pure::{buffer::outgoing::Gather, table::Id},
+    pure::{buffer::outgoing::Gather, clock::now, table::Id},
     system::{
         descriptor::Descriptor,
         driver::{
             Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Role, Waker,
             blocks::{BLOCK_LEN, Blocks},
             mio::source::Source,
+            refusals::Refusals,
             syscall::{self, Attempt, Pushed, Received},
         },
         fd_kind::FdKind,
@@ -72,6 +73,7 @@ pub(crate) struct Mio {
     at_work: usize,
     /// ...of which so many wait for a device to say something, which it need not.
     reading: usize,
+    refusals: Refusals,
 }
 
 /// A job for an operation on a file by position.
@@ -121,6 +123,7 @@ impl Mio {
             tasks: HashMap::new(),
             at_work: 0,
             reading: 0,
+            refusals: Refusals::default(),
         })
     }
 
@@ -640,11 +643,21 @@ impl Mio {
         self.make_ready(resource);
     }
 
+    /// The system refused to wait: there is a pause instead, but no longer than the wait was to be, and
+    /// the caller goes on as if nothing had come.
+    fn bear(&mut self, error: io::Error, wait: Option<Duration>) -> io::Result<()> {
+        let pause = self.refusals.bear(error, now())?;
+        // What would tell of requests is what cannot be waited for.
+        syscall::pause(wait.unwrap_or(pause).min(pause));
+        Ok(())
+    }
+
     /// Asks the system what is ready, waiting at most `timeout`.
     fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            result => result?,
+            Err(error) => return self.bear(error, timeout),
+            Ok(()) => self.refusals.end(),
         }
         for event in &self.events {
             if event.token() == WAKER {
@@ -855,5 +868,32 @@ fn report(finished: &Mutex<Vec<Finished>>, waker: &MioWaker, done: Finished) {
     drop(finished);
     if is_first {
         drop(waker.wake());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pure::clock::now;
+
+    #[test]
+    fn a_wait_that_is_refused_is_a_pause_and_an_error_only_if_that_lasts() {
+        let mut driver = Mio::new(Pool::new(1, 1, 1, 1)).unwrap();
+        let refused = || Errno::NOMEM.into();
+        let start = now();
+        driver.bear(refused(), None).unwrap();
+        driver.bear(refused(), Some(Duration::ZERO)).unwrap();
+        assert!(now() - start >= Duration::from_millis(1));
+        let mut pauses = 0;
+        while driver.bear(refused(), None).is_ok() {
+            pauses += 1;
+        }
+        let lasted = now() - start;
+        assert!(lasted >= Duration::from_secs(2), "{lasted:?}");
+        assert!(pauses < 100, "{pauses} pauses");
+        // What does not pass is told at once; and a wait that is not refused begins anew.
+        assert!(driver.bear(Errno::BADF.into(), None).is_err());
+        driver.poll(Some(Duration::ZERO)).unwrap();
+        driver.bear(refused(), None).unwrap();
     }
 }

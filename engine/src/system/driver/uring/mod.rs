@@ -26,11 +26,11 @@ use crate::{
         driver::{
             Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Release, Role, Waker,
             blocks::Blocks,
+            refusals::Refusals,
             syscall::{self, Pushed, Received},
             uring::{
                 buffers::{Buffers, LEN},
                 in_flight::{DeviceRead, Flight, InFlight, ReadAt, Work, WriteAt},
-                refusals::Refusals,
                 ring::{Report, Ring, Size, reported_descriptor},
                 source::{InHand, Source},
             },
@@ -44,7 +44,6 @@ mod buffers;
 #[cfg_attr(facade_quarantine, path = "quarantine.rs")]
 mod exposed;
 mod in_flight;
-mod refusals;
 mod ring;
 mod source;
 #[cfg(test)]
