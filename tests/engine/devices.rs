@@ -19,7 +19,7 @@ use facade_tests::{
     peers::numbered,
     terminals::terminal,
     told::Told,
-    turns::{turn_until, turns},
+    turns::{now, turn_until, turns},
 };
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, mknodat},
@@ -392,6 +392,25 @@ fn a_device_that_has_no_room_is_tried_again() {
         engine.flush(&stream, told.callback("flush"));
         engine.run().unwrap();
         assert_eq!(told.take(), ["write Ok", "flush Ok"]);
+    });
+}
+
+/// Opened to be non-blocking it would not have a thread wait either.
+#[test]
+fn a_device_that_has_no_room_and_cannot_be_waited_for_is_tried_again_after_a_pause() {
+    let name = "a_device_that_has_no_room_and_cannot_be_waited_for_is_tried_again_after_a_pause";
+    let faults = ["writev:error=EAGAIN:when=1..12"];
+    with_faults(module_path!(), name, faults, |_| {
+        let engine = driver::engine();
+        let null = open_nonblocking(Path::new("/dev/null"), OpenOptions::new().write(true));
+        let stream = engine.attach(null).unwrap();
+        let (told, begun) = (Told::new(), now());
+        engine.write_vectored(&stream, [vec![1; 5000], vec![2; 5000]], told.callback("write"));
+        engine.flush(&stream, told.callback("flush"));
+        engine.run().unwrap();
+        assert_eq!(told.take(), ["write Ok", "flush Ok"]);
+        let lasted = now() - begun;
+        assert!(lasted > Duration::from_millis(200), "it spun: {lasted:?}");
     });
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Where it has no memory for the bytes, they are sent again after a pause, for a bounded time:
 //! what was told as written is not to be lost because memory was short for a moment. Meanwhile they
-//! are unsent bytes like any others.
+//! are unsent bytes like any others. So they are where a device has no room and nothing tells when it
+//! has; that may last.
 //!
 //! What does not pass breaks the outgoing direction of a connection. The peer waits for bytes that
 //! never come, so that a read would wait with it: reads hear of it, too, once all that has arrived
@@ -72,6 +73,12 @@ pub(crate) fn is_for_want_of_memory(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOBUFS | Errno::NOMEM))
 }
 
+/// Whether a device has no room, and cannot tell when it has: it takes its time, as a peer does that
+/// does not read.
+fn is_for_want_of_room(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::AGAIN)
+}
+
 /// Whether a connection that tells this is no more. It may have told a send, and a receive finds an
 /// end then where the peer has not ended: these are a reset, and that nobody answered any more, for
 /// which TCP gives the reason that routers gave (icmp(7), RFC 1122). A broken pipe is not among
@@ -136,13 +143,15 @@ impl Core {
     /// A send has failed. Returns whether it is tried again.
     pub(crate) fn bear(&mut self, stream: Id, error: &io::Error) -> bool {
         let now = self.now();
-        if !is_for_want_of_memory(error) || mutants::is_active(Mutant::ShortageForGood) {
+        let is_full = is_for_want_of_room(error);
+        let passes = is_full || is_for_want_of_memory(error);
+        if !passes || mutants::is_active(Mutant::ShortageForGood) {
             return false;
         }
         let first = Stage::Short { until: now + PATIENCE, pause: PAUSE_MIN, tries: 0 };
         let setback = self.setbacks.entry(stream).or_insert(Setback { timer: 0, stage: first });
         let Stage::Short { until, pause, tries } = setback.stage else { return false };
-        if now >= until && tries >= TRIES_MIN {
+        if now >= until && tries >= TRIES_MIN && !is_full {
             return false;
         }
         let next = (pause * 2).min(PAUSE_MAX);

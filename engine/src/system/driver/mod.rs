@@ -15,7 +15,7 @@
 //! - **D4** Cancelling what is unknown or finished does nothing. What is cancelled completes as
 //!   cancelled *or with its true result*: bytes and connections that arrived come up.
 //! - **D5** `EINTR` never comes up, and `EAGAIN` only from connecting to a Unix socket whose backlog
-//!   is full. Short reads and writes do come up. A wait that the kernel refuses for want of memory
+//!   is full, and from sending to a device that has no room and cannot be waited for. Short reads and writes do come up. A wait that the kernel refuses for want of memory
 //!   brings nothing, and is an error only if that lasts (`refusals.rs`).
 //! - **D6** Of one resource, at most one send and one reception are submitted at a time.
 //! - **D7** No submission and no cancel is lost, however full the system's queues are.

@@ -271,6 +271,8 @@ impl Mio {
                     // Only a call that waits tells when there is room.
                     self.send_on_worker(resource, gather);
                 } else {
+                    // No event says when there is room, so it is tried whenever it is asked for.
+                    source.writable = true;
                     let result = Err(Errno::AGAIN.into());
                     self.complete(resource, Event::Sent { gather, result });
                 }

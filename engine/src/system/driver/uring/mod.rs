@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::io::Errno;
+use rustix::{event::PollFlags, io::Errno};
 
 use crate::{
     pure::{address::Address, buffer::outgoing::Gather, clock::now, panics::Panics, table::Id},
@@ -422,7 +422,7 @@ impl Uring {
         let Some(source) = self.source(resource) else { return };
         let Some(gather) = source.unsent.take() else { return };
         match syscall::send(source.descriptor.as_fd(), source.fd_kind, &gather) {
-            Pushed::Full => self.await_writable(resource, gather),
+            Pushed::Full => self.await_room(resource, gather, completions),
             Pushed::MayWait => {
                 let key = self.begin(resource, Work::write(gather));
                 if let Some(source) = self.source(resource) {
@@ -449,12 +449,22 @@ impl Uring {
         self.at_work -= usize::from(unsending);
         // Its flags were changed since.
         if result == Err(Errno::AGAIN) && !unsending {
-            return self.await_writable(resource, gather);
+            return self.await_room(resource, gather, completions);
         }
         self.sent(resource, gather, result, completions);
     }
 
-    fn await_writable(&mut self, resource: Id, gather: Box<Gather>) {
+    /// Waits until what had no room may be written. A device that is ready all the same cannot be
+    /// waited for: that comes up.
+    fn await_room(&mut self, resource: Id, gather: Box<Gather>, completions: &mut Vec<Completion>) {
+        if let Some(source) = self.source(resource)
+            && matches!(source.fd_kind, FdKind::Device { .. })
+            && syscall::is_ready(source.descriptor.as_fd(), PollFlags::OUT)
+        {
+            source.sending = InHand::NONE;
+            let event = Event::Sent { gather, result: Err(Errno::AGAIN.into()) };
+            return completions.push(Completion { resource, event });
+        }
         let key = self.begin(resource, Work::PollOut);
         if let Some(source) = self.source(resource) {
             source.unsent = Some(gather);
