@@ -5,7 +5,7 @@ use std::{env, thread};
 use crate::{
     api::engine::Engine,
     core::Core,
-    handles::{handle::Shared, task::TaskPanic},
+    handles::{shared::Shared, task::TaskPanic},
     pure::{
         error::{Error, IoOperation, Result},
         limits::Limits,

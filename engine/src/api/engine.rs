@@ -23,14 +23,15 @@ use crate::{
         pending::{Listing, PendingOperation},
     },
     handles::{
-        cancel,
-        handle::{
-            CoreCell, Handle, Local, Shared, remember_core, swap_current, swap_owner, with_current,
-        },
+        current::{CoreCell, remember_core, swap_current, swap_owner, with_current},
+        handle::Handle,
+        local::Local,
         queue::{
             message::Message,
             ready::{Batch, Lane, PutOff, Ready, Success},
         },
+        registry,
+        shared::Shared,
         small_fn::SmallFnOnce,
     },
     pure::{
@@ -123,7 +124,7 @@ type Root<'a> = &'a mut dyn FnMut(&Local);
 
 impl Engine {
     pub(crate) fn from_parts(shared: Arc<Shared>, core: Core, pollable: OwnedFd) -> Self {
-        cancel::register(shared.id, Arc::downgrade(&shared));
+        registry::register(shared.id, Arc::downgrade(&shared));
         let core = Rc::new(Cell::new(Some(Box::new(core))));
         remember_core(shared.id, &core);
         Self {
@@ -743,7 +744,7 @@ impl Drop for Engine {
             return self.leave_to_parent();
         }
         let shared = Arc::clone(self.handle().shared());
-        cancel::unregister(shared.id);
+        registry::unregister(shared.id);
         let Some(mut core) = self.core.take() else { return };
         // Panics have been reported by the hook; there is no run to resume them from.
         let mut panics = Panics::default();

@@ -17,11 +17,7 @@ use std::{
 
 use crate::{
     api::{builder::Builder, engine::Engine},
-    handles::{
-        handle::{Handle, Local},
-        listener::Listener,
-        stream::inet,
-    },
+    handles::{handle::Handle, listener::Listener, local::Local, stream::inet},
     pure::{
         address::IntoAddress,
         clock::now,

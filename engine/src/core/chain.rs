@@ -4,11 +4,7 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use crate::{
     core::{Core, Kind, Pending},
-    handles::{
-        callback::{Callback, boxed_with},
-        queue::ready::Ready,
-        stream::Stream,
-    },
+    handles::{callback::Callback, delivery::boxed_with, queue::ready::Ready, stream::Stream},
     pure::{
         error::{Error, Result},
         mutants::{self, Mutant},

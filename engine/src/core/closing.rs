@@ -12,11 +12,7 @@ use crate::{
         resource::{Phase, Resource},
         stream::Shutdown,
     },
-    handles::{
-        callback::{Slot, boxed},
-        queue::message::Message,
-        stream::Detached,
-    },
+    handles::{callback::Slot, delivery::boxed, queue::message::Message, stream::Detached},
     pure::{
         error::{Error, IoOperation, Result},
         table::Id,

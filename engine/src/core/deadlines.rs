@@ -290,11 +290,7 @@ mod tests {
     use super::*;
     use crate::{
         api::engine::Engine,
-        handles::{
-            callback::Callback,
-            handle::{Local, with_current},
-            stream::Stream,
-        },
+        handles::{callback::Callback, current::with_current, local::Local, stream::Stream},
     };
 
     const HOUR: Duration = Duration::from_secs(3600);

@@ -4,7 +4,9 @@
 use crate::{
     core::{Core, Kind, Pending, chain::Product},
     handles::{
-        callback::{Claimant, Origin, Outcome, Slot, Value, boxed},
+        callback::{Claimant, Slot},
+        claim::Origin,
+        delivery::{Outcome, Value, boxed},
         queue::ready::Ready,
         small_fn::SmallFnOnce,
     },

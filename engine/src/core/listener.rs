@@ -18,7 +18,9 @@ use crate::{
         resource::{Phase, Resource},
     },
     handles::{
-        callback::{Origin, Outcome, Slot},
+        callback::Slot,
+        claim::Origin,
+        delivery::Outcome,
         listener::{Listener, ListenerInner},
         stream::Stream,
     },

@@ -40,8 +40,9 @@ use crate::{
     },
     handles::{
         cancel::Key,
-        handle::{Handle, Shared},
+        handle::Handle,
         queue::{message::Message, ready::ReadyQueue},
+        shared::Shared,
     },
     pure::{
         buffer::outgoing::Spare,

@@ -11,10 +11,7 @@ use crate::{
         stream::{read::Read, write::Write},
         work::Unfinished,
     },
-    handles::{
-        callback::{Outcome, Slot},
-        stream::Stream,
-    },
+    handles::{callback::Slot, delivery::Outcome, stream::Stream},
     pure::{
         list::{Linked, Links},
         table::Id,

@@ -159,7 +159,7 @@ mod tests {
     use crate::{
         api::engine::Engine,
         core::{Kind, Pending, file::Task},
-        handles::{callback::Slot, handle::with_current},
+        handles::{callback::Slot, current::with_current},
         pure::table::Id,
         system::driver::FileDone,
     };

@@ -9,7 +9,8 @@ use std::{
 use crate::{
     core::{Core, Kind, Pending, chain::Product},
     handles::{
-        callback::{Slot, boxed, boxed_with},
+        callback::Slot,
+        delivery::{boxed, boxed_with},
         queue::{message::Message, ready::Ready},
     },
     pure::{

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    handles::handle,
+    handles::current,
     system::{descriptor, fork},
 };
 
@@ -50,5 +50,5 @@ extern "C" fn before() {
 
 extern "C" fn in_child() {
     fork::begin_anew();
-    handle::leave_to_parent();
+    current::leave_to_parent();
 }

@@ -1,17 +1,9 @@
 //! [`Cancel`]: ends an operation early.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-};
-
 use crate::{
-    handles::{
-        handle::{self, Handle, Shared},
-        queue::message::Message,
-    },
+    handles::{current, handle::Handle, queue::message::Message, registry},
     pure::table::Id,
-    system::fork::{self, PerProcess},
+    system::fork::{self},
 };
 
 /// Ends an operation early. Every operation returns one.
@@ -109,9 +101,9 @@ impl Cancel {
             0 => Key::Ticket(self.key & !TICKET),
             number => Key::HeadRead(Id::from_bits(self.key), number),
         };
-        match handle::with_current(self.engine, |core| core.cancel(key)) {
+        match current::with_current(self.engine, |core| core.cancel(key)) {
             Some(registered) => registered,
-            None => engine(self.engine)
+            None => registry::engine(self.engine)
                 .is_some_and(|shared| shared.inbox.push(Message::Cancel(key)).is_ok()),
         }
     }
@@ -123,29 +115,4 @@ impl Cancel {
     pub fn is_inherited(&self) -> bool {
         fork::is_inherited(self.engine)
     }
-}
-
-/// The engines that live, by their numbers.
-type Engines = BTreeMap<u32, Weak<Shared>>;
-
-/// The engines that live, so that a `Cancel` need not hold a reference to one: an operation returns
-/// a `Cancel` whether it is wanted or not, and counting references up and down costs more than the
-/// rest of it.
-static ENGINES: PerProcess<Mutex<Engines>> = PerProcess::new();
-
-fn lock() -> MutexGuard<'static, Engines> {
-    ENGINES.get().lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What a living engine shares with its handles.
-pub(crate) fn engine(id: u32) -> Option<Arc<Shared>> {
-    lock().get(&id).and_then(Weak::upgrade)
-}
-
-pub(crate) fn register(id: u32, shared: Weak<Shared>) {
-    lock().insert(id, shared);
-}
-
-pub(crate) fn unregister(id: u32) {
-    lock().remove(&id);
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    handles::handle::{self, Handle},
+    handles::{current, handle::Handle},
     pure::table::Id,
     system::descriptor::Descriptor,
 };
@@ -148,7 +148,7 @@ impl fmt::Debug for File {
         let mut f = f.debug_struct("File");
         f.field("fd", &self.as_fd());
         if let Some(id) = self.id() {
-            handle::inspect(self.handle().id(), |core| core.describe(id, &mut f));
+            current::inspect(self.handle().id(), |core| core.describe(id, &mut f));
         }
         f.finish_non_exhaustive()
     }

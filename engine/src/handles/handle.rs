@@ -1,230 +1,28 @@
-//! [`Handle`]: the facade, whose methods are the operations. [`Local`]: the proof of being on the
-//! engine's thread. And how a call finds the engine's state.
-//!
-//! While a turn runs, the state sits in a thread-local slot, so that a submission from a callback
-//! goes straight in, without a lock. From anywhere else it goes through the inbox.
+//! [`Handle`]: the facade, whose methods are the operations.
 
 use std::{
-    any::Any,
-    cell::{Cell, RefCell},
-    fmt, io,
-    mem::ManuallyDrop,
-    net::SocketAddr,
-    ops::Deref,
-    rc::{self, Rc},
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*},
-    },
+    fmt,
+    sync::{Arc, Weak, atomic::Ordering::*},
 };
 
-use slab::Slab;
-
 use crate::{
-    core::{Core, pending::PendingOperation},
+    core::Core,
     handles::{
-        at_fork,
-        cancel::{self, Cancel, Key},
-        queue::message::{Begin, Inbox, Message, Sleeper},
+        cancel::{Cancel, Key},
+        current::{is_current, lives_here, with_current},
+        local::Local,
+        queue::message::{Begin, Message},
+        shared::Shared,
         small_fn::SmallFnOnce,
         stream::Stream,
         task::TaskPanic,
     },
     pure::{
-        error::{self, Error},
-        options::ListenOptions,
+        error::{self},
         table::Id,
     },
-    system::{descriptor::Descriptor, driver::Waker, env::Env, fork, socket::Sharing},
+    system::fork,
 };
-
-thread_local! {
-    /// The engine whose turn is running on this thread. Without a destructor, which would make
-    /// every access look whether it has run yet; a turn always takes its core out again.
-    static CURRENT: RefCell<Option<ManuallyDrop<Box<Core>>>> = const { RefCell::new(None) };
-}
-
-thread_local! {
-    /// The engine whose turn is running on this thread, looking at the system included; zero if
-    /// none is, or one that is going.
-    static OWNER: Cell<u32> = const { Cell::new(0) };
-}
-
-/// Whether a turn of this engine is running on this thread, and is not its last.
-#[inline]
-pub(crate) fn is_owner(engine: u32) -> bool {
-    OWNER.get() == engine
-}
-
-/// Makes this thread the owner of `engine`'s streams, or of none if it is zero. Returns whose it was.
-pub(crate) fn swap_owner(engine: u32) -> u32 {
-    OWNER.replace(engine)
-}
-
-/// Puts `core` into this thread's slot and returns what was there.
-pub(crate) fn swap_current(core: Option<Box<Core>>) -> Option<Box<Core>> {
-    let before = CURRENT.with(|slot| slot.replace(core.map(ManuallyDrop::new)));
-    before.map(ManuallyDrop::into_inner)
-}
-
-/// In the child of a fork(2): no turn is running here any more, it is the parent's. So nothing that is
-/// looked for here is found, no stream is owned, and whatever is asked goes to the inbox, which refuses it.
-pub(crate) fn leave_to_parent() {
-    OWNER.set(0);
-    CURRENT.with(|slot| {
-        if let Ok(mut slot) = slot.try_borrow_mut() {
-            // Without a destructor, so it is leaked.
-            *slot = None;
-        }
-    });
-}
-
-/// Does something to the engine with this id if its turn is running on this thread and nothing is
-/// borrowed.
-#[inline]
-pub(crate) fn with_current<R>(engine: u32, f: impl FnOnce(&mut Core) -> R) -> Option<R> {
-    CURRENT.with(|slot| match slot.try_borrow_mut() {
-        Ok(mut slot) => match slot.as_deref_mut() {
-            Some(core) if core.engine == engine => Some(f(core)),
-            _ => None,
-        },
-        Err(_) => None,
-    })
-}
-
-/// The state of an engine that is not in a turn.
-pub(crate) type CoreCell = Cell<Option<Box<Core>>>;
-
-thread_local! {
-    /// Where the engines of this thread have their state between turns.
-    static CORE_CELLS: RefCell<Vec<(u32, rc::Weak<CoreCell>)>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Remembers where an engine of this thread has its state.
-pub(crate) fn remember_core(engine: u32, cell: &Rc<CoreCell>) {
-    // A thread that ends may have none of this any more. Then there is nothing to be seen.
-    let _ = CORE_CELLS.try_with(|cells| {
-        let mut cells = cells.borrow_mut();
-        cells.retain(|(_, cell)| cell.strong_count() > 0);
-        cells.push((engine, Rc::downgrade(cell)));
-    });
-}
-
-/// Whether an engine lives on this thread.
-fn lives_here(engine: u32) -> bool {
-    let find = |cells: &RefCell<Vec<(u32, rc::Weak<CoreCell>)>>| {
-        cells.borrow().iter().any(|(id, _)| *id == engine)
-    };
-    CORE_CELLS.try_with(find).unwrap_or(false)
-}
-
-/// Looks at the state of an engine, in a turn or between turns, if it lives on this thread and
-/// nothing of it is borrowed.
-pub(crate) fn inspect<R>(engine: u32, f: impl FnOnce(&Core) -> R) -> Option<R> {
-    if fork::is_inherited(engine) {
-        return None;
-    }
-    let mut f = Some(f);
-    let mut look = |core: &Core| f.take().map(|f| f(core));
-    if let Some(seen) = with_current(engine, |core| look(core)) {
-        return seen;
-    }
-    let find = |cells: &RefCell<Vec<(u32, rc::Weak<CoreCell>)>>| {
-        let cells = cells.borrow();
-        cells.iter().find(|(id, _)| *id == engine)?.1.upgrade()
-    };
-    let cell = CORE_CELLS.try_with(find).ok()??;
-    let core = cell.take()?;
-    let seen = look(&core);
-    cell.set(Some(core));
-    seen
-}
-
-/// The same with whatever engine this thread's turn is of.
-pub(crate) fn with_any_current<R>(f: impl FnOnce(&mut Core) -> R) -> Option<R> {
-    CURRENT.with(|slot| slot.try_borrow_mut().ok()?.as_deref_mut().map(|core| f(core)))
-}
-
-/// Whether [`with_current`] would do it, and the engine still takes submissions. Asked before the
-/// closure is made up, so that its captures are moved once.
-#[inline]
-fn is_current(engine: u32) -> bool {
-    CURRENT.with(|slot| match slot.try_borrow() {
-        Ok(slot) => slot.as_deref().is_some_and(|core| core.engine == engine && !core.ending),
-        Err(_) => false,
-    })
-}
-
-/// Gives something back: now if this is the engine's thread's turn, else before it looks at the system
-/// in its next. Dropped undone when the engine is gone.
-pub(crate) fn give_back_to(engine: u32, f: impl FnOnce(&mut Core) + Send + 'static) {
-    if is_current(engine) {
-        with_current(engine, f);
-    } else if let Some(shared) = cancel::engine(engine) {
-        drop(shared.inbox.push(Message::GiveBack(Box::new(f))));
-    }
-}
-
-/// Does something to a stream if the turn of its engine is running on this thread.
-#[inline]
-pub(crate) fn on_current<R>(
-    stream: &Stream,
-    f: impl FnOnce(&mut Core, Id) -> Option<R>,
-) -> Option<R> {
-    let (engine, id) = (stream.engine(), stream.id()?);
-    with_current(engine, |core| if core.ending { None } else { f(core, id) }).flatten()
-}
-
-/// What an engine shares with its handles.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) id: u32,
-    pub(crate) inbox: Inbox,
-    pub(crate) stop: AtomicBool,
-    pub(crate) keep_alive: AtomicUsize,
-    /// The next ticket. Changed only while the inbox is locked.
-    tickets: AtomicU64,
-    pub(crate) env: Env,
-    driver: &'static str,
-    task_panic: TaskPanic,
-}
-
-impl Shared {
-    pub(crate) fn new(
-        env: Env,
-        driver: &'static str,
-        waker: Waker,
-        task_panic: TaskPanic,
-    ) -> io::Result<Arc<Self>> {
-        let id = at_fork::number_engine()?;
-        Ok(Arc::new(Self {
-            id,
-            inbox: Inbox::new(Sleeper { engine: id, waker }),
-            stop: AtomicBool::new(false),
-            keep_alive: AtomicUsize::new(0),
-            tickets: AtomicU64::new(1),
-            env,
-            driver,
-            task_panic,
-        }))
-    }
-
-    /// Why nothing can be asked of the engine.
-    pub(crate) fn refusal(&self) -> Error {
-        if fork::is_inherited(self.id) { Error::Forked } else { Error::EngineClosed }
-    }
-
-    /// A TCP socket that listens.
-    pub(crate) fn listen_tcp(
-        &self,
-        address: SocketAddr,
-        sharing: Sharing,
-        options: &ListenOptions,
-    ) -> error::Result<Arc<Descriptor>> {
-        // What ran here before ran on the same driver, in most cases.
-        self.env.listen_tcp(address, sharing, options, self.driver == "io_uring")
-    }
-}
 
 /// The facade: every operation is a method of it, returns at once, and reports through its
 /// [`Callback`](crate::Callback).
@@ -314,7 +112,7 @@ impl Handle {
     }
 
     /// The same, and says whether the engine will come to it.
-    fn push_post(&self, f: impl FnOnce(&Local) + Send + 'static) -> bool {
+    pub(super) fn push_post(&self, f: impl FnOnce(&Local) + Send + 'static) -> bool {
         // Made up where it goes to, and not moved there.
         let mut f = Some(move |local: &Local, ()| f(local));
         with_current(self.shared.id, |core| {
@@ -392,7 +190,7 @@ impl Handle {
 
     /// Whether this process is a child of the one that the engine lives in, by a fork(2) that no
     /// program was executed after. Then whatever is submitted is refused as by an engine that is gone,
-    /// and what returns an error says [`Forked`](Error::Forked).
+    /// and what returns an error says [`Forked`](crate::Error::Forked).
     ///
     /// What was submitted before the fork is the parent's: here nobody hears of it, and nothing of it
     /// is dropped. A stream, listener or file that the child drops is closed there and goes on in the
@@ -530,136 +328,6 @@ impl From<Arc<Shared>> for Handle {
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle").field("engine", &self.shared.id).finish_non_exhaustive()
-    }
-}
-
-/// What callbacks get: "you are on the engine's thread".
-///
-/// Not `Send`. Dereferences to [`Handle`], so that every operation can be called on it.
-///
-/// ```
-/// use facade_engine::{Engine, Handle, Local};
-///
-/// fn on_the_engine(local: &Local) {
-///     let handle: Handle = local.handle().clone();
-///     std::thread::spawn(move || handle.stop());
-/// }
-///
-/// let engine = Engine::new()?;
-/// let _guard = engine.keep_alive();
-/// engine.post(on_the_engine);
-/// engine.run()?;
-/// # Ok::<(), facade_engine::Error>(())
-/// ```
-pub struct Local {
-    handle: Handle,
-    /// The closures of [`Callback::local`](crate::Callback::local), which must not leave the
-    /// thread.
-    pub(crate) closures: RefCell<Slab<Box<dyn Any>>>,
-}
-
-impl Local {
-    pub(crate) const fn new(handle: Handle) -> Self {
-        Self { handle, closures: RefCell::new(Slab::new()) }
-    }
-
-    /// The handle, to be cloned and sent to other threads.
-    ///
-    /// See [`Local`] for an example.
-    pub const fn handle(&self) -> &Handle {
-        &self.handle
-    }
-
-    /// Runs `f` as soon as the engine comes to it, as [`Handle::post`] does, with which it shares one
-    /// order; but `f` need not be `Send`: it stays on this thread, in the engine's own table, as that of
-    /// [`Callback::local`](crate::Callback::local) does.
-    ///
-    /// It is what `post` means inside a callback, and on an [`Engine`](crate::Engine). Dropped unrun if
-    /// the engine is gone. To find the closure again takes some ten nanoseconds more than
-    /// `local.handle().post(f)` does of one that is `Send`.
-    ///
-    /// ```
-    /// use facade_engine::Engine;
-    /// use std::{cell::RefCell, rc::Rc};
-    ///
-    /// let engine = Engine::new()?;
-    /// let steps = Rc::new(RefCell::new(Vec::new()));
-    /// let (first, second) = (Rc::clone(&steps), Rc::clone(&steps));
-    /// engine.post(move |local| {
-    ///     local.post(move |_| second.borrow_mut().push("second"));
-    ///     first.borrow_mut().push("first");
-    /// });
-    /// engine.run()?;
-    /// assert_eq!(*steps.borrow(), ["first", "second"]);
-    /// # Ok::<(), facade_engine::Error>(())
-    /// ```
-    pub fn post<F: FnOnce(&Self) + 'static>(&self, f: F) {
-        // In the child of a fork it goes at once, and not with the table, which is the parent's.
-        if self.is_inherited() {
-            return;
-        }
-        let key = self.closures.borrow_mut().insert(Box::new(f));
-        let take = move |local: &Self| {
-            // In two steps, because what it captured may post as it goes.
-            let closure = local.closures.borrow_mut().try_remove(key);
-            closure.and_then(|closure| closure.downcast::<F>().ok())
-        };
-        // Only its key travels. What the engine has taken on and does not come to goes with the table.
-        let run = move |local: &Self| {
-            if let Some(f) = take(local) {
-                f(local);
-            }
-        };
-        if !self.handle.push_post(run) {
-            drop(take(self));
-        }
-    }
-
-    /// What the engine is waiting for; see [`Engine::pending`](crate::Engine::pending). Inside a
-    /// callback, those that are to run behind it are left out.
-    ///
-    /// From another thread, or a future, post it: an engine that hangs in nobody's callback answers
-    /// at once.
-    ///
-    /// ```
-    /// use facade_engine::Engine;
-    ///
-    /// let engine = Engine::new()?;
-    /// let handle = engine.handle().clone();
-    /// let watchdog = std::thread::spawn(move || handle.post(|local| {
-    ///     for pending in local.pending() {
-    ///         println!("{pending}");
-    ///     }
-    ///     local.stop();
-    /// }));
-    /// let _guard = engine.keep_alive();
-    /// engine.run()?;
-    /// # watchdog.join().unwrap();
-    /// # Ok::<(), facade_engine::Error>(())
-    /// ```
-    pub fn pending(&self) -> Vec<PendingOperation> {
-        if self.is_inherited() {
-            return Vec::new();
-        }
-        let Shared { keep_alive, inbox, .. } = &**self.shared();
-        let mut all = inspect(self.id(), Core::report).unwrap_or_default();
-        all.extend(PendingOperation::several("submission", usize::from(!inbox.is_empty())));
-        all.extend(PendingOperation::several("keep_alive", keep_alive.load(SeqCst)));
-        all
-    }
-}
-
-impl Deref for Local {
-    type Target = Handle;
-
-    fn deref(&self) -> &Handle {
-        &self.handle
-    }
-}
-
-impl fmt::Debug for Local {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Local").field("engine", &self.handle.id()).finish_non_exhaustive()
     }
 }
 

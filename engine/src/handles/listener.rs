@@ -12,10 +12,7 @@ use std::{
 };
 
 use crate::{
-    handles::{
-        handle::{self, Handle},
-        stream::inet,
-    },
+    handles::{current, handle::Handle, stream::inet},
     pure::{address::Address, error::Result, table::Id},
     system::descriptor::{Descriptor, Tenure},
 };
@@ -208,7 +205,7 @@ impl fmt::Debug for Listener {
         let mut f = f.debug_struct("Listener");
         f.field("fd", &self.descriptor().as_fd());
         if let Some(id) = self.id() {
-            handle::inspect(self.handle().id(), |core| core.describe(id, &mut f));
+            current::inspect(self.handle().id(), |core| core.describe(id, &mut f));
         }
         f.finish_non_exhaustive()
     }

@@ -4,7 +4,7 @@ use std::mem;
 
 use smallbox::{SmallBox, smallbox};
 
-use crate::handles::handle::Local;
+use crate::handles::local::Local;
 
 /// How much a closure may capture without memory of its own: two words, say a stream and a function.
 type Inline = [usize; 2];

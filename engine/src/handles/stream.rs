@@ -15,7 +15,8 @@ use bytes::Bytes;
 use crate::{
     handles::{
         biased_arc::{Biased, BiasedArc},
-        handle::{self, Handle},
+        current,
+        handle::Handle,
     },
     pure::{
         address::Address,
@@ -337,7 +338,7 @@ impl StreamInner {
 unsafe impl Biased for StreamInner {
     #[inline]
     fn is_owner(&self) -> bool {
-        handle::is_owner(self.engine)
+        current::is_owner(self.engine)
     }
 
     fn send_to_owner(reference: BiasedArc<Self>) -> std::result::Result<(), BiasedArc<Self>> {
@@ -381,7 +382,7 @@ impl fmt::Debug for Stream {
         let mut f = f.debug_struct("Stream");
         f.field("fd", &self.descriptor().as_fd());
         if let Some(id) = self.id() {
-            handle::inspect(self.handle().id(), |core| core.describe(id, &mut f));
+            current::inspect(self.handle().id(), |core| core.describe(id, &mut f));
         }
         f.finish_non_exhaustive()
     }

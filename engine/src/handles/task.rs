@@ -6,9 +6,9 @@ use std::task::Waker;
 use crate::{
     core::Core,
     handles::{
-        cancel,
-        handle::{with_any_current, with_current},
+        current::{with_any_current, with_current},
         queue::{message::Message, ready::Ready},
+        registry,
     },
     pure::table::Id,
 };
@@ -82,7 +82,7 @@ impl Drop for LiveTask {
         match with_current(self.engine, |core| core.tasks.remove(id)) {
             Some(waker) => drop(waker),
             None => {
-                if let Some(shared) = cancel::engine(self.engine) {
+                if let Some(shared) = registry::engine(self.engine) {
                     let leave = move |core: &mut Core| core.leave(id);
                     drop(shared.inbox.push(Message::Apply(Box::new(leave))));
                 }

@@ -14,8 +14,9 @@ use crate::{
         },
     },
     handles::{
-        callback::{Callback, Slot, boxed_with},
+        callback::{Callback, Slot},
         cancel::Cancel,
+        delivery::boxed_with,
         handle::Handle,
         listener::Listener,
         queue::ready::Ready,

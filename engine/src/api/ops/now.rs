@@ -7,10 +7,7 @@ use bytes::Bytes;
 
 use crate::{
     core::stream::read::Plain,
-    handles::{
-        handle::{Handle, on_current},
-        stream::Stream,
-    },
+    handles::{current::on_current, handle::Handle, stream::Stream},
     pure::{
         limits::Bound,
         matcher::{Chunk, Exact, Line},

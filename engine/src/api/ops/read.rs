@@ -22,7 +22,8 @@ use crate::{
     handles::{
         callback::{Callback, Slot},
         cancel::{Cancel, Key},
-        handle::{Handle, on_current},
+        current::on_current,
+        handle::Handle,
         stream::Stream,
     },
     pure::{

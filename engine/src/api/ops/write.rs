@@ -21,7 +21,8 @@ use crate::{
     handles::{
         callback::{Callback, Slot},
         cancel::Cancel,
-        handle::{Handle, on_current},
+        current::on_current,
+        handle::Handle,
         stream::Stream,
     },
     pure::{panics::Contained, pattern::LinePattern, table::Id},

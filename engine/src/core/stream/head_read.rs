@@ -20,8 +20,9 @@ use crate::{
         },
     },
     handles::{
-        callback::{Callback, Claim, Claimant, Origin, Slot},
+        callback::{Callback, Claimant, Slot},
         cancel::Key,
+        claim::{Claim, Origin},
         queue::ready::Ready,
     },
     pure::{

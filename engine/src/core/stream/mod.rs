@@ -18,7 +18,7 @@ use crate::{
         stream::head_read::HeadRead,
     },
     handles::{
-        callback::PartialTail,
+        claim::PartialTail,
         stream::{LineEnd, Stream},
     },
     pure::{

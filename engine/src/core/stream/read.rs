@@ -13,7 +13,9 @@ use crate::{
         stream::{End, StreamState, setback::is_for_want_of_memory},
     },
     handles::{
-        callback::{BytesOrigin, Deliver, Origin, Outcome, Slot, boxed, boxed_with},
+        callback::Slot,
+        claim::{BytesOrigin, Origin},
+        delivery::{Deliver, Outcome, boxed, boxed_with},
         queue::ready::Ready,
     },
     pure::{

@@ -18,7 +18,9 @@ use crate::{
         stream::{Shutdown, StreamState, setback::Setback},
     },
     handles::{
-        callback::{Origin, Outcome, PartialTail, Slot, Value},
+        callback::Slot,
+        claim::{Origin, PartialTail},
+        delivery::{Outcome, Value},
         stream::Stream,
     },
     pure::{

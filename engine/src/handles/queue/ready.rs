@@ -8,8 +8,9 @@ use bytes::Bytes;
 use crate::{
     core::chain::Product,
     handles::{
-        callback::{Deliver, HandlerRef, Slot},
-        handle::Local,
+        callback::{HandlerRef, Slot},
+        delivery::Deliver,
+        local::Local,
         small_fn::SmallFnOnce,
         stream::Stream,
     },

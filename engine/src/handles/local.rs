@@ -1,0 +1,140 @@
+//! [`Local`]: the proof of being on the engine's thread.
+
+use std::{any::Any, cell::RefCell, fmt, ops::Deref, sync::atomic::Ordering::*};
+
+use slab::Slab;
+
+use crate::{
+    core::{Core, pending::PendingOperation},
+    handles::{current::inspect, handle::Handle, shared::Shared},
+};
+
+/// What callbacks get: "you are on the engine's thread".
+///
+/// Not `Send`. Dereferences to [`Handle`], so that every operation can be called on it.
+///
+/// ```
+/// use facade_engine::{Engine, Handle, Local};
+///
+/// fn on_the_engine(local: &Local) {
+///     let handle: Handle = local.handle().clone();
+///     std::thread::spawn(move || handle.stop());
+/// }
+///
+/// let engine = Engine::new()?;
+/// let _guard = engine.keep_alive();
+/// engine.post(on_the_engine);
+/// engine.run()?;
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+pub struct Local {
+    handle: Handle,
+    /// The closures of [`Callback::local`](crate::Callback::local), which must not leave the
+    /// thread.
+    pub(crate) closures: RefCell<Slab<Box<dyn Any>>>,
+}
+
+impl Local {
+    pub(crate) const fn new(handle: Handle) -> Self {
+        Self { handle, closures: RefCell::new(Slab::new()) }
+    }
+
+    /// The handle, to be cloned and sent to other threads.
+    ///
+    /// See [`Local`] for an example.
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Runs `f` as soon as the engine comes to it, as [`Handle::post`] does, with which it shares one
+    /// order; but `f` need not be `Send`: it stays on this thread, in the engine's own table, as that of
+    /// [`Callback::local`](crate::Callback::local) does.
+    ///
+    /// It is what `post` means inside a callback, and on an [`Engine`](crate::Engine). Dropped unrun if
+    /// the engine is gone. To find the closure again takes some ten nanoseconds more than
+    /// `local.handle().post(f)` does of one that is `Send`.
+    ///
+    /// ```
+    /// use facade_engine::Engine;
+    /// use std::{cell::RefCell, rc::Rc};
+    ///
+    /// let engine = Engine::new()?;
+    /// let steps = Rc::new(RefCell::new(Vec::new()));
+    /// let (first, second) = (Rc::clone(&steps), Rc::clone(&steps));
+    /// engine.post(move |local| {
+    ///     local.post(move |_| second.borrow_mut().push("second"));
+    ///     first.borrow_mut().push("first");
+    /// });
+    /// engine.run()?;
+    /// assert_eq!(*steps.borrow(), ["first", "second"]);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn post<F: FnOnce(&Self) + 'static>(&self, f: F) {
+        // In the child of a fork it goes at once, and not with the table, which is the parent's.
+        if self.is_inherited() {
+            return;
+        }
+        let key = self.closures.borrow_mut().insert(Box::new(f));
+        let take = move |local: &Self| {
+            // In two steps, because what it captured may post as it goes.
+            let closure = local.closures.borrow_mut().try_remove(key);
+            closure.and_then(|closure| closure.downcast::<F>().ok())
+        };
+        // Only its key travels. What the engine has taken on and does not come to goes with the table.
+        let run = move |local: &Self| {
+            if let Some(f) = take(local) {
+                f(local);
+            }
+        };
+        if !self.handle.push_post(run) {
+            drop(take(self));
+        }
+    }
+
+    /// What the engine is waiting for; see [`Engine::pending`](crate::Engine::pending). Inside a
+    /// callback, those that are to run behind it are left out.
+    ///
+    /// From another thread, or a future, post it: an engine that hangs in nobody's callback answers
+    /// at once.
+    ///
+    /// ```
+    /// use facade_engine::Engine;
+    ///
+    /// let engine = Engine::new()?;
+    /// let handle = engine.handle().clone();
+    /// let watchdog = std::thread::spawn(move || handle.post(|local| {
+    ///     for pending in local.pending() {
+    ///         println!("{pending}");
+    ///     }
+    ///     local.stop();
+    /// }));
+    /// let _guard = engine.keep_alive();
+    /// engine.run()?;
+    /// # watchdog.join().unwrap();
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn pending(&self) -> Vec<PendingOperation> {
+        if self.is_inherited() {
+            return Vec::new();
+        }
+        let Shared { keep_alive, inbox, .. } = &**self.shared();
+        let mut all = inspect(self.id(), Core::report).unwrap_or_default();
+        all.extend(PendingOperation::several("submission", usize::from(!inbox.is_empty())));
+        all.extend(PendingOperation::several("keep_alive", keep_alive.load(SeqCst)));
+        all
+    }
+}
+
+impl Deref for Local {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local").field("engine", &self.handle.id()).finish_non_exhaustive()
+    }
+}
