@@ -1,7 +1,7 @@
 //! The steps of a turn that need no user code: taking requests, reaping what the driver completed, and
 //! handing it to the resources.
 
-use std::{collections::VecDeque, time::Duration, vec};
+use std::{collections::VecDeque, mem, time::Duration};
 
 use crate::{
     core::Core,
@@ -72,7 +72,7 @@ impl Core {
 
     /// Queues the future that drives the run, once.
     pub(crate) fn wake_root(&mut self) {
-        if !std::mem::replace(&mut self.root_queued, true) {
+        if !mem::replace(&mut self.root_queued, true) {
             self.ready.push_root();
         }
     }
@@ -92,7 +92,7 @@ impl Core {
 
     /// Reaps what the driver completed and hands it to the resources.
     pub(crate) fn reap(&mut self, timeout: Option<Duration>) -> Result<()> {
-        let mut completions = std::mem::take(&mut self.completions);
+        let mut completions = self.take_completions();
         let waited = self.driver.wait(timeout, &mut completions);
         self.dispatch(completions);
         waited.map_err(|cause| Error::io(IoOperation::Wait, cause))
@@ -106,48 +106,42 @@ impl Core {
 
     /// Reaps what has ended already, without asking the system.
     pub(crate) fn reap_done(&mut self) {
-        let mut completions = std::mem::take(&mut self.completions);
+        let mut completions = self.take_completions();
         self.driver.take_done(&mut completions);
         self.dispatch(completions);
     }
 
     /// Hands completions to their resources. One whose resource is gone is dropped with what it
     /// brings: a connection is closed by that.
+    ///
+    /// Taken from the end of the list, which is turned round for that, one by one: those that a panic
+    /// leaves are the next turn's. A stream whose receive was never reported as ended would wait for that
+    /// for ever.
     pub(super) fn dispatch(&mut self, mut completions: Vec<Completion>) {
-        let mut dispatch = Dispatch { core: self, left: completions.drain(..) };
-        for Completion { resource, event } in dispatch.left.by_ref() {
-            let core = &mut *dispatch.core;
+        completions.reverse();
+        self.completions = completions;
+        while let Some(Completion { resource, event }) = self.completions.pop() {
             match event {
-                Event::Received(bytes) => core.received(resource, bytes),
-                Event::ReceiveEnded(ended) => core.receive_ended(resource, ended),
-                Event::Sent { gather, result } => core.sent(resource, gather, result),
-                Event::Accepted(connection) => core.accepted(resource, connection),
-                Event::AcceptEnded(error) => core.accept_ended(resource, error),
-                Event::Connected(result) => core.connected(resource, result),
-                Event::ShutDown(result) => core.was_shut_down(resource, result),
-                Event::Closed => core.was_closed(resource),
-                Event::LetGo(descriptor) => core.was_let_go(resource, descriptor),
-                Event::File { operation, done } => core.file_done(resource, operation, done),
+                Event::Received(bytes) => self.received(resource, bytes),
+                Event::ReceiveEnded(ended) => self.receive_ended(resource, ended),
+                Event::Sent { gather, result } => self.sent(resource, gather, result),
+                Event::Accepted(connection) => self.accepted(resource, connection),
+                Event::AcceptEnded(error) => self.accept_ended(resource, error),
+                Event::Connected(result) => self.connected(resource, result),
+                Event::ShutDown(result) => self.was_shut_down(resource, result),
+                Event::Closed => self.was_closed(resource),
+                Event::LetGo(descriptor) => self.was_let_go(resource, descriptor),
+                Event::File { operation, done } => self.file_done(resource, operation, done),
             }
         }
-        drop(dispatch);
-        // Put back for its memory.
-        self.completions = completions;
     }
-}
 
-/// Completions on their way to their resources. Those that a panic leaves are the next turn's: a
-/// stream whose reception was never told as ended would wait for that for ever.
-struct Dispatch<'a> {
-    core: &'a mut Core,
-    left: vec::Drain<'a, Completion>,
-}
-
-impl Drop for Dispatch<'_> {
-    fn drop(&mut self) {
-        if self.left.len() > 0 {
-            self.core.completions.extend(&mut self.left);
-        }
+    /// The list that the driver brings completions in, for its memory. What a panic has left there stands
+    /// in front.
+    fn take_completions(&mut self) -> Vec<Completion> {
+        let mut left = mem::take(&mut self.completions);
+        left.reverse();
+        left
     }
 }
 
