@@ -57,6 +57,16 @@ impl Core {
         }
     }
 
+    /// The last clone of a stream, listener or file is gone: it closes once nothing is pending on it.
+    pub(crate) fn release(&mut self, resource: Id) {
+        match self.resources.get(resource) {
+            Some(Resource::Stream(_)) => self.release_stream(resource),
+            Some(Resource::Listener(_)) => self.release_listener(resource),
+            Some(Resource::File(_)) => self.release_file(resource),
+            None => {}
+        }
+    }
+
     /// Takes a resource out of the table, and out of the count.
     pub(crate) fn remove_resource(&mut self, resource: Id) -> Option<Resource> {
         self.set_unsettled(resource, false);

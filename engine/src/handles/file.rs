@@ -4,14 +4,11 @@ use std::{
     fmt,
     hash::{Hash, Hasher},
     os::fd::{AsFd, BorrowedFd},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::Arc,
 };
 
 use crate::{
-    handles::{current, handle::Handle},
+    handles::{handle::Handle, resource_handle::ResourceHandle},
     pure::table::Id,
     system::descriptor::Descriptor,
 };
@@ -57,18 +54,15 @@ pub struct File {
 }
 
 struct FileInner {
-    handle: Handle,
-    /// None once the engine is to hear that the last clone is gone.
-    descriptor: Option<Arc<Descriptor>>,
+    resource: ResourceHandle,
+    /// Its writes go to its end, whatever the offset.
     appends: bool,
-    /// Zero until the engine has taken it in.
-    id: AtomicU64,
 }
 
 impl File {
     pub(crate) fn new(handle: Handle, descriptor: Arc<Descriptor>, appends: bool) -> Self {
-        let (descriptor, id) = (Some(descriptor), AtomicU64::new(0));
-        Self { inner: Arc::new(FileInner { handle, descriptor, appends, id }) }
+        let resource = ResourceHandle::new(handle, descriptor, None);
+        Self { inner: Arc::new(FileInner { resource, appends }) }
     }
 
     /// The handle of the engine that it belongs to.
@@ -82,18 +76,15 @@ impl File {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn handle(&self) -> &Handle {
-        &self.inner.handle
+        self.inner.resource.handle()
     }
 
     pub(crate) fn id(&self) -> Option<Id> {
-        match self.inner.id.load(Relaxed) {
-            0 => None,
-            bits => Some(Id::from_bits(bits)),
-        }
+        self.inner.resource.id()
     }
 
     pub(crate) fn set_id(&self, id: Id) {
-        self.inner.id.store(id.to_bits(), Relaxed);
+        self.inner.resource.set_id(id);
     }
 
     pub(crate) fn appends(&self) -> bool {
@@ -101,20 +92,7 @@ impl File {
     }
 
     pub(crate) fn descriptor(&self) -> &Arc<Descriptor> {
-        self.inner.descriptor.as_ref().expect("taken only by drop")
-    }
-}
-
-impl Drop for FileInner {
-    fn drop(&mut self) {
-        // Before the engine hears of it, so that it has the only reference left.
-        self.descriptor = None;
-        let bits = *self.id.get_mut();
-        if bits != 0 {
-            let id = Id::from_bits(bits);
-            // An engine that is gone has nothing to release.
-            drop(self.handle.apply(move |core| core.release_file(id)));
-        }
+        self.inner.resource.descriptor()
     }
 }
 
@@ -145,11 +123,6 @@ impl Hash for File {
 /// On its engine's thread it says, too, what is pending on it.
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut f = f.debug_struct("File");
-        f.field("fd", &self.as_fd());
-        if let Some(id) = self.id() {
-            current::inspect(self.handle().id(), |core| core.describe(id, &mut f));
-        }
-        f.finish_non_exhaustive()
+        self.inner.resource.debug("File", f)
     }
 }

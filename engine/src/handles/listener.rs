@@ -5,14 +5,11 @@ use std::{
     hash::{Hash, Hasher},
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd},
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, Weak},
 };
 
 use crate::{
-    handles::{current, handle::Handle, stream::inet},
+    handles::{handle::Handle, resource_handle::ResourceHandle, stream::inet},
     pure::{address::Address, error::Result, table::Id},
     system::descriptor::{Descriptor, Tenure},
 };
@@ -52,14 +49,10 @@ pub struct Listener {
 }
 
 pub(crate) struct ListenerInner {
-    handle: Handle,
-    /// Gone only while this is being dropped, so that the engine may close the number at once.
-    descriptor: Option<Arc<Descriptor>>,
+    resource: ResourceHandle,
     tcp: bool,
     /// Whether others may accept from it, too, when it was made.
     tenure: Tenure,
-    /// The engine's id, or zero until it has taken the listener in.
-    id: AtomicU64,
 }
 
 impl Listener {
@@ -72,8 +65,8 @@ impl Listener {
         if tenure == Tenure::Shared {
             descriptor.lend();
         }
-        let (descriptor, id) = (Some(descriptor), AtomicU64::new(0));
-        Self { inner: Arc::new(ListenerInner { handle, descriptor, tcp, tenure, id }) }
+        let resource = ResourceHandle::new(handle, descriptor, None);
+        Self { inner: Arc::new(ListenerInner { resource, tcp, tenure }) }
     }
 
     pub(crate) fn tenure(&self) -> Tenure {
@@ -109,7 +102,7 @@ impl Listener {
 
     /// The handle of the engine that the listener belongs to.
     pub fn handle(&self) -> &Handle {
-        &self.inner.handle
+        self.inner.resource.handle()
     }
 
     /// Says whether nobody else holds the listening socket.
@@ -124,21 +117,18 @@ impl Listener {
         }
         let listener = self.clone();
         // An engine that is gone has nothing that it could use in one way or another.
-        drop(self.inner.handle.apply(move |core| {
+        drop(self.handle().apply(move |core| {
             let id = core.id_of_listener(&listener);
             core.set_listener_exclusive(id, exclusive);
         }));
     }
 
     pub(crate) fn id(&self) -> Option<Id> {
-        match self.inner.id.load(Relaxed) {
-            0 => None,
-            bits => Some(Id::from_bits(bits)),
-        }
+        self.inner.resource.id()
     }
 
     pub(crate) fn set_id(&self, id: Id) {
-        self.inner.id.store(id.to_bits(), Relaxed);
+        self.inner.resource.set_id(id);
     }
 
     pub(crate) fn is_tcp(&self) -> bool {
@@ -146,23 +136,11 @@ impl Listener {
     }
 
     pub(crate) fn descriptor(&self) -> &Arc<Descriptor> {
-        self.inner.descriptor.as_ref().expect("taken only by drop")
+        self.inner.resource.descriptor()
     }
 
     pub(crate) fn downgrade(&self) -> Weak<ListenerInner> {
         Arc::downgrade(&self.inner)
-    }
-}
-
-impl Drop for ListenerInner {
-    fn drop(&mut self) {
-        self.descriptor = None;
-        let bits = *self.id.get_mut();
-        if bits != 0 {
-            let id = Id::from_bits(bits);
-            // An engine that is gone has nothing to release.
-            drop(self.handle.apply(move |core| core.release_listener(id)));
-        }
     }
 }
 
@@ -202,11 +180,6 @@ impl Hash for Listener {
 /// On its engine's thread it says, too, what is pending on it.
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut f = f.debug_struct("Listener");
-        f.field("fd", &self.descriptor().as_fd());
-        if let Some(id) = self.id() {
-            current::inspect(self.handle().id(), |core| core.describe(id, &mut f));
-        }
-        f.finish_non_exhaustive()
+        self.inner.resource.debug("Listener", f)
     }
 }

@@ -1,13 +1,10 @@
-//! [`Stream`]: the seed's `fd_or_sock`.
+//! [`Stream`]: what is read and written.
 
 use std::{
     fmt,
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -17,6 +14,7 @@ use crate::{
         biased_arc::{Biased, BiasedArc},
         current,
         handle::Handle,
+        resource_handle::ResourceHandle,
     },
     pure::{
         address::Address,
@@ -82,12 +80,8 @@ pub struct Stream {
 pub(crate) struct StreamInner {
     /// Of the engine it belongs to, as in its handle.
     engine: u32,
-    handle: Handle,
-    /// Gone only while this is being dropped, so that the engine may close the number at once.
-    descriptor: Option<Arc<Descriptor>>,
+    resource: ResourceHandle,
     fd_kind: FdKind,
-    /// The engine's id, or zero until it has taken the stream in.
-    id: AtomicU64,
 }
 
 /// What ends the lines of [`write_line`](Handle::write_line).
@@ -146,17 +140,10 @@ impl Stream {
         fd_kind: FdKind,
         id: Id,
     ) -> Self {
-        let id = AtomicU64::new(if id == Id::NONE { 0 } else { id.to_bits() });
         let engine = handle.id();
-        Self {
-            inner: BiasedArc::new(StreamInner {
-                engine,
-                handle,
-                descriptor: Some(descriptor),
-                fd_kind,
-                id,
-            }),
-        }
+        let resource =
+            ResourceHandle::new(handle, descriptor, Some(id).filter(|id| *id != Id::NONE));
+        Self { inner: BiasedArc::new(StreamInner { engine, resource, fd_kind }) }
     }
 
     /// The address of the other end.
@@ -250,7 +237,7 @@ impl Stream {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn handle(&self) -> &Handle {
-        &self.inner.handle
+        self.inner.resource.handle()
     }
 
     /// Says whether nobody else holds what the descriptor leads to: no copy of it made by
@@ -284,7 +271,7 @@ impl Stream {
         }
         let stream = self.clone();
         // An engine that is gone has nothing that it could use in one way or another.
-        drop(self.inner.handle.apply(move |core| {
+        drop(self.handle().apply(move |core| {
             let id = core.id_of(&stream);
             core.set_exclusive(id, exclusive);
         }));
@@ -297,14 +284,11 @@ impl Stream {
 
     #[inline]
     pub(crate) fn id(&self) -> Option<Id> {
-        match self.inner.id.load(Relaxed) {
-            0 => None,
-            bits => Some(Id::from_bits(bits)),
-        }
+        self.inner.resource.id()
     }
 
     pub(crate) fn set_id(&self, id: Id) {
-        self.inner.id.store(id.to_bits(), Relaxed);
+        self.inner.resource.set_id(id);
     }
 
     pub(crate) fn fd_kind(&self) -> FdKind {
@@ -312,7 +296,7 @@ impl Stream {
     }
 
     pub(crate) fn descriptor(&self) -> &Arc<Descriptor> {
-        self.inner.descriptor()
+        self.inner.resource.descriptor()
     }
 }
 
@@ -322,12 +306,6 @@ impl LineEnd {
             Self::Lf => b"\n",
             Self::CrLf => b"\r\n",
         }
-    }
-}
-
-impl StreamInner {
-    fn descriptor(&self) -> &Arc<Descriptor> {
-        self.descriptor.as_ref().expect("taken only by drop")
     }
 }
 
@@ -342,21 +320,8 @@ unsafe impl Biased for StreamInner {
     }
 
     fn send_to_owner(reference: BiasedArc<Self>) -> std::result::Result<(), BiasedArc<Self>> {
-        let handle = reference.handle.clone();
+        let handle = reference.resource.handle().clone();
         handle.send_to_owner(Stream { inner: reference }).map_err(|stream| stream.inner)
-    }
-}
-
-impl Drop for StreamInner {
-    fn drop(&mut self) {
-        // Before the engine hears of it, so that it has the only reference left.
-        self.descriptor = None;
-        let bits = *self.id.get_mut();
-        if bits != 0 {
-            let id = Id::from_bits(bits);
-            // An engine that is gone has nothing to release.
-            drop(self.handle.apply(move |core| core.release_stream(id)));
-        }
     }
 }
 
@@ -379,12 +344,7 @@ impl AsFd for Stream {
 /// On its engine's thread it says, too, what is pending on it.
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut f = f.debug_struct("Stream");
-        f.field("fd", &self.descriptor().as_fd());
-        if let Some(id) = self.id() {
-            current::inspect(self.handle().id(), |core| core.describe(id, &mut f));
-        }
-        f.finish_non_exhaustive()
+        self.inner.resource.debug("Stream", f)
     }
 }
 
