@@ -18,7 +18,7 @@ use crate::operation::{OpFuture, Submit, op};
 ///
 /// let runtime = Runtime::new()?;
 /// let io = runtime.io();
-/// # let file = tempfile::tempfile().unwrap();
+/// let file = tempfile::tempfile().unwrap();
 /// let file = io.attach_file(file)?;
 /// runtime.block_on(async {
 ///     try_join(file.write_at(6, "world"), file.write_at(0, "hello ")).await?;
@@ -38,10 +38,11 @@ impl File {
     /// The engine's file, for raw callbacks.
     ///
     /// ```
-    /// # use facade_futures::Runtime;
-    /// # use facade_futures::Callback;
-    /// # let runtime = Runtime::new()?;
-    /// # let file = runtime.io().attach_file(tempfile::tempfile().unwrap())?;
+    /// use facade_futures::Runtime;
+    /// use facade_futures::Callback;
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let file = runtime.io().attach_file(tempfile::tempfile().unwrap())?;
     /// runtime.io().handle().sync(file.engine_file(), Callback::ignore());
     /// # runtime.engine().run()?;
     /// # Ok::<(), facade_futures::Error>(())

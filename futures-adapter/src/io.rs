@@ -63,8 +63,9 @@ impl Io {
     /// The facade of callbacks over the same engine.
     ///
     /// ```
-    /// # use facade_futures::Runtime;
-    /// # let runtime = Runtime::new()?;
+    /// use facade_futures::Runtime;
+    ///
+    /// let runtime = Runtime::new()?;
     /// runtime.io().handle().post(|_| println!("a callback"));
     /// runtime.engine().run()?;
     /// # Ok::<(), facade_futures::Error>(())
@@ -219,12 +220,13 @@ impl Io {
     /// See [`Handle::connect`].
     ///
     /// ```
-    /// # use facade_futures::{Result, Runtime};
-    /// # use std::{net::TcpListener, time::Duration};
-    /// # let runtime = Runtime::new()?;
-    /// # let io = runtime.io();
-    /// # let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    /// # let address = listener.local_addr().unwrap();
+    /// use facade_futures::{Result, Runtime};
+    /// use std::{net::TcpListener, time::Duration};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let io = runtime.io();
+    /// let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    /// let address = listener.local_addr().unwrap();
     /// runtime.block_on(async {
     ///     let stream = io.connect(address).timeout(Duration::from_secs(10)).await?;
     ///     assert_eq!(stream.peer_addr()?, address);
@@ -281,8 +283,9 @@ impl Io {
     /// See [`Handle::submit_work`].
     ///
     /// ```
-    /// # use facade_futures::Runtime;
-    /// # let runtime = Runtime::new()?;
+    /// use facade_futures::Runtime;
+    ///
+    /// let runtime = Runtime::new()?;
     /// let hosts = runtime.io().submit_work(|| std::fs::read("/etc/hosts").is_ok());
     /// println!("{}", runtime.block_on(hosts)?);
     /// # Ok::<(), facade_futures::Error>(())
@@ -297,9 +300,10 @@ impl Io {
     /// See [`Handle::sleep`].
     ///
     /// ```
-    /// # use facade_futures::Runtime;
-    /// # use std::time::Duration;
-    /// # let runtime = Runtime::new()?;
+    /// use facade_futures::Runtime;
+    /// use std::time::Duration;
+    ///
+    /// let runtime = Runtime::new()?;
     /// runtime.block_on(runtime.io().sleep(Duration::from_millis(1)))?;
     /// # Ok::<(), facade_futures::Error>(())
     /// ```

@@ -54,9 +54,10 @@ impl Listener {
     /// The engine's listener, for raw callbacks.
     ///
     /// ```
-    /// # use facade_futures::Callback;
-    /// # use facade_futures::Runtime;
-    /// # let runtime = Runtime::new()?;
+    /// use facade_futures::Callback;
+    /// use facade_futures::Runtime;
+    ///
+    /// let runtime = Runtime::new()?;
     /// let listener = runtime.io().listen("127.0.0.1:0")?;
     /// let client = runtime.io().connect(listener.local_addr()?);
     /// runtime.io().handle().accept(listener.engine_listener(), Callback::ignore());
@@ -88,9 +89,10 @@ impl Listener {
     /// See [`Handle::accept`](facade_engine::Handle::accept).
     ///
     /// ```
-    /// # use facade_futures::{Result, Runtime};
-    /// # use std::{net::TcpStream, time::Duration};
-    /// # let runtime = Runtime::new()?;
+    /// use facade_futures::{Result, Runtime};
+    /// use std::{net::TcpStream, time::Duration};
+    ///
+    /// let runtime = Runtime::new()?;
     /// let mut listener = runtime.io().listen("127.0.0.1:0")?;
     /// let client = TcpStream::connect(listener.local_addr()?).unwrap();
     /// let stream = runtime.block_on(listener.accept().timeout(Duration::from_secs(10)))?;

@@ -85,13 +85,14 @@ impl<T, F: FnOnce(Callback<T>) -> Cancel> Submit<T> for F {
 /// *forgotten* leaves its operation pending: harmless, but what that takes is gone.
 ///
 /// ```
-/// # use facade_futures::{Result, Runtime};
-/// # use futures::future::{Either, select};
-/// # use std::time::Duration;
-/// # use std::{io::Write, os::unix::net::UnixStream};
-/// # let runtime = Runtime::new()?;
-/// # let (mut peer, ours) = UnixStream::pair().unwrap();
-/// # let mut stream = runtime.io().attach(ours)?;
+/// use facade_futures::{Result, Runtime};
+/// use futures::future::{Either, select};
+/// use std::time::Duration;
+/// use std::{io::Write, os::unix::net::UnixStream};
+///
+/// let runtime = Runtime::new()?;
+/// let (mut peer, ours) = UnixStream::pair().unwrap();
+/// let mut stream = runtime.io().attach(ours)?;
 /// runtime.block_on(async {
 ///     let nap = runtime.io().sleep(Duration::from_millis(1));
 ///     // No line comes: the read loses, and is dropped.
@@ -147,12 +148,13 @@ impl<T, F, U> OpFuture<T, F, U> {
     /// [`Chain::timeout`](facade_engine::Chain::timeout).
     ///
     /// ```
-    /// # use facade_futures::{Error, Result, Runtime};
-    /// # use std::time::Duration;
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let runtime = Runtime::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Error, Result, Runtime};
+    /// use std::time::Duration;
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     let outcome = stream.read_line().timeout(Duration::ZERO).await;
     ///     assert!(matches!(outcome, Err(Error::TimedOut)));

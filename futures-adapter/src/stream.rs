@@ -110,12 +110,13 @@ impl Stream {
     /// The engine's stream, for raw callbacks.
     ///
     /// ```
-    /// # use facade_futures::{Result, Runtime};
-    /// # use facade_futures::Callback;
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let runtime = Runtime::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Result, Runtime};
+    /// use facade_futures::Callback;
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     peer.write_all(b"one\ntwo\n").unwrap();
     ///     assert_eq!(stream.read_line().await?, "one");
@@ -139,12 +140,13 @@ impl Stream {
     /// name: say `Stream::split(&mut stream)` there. So it is with `lines` and `AsyncBufReadExt`.
     ///
     /// ```
-    /// # use facade_futures::{Result, Runtime};
-    /// # use futures::future::try_join;
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let runtime = Runtime::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Result, Runtime};
+    /// use futures::future::try_join;
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     peer.write_all(b"question\n").unwrap();
     ///     let (reader, writer) = stream.split();
@@ -162,11 +164,12 @@ impl Stream {
     /// Parts the two directions for good. The stream is closed when both are gone.
     ///
     /// ```
-    /// # use facade_futures::{Result, Runtime};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let runtime = Runtime::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Result, Runtime};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     let (mut reader, mut writer) = stream.into_split();
     ///     let task = runtime.spawn(async move { writer.write_line("answer").await });
@@ -253,11 +256,12 @@ impl Stream {
     /// See [`Handle::read_line`](facade_engine::Handle::read_line).
     ///
     /// ```
-    /// # use facade_futures::{Result, Runtime};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let runtime = Runtime::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Result, Runtime};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     peer.write_all(b"hello\r\n").unwrap();
     ///     assert_eq!(stream.read_line().await?, "hello");
@@ -281,12 +285,13 @@ impl Stream {
     /// end* of a match.
     ///
     /// ```
-    /// # use facade_futures::{Result, Runtime};
-    /// # use facade_futures::Regex;
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let runtime = Runtime::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Result, Runtime};
+    /// use facade_futures::Regex;
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     peer.write_all(b"load: 42% of all").unwrap();
     ///     let found = stream.read_until_regex(Regex::new("([0-9]+)%")?).await?;
@@ -334,11 +339,12 @@ impl Stream {
     /// See [`Handle::peek`](facade_engine::Handle::peek).
     ///
     /// ```
-    /// # use facade_futures::{Result, Runtime};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let runtime = Runtime::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Result, Runtime};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     peer.write_all(b"hello\n").unwrap();
     ///     assert_eq!(stream.peek(1).await?, "h");
@@ -365,12 +371,13 @@ impl Stream {
     /// item; another `lines` goes on where it left off.
     ///
     /// ```
-    /// # use facade_futures::{Result, Runtime, Stream};
-    /// # use futures::TryStreamExt;
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let runtime = Runtime::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Result, Runtime, Stream};
+    /// use futures::TryStreamExt;
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     peer.write_all(b"one\ntwo\nunfinished").unwrap();
     ///     drop(peer);
@@ -408,12 +415,13 @@ impl Stream {
     /// The timeout covers both. A failed write is [`Error::Stage`].
     ///
     /// ```
-    /// # use facade_futures::{Result, Runtime};
-    /// # use facade_futures::LineGlob;
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let runtime = Runtime::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Result, Runtime};
+    /// use facade_futures::LineGlob;
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     peer.write_all(b"250 fine\r\n").unwrap();
     ///     let fine = LineGlob::new("250 *")?;
@@ -445,11 +453,12 @@ impl Stream {
     /// See [`Handle::take_unsent`](facade_engine::Handle::take_unsent).
     ///
     /// ```
-    /// # use facade_futures::{Error, Result, Runtime};
-    /// # use std::{os::unix::net::UnixStream, time::Duration};
-    /// # let runtime = Runtime::new()?;
-    /// # let (_peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Error, Result, Runtime};
+    /// use std::{os::unix::net::UnixStream, time::Duration};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (_peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     let whole = vec![0; 8 << 20]; // more than the system has room for, and nobody reads
     ///     match stream.write(whole).timeout(Duration::ZERO).await {

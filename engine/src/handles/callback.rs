@@ -97,11 +97,12 @@ impl<T: 'static> Callback<T> {
     /// than the panic of a callback.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Callback, Engine};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// peer.write_all(b"hello\n").unwrap();
     /// engine.read_line(&stream, Callback::new(
     ///     |_, line| assert_eq!(line, "hello"),
@@ -142,11 +143,12 @@ impl<T: 'static> Callback<T> {
     /// only one can own.
     ///
     /// ```
-    /// # use facade_engine::{Bytes, Callback, Engine};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Bytes, Callback, Engine};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// peer.write_all(b"hello\n").unwrap();
     /// engine.read_line(&stream, Callback::with(
     ///     stream.clone(),
@@ -172,11 +174,12 @@ impl<T: 'static> Callback<T> {
     /// Tells nobody. What the operation takes is taken all the same.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # use std::os::unix::net::UnixStream;
-    /// # let engine = Engine::new()?;
-    /// # let (_peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Callback, Engine};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let engine = Engine::new()?;
+    /// let (_peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// engine.write_line(&stream, "hello", Callback::ignore());
     /// // The last one tells whether all of it went out.
     /// engine.flush(&stream, Callback::new(|_, ()| (), |_, error| panic!("{error}")));
@@ -226,11 +229,12 @@ impl<T: 'static> Callback<T> {
     /// submission, and the closure hears [`Error::Cancelled`].
     ///
     /// ```
-    /// # use facade_engine::{Bytes, Callback, Claim, Engine, Result};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Bytes, Callback, Claim, Engine, Result};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// peer.write_all(b"hello\n").unwrap();
     /// let again = stream.clone();
     /// engine.read_line(&stream, Callback::claim(move |engine, outcome: Result<Claim<Bytes>>| {
@@ -261,11 +265,12 @@ impl<T: 'static> Callback<T> {
     /// The timeout stays as it is. An `f` that may fail is for [`and_then`](Self::and_then).
     ///
     /// ```
-    /// # use facade_engine::{Bytes, Callback, Cancel, Engine, Handle, Stream};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Bytes, Callback, Cancel, Engine, Handle, Stream};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// /// An operation of one's own: reads a line as a number, if it is one.
     /// fn read_number(engine: &Handle, stream: &Stream, cb: Callback<Option<u64>>) -> Cancel {
     ///     let parse = |line: Bytes| std::str::from_utf8(&line).ok()?.parse().ok();
@@ -319,11 +324,12 @@ impl<T: 'static> Callback<T> {
     /// stays one. The timeout stays as it is.
     ///
     /// ```
-    /// # use facade_engine::{Bytes, Callback, Cancel, Engine, Error, Handle, Stream};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Bytes, Callback, Cancel, Engine, Error, Handle, Stream};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// /// An operation of one's own: reads a line as a number, if it is one.
     /// fn read_number(engine: &Handle, stream: &Stream, cb: Callback<u64>) -> Cancel {
     ///     engine.read_line(stream, cb.and_then(|_, line: Bytes| {
@@ -377,11 +383,12 @@ impl<T: 'static> Callback<T> {
     /// then is never a timeout.
     ///
     /// ```
-    /// # use facade_engine::{Bytes, Callback, Engine, Error, Result};
-    /// # use std::{os::unix::net::UnixStream, time::Duration};
-    /// # let engine = Engine::new()?;
-    /// # let (_peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Bytes, Callback, Engine, Error, Result};
+    /// use std::{os::unix::net::UnixStream, time::Duration};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (_peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// let cb = Callback::from_fn(|_, outcome: Result<Bytes>| {
     ///     assert!(matches!(outcome, Err(Error::TimedOut))); // nothing has been sent
     /// });

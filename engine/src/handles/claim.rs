@@ -26,11 +26,12 @@ use crate::{
 /// From [`Callback::claim`](crate::Callback::claim).
 ///
 /// ```
-/// # use facade_engine::{Bytes, Callback, Claim, Engine, Result};
-/// # use std::{io::Write, os::unix::net::UnixStream};
-/// # let engine = Engine::new()?;
-/// # let (mut peer, ours) = UnixStream::pair().unwrap();
-/// # let stream = engine.attach(ours)?;
+/// use facade_engine::{Bytes, Callback, Claim, Engine, Result};
+/// use std::{io::Write, os::unix::net::UnixStream};
+///
+/// let engine = Engine::new()?;
+/// let (mut peer, ours) = UnixStream::pair().unwrap();
+/// let stream = engine.attach(ours)?;
 /// peer.write_all(b"hello\n").unwrap();
 /// engine.read_line(&stream, Callback::claim(|_, outcome: Result<Claim<Bytes>>| {
 ///     // Only now does the line leave the stream.

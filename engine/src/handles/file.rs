@@ -31,7 +31,7 @@ use crate::{
 /// use facade_engine::{Callback, Engine};
 ///
 /// let engine = Engine::new()?;
-/// # let file = tempfile::tempfile().unwrap();
+/// let file = tempfile::tempfile().unwrap();
 /// let file = engine.attach_file(file)?;
 /// let written = file.clone();
 /// engine.write_at(&file, 4, "world", Callback::new(
@@ -68,9 +68,10 @@ impl File {
     /// The handle of the engine that it belongs to.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # let engine = Engine::new()?;
-    /// # let file = engine.attach_file(tempfile::tempfile().unwrap())?;
+    /// use facade_engine::{Callback, Engine};
+    ///
+    /// let engine = Engine::new()?;
+    /// let file = engine.attach_file(tempfile::tempfile().unwrap())?;
     /// file.handle().sync(&file, Callback::ignore());
     /// # engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())

@@ -154,10 +154,11 @@ impl Stream {
     /// [`Error::Unsupported`] for a Unix socket, see [`peer_name`](Self::peer_name).
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine, Stream};
-    /// # let engine = Engine::new()?;
-    /// # let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    /// # let address = listener.local_addr().unwrap();
+    /// use facade_engine::{Callback, Engine, Stream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    /// let address = listener.local_addr().unwrap();
     /// engine.connect(address, Callback::new(
     ///     move |_, stream: Stream| assert_eq!(stream.peer_addr().unwrap(), address),
     ///     |_, error| panic!("{error}"),
@@ -177,10 +178,11 @@ impl Stream {
     /// As [`peer_addr`](Self::peer_addr).
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine, Stream};
-    /// # let engine = Engine::new()?;
-    /// # let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    /// # let address = listener.local_addr().unwrap();
+    /// use facade_engine::{Callback, Engine, Stream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    /// let address = listener.local_addr().unwrap();
     /// engine.connect(address, Callback::new(
     ///     |_, stream: Stream| println!("from {}", stream.local_addr().unwrap()),
     ///     |_, error| panic!("{error}"),
@@ -201,11 +203,12 @@ impl Stream {
     /// [`Error::Io`] if the connection is gone already, or this is no socket.
     ///
     /// ```
-    /// # use facade_engine::{Address, Engine};
-    /// # use std::os::unix::net::UnixStream;
-    /// # let engine = Engine::new()?;
-    /// # let (_peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Address, Engine};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let engine = Engine::new()?;
+    /// let (_peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// assert_eq!(stream.peer_name()?, Address::UnixUnnamed);
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
@@ -226,11 +229,12 @@ impl Stream {
     /// engine, whichever handle it is called on.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # use std::os::unix::net::UnixStream;
-    /// # let engine = Engine::new()?;
-    /// # let (_peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Callback, Engine};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let engine = Engine::new()?;
+    /// let (_peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// stream.handle().read_line(&stream, Callback::ignore());
     /// # engine.abort(&stream);
     /// engine.run()?;
@@ -249,10 +253,11 @@ impl Stream {
     /// lent for a look and not for a copy, and in time before others get one by other ways.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine, Stream};
-    /// # use std::os::fd::AsFd;
-    /// # let engine = Engine::new()?;
-    /// # let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    /// use facade_engine::{Callback, Engine, Stream};
+    /// use std::os::fd::AsFd;
+    ///
+    /// let engine = Engine::new()?;
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     /// engine.connect(listener.local_addr().unwrap(), Callback::new(
     ///     |_, stream: Stream| {
     ///         rustix::net::sockopt::set_socket_keepalive(&stream, true).unwrap();

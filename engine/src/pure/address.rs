@@ -323,7 +323,7 @@ pub enum Family {
 /// use facade_engine::{Hints, SocketType};
 ///
 /// let datagrams = Hints { socket_type: SocketType::Datagram, ..Hints::default() };
-/// # let _ = datagrams;
+/// let _ = datagrams;
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -38,7 +38,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// use std::io::ErrorKind;
 ///
 /// let engine = Engine::new()?;
-/// # let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+/// let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
 /// engine.connect(nobody, Callback::from_fn(move |_, outcome: Result<Stream>| match outcome {
 ///     Err(ref error @ Error::Io { ref cause, .. }) => {
 ///         assert_eq!(cause.kind(), ErrorKind::ConnectionRefused);
@@ -208,7 +208,7 @@ pub enum Error {
 /// use facade_engine::{Callback, Engine, Error, IoOperation, Result, Stream};
 ///
 /// let engine = Engine::new()?;
-/// # let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+/// let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
 /// engine.connect(nobody, Callback::from_fn(|_, outcome: Result<Stream>| match outcome {
 ///     Err(Error::Io { operation: IoOperation::Connect, cause }) => println!("not there: {cause}"),
 ///     outcome => panic!("{outcome:?}"),

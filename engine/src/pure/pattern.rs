@@ -158,7 +158,7 @@ impl fmt::Display for LinePattern {
 ///     Pattern::regex(Regex::new("[$#] ")?),
 ///     Pattern::end(),
 /// ];
-/// # let _ = patterns;
+/// let _ = patterns;
 /// # Ok::<(), facade_engine::Error>(())
 /// ```
 #[derive(Debug, Clone)]

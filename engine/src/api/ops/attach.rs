@@ -332,11 +332,12 @@ impl Handle {
     /// one whose engine is gone, it does nothing.
     ///
     /// ```
-    /// # use facade_engine::{Bytes, Callback, Engine, Error, Limits, Result};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Bytes, Callback, Engine, Error, Limits, Result};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// peer.write_all(b"a long line\n").unwrap();
     /// engine.set_limits(&stream, Limits { line: 4, ..Limits::default() });
     /// engine.read_line(&stream, Callback::from_fn(|_, outcome: Result<Bytes>| {
@@ -361,11 +362,12 @@ impl Handle {
     /// whose engine is gone, it does nothing.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine, LineEnd};
-    /// # use std::os::unix::net::UnixStream;
-    /// # let engine = Engine::new()?;
-    /// # let (_peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Callback, Engine, LineEnd};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let engine = Engine::new()?;
+    /// let (_peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// engine.set_line_end(&stream, LineEnd::Lf);
     /// engine.write_line(&stream, "hello", Callback::new(
     ///     |_, count| assert_eq!(count, 6),

@@ -92,8 +92,8 @@ pub struct Chain<M = ValueOnly> {
 /// fn submit_in_time<M: Mode>(chain: Chain<M>) -> Cancel {
 ///     chain.timeout(Duration::from_secs(10)).submit()
 /// }
-/// # let engine = facade_engine::Engine::new()?;
-/// # let (_peer, ours) = std::os::unix::net::UnixStream::pair().unwrap();
+/// let engine = facade_engine::Engine::new()?;
+/// let (_peer, ours) = std::os::unix::net::UnixStream::pair().unwrap();
 /// # submit_in_time(engine.chain().on(&engine.attach(ours)?).write("x", Callback::ignore()));
 /// # engine.run()?;
 /// # Ok::<(), facade_engine::Error>(())
@@ -145,11 +145,12 @@ impl Handle {
     /// Nothing happens before [`Chain::submit`].
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Callback, Engine};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// peer.write_all(b"250 fine\r\n").unwrap();
     /// let answered = Callback::new(
     ///     |_, line| assert_eq!(line, "250 fine"),
@@ -231,8 +232,8 @@ impl<M: Mode> Chain<M> {
     /// use std::time::Duration;
     ///
     /// let engine = Engine::new()?;
-    /// # let listener = engine.listen("127.0.0.1:0")?;
-    /// # let port = listener.local_addr()?.port();
+    /// let listener = engine.listen("127.0.0.1:0")?;
+    /// let port = listener.local_addr()?.port();
     /// engine.chain()
     ///     .resolve("127.0.0.1", port, Callback::ignore())
     ///     .connect_resolved(Callback::new(|_, _stream| (), |_, error| panic!("{error}")))
@@ -356,11 +357,12 @@ impl<M: Mode> Chain<M> {
     /// hears that one's failure as its own and not as [`Stage`](crate::Error::Stage).
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine, Regex, RegexMatch, Stream};
-    /// # use std::{io::Write, net::TcpStream, time::Duration};
-    /// # let engine = Engine::new()?;
-    /// # let listener = engine.listen("127.0.0.1:0")?;
-    /// # let mut client = TcpStream::connect(listener.local_addr()?).unwrap();
+    /// use facade_engine::{Callback, Engine, Regex, RegexMatch, Stream};
+    /// use std::{io::Write, net::TcpStream, time::Duration};
+    ///
+    /// let engine = Engine::new()?;
+    /// let listener = engine.listen("127.0.0.1:0")?;
+    /// let mut client = TcpStream::connect(listener.local_addr()?).unwrap();
     /// client.write_all(b"one\ntwo\n\n").unwrap();
     /// engine.chain()
     ///     .accept(&listener, Callback::ignore())

@@ -88,11 +88,12 @@ impl Handle {
     /// unsent and closes; what the system has by then still goes out, and no run waits for it.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # use std::{io::Read, os::unix::net::UnixStream, time::Duration};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Callback, Engine};
+    /// use std::{io::Read, os::unix::net::UnixStream, time::Duration};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// engine.write(&stream, "bye\r\n", Callback::ignore());
     /// let cb = Callback::new(|_, ()| println!("closed"), |_, error| eprintln!("{error}"));
     /// engine.close(&stream, cb.timeout(Duration::from_secs(5)));
@@ -134,11 +135,12 @@ impl Handle {
     /// reset, and is closed.
     ///
     /// ```
-    /// # use facade_engine::{Bytes, Callback, Engine, Error, Result};
-    /// # use std::os::unix::net::UnixStream;
-    /// # let engine = Engine::new()?;
-    /// # let (_peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Bytes, Callback, Engine, Error, Result};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let engine = Engine::new()?;
+    /// let (_peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// engine.read_line(&stream, Callback::from_fn(|_, outcome: Result<Bytes>| {
     ///     assert!(matches!(outcome, Err(Error::Closed)));
     /// }));

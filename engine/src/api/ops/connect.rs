@@ -72,10 +72,11 @@ impl Handle {
     /// [RFC 8305]: https://www.rfc-editor.org/rfc/rfc8305
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine, Stream};
-    /// # let engine = Engine::new()?;
-    /// # let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    /// # let (host, port) = ("127.0.0.1", listener.local_addr().unwrap().port());
+    /// use facade_engine::{Callback, Engine, Stream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    /// let (host, port) = ("127.0.0.1", listener.local_addr().unwrap().port());
     /// engine.getaddrinfo_then_connect(host, port, (
     ///     Callback::ignore(),
     ///     Callback::new(
@@ -176,11 +177,12 @@ impl Handle {
     /// stream that the first callback got, it is closed when the chain ends.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine, LineGlob};
-    /// # let engine = Engine::new()?;
-    /// # let listener = engine.listen("127.0.0.1:0")?;
-    /// # let address = listener.local_addr()?;
-    /// # let ignored = (Callback::ignore(), Callback::ignore());
+    /// use facade_engine::{Callback, Engine, LineGlob};
+    ///
+    /// let engine = Engine::new()?;
+    /// let listener = engine.listen("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
+    /// let ignored = (Callback::ignore(), Callback::ignore());
     /// # engine.accept_then_write(&listener, "220 ready\r\n", ignored);
     /// engine.connect_then_expect_line(address, LineGlob::new("220 *")?, (
     ///     Callback::ignore(),
@@ -208,10 +210,11 @@ impl Handle {
     /// stream that the first callback got, it is closed when the chain ends.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # let engine = Engine::new()?;
-    /// # let listener = engine.listen("127.0.0.1:0")?;
-    /// # let address = listener.local_addr()?;
+    /// use facade_engine::{Callback, Engine};
+    ///
+    /// let engine = Engine::new()?;
+    /// let listener = engine.listen("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
     /// # engine.accept_then_expect_line(&listener, "hello", (
     /// #     Callback::ignore(),
     /// #     Callback::new(|_, line| assert_eq!(line, "hello"), |_, error| panic!("{error}")),
@@ -248,11 +251,12 @@ impl Handle {
     /// Ends by the next turn; a connection that comes later is there for the next accept.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine, Stream};
-    /// # use std::net::TcpStream;
-    /// # let engine = Engine::new()?;
-    /// # let listener = engine.listen("127.0.0.1:0")?;
-    /// # let address = listener.local_addr()?;
+    /// use facade_engine::{Callback, Engine, Stream};
+    /// use std::net::TcpStream;
+    ///
+    /// let engine = Engine::new()?;
+    /// let listener = engine.listen("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
     /// let connection = TcpStream::connect(address).unwrap();
     /// let client = connection.local_addr().unwrap();
     /// engine.accept(&listener, Callback::new(
@@ -278,11 +282,12 @@ impl Handle {
     /// first callback got, it is closed when the chain ends.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # use std::{io::Read, net::TcpStream};
-    /// # let engine = Engine::new()?;
-    /// # let listener = engine.listen("127.0.0.1:0")?;
-    /// # let address = listener.local_addr()?;
+    /// use facade_engine::{Callback, Engine};
+    /// use std::{io::Read, net::TcpStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let listener = engine.listen("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
     /// let mut client = TcpStream::connect(address).unwrap();
     /// let callbacks = (Callback::ignore(), Callback::ignore());
     /// engine.accept_then_write(&listener, "220 ready\r\n", callbacks);
@@ -312,11 +317,12 @@ impl Handle {
     /// the first callback got, it is closed when the chain ends.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine, LineGlob};
-    /// # use std::{io::Write, net::TcpStream};
-    /// # let engine = Engine::new()?;
-    /// # let listener = engine.listen("127.0.0.1:0")?;
-    /// # let address = listener.local_addr()?;
+    /// use facade_engine::{Callback, Engine, LineGlob};
+    /// use std::{io::Write, net::TcpStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let listener = engine.listen("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
     /// let mut client = TcpStream::connect(address).unwrap();
     /// client.write_all(b"HELO me\r\n").unwrap();
     /// engine.accept_then_expect_line(&listener, LineGlob::new("HELO *")?, (
@@ -345,11 +351,12 @@ impl Handle {
     /// that does not send a match is closed.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine, Regex, RegexMatch, Stream};
-    /// # use std::{io::Write, net::TcpStream};
-    /// # let engine = Engine::new()?;
-    /// # let listener = engine.listen("127.0.0.1:0")?;
-    /// # let address = listener.local_addr()?;
+    /// use facade_engine::{Callback, Engine, Regex, RegexMatch, Stream};
+    /// use std::{io::Write, net::TcpStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let listener = engine.listen("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
     /// let mut client = TcpStream::connect(address).unwrap();
     /// client.write_all(b"GET /index HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
     /// let head = Regex::new(r"(?s)^GET (?<path>[^ ]+) .*\r\n\r\n")?;

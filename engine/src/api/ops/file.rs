@@ -64,11 +64,12 @@ impl Handle {
     /// were.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # let engine = Engine::new()?;
-    /// # let file = tempfile::tempfile().unwrap();
+    /// use facade_engine::{Callback, Engine};
+    ///
+    /// let engine = Engine::new()?;
+    /// let file = tempfile::tempfile().unwrap();
     /// # std::io::Write::write_all(&mut &file, b"hello world").unwrap();
-    /// # let file = engine.attach_file(file)?;
+    /// let file = engine.attach_file(file)?;
     /// for (offset, word) in [(0, "hello"), (6, "world")] {
     ///     engine.read_at(&file, offset, 5, Callback::new(
     ///         move |_, bytes| assert_eq!(bytes, word),
@@ -107,10 +108,11 @@ impl Handle {
     /// how much it took: all of it is a success.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # let engine = Engine::new()?;
-    /// # let file = tempfile::tempfile().unwrap();
-    /// # let mut spy = file.try_clone().unwrap();
+    /// use facade_engine::{Callback, Engine};
+    ///
+    /// let engine = Engine::new()?;
+    /// let file = tempfile::tempfile().unwrap();
+    /// let mut spy = file.try_clone().unwrap();
     /// let file = engine.attach_file(file)?;
     /// for (offset, word) in [(6, "world"), (0, "hello ")] {
     ///     engine.write_at(&file, offset, word, Callback::new(
@@ -151,9 +153,10 @@ impl Handle {
     /// Reported at once; the system goes on.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # let engine = Engine::new()?;
-    /// # let file = engine.attach_file(tempfile::tempfile().unwrap())?;
+    /// use facade_engine::{Callback, Engine};
+    ///
+    /// let engine = Engine::new()?;
+    /// let file = engine.attach_file(tempfile::tempfile().unwrap())?;
     /// let safe = file.clone();
     /// engine.write_at(&file, 0, "precious", Callback::new(
     ///     move |engine, _| {

@@ -61,11 +61,12 @@ pub trait HandleExt: sealed::Sealed {
     /// outside the turn of the engine that the stream belongs to; then submit the write.
     ///
     /// ```
-    /// # use facade_engine::{Bytes, Callback, Engine, adapter::HandleExt};
-    /// # use std::{io::Read, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Bytes, Callback, Engine, adapter::HandleExt};
+    /// use std::{io::Read, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// let again = stream.clone();
     /// engine.post(move |engine| {
     ///     let hello = Bytes::from("hello");
@@ -74,7 +75,7 @@ pub trait HandleExt: sealed::Sealed {
     ///     }
     /// });
     /// engine.run()?;
-    /// # let mut received = [0; 5];
+    /// let mut received = [0; 5];
     /// # peer.read_exact(&mut received).unwrap();
     /// # assert_eq!(&received, b"hello");
     /// # Ok::<(), facade_engine::Error>(())

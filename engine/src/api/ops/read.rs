@@ -89,11 +89,12 @@ impl Handle {
     /// Ends by the next turn; no byte is lost.
     ///
     /// ```
-    /// # use facade_engine::{Bytes, Callback, Engine};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Bytes, Callback, Engine};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// peer.write_all(&298_u32.to_be_bytes()).unwrap();
     /// engine.read_exact(&stream, 4, Callback::new(
     ///     |_, field: Bytes| assert_eq!(u32::from_be_bytes(field[..].try_into().unwrap()), 298),
@@ -121,11 +122,12 @@ impl Handle {
     /// one stopped looking.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Callback, Engine};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// peer.write_all(b"name=value; rest").unwrap();
     /// engine.read_until(&stream, "; ", Callback::new(
     ///     |_, field| assert_eq!(field, "name=value; "),
@@ -156,11 +158,12 @@ impl Handle {
     /// Ends by the next turn; no byte is lost.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # use std::{io::Write, os::unix::net::UnixStream, time::Duration};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Callback, Engine};
+    /// use std::{io::Write, os::unix::net::UnixStream, time::Duration};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// peer.write_all(b"GET /\r\n").unwrap();
     /// let cb = Callback::new(|_, line| assert_eq!(line, "GET /"), |_, error| panic!("{error}"));
     /// engine.read_line(&stream, cb.timeout(Duration::from_secs(30)));
@@ -183,11 +186,12 @@ impl Handle {
     /// Ends by the next turn; no byte is lost, skipped lines included.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine, LineGlob, LineMatch};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Callback, Engine, LineGlob, LineMatch};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// peer.write_all(b"220-hello\r\n220 ready\r\n").unwrap();
     /// engine.read_until_lineglob(&stream, LineGlob::new("220 *")?, Callback::new(
     ///     |_, found: LineMatch| {
@@ -225,11 +229,12 @@ impl Handle {
     /// Ends by the next turn; no byte is lost.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine, Regex, RegexMatch};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Callback, Engine, Regex, RegexMatch};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// peer.write_all(b"HTTP/1.1 200 OK\r\n").unwrap();
     /// let status = Regex::new(r"^HTTP/1\.[01] (?<status>[0-9]{3})")?;
     /// engine.read_until_regex(&stream, status, Callback::new(
@@ -259,11 +264,12 @@ impl Handle {
     /// Ends by the next turn; no byte is lost.
     ///
     /// ```
-    /// # use facade_engine::{AnyMatch, Callback, Engine, LineGlob, Pattern};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{AnyMatch, Callback, Engine, LineGlob, Pattern};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// peer.write_all(b"Welcome!\r\nlogin: ").unwrap();
     /// let refused = LineGlob::new("*refused*")?;
     /// let patterns = [Pattern::bytes("login: "), Pattern::line(refused), Pattern::end()];
@@ -300,11 +306,12 @@ impl Handle {
     /// Ends by the next turn; no byte is lost.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Callback, Engine};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// peer.write_all(b"one\ntwo").unwrap();
     /// drop(peer);
     /// engine.read_all(&stream, Callback::new(
@@ -384,11 +391,12 @@ impl Handle {
     /// Ends by the next turn; no byte is lost.
     ///
     /// ```
-    /// # use facade_engine::{Bytes, Callback, Engine, Error, Result};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Bytes, Callback, Engine, Error, Result};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// peer.write_all(b"BUSY\r\n").unwrap();
     /// engine.expect_line(&stream, "READY", Callback::from_fn(|_, outcome: Result<Bytes>| {
     ///     assert!(matches!(outcome, Err(Error::Unexpected { line, .. }) if line == "BUSY"));
@@ -422,11 +430,12 @@ impl Handle {
     /// Ends by the next turn; nothing is taken in any case.
     ///
     /// ```
-    /// # use facade_engine::{Bytes, Callback, Engine};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Bytes, Callback, Engine};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// peer.write_all(b"{\"id\": 1}\n").unwrap();
     /// engine.peek(&stream, 1, Callback::new(
     ///     |_, first: Bytes| assert_eq!(first, "{"),
@@ -457,11 +466,12 @@ impl Handle {
     /// bytes.
     ///
     /// ```
-    /// # use facade_engine::{Bytes, Callback, Engine};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Bytes, Callback, Engine};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// peer.write_all(b"   hello\n").unwrap();
     /// let again = stream.clone();
     /// engine.peek(&stream, 1024, Callback::new(
@@ -499,11 +509,12 @@ impl Handle {
     /// It has its outcome as soon as the engine comes to it, so there is nothing to cancel.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Callback, Engine};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// peer.write_all(b"one\ntwo\n").unwrap();
     /// let again = stream.clone();
     /// engine.read_line(&stream, Callback::new(

@@ -76,17 +76,18 @@ impl Handle {
     /// A part of a buffer that goes on being used:
     ///
     /// ```
-    /// # use facade_engine::{Bytes, Callback, Engine};
-    /// # use std::{io::Read, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Bytes, Callback, Engine};
+    /// use std::{io::Read, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// let mut buf = *b"hello, world";
     /// engine.write(&stream, Bytes::copy_from_slice(&buf[..5]), Callback::ignore());
     /// buf.fill(0);
     /// # drop(stream);
     /// # engine.run()?;
-    /// # let mut received = String::new();
+    /// let mut received = String::new();
     /// # peer.read_to_string(&mut received).unwrap();
     /// # assert_eq!(received, "hello");
     /// # Ok::<(), facade_engine::Error>(())
@@ -105,17 +106,18 @@ impl Handle {
     /// As [`write`](Self::write).
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # use std::{io::Read, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Callback, Engine};
+    /// use std::{io::Read, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// engine.write_vectored(&stream, ["Content-Length: 5\r\n\r\n", "hello"], Callback::new(
     ///     |_, count| assert_eq!(count, 26),
     ///     |_, error| panic!("{error}"),
     /// ));
     /// engine.run()?;
-    /// # let mut received = [0; 26];
+    /// let mut received = [0; 26];
     /// # peer.read_exact(&mut received).unwrap();
     /// # assert!(received.ends_with(b"\n\r\nhello"));
     /// # Ok::<(), facade_engine::Error>(())
@@ -139,17 +141,18 @@ impl Handle {
     /// As [`write`](Self::write).
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # use std::{io::Read, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Callback, Engine};
+    /// use std::{io::Read, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// engine.write_line(&stream, "hello", Callback::new(
     ///     |_, count| assert_eq!(count, 7), // with CRLF: it is a socket
     ///     |_, error| panic!("{error}"),
     /// ));
     /// engine.run()?;
-    /// # let mut received = [0; 7];
+    /// let mut received = [0; 7];
     /// # peer.read_exact(&mut received).unwrap();
     /// # assert_eq!(&received, b"hello\r\n");
     /// # Ok::<(), facade_engine::Error>(())
@@ -234,18 +237,19 @@ impl Handle {
     /// Ends by the next turn; what was written still goes out.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # use std::{io::Read, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Callback, Engine};
+    /// use std::{io::Read, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// engine.write(&stream, "hello", Callback::ignore());
     /// engine.flush(&stream, Callback::new(
     ///     |_, ()| println!("all of it is on its way"),
     ///     |_, error| eprintln!("the write failed: {error}"),
     /// ));
     /// engine.run()?;
-    /// # let mut received = [0; 5];
+    /// let mut received = [0; 5];
     /// # peer.read_exact(&mut received).unwrap();
     /// # assert_eq!(&received, b"hello");
     /// # Ok::<(), facade_engine::Error>(())
@@ -271,11 +275,12 @@ impl Handle {
     /// [`Claim`](crate::Claim) is dropped untaken is there for the next one.
     ///
     /// ```
-    /// # use facade_engine::{Bytes, Callback, Engine, Error};
-    /// # use std::{os::unix::net::UnixStream, time::Duration};
-    /// # let engine = Engine::new()?;
-    /// # let (_peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Bytes, Callback, Engine, Error};
+    /// use std::{os::unix::net::UnixStream, time::Duration};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (_peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// // Nobody reads, so one attempt takes as much as the system has room for.
     /// let again = stream.clone();
     /// engine.write(&stream, vec![0_u8; 8 << 20], Callback::from_fn(move |engine, outcome| {
@@ -308,11 +313,12 @@ impl Handle {
     /// One that has not begun, because bytes before it are unsent, is undone: writes go on.
     ///
     /// ```
-    /// # use facade_engine::{Callback, Engine};
-    /// # use std::{io::Read, os::unix::net::UnixStream};
-    /// # let engine = Engine::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let stream = engine.attach(ours)?;
+    /// use facade_engine::{Callback, Engine};
+    /// use std::{io::Read, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
     /// engine.write(&stream, "request", Callback::ignore());
     /// engine.shutdown_write(&stream, Callback::ignore());
     /// engine.run()?;
