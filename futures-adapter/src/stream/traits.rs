@@ -1,0 +1,289 @@
+//! The traits of the `futures` crate: `AsyncRead`, `AsyncBufRead`, `AsyncWrite` and `Sink`, of the
+//! halves first and then of the whole stream.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use facade_engine::{Bytes, Error, Result};
+use futures::{AsyncBufRead, AsyncRead, AsyncWrite, Sink};
+
+use crate::{
+    operation::Submitted,
+    stream::{ReadHalf, Stream, WriteHalf},
+};
+
+/// How much `poll_fill_buf` looks at, and `poll_write` takes, at most.
+const POLL_MAX: usize = 64 << 10;
+
+/// What the poll methods have seen of the bytes that are still the engine's.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    shown: Bytes,
+    peek: Option<Submitted<Bytes>>,
+    /// The stream has ended behind what was shown. An end stays.
+    ended: bool,
+}
+
+impl ReadHalf {
+    /// Ready when there is something to show, up to `size` bytes, or the stream has ended.
+    fn poll_show(&mut self, context: &Context<'_>, size: usize) -> Poll<Result<()>> {
+        let stream = &self.engine;
+        let look = self.polled.get_or_insert_default();
+        if look.shown.is_empty() && !look.ended {
+            let peek = look.peek.get_or_insert_with(|| {
+                Submitted::new(None, |callback| stream.handle().peek(stream, size, callback))
+            });
+            let outcome = ready!(peek.poll(context));
+            look.peek = None;
+            look.shown = match outcome {
+                Ok(shown) => shown,
+                Err(Error::EndOfStream) => {
+                    look.ended = true;
+                    Bytes::new()
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            };
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Between polls no byte leaves the engine: a poll looks at what is unread, and `consume` takes it.
+/// What `poll_fill_buf` has shown and nobody has consumed, it shows again without a new look: read
+/// it up, or by a method of the adapter, before reading by a raw callback. So it is with an end that
+/// it has found, which is ready at once from then on: a method of the adapter looks again.
+impl AsyncBufRead for ReadHalf {
+    fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        ready!(this.poll_show(context, POLL_MAX))?;
+        Poll::Ready(Ok(this.polled.as_ref().map_or(&[], |look| &look.shown)))
+    }
+
+    fn consume(self: Pin<&mut Self>, count: usize) {
+        let this = self.get_mut();
+        let Some(look) = &mut this.polled else { return };
+        let count = count.min(look.shown.len());
+        drop(look.shown.split_to(count));
+        if count > 0 {
+            this.engine.handle().consume(&this.engine, count);
+        }
+    }
+}
+
+/// Looks no further than the caller asks, so that nothing is shown that is not consumed.
+impl AsyncRead for ReadHalf {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        ready!(self.poll_show(context, buf.len().min(POLL_MAX)))?;
+        let Some(look) = &mut self.polled else { return Poll::Ready(Ok(0)) };
+        let shown = std::mem::take(&mut look.shown);
+        let count = shown.len().min(buf.len());
+        buf[..count].copy_from_slice(&shown[..count]);
+        if count > 0 {
+            self.engine.handle().consume(&self.engine, count);
+        }
+        Poll::Ready(Ok(count))
+    }
+}
+
+/// What the poll methods of a [`WriteHalf`] have submitted and not heard of. Unlike a future they
+/// have told their caller that they took the bytes, so nothing is cancelled when they are dropped.
+#[derive(Debug, Default)]
+pub(super) struct Submissions {
+    write: Option<Submitted<usize>>,
+    pub(super) flush: Option<Submitted<()>>,
+    shutdown: Option<Submitted<()>>,
+    /// Nothing was written since a flush succeeded. What was written before the first one, by
+    /// whomever, is not known.
+    pub(super) flushed: bool,
+    /// The direction was shut down.
+    shut_down: bool,
+}
+
+impl Drop for Submissions {
+    fn drop(&mut self) {
+        if let Some(write) = self.write.take() {
+            write.detach();
+        }
+        if let Some(shutdown) = self.shutdown.take() {
+            shutdown.detach();
+        }
+    }
+}
+
+impl WriteHalf {
+    /// Ready when the engine has taken the last write of the poll methods.
+    fn poll_written(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
+        if let Some(submitted) = &mut self.polled
+            && let Some(write) = &mut submitted.write
+        {
+            let outcome = ready!(write.poll(context));
+            submitted.write = None;
+            outcome?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn begin_write(&mut self, bytes: Bytes) {
+        let stream = self.engine();
+        let write = Submitted::new(None, |callback| stream.handle().write(stream, bytes, callback));
+        let before = self.polled.get_or_insert_default().write.replace(write);
+        if let Some(before) = before {
+            // Its owner did not ask whether another may come, and it is not lost for that.
+            before.detach();
+        }
+    }
+
+    /// Ready at once if nothing was written since the last flush that succeeded, so that a caller
+    /// may ask as often as it likes; a failure stays, and is told each time.
+    fn poll_flushed(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
+        ready!(self.poll_written(context))?;
+        let stream = &self.engine;
+        let submitted = self.polled.get_or_insert_default();
+        if submitted.flushed {
+            return Poll::Ready(Ok(()));
+        }
+        let flush = submitted.flush.get_or_insert_with(|| {
+            Submitted::new(None, |callback| stream.handle().flush(stream, callback))
+        });
+        let outcome = ready!(flush.poll(context));
+        submitted.flush = None;
+        submitted.flushed = outcome.is_ok();
+        Poll::Ready(outcome)
+    }
+
+    fn poll_shut_down(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
+        ready!(self.poll_written(context))?;
+        let stream = &self.engine;
+        let submitted = self.polled.get_or_insert_default();
+        if submitted.shut_down {
+            return Poll::Ready(Ok(()));
+        }
+        let shutdown = submitted.shutdown.get_or_insert_with(|| {
+            Submitted::new(None, |callback| stream.handle().shutdown_write(stream, callback))
+        });
+        let outcome = ready!(shutdown.poll(context));
+        submitted.shutdown = None;
+        submitted.shut_down = outcome.is_ok();
+        // It comes behind all that was written.
+        submitted.flushed |= submitted.shut_down;
+        Poll::Ready(outcome)
+    }
+}
+
+/// `poll_write` takes up to 64 KiB at a time and is ready as soon as the engine has taken the write
+/// before; what fails later is told to the next call. `poll_flush` is ready when the system has
+/// all, `poll_close` shuts the direction down; both at once, without asking the engine, if that is
+/// so already. What raw callbacks write after a flush is theirs to flush.
+impl AsyncWrite for WriteHalf {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_written(context))?;
+        let count = buf.len().min(POLL_MAX);
+        self.begin_write(Bytes::copy_from_slice(&buf[..count]));
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flushed(context).map_err(io::Error::from)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_shut_down(context).map_err(io::Error::from)
+    }
+}
+
+/// Each item is one write. `poll_ready` is ready as soon as the engine has taken the write before;
+/// what fails later is told to the next call. `poll_flush` and `poll_close` are as those of
+/// [`AsyncWrite`].
+impl Sink<Bytes> for WriteHalf {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_written(context)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, item: Bytes) -> Result<()> {
+        self.begin_write(item);
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_flushed(context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_shut_down(context)
+    }
+}
+
+impl AsyncBufRead for Stream {
+    fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        Pin::new(&mut self.get_mut().read).poll_fill_buf(context)
+    }
+
+    fn consume(mut self: Pin<&mut Self>, count: usize) {
+        AsyncBufRead::consume(Pin::new(&mut self.read), count);
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.read).poll_read(context, buf)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.write).poll_write(context, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(Pin::new(&mut self.write), context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_close(Pin::new(&mut self.write), context)
+    }
+}
+
+impl Sink<Bytes> for Stream {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.write.poll_written(context)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, item: Bytes) -> Result<()> {
+        self.write.begin_write(item);
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.write.poll_flushed(context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.write.poll_shut_down(context)
+    }
+}
