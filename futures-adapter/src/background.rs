@@ -149,7 +149,7 @@ impl Runtimes {
         self.engines.listen(addr, spawning(serve))
     }
 
-    /// The same with other options. See [`Engines::listen_with`].
+    /// As [`listen`](Self::listen), with other options. See [`Engines::listen_with`].
     ///
     /// # Errors
     ///

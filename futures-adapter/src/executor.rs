@@ -107,7 +107,7 @@ impl LocalExecutor {
 impl Drop for LocalExecutor {
     fn drop(&mut self) {
         if self.0.engine.is_inherited() {
-            // They are the parent's.
+            // In the child of a fork these tasks are the parent's.
             return mem::forget(Arc::clone(&self.0));
         }
         let stranded = mem::take(&mut *self.0.stranded());

@@ -228,7 +228,7 @@ impl futures::Stream for Incoming<'_> {
     }
 }
 
-/// Behind its last item it has none, however often it is asked.
+/// After its last item it yields none, however often it is polled.
 impl FusedStream for Incoming<'_> {
     fn is_terminated(&self) -> bool {
         self.ended

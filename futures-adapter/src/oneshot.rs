@@ -2,7 +2,8 @@
 //!
 //! Two sides share it: the callback, which sends once, and the future, which polls and may go at
 //! any time. Wakers are woken and dropped, and outcomes dropped, only when the lock is free: both
-//! may run the user's code. Generic, so that the model checker has this file with parts of its own.
+//! may run the user's code. It names no lock of its own, so that the model checker can use this
+//! file with parts of its own.
 
 use std::{
     fmt, mem,
@@ -48,7 +49,7 @@ impl<T> Oneshot<T> {
         }
         if !matches!(*state, Side::Sent(_)) {
             drop(state);
-            // Cloned and dropped unlocked; the outcome may come meanwhile.
+            // Wakers are cloned and dropped while the lock is free; the outcome may come meanwhile.
             let waker = context.waker().clone();
             state = self.lock();
             if !matches!(*state, Side::Sent(_)) {

@@ -122,7 +122,7 @@ enum State<T, F> {
 
 /// An operation that has been submitted: dropped, it is cancelled.
 pub(crate) struct Submitted<T> {
-    /// None once it has no use for the outcome.
+    /// `None` once the outcome was taken, or nobody wants it.
     oneshot: Option<Arc<Oneshot<Result<Claim<T>>>>>,
     cancel: Cancel,
 }
@@ -191,7 +191,7 @@ where
             if let Some(value) = now {
                 return Poll::Ready(Ok(value.into()));
             }
-            // The waker is there before the outcome, so there is nothing to look for yet.
+            // The oneshot has the waker before the outcome can come, so it need not be polled now.
             let oneshot = Oneshot::waiting(context.waker().clone());
             let submitted = Submitted::with(oneshot, timeout, |callback| submit.submit(callback));
             let is_refused = submitted.is_told();
@@ -271,7 +271,7 @@ impl<T: Send + 'static> Submitted<T> {
 }
 
 impl<T> Submitted<T> {
-    /// Whether the callback has been told, and is gone.
+    /// Whether the callback was run or refused, so that the engine has dropped its reference.
     fn is_told(&self) -> bool {
         self.oneshot.as_ref().is_some_and(|oneshot| Arc::strong_count(oneshot) == 1)
     }

@@ -111,10 +111,10 @@ pub struct Turn {
     pub pending: usize,
 }
 
-/// How often a turn looks for callbacks that the last ones made ready: where one stream has much to
-/// do, 2,048 lines are read and answered before their answers go out...
+/// How many rounds of callbacks a turn runs at most, each of which the one before has made ready:
+/// where one stream has much to do, 2,048 lines are read and answered before their answers go out.
 const ROUNDS_MAX: usize = 4096;
-/// ...and how many callbacks it runs, before it looks at the system again.
+/// How many callbacks a turn runs at most before the next one looks at the system again.
 const CALLBACKS_MAX: usize = 8192;
 /// How many of the posts that one turn has put off a round runs, after everything else.
 const PUT_OFF_MAX: usize = CALLBACKS_MAX / 8;
@@ -211,7 +211,8 @@ impl Engine {
             if !self.foreign.get() {
                 return Ok(Turn { callbacks: 0, pending: 0 });
             }
-            // What made the descriptor readable is taken off it, or its loop would spin.
+            // What has made the descriptor readable is cleared, or the loop that waits for it would
+            // spin.
             max_wait = Some(Duration::ZERO);
         }
         let callbacks = self.turn(max_wait, false, &mut |_| ())?;
@@ -293,7 +294,7 @@ impl Engine {
     #[doc(alias = "poll")]
     pub fn next_deadline(&self) -> Option<Instant> {
         let shared = self.handle().shared();
-        // An inherited one has a turn due that says so.
+        // In the child of a fork a turn is due at once, which returns the error that says so.
         if !shared.inbox.is_empty() || self.is_inherited() {
             return Some(shared.env.now());
         }
@@ -386,8 +387,8 @@ impl Engine {
         reaped?;
         let (callbacks, mut panics) = self.run_ready(root);
         self.send(!goes_on);
-        // Now and not in another turn, so that what is received next goes into the memory that was
-        // just sent, while it is in cache.
+        // Dropped now and not in the next turn, so that what is received next goes into the memory
+        // that was just sent from, while it is in cache.
         let mut drops = self.deferred_drops.borrow_mut();
         with_current(self.handle().id(), |core| drops.take_from(&mut core.deferred_drops));
         if !drops.is_empty() {
@@ -411,7 +412,8 @@ impl Engine {
             if flushes {
                 core.driver.flush();
             }
-            // What was sent at once is dealt with at once, not in another turn.
+            // Sends that the system has completed at once are handled at once, and not in the next
+            // turn.
             core.reap_done();
         });
     }
@@ -430,7 +432,7 @@ impl Engine {
         let waits = timeout != Some(Duration::ZERO);
         if waits {
             inbox.sleep();
-            // Raised before the last look, see the inbox.
+            // The flag is raised before this last look, so that no wake-up is lost, see `Inbox`.
             if !inbox.is_empty() || self.handle().shared().stop.load(SeqCst) {
                 timeout = Some(Duration::ZERO);
             }
@@ -444,9 +446,10 @@ impl Engine {
         reaped?;
         core.take_messages();
         let expired = core.expire();
-        // Behind the deadlines, so that who stands in line is known there to have more to look at.
+        // After the deadlines, which have to see which streams stand in line: their reads do not
+        // time out yet.
         core.go_on_scanning();
-        // For the callbacks.
+        // A share of steps for what callbacks submit.
         core.scans.begin_part();
         expired
     }
@@ -506,7 +509,8 @@ impl Engine {
     fn run_queue(&self, batch: &mut Batch, callbacks: &mut usize, root: Root<'_>) {
         let local = &self.local;
         let Batch { queue: batch, posts, requests } = batch;
-        // One that forks goes on in the child, and those behind it are the parent's.
+        // A callback that forks returns in the child as well, where those behind it must not run:
+        // they are the parent's.
         while *callbacks <= CALLBACKS_MAX
             && !local.is_inherited()
             && let Some(next) = batch.next()
@@ -695,13 +699,14 @@ impl<'a> Entered<'a> {
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         if self.engine.is_inherited() {
-            // This thread has left it to the parent, and an outer one as well.
+            // In the child of a fork this state is left to the parent, and so is that of an outer
+            // engine.
             forget(self.core.core.take());
             return forget(self.before.take());
         }
         swap_owner(self.owner_before);
         let Some(mut before) = self.before.take() else {
-            // Something unwinds.
+            // A panic has come before the core was in the thread's slot.
             return self.core.core.take().into_iter().for_each(|core| self.engine.leave(core));
         };
         if let Some(outer) = &mut before {
@@ -749,7 +754,7 @@ impl Drop for Engine {
         // Panics have been reported by the hook; there is no run to resume them from.
         let mut panics = Panics::default();
         panics.contain(|| {
-            // As every turn: what is given back stands before the bytes behind it.
+            // As at the start of every turn: what is given back stands before the bytes behind it.
             core.take_what_is_given_back();
             core.take_messages();
             core.try_to_send();
@@ -758,10 +763,11 @@ impl Drop for Engine {
         let mut refused = shared.inbox.close();
         let mut jobs = core.pool.shutdown();
         panics.contain(|| core.fail_everything());
-        // Nobody owns its streams from now on: it has been possible to find the inbox closed.
+        // No thread owns its streams from now on: others may have found the inbox closed, and drop
+        // references themselves.
         let mut entered = Entered::as_owner(self, 0, core);
         entered.enter();
-        // Callbacks that have their outcome hear it, all others that the engine is gone.
+        // Callbacks whose outcome is there get it, all others get `EngineClosed`.
         self.run_until_drained(&mut panics);
         drop(entered);
         panics.drop_each(&mut refused);
@@ -785,7 +791,7 @@ impl Drop for Engine {
     }
 }
 
-/// Closes what may have to wait for that, by a thread that is left behind if it does.
+/// Closes descriptors whose close(2) may block, on a thread that is left behind if it does.
 fn close_in_time(unclosed: Vec<Arc<Descriptor>>) {
     const PATIENCE: Duration = Duration::from_millis(100);
     if unclosed.is_empty() {

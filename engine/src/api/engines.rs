@@ -235,9 +235,9 @@ impl Engines {
         self.listen_with(addr, &ListenOptions::new(), serve)
     }
 
-    /// The same with other options, see [`ListenOptions`]. With
-    /// [`reuse_port`](ListenOptions::reuse_port) the address may be in use already by others that share
-    /// it, too.
+    /// As [`listen`](Self::listen), with other options, see [`ListenOptions`]. With
+    /// [`reuse_port`](ListenOptions::reuse_port) the address may be in use already by others that
+    /// share it, too.
     ///
     /// # Errors
     ///
@@ -326,7 +326,7 @@ impl Engines {
     /// [`listen`](Self::listen) does.
     ///
     /// Each engine takes connections as it asks for them, and none ahead: what waits is anybody's.
-    /// Which gets how many is told at [Engines](Engines#how-connections-are-spread).
+    /// Which gets how many is said at [Engines](Engines#how-connections-are-spread).
     ///
     /// # Errors
     ///
@@ -496,7 +496,7 @@ impl EngineThread {
     }
 }
 
-/// What a thread does: tells the handle, and runs the engine until it is stopped.
+/// What an engine's thread does: it reports the handle, and runs the engine until it is stopped.
 fn drive(builder: Builder, told: &Sender<Result<Handle>>) -> Result<()> {
     let engine = builder.build().inspect_err(|error| drop(told.send(Err(error.clone()))))?;
     let _alive = engine.keep_alive();

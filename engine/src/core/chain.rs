@@ -23,8 +23,8 @@ pub(crate) struct Chain {
     /// What the stages so far have made. The chain owns the stream.
     stream: Option<Stream>,
     addresses: Vec<SocketAddr>,
-    /// Ended early, and the stage under way has succeeded all the same: the next one hears this. If
-    /// it is that time is up, the next one still makes its one attempt.
+    /// The chain was cancelled, or its time is up. If the stage under way succeeds nevertheless,
+    /// the next one fails with this; but if time is up, that still makes one attempt.
     aborted: Option<Error>,
 }
 
@@ -99,7 +99,7 @@ impl Core {
         }
     }
 
-    /// A stage has ended: begins the next, or tells all later ones.
+    /// A stage has ended: begins the next, or fails all later ones.
     pub(crate) fn advance(&mut self, id: Id, outcome: Result<Product>) {
         let Some(chain) = self.chain(id) else { return };
         chain.current = Id::NONE;
@@ -129,7 +129,7 @@ impl Core {
         }
     }
 
-    /// The stage under way has failed; every later one hears of it.
+    /// The stage under way has failed; every later one fails with `Error::Stage`.
     fn break_chain(&mut self, id: Id, error: Error) {
         let Some(chain) = self.chain(id) else { return };
         let mut stages = std::mem::take(&mut chain.stages);

@@ -34,19 +34,19 @@ pub(crate) struct Closing {
     operation: Id,
     kind: Ending,
     outcome: Result<()>,
-    /// What is unsent is dropped.
+    /// It does not wait for unsent bytes: they are dropped.
     abort: bool,
     /// The connection is reset.
     reset: bool,
-    /// The driver has been told, and its last completion is to come.
+    /// It was handed to the driver, whose last completion is to come.
     submitted: bool,
-    /// A thread closes the descriptor.
+    /// A worker thread closes the descriptor, because close(2) may block.
     elsewhere: bool,
 }
 
-/// What is left of a stream.
+/// What kind of close it is, and whom its outcome is reported to.
 pub(crate) enum Ending {
-    /// Nobody asked: the last clone was dropped, or the stream aborted.
+    /// It is reported to nobody: the last clone was dropped, or the stream aborted.
     Dropped,
     Close(Slot<()>),
     Detach(Slot<Detached>),
@@ -65,17 +65,18 @@ impl Closing {
         }
     }
 
-    /// Whether it drops what is unsent, and has not done so.
+    /// Whether unsent bytes are to be dropped, and it was not handed to the driver yet.
     pub(crate) const fn drops_unsent(&self) -> bool {
         self.abort && !self.submitted
     }
 
-    /// Marks that the driver has been told to close.
+    /// Notes that the close was handed to the driver.
     pub(crate) const fn hand_down(&mut self) {
         self.submitted = true;
     }
 
-    /// The same; returns whether it had not been told before.
+    /// Notes that the close is handed to the driver. Returns false if it was handed to it before,
+    /// and must not be again.
     pub(crate) const fn hand_down_once(&mut self) -> bool {
         !std::mem::replace(&mut self.submitted, true)
     }
@@ -143,8 +144,8 @@ impl Core {
         self.advance_stream(stream);
     }
 
-    /// Drops what is unsent, if a close has begun that does not wait for it; first the send that is
-    /// under way has to say how much of it is gone.
+    /// Drops the unsent bytes, if a close has begun that does not wait for them; but a send in
+    /// flight has to come back first, and report how much of it the system has taken.
     pub(crate) fn drop_unsent_if_aborting(&mut self, stream: Id) {
         let Some(state) = self.stream(stream) else { return };
         if !state.drops_unsent() {
@@ -164,9 +165,12 @@ impl Core {
     pub(crate) fn go_on_closing(&mut self, stream: Id) {
         let Some(state) = self.stream(stream) else { return };
         let Some(closing) = &mut state.closing else { return };
+        // The driver has it, or a thread: `was_closed` ends it.
         if closing.submitted {
             return;
         }
+        // It waits for the outgoing direction, where everything that was submitted has to be sent or to
+        // have failed, and for the reads. Whoever ends one of these calls this again.
         if !state.writes.is_empty()
             || state.outgoing.len() > 0
             || state.sending != Phase::Idle
@@ -178,6 +182,7 @@ impl Core {
         {
             return;
         }
+        // Then nothing more is to be received: a receive under way is stopped, and has to come back.
         match state.reception {
             Phase::Idle => {}
             Phase::Running => {
@@ -186,6 +191,8 @@ impl Core {
             }
             Phase::Stopping => return,
         }
+        // Nothing is in flight. From here on the close belongs to the driver, and this function does
+        // nothing more for it. It fails if writes were lost and no operation has reported that.
         let Some(closing) = &mut state.closing else { return };
         closing.submitted = true;
         if closing.outcome.is_ok()
@@ -194,6 +201,7 @@ impl Core {
         {
             closing.outcome = Err(Error::clone(error));
         }
+        // A detach gives the descriptor to the program. Everything else has the driver close it.
         let parts = matches!(closing.kind, Ending::Detach(_));
         self.give_cursor_back(stream);
         if parts {
@@ -201,7 +209,8 @@ impl Core {
         }
         let Some(state) = self.stream(stream) else { return };
         let Some(closing) = &state.closing else { return };
-        // Shut down or read away would be what others have who hold the connection, too.
+        // How it is closed depends on who else holds the connection: to shut it down, or to drain what
+        // it receives, would take it away from them.
         let release = match (closing.reset, state.tenure.is_sole()) {
             (true, true) => Release::Reset,
             (true, false) => Release::ResetForAll,
@@ -220,7 +229,9 @@ impl Core {
         }
     }
 
-    /// Ends a close early: the rest is dropped when time is up, else it goes on with nobody waiting.
+    /// Ends a close early, for `cause`. If its time is up, unsent bytes are dropped, and it fails
+    /// with that when it is through. If it was cancelled, that is reported now, and it goes on with
+    /// nobody waiting.
     pub(crate) fn abort_close(&mut self, resource: Id, id: Id, cause: Error) {
         let Some(closing) = self.closing_of(resource) else { return };
         // What a thread closes is out of the engine's hands: nothing can be dropped any more.
@@ -231,14 +242,15 @@ impl Core {
             self.cut_short_file(resource);
             return self.advance_stream(resource);
         }
-        // A cancelled close goes on, but in one whose time is up the rest has been dropped.
+        // Its time was up before, so that unsent bytes were dropped and it is about to end: it
+        // fails with `TimedOut` then.
         if matches!((&cause, &closing.outcome), (Error::Cancelled, Err(Error::TimedOut))) {
             return;
         }
         closing.operation = Id::NONE;
         let kind = std::mem::replace(&mut closing.kind, Ending::Dropped);
         if elsewhere && matches!(cause, Error::TimedOut) {
-            // No run waits for it either.
+            // No run waits for the thread either: the resource does not count any more.
             self.forget(resource);
         }
         self.remove(id);
@@ -257,7 +269,7 @@ impl Core {
         let Some(closing) = state.closing else { return };
         let Ending::Detach(slot) = closing.kind else { return };
         self.remove(closing.operation);
-        // What was read of a file and not asked for its cursor has been moved back by.
+        // A file yields no unread bytes: its cursor was moved back to before them.
         let unread = if state.fd_kind.is_file() { Bytes::new() } else { state.unread.into_bytes() };
         let outcome = match closing.outcome {
             Ok(()) => descriptor
@@ -275,19 +287,19 @@ impl Core {
         self.ready.push(boxed(slot.deliver(outcome)));
     }
 
-    /// The driver is done with a descriptor whose close may wait.
+    /// The driver has no more use for a descriptor whose close(2) may block: a thread closes it.
     pub(crate) fn was_let_go(&mut self, resource: Id, descriptor: Arc<Descriptor>) {
         self.close_elsewhere(resource, descriptor);
         let Some(closing) = self.closing_of(resource) else { return };
         closing.elsewhere = true;
         if matches!(closing.outcome, Err(Error::TimedOut)) {
-            // Its time was up before.
+            // Its time was up before: that is reported without waiting for the thread.
             let id = closing.operation;
             self.abort_close(resource, id, Error::TimedOut);
         }
     }
 
-    /// Has a descriptor closed by a thread, which tells when that is done.
+    /// Has a descriptor closed by a thread, which reports through the inbox when that is done.
     fn close_elsewhere(&mut self, resource: Id, descriptor: Arc<Descriptor>) {
         if self.ending {
             self.unclosed.push(descriptor);
@@ -301,7 +313,7 @@ impl Core {
         };
         match self.pool.submit(Lane::Closing, Box::new(job)) {
             Ok(_) => {}
-            // Slow is better than never.
+            // Without a thread it is closed here, even if that blocks: slow is better than never.
             Err(Refused::Full(job) | Refused::NoThread(_, job) | Refused::Closed(job)) => job(),
         }
     }
@@ -325,7 +337,7 @@ impl Core {
         self.blocks.put(block);
     }
 
-    /// What is left open when the engine goes, and may have whoever closes it wait.
+    /// The descriptors that are still open when the engine ends and whose close(2) may block.
     pub(crate) fn take_unclosed(&mut self) -> Vec<Arc<Descriptor>> {
         let mut unclosed = std::mem::take(&mut self.unclosed);
         for id in self.resources.ids() {

@@ -28,7 +28,7 @@ use crate::{
 /// A connect without an outcome.
 pub(crate) struct Connecting {
     goal: Goal,
-    /// Those that are under way.
+    /// The attempts that are under way.
     attempts: Vec<Attempt>,
     /// When the next step is due, or zero.
     pub(crate) timer: TimerNumber,
@@ -45,15 +45,15 @@ enum Goal {
 }
 
 struct Attempt {
-    /// As the race counts.
+    /// Its number in the race.
     number: usize,
     resource: Id,
     descriptor: Arc<Descriptor>,
     fd_kind: FdKind,
 }
 
-/// How long a Unix socket with a full backlog is left alone. The system tells nobody when there is
-/// room, see connect(2).
+/// How long a Unix socket with a full backlog is left alone. The system does not signal when there
+/// is room, see connect(2).
 const BACKLOG_FULL_DELAY: Duration = Duration::from_millis(10);
 
 impl Connecting {

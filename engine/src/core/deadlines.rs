@@ -38,7 +38,7 @@ impl Core {
         }
     }
 
-    /// Arms any deadline. Zero if it never comes.
+    /// Arms a deadline of any kind. Returns its number, or zero if it never comes.
     pub(crate) fn arm_target(&mut self, timeout: Duration, target: Target) -> TimerNumber {
         match timer::deadline(self.now(), timeout) {
             Some(deadline) => {
@@ -87,8 +87,9 @@ impl Core {
                 Target::Operation(id) | Target::Overdue(id) if self.is_still_looking(id) => {
                     self.put_off_deadline(id, Target::Operation(id));
                 }
-                // What it waits for may be there and not be its own yet: it is tried in the next turn,
-                // too. Not in any more, or a peer that never stops sending would stretch it.
+                // The bytes that it waits for may be there, but an earlier read is undecided and
+                // may take them: so it is tried in the next turn, too. In that one only, or a peer
+                // that never stops sending would stretch the deadline.
                 Target::Operation(id) if self.is_behind_an_undecided_read(id) => {
                     self.put_off_deadline(id, Target::Overdue(id));
                 }
@@ -106,8 +107,9 @@ impl Core {
         Ok(())
     }
 
-    /// Tries what these wait for without waiting. One call takes only so much, so a read is tried
-    /// again as long as that brings some of what it waits for.
+    /// Asks the system once more, and without waiting, for what the due operations wait for. One
+    /// call brings only so much, so that an operation is tried again as long as that makes
+    /// progress.
     pub(super) fn try_all_once_more(&mut self, due: &[Target]) -> Result<()> {
         /// More calls than a system keeps bytes for: a peer that goes on sending while it is looked
         /// at stretches nothing.
@@ -123,7 +125,7 @@ impl Core {
             self.stop_above_read_ahead();
             self.send_dirty();
             self.reap(Some(Duration::ZERO))?;
-            // What threads have done comes this way.
+            // Worker threads report through the inbox.
             self.take_messages();
             tried.retain_mut(|(target, progress)| {
                 let before = std::mem::replace(progress, self.progress_of(*target));
@@ -153,7 +155,7 @@ impl Core {
             }
             Target::Step(_) | Target::Listener(_) => return false,
         };
-        // More than it could look at is there already.
+        // More bytes are there already than its matcher has looked at.
         if self.is_still_looking(id) {
             return false;
         }
@@ -185,18 +187,19 @@ impl Core {
         }
     }
 
-    /// Whether a read stands behind one that has matched, or is about to look, whose callback or
-    /// matcher has not run: only then is it known which bytes are left to this one.
+    /// Whether it is still open which bytes are left to a read: an earlier one has matched and its
+    /// callback, which gets a claim, has not run; or the matcher of an earlier one is queued and
+    /// has not run.
     pub(super) fn is_behind_an_undecided_read(&mut self, id: Id) -> bool {
         let Some((stream, read)) = self.read_of(id) else { return false };
         self.stream(stream).is_some_and(|state| state.is_undecided_before(read))
     }
 
-    /// How far the system has come with what an operation waits for, so that it is worth another
-    /// try when that grows: how many bytes or connections have ever come (how many are there says
-    /// nothing, as an earlier operation may take all that come), and whether it is being asked for
-    /// more. It is not while it stops for one that was there before, and then begins anew without
-    /// having been looked at.
+    /// How far the system has come with what an operation waits for. If it is more after a try than
+    /// before, another try is worth its while. The first part is how many bytes or connections have
+    /// ever come; how many are there now says nothing, as an earlier operation may take all that
+    /// come. The second is whether a receive or accept runs: while an earlier one is being stopped
+    /// none does, and the one that follows it has not been asked for anything yet.
     pub(super) fn progress_of(&self, target: Target) -> (u64, bool) {
         let resource = match target {
             Target::HeadRead(stream, _) | Target::Setback(stream) => stream,
@@ -253,7 +256,7 @@ impl Core {
     }
 }
 
-/// Those whose deadlines there may be.
+/// The tables of everything that may have a deadline.
 type Owners<'a> = (&'a Table<Pending>, &'a Table<Resource>, &'a HashMap<Id, Setback>);
 
 /// Whether the owner of a deadline still waits for it.

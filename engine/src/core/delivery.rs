@@ -30,7 +30,8 @@ impl Core {
         self.ready.push(ready);
     }
 
-    /// Queues the outcome of a claim that has no place in the table yet. Returns its id.
+    /// Queues a success with a claim, of an operation that is not in the table: it is entered
+    /// there, so that it can be withdrawn until its callback runs. Returns its id.
     pub(crate) fn tell_claim(
         &mut self,
         resource: Id,
@@ -52,7 +53,8 @@ impl Core {
         Some((kind, pending.chain))
     }
 
-    /// Queues an outcome: with its operation, if that is kept for a claim.
+    /// Queues an outcome. If its operation was kept in the table for a claim, the outcome stays
+    /// there until the callback runs.
     pub(crate) fn tell_or_keep(
         &mut self,
         kept: Option<Id>,
@@ -84,7 +86,8 @@ impl Core {
         outcome
     }
 
-    /// Turns a claim that nobody has heard of into a failure; what it consumed goes back at once.
+    /// Turns a success with a claim into a failure, as its callback has not run; what it consumed
+    /// goes back at once.
     pub(super) fn withdraw(&mut self, id: Id, cause: Error) {
         let Some(Pending { kind: Kind::Claimed(Some(outcome)), .. }) = self.pending.get_mut(id)
         else {
@@ -97,7 +100,8 @@ impl Core {
         match origin {
             Origin::Nowhere | Origin::Read(_) => {}
             Origin::Unread(unread) => {
-                // It is known what is left to the other reads: they do not wait for its callback.
+                // It is decided now which bytes are left to the other reads, so they do not wait
+                // for the callback.
                 self.end_claim(id);
                 self.give_back(unread.0, unread.1);
             }
@@ -108,7 +112,7 @@ impl Core {
         }
     }
 
-    /// A claim is none any more, before its callback has run.
+    /// An operation stops counting as a claim on its stream, before its callback has run.
     pub(super) fn end_claim(&mut self, id: Id) {
         let Some(pending) = self.pending.get_mut(id) else { return };
         let resource = std::mem::replace(&mut pending.resource, Id::NONE);
@@ -140,8 +144,9 @@ impl Core {
     }
 }
 
-/// Whether a callback that was queued in one round may not have run in another: it runs in the next.
-/// After four thousand million rounds it says so once more, which does no harm.
+/// Whether a callback that was queued in the round `queued` may still have to run in the round
+/// `round`: it runs in the one after. The count wraps around after four thousand million rounds,
+/// and may say so once more then, which does no harm.
 #[inline]
 pub(crate) const fn may_be_unheard(queued: u32, round: u32) -> bool {
     round.wrapping_sub(queued) <= 1

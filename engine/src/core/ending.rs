@@ -48,7 +48,8 @@ impl Core {
             if left.is_zero() {
                 return;
             }
-            // Workers tell by the inbox what they have done. Raised before the last look, see there.
+            // Worker threads report through the inbox. The flag that it sleeps is raised before the
+            // last look, so that no wake-up is lost, see `Inbox`.
             self.shared.inbox.sleep();
             if self.has_ready() || !self.shared.inbox.is_empty() {
                 left = Duration::ZERO;

@@ -1,6 +1,6 @@
 //! Files by position: any number of operations in flight, in no order. A read or sync that is ended
-//! early is told at once, and whatever the driver still brings for it finds nobody; a write waits
-//! for the driver, which says how much of it was taken.
+//! early is reported at once, and what the driver still brings for it is dropped; a write waits for
+//! the driver, which says how much of it was taken.
 
 use std::{io, mem, sync::Arc, time::Duration};
 
@@ -148,7 +148,7 @@ impl Core {
             return None;
         }
         match task {
-            // Nothing to be done, but told like everything else.
+            // Nothing is to be done, but the outcome is reported like every other.
             Task::Read { slot, size: 0, .. } => {
                 self.succeed(Id::NONE, slot, Bytes::new());
                 None
@@ -187,7 +187,8 @@ impl Core {
                 *taken += count;
                 *offset += count as u64;
                 if count == rest.len() {
-                    // Whatever else is true, all of it was taken. Kept to be dropped in time.
+                    // All of it was taken, so it succeeds even if it was aborted. `rest` is kept,
+                    // to be dropped when nothing is borrowed.
                     Some(Ok(()))
                 } else {
                     let taken_now = rest.split_to(count);
@@ -196,8 +197,9 @@ impl Core {
                 }
             }
             (Task::Sync { .. }, FileDone::Synced(Ok(()))) => Some(Ok(())),
-            // The kernel makes the content of some files up in memory of its own, and refuses to have
-            // as much as this: those of /proc/sys are small, and a read that is so, too, gets all.
+            // The kernel generates the content of some files in a buffer as large as the read, and
+            // refuses a large one. Such files, those of /proc/sys, are small, so that a small read
+            // gets all of them.
             (Task::Read { size, most, got, .. }, FileDone::Read(Err(cause)))
                 if refuses_size(&cause) && (*size - got.len()).min(*most) > CAREFUL =>
             {
@@ -366,7 +368,7 @@ impl Core {
     }
 }
 
-/// What every file lets itself be asked for.
+/// A size of reads that no file refuses.
 const CAREFUL: usize = 64 << 10;
 
 /// Whether an error may be about how much was asked for.

@@ -56,7 +56,7 @@ pub(crate) struct ListenerState {
     accepting: Phase,
     /// How many connections have ever come.
     pub(crate) accepted: u64,
-    /// When it tries again, having found no descriptor left; or zero.
+    /// The timer at which it tries again, because no descriptor was left; or zero.
     pub(crate) timer: TimerNumber,
     rest: Duration,
     pub(crate) closing: Option<Box<Closing>>,
@@ -164,7 +164,8 @@ impl Core {
         Some(id)
     }
 
-    /// Gives a connection to whom waited for it.
+    /// Completes an accept with a connection. `kept` is its id, if it has stayed in the table for
+    /// its claim.
     fn hand_over(
         &mut self,
         listener: Id,
@@ -237,7 +238,7 @@ impl Core {
         state.accepted += 1;
         let made_here = state.tenure == Tenure::Own;
         if state.tcp && !made_here {
-            // An error means that the connection is gone, which its first read will tell.
+            // An error means that the connection is gone, which its first read will report.
             let _ = set_tcp_nodelay(&*connection, true);
         }
         if mutants::is_active(Mutant::ConnectionSwallowed) && state.accepts.is_empty() {
@@ -345,7 +346,7 @@ impl Core {
         }
     }
 
-    /// Puts a connection back in front that a claim was not taken on.
+    /// A claim was dropped untaken: its connection is the first of the untaken ones again.
     pub(crate) fn give_back_connection(&mut self, listener: &Listener, connection: Stream) {
         let id = self.id_of_listener(listener);
         match self.listener(id) {

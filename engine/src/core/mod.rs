@@ -75,8 +75,8 @@ pub(crate) struct Core {
     pub(crate) ready: Box<ReadyQueue>,
     /// Streams that were written to in this turn.
     pub(crate) dirty: Vec<Id>,
-    /// Streams that had too much unread when nobody read them: what ends the turn looks whether that
-    /// is still so.
+    /// Streams that had enough unread while no read wanted more: the turn's end stops their
+    /// receives if that is still so.
     pub(crate) above_read_ahead: Vec<Id>,
     /// What matchers may do in this turn, and which go on in the next.
     pub(crate) scans: Scans,
@@ -86,24 +86,24 @@ pub(crate) struct Core {
     pub(crate) resting: Vec<Id>,
     /// Memory that small writes are copied into, used again and again.
     pub(crate) spare: Spare,
-    /// Of the streams that have none of their own, and of the engine as a whole.
+    /// The settings of the engine, and of the streams that have none of their own.
     pub(crate) settings: Arc<Settings>,
     pub(crate) pool: Pool,
     /// How many resources are pending by themselves: bytes unsent, or closing.
     pub(crate) unsettled: Unsettled,
-    /// Of the streams whose sends were refused, which are few.
+    /// What is to be done about streams whose sends the system has refused. They are few.
     pub(crate) setbacks: HashMap<Id, Setback>,
     /// How many operations on files have no outcome.
     pub(crate) on_files: usize,
     /// Operations on files are numbered, because reads and writes of a file share one order.
     pub(crate) submissions: u64,
-    /// Counts the rounds in which ready callbacks run; begins anew when it is full.
+    /// Counts the rounds in which ready callbacks run, and wraps around.
     pub(crate) round: u32,
     /// The future that drives the run is in the ready queue.
     pub(crate) root_queued: bool,
-    /// What is due is tried once more.
+    /// Deadlines have come, and what they are about is tried once more.
     pub(crate) is_expiring: bool,
-    /// The engine is being dropped: nothing is taken any more.
+    /// The engine is being dropped: nothing more is accepted.
     pub(crate) ending: bool,
     tickets: HashMap<u64, Key>,
     /// The last ticket that was seen: all up to it are of operations that have begun.
@@ -117,7 +117,7 @@ pub(crate) struct Core {
     pub(crate) blocks: Blocks,
     /// How many reads and writes of files by their cursors are under way.
     pub(crate) errands: usize,
-    /// What an engine that goes has not closed, because that may wait.
+    /// Descriptors that an ending engine has not closed, because close(2) may block.
     pub(crate) unclosed: Vec<Arc<Descriptor>>,
 }
 

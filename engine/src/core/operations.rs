@@ -1,4 +1,4 @@
-//! The table of live operations: what each waits for, and whom it tells.
+//! The table of live operations: what each waits for, and whom it reports to.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ pub(crate) struct Pending {
     pub(super) ticket: u64,
 }
 
-/// What an operation waits for, and whom it tells.
+/// What an operation waits for, and whom it reports to.
 pub(crate) enum Kind {
     Read(Read),
     Write(Box<Write>),

@@ -50,7 +50,7 @@ impl Core {
                 Message::WakeRoot => self.wake_root(),
             }
         }
-        // Many may have come, and their memory goes.
+        // Many may have come: their memory is freed.
         self.put_off = VecDeque::new();
     }
 
@@ -98,8 +98,8 @@ impl Core {
         waited.map_err(|cause| Error::io(IoOperation::Wait, cause))
     }
 
-    /// Somebody waits for the driver's descriptor from now on. If the system has no memory for that,
-    /// the descriptor tells of other threads' requests and not of what comes from outside.
+    /// Somebody waits for the driver's descriptor from now on. If the system has no memory for
+    /// that, the descriptor becomes readable for requests of other threads, and not for I/O.
     pub(crate) fn watch(&mut self) {
         drop(self.driver.watch());
     }

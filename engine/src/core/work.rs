@@ -128,7 +128,7 @@ impl Core {
             }
             *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
             let done = move |core: &mut Self| core.worker_done(id);
-            // An engine that is gone has told the callback already.
+            // An engine that is gone has run the callback already.
             drop(shared.inbox.push(Message::Apply(Box::new(done))));
         };
         let error = match self.pool.submit(lane, Box::new(run)) {

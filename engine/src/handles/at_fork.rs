@@ -1,5 +1,5 @@
-//! Has forks noticed, so that a child of fork(2) is told from its parent (`system/fork.rs`) and the
-//! thread that forked leaves its turn to the parent.
+//! Notices forks, so that a child of fork(2) is distinguished from its parent (`system/fork.rs`)
+//! and the thread that forked leaves its turn to the parent.
 
 use std::{
     io,
@@ -20,7 +20,7 @@ pub(crate) fn number_engine() -> io::Result<u32> {
     fork::next_number()
 }
 
-/// Has forks noticed, from now on.
+/// Has forks noticed from now on, by functions that the C library calls.
 fn watch() -> io::Result<()> {
     // Not a `Once`, which a child would wait for if another thread had been in it: nothing is wrong
     // with registering twice.

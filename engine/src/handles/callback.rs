@@ -1,4 +1,4 @@
-//! [`Callback`]: who is told the outcome of an operation, and by when it must come.
+//! [`Callback`]: what runs with the outcome of an operation, and by when that must come.
 
 use std::{
     fmt,
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Who is told the outcome of an operation, and by when it must come: `success`, `failure` and
+/// What runs with the outcome of an operation, and by when that must come: `success`, `failure` and
 /// `timeout`. The fourth slot, [`Cancel`](crate::Cancel), is what the operation returns.
 ///
 /// Exactly one closure runs, exactly once, on the engine's thread, never inside the call that
@@ -52,11 +52,12 @@ pub(crate) enum Claimant<T> {
     Handler(HandlerRef<T>),
 }
 
-/// A handler that is told one outcome or, dropped before that, that none will come.
+/// A handler to which one outcome is reported or, if this is dropped before that, that none will
+/// come.
 pub(crate) struct HandlerRef<T>(pub(super) Option<Arc<dyn CompletionHandler<T>>>);
 
-/// Who hears the outcomes of one operation after another, and so needs no memory for each; given to
-/// [`Callback::handler`].
+/// An object to which the outcomes of one operation after another are reported, so that no closure
+/// needs memory for each; given to [`Callback::handler`].
 ///
 /// ```
 /// use facade_engine::{Callback, Claim, Engine, Local, Result, adapter::CompletionHandler};
@@ -90,7 +91,7 @@ pub trait CompletionHandler<T>: Send + Sync {
 }
 
 impl<T: 'static> Callback<T> {
-    /// Tells `success` or `failure`.
+    /// Runs `success` with the value or `failure` with the error.
     ///
     /// Both are one closure then, so that what one captured is dropped with what the other did. As in
     /// any closure, two values in it whose drops panic end the process; one by one they cost no more
@@ -121,7 +122,7 @@ impl<T: 'static> Callback<T> {
         })
     }
 
-    /// Tells one closure, as a `Result`.
+    /// Runs one closure with the outcome as a `Result`.
     ///
     /// ```
     /// use facade_engine::{AddrInfo, Callback, Engine, Hints, Result};
@@ -139,7 +140,7 @@ impl<T: 'static> Callback<T> {
         Self { slot: Slot::Plain(SmallFnOnce::new(f)), timeout: None }
     }
 
-    /// Tells `success` or `failure`, and whichever runs gets the `state`: for what both need and
+    /// Runs `success` or `failure`, and whichever runs gets the `state`: for what both need and
     /// only one can own.
     ///
     /// ```
@@ -171,7 +172,7 @@ impl<T: 'static> Callback<T> {
         })
     }
 
-    /// Tells nobody. What the operation takes is taken all the same.
+    /// Runs nothing. What the operation takes is taken nevertheless.
     ///
     /// ```
     /// use facade_engine::{Callback, Engine};
@@ -190,7 +191,7 @@ impl<T: 'static> Callback<T> {
         Self { slot: Slot::Ignore, timeout: None }
     }
 
-    /// Tells a closure that is not `Send`, e.g. one that holds an `Rc`.
+    /// Runs a closure that is not `Send`, e.g. one that holds an `Rc`.
     ///
     /// The closure stays in the table of `local`'s engine; only its key travels. Given to an
     /// operation of another engine, it runs on its own engine's thread all the same.
@@ -209,7 +210,7 @@ impl<T: 'static> Callback<T> {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn local(local: &Local, f: impl FnOnce(&Local, Result<T>) + 'static) -> Self {
-        // In the child of a fork it goes at once, and not with the table, which is the parent's.
+        // In the child of a fork the closure is dropped at once. The table is the parent's.
         let key = (!local.is_inherited()).then(|| {
             let closure: Box<LocalClosure<T>> = Box::new(f);
             local.closures.borrow_mut().insert(Box::new(closure))
@@ -221,7 +222,7 @@ impl<T: 'static> Callback<T> {
         }
     }
 
-    /// Tells a closure that gets a [`Claim`] on the value instead of the value.
+    /// Runs a closure that gets a [`Claim`] on the value instead of the value.
     ///
     /// A claim that is dropped untaken undoes the operation: what it consumed is there for the next
     /// one. This is what makes futures lossless. For the same reason a cancel withdraws a success
@@ -251,8 +252,8 @@ impl<T: 'static> Callback<T> {
         Self { slot: Slot::Claim(Claimant::Closure(SmallFnOnce::new(f))), timeout: None }
     }
 
-    /// Tells a handler that outlives the operation, with a [`Claim`] as [`claim`](Self::claim) does:
-    /// for who has an object to report to anyway, and would rather not box a closure a time.
+    /// Reports to a handler that outlives the operation, with a [`Claim`] as [`claim`](Self::claim)
+    /// does: for programs that have such an object anyway, and save the box of a closure each time.
     ///
     /// See [`CompletionHandler`] for an example.
     pub fn handler(handler: Arc<impl CompletionHandler<T> + 'static>) -> Self {
@@ -450,7 +451,8 @@ impl Drop for LocalKey {
     fn drop(&mut self) {
         if let (Some(key), Some(home)) = (self.key.take(), self.home.upgrade()) {
             Handle::from(home).post(move |local| {
-                // In two steps, because what it captured may have another one made as it goes.
+                // In two steps, so that the table is not borrowed while the closure is dropped:
+                // what it has captured may enter another one.
                 let closure = local.closures.borrow_mut().try_remove(key);
                 drop(closure);
             });

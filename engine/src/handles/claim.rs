@@ -50,7 +50,7 @@ pub struct Claim<T>(
 struct Consumed<T> {
     value: T,
     origin: Origin,
-    /// Makes the value the bytes that it was again, if they were not kept.
+    /// Makes the raw bytes of the value again, if they were not kept.
     to_raw: Option<fn(&T) -> Bytes>,
 }
 
@@ -58,9 +58,9 @@ struct Consumed<T> {
 pub(crate) enum Origin {
     /// Nothing was consumed.
     Nowhere,
-    /// Bytes, which the value can be made again.
+    /// Bytes of a stream, which `to_raw` makes of the value again.
     Read(BytesOrigin),
-    /// Bytes, which were kept.
+    /// Bytes of a stream, which were kept as they came.
     Unread(Box<(BytesOrigin, Bytes)>),
     Untaken {
         listener: Listener,

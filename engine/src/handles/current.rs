@@ -79,7 +79,7 @@ thread_local! {
 
 /// Remembers where an engine of this thread has its state.
 pub(crate) fn remember_core(engine: u32, cell: &Rc<CoreCell>) {
-    // A thread that ends may have none of this any more. Then there is nothing to be seen.
+    // On a thread that is ending the table may be gone already. Then `inspect` finds nothing.
     let _ = CORE_CELLS.try_with(|cells| {
         let mut cells = cells.borrow_mut();
         cells.retain(|(_, cell)| cell.strong_count() > 0);
@@ -117,13 +117,14 @@ pub(crate) fn inspect<R>(engine: u32, f: impl FnOnce(&Core) -> R) -> Option<R> {
     seen
 }
 
-/// The same with whatever engine this thread's turn is of.
+/// Does something to the engine whose turn is running on this thread, whichever it is, if nothing
+/// is borrowed.
 pub(crate) fn with_any_current<R>(f: impl FnOnce(&mut Core) -> R) -> Option<R> {
     CURRENT.with(|slot| slot.try_borrow_mut().ok()?.as_deref_mut().map(|core| f(core)))
 }
 
-/// Whether [`with_current`] would do it, and the engine still takes submissions. Asked before the
-/// closure is made up, so that its captures are moved once.
+/// Whether [`with_current`] would run its closure, and the engine still accepts submissions. Asked
+/// before the closure is built, so that its captures are moved once.
 #[inline]
 pub(super) fn is_current(engine: u32) -> bool {
     CURRENT.with(|slot| match slot.try_borrow() {

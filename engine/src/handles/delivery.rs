@@ -1,4 +1,5 @@
-//! [`Delivery`]: an outcome on its way to whom it is for, and how each kind of callback is told.
+//! [`Delivery`]: an outcome on its way to its callback, and how each kind of callback is run with
+//! it.
 
 use std::mem;
 
@@ -82,7 +83,7 @@ impl<T: 'static> Claimant<T> {
 }
 
 impl<T> HandlerRef<T> {
-    /// Tells a success that took nothing.
+    /// Reports a success that consumed nothing.
     #[inline]
     pub(crate) fn tell(mut self, local: &Local, value: T) {
         if let Some(handler) = self.0.take() {
@@ -130,7 +131,7 @@ impl<T: Send + 'static> Delivery<T> {
 /// A delivery of any type, and what is dropped when it runs.
 pub(crate) trait Deliver {
     fn run(self: Box<Self>, local: &Local);
-    /// As [`Delivery::withdraw`]; the value comes as something to be run.
+    /// As [`Delivery::withdraw`]; the value to be dropped comes as an entry of the ready queue.
     fn withdraw(&mut self, error: Error) -> (Origin, Ready);
 }
 
@@ -189,7 +190,7 @@ impl<T: Send + 'static, K> Deliver for Held<T, K> {
         if !mem::needs_drop::<K>() {
             return delivery.run(local);
         }
-        // Whoever waits hears of it, though what is kept may panic as it goes.
+        // The callback runs even if the drop of what is kept panics.
         let mut panics = Panics::default();
         panics.contain(|| drop(kept));
         panics.contain(|| delivery.run(local));
@@ -205,9 +206,11 @@ impl<T: Send + 'static, K> Deliver for Held<T, K> {
 /// Values that operations succeed with, and how they wait in the ready queue: the plain successes
 /// of the frequent ones in place, others in a box.
 pub(crate) trait Value: Send + Sized + 'static {
+    /// The success of an operation, for a closure, as an entry of the ready queue.
     fn ready(f: SmallFnOnce<Result<Self>>, value: Self) -> Ready;
 
-    /// The same for a handler, when the operation took nothing that could go back.
+    /// The success of an operation that consumed nothing, for a handler, as an entry of the ready
+    /// queue.
     fn for_handler(handler: HandlerRef<Self>, value: Self) -> Ready {
         boxed(Delivery::Claim(Claimant::Handler(handler), Ok(Claim::new(value, Origin::Nowhere))))
     }
@@ -262,12 +265,13 @@ impl<T: Value> Delivery<T> {
     }
 }
 
-/// A value of any other type, boxed with its closure.
+/// A delivery of any type, boxed, as an entry of the ready queue.
 pub(crate) fn boxed<T: Send + 'static>(delivery: Delivery<T>) -> Ready {
     Ready::Boxed(boxed_with(delivery, ()))
 }
 
-/// The same, with something of the user's that is dropped only when nothing is borrowed.
+/// A delivery of any type, boxed together with something of the user's that is dropped when it
+/// runs, and so when nothing is borrowed.
 pub(crate) fn boxed_with<T: Send + 'static, K: 'static>(
     delivery: Delivery<T>,
     kept: K,

@@ -121,7 +121,7 @@ impl Hash for File {
     }
 }
 
-/// On its engine's thread it says, too, what is pending on it.
+/// On its engine's thread it also shows what is pending on it.
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.resource.debug("File", f)

@@ -111,9 +111,9 @@ impl Handle {
         self.push_post(f);
     }
 
-    /// The same, and says whether the engine will come to it.
+    /// Posts as [`post`](Self::post) does, and returns whether the engine has accepted the closure.
     pub(super) fn push_post(&self, f: impl FnOnce(&Local) + Send + 'static) -> bool {
-        // Made up where it goes to, and not moved there.
+        // The closure is built in place, where it is stored, so that its captures are moved once.
         let mut f = Some(move |local: &Local, ()| f(local));
         with_current(self.shared.id, |core| {
             if !core.ending

@@ -177,7 +177,7 @@ impl Hash for Listener {
     }
 }
 
-/// On its engine's thread it says, too, what is pending on it.
+/// On its engine's thread it also shows what is pending on it.
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.resource.debug("Listener", f)

@@ -70,17 +70,19 @@ impl Local {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn post<F: FnOnce(&Self) + 'static>(&self, f: F) {
-        // In the child of a fork it goes at once, and not with the table, which is the parent's.
+        // In the child of a fork the closure is dropped at once. The table is the parent's.
         if self.is_inherited() {
             return;
         }
         let key = self.closures.borrow_mut().insert(Box::new(f));
         let take = move |local: &Self| {
-            // In two steps, because what it captured may post as it goes.
+            // In two steps, so that the table is not borrowed while a closure is dropped: what it
+            // has captured may post.
             let closure = local.closures.borrow_mut().try_remove(key);
             closure.and_then(|closure| closure.downcast::<F>().ok())
         };
-        // Only its key travels. What the engine has taken on and does not come to goes with the table.
+        // Only its key travels. A closure that the engine has accepted and never runs is dropped
+        // with the table.
         let run = move |local: &Self| {
             if let Some(f) = take(local) {
                 f(local);

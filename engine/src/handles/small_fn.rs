@@ -34,7 +34,8 @@ impl<A: 'static> SmallFnOnce<A> {
     #[inline]
     pub(crate) fn call(mut self, local: &Local, argument: A) {
         self.0.call(local, argument);
-        // In place, nothing is left to be dropped; and to find that out takes as long as the rest.
+        // The call has moved the closure out. One that was stored in place leaves nothing to be
+        // dropped, and a drop would take as long as the rest to find that out.
         if !self.0.is_heap() {
             mem::forget(self.0);
         }

@@ -78,7 +78,7 @@ pub struct Stream {
 }
 
 pub(crate) struct StreamInner {
-    /// Of the engine it belongs to, as in its handle.
+    /// The number of the engine that it belongs to, as in `handle`.
     engine: u32,
     resource: ResourceHandle,
     fd_kind: FdKind,
@@ -249,8 +249,8 @@ impl Stream {
     ///
     /// The engine knows that of what it has connected or accepted, until the descriptor is lent by
     /// [`as_fd`](AsFd::as_fd); of what was [attached](Handle::attach) it cannot know. What it does
-    /// otherwise for the one and the other stands there. To be said again after the descriptor was
-    /// lent for a look and not for a copy, and in time before others get one by other ways.
+    /// differently for the one and the other is said there. Call this again after the descriptor
+    /// was lent and not copied; and call it with `false` before others get a copy in other ways.
     ///
     /// ```
     /// use facade_engine::{Callback, Engine, Stream};
@@ -346,7 +346,7 @@ impl AsFd for Stream {
     }
 }
 
-/// On its engine's thread it says, too, what is pending on it.
+/// On its engine's thread it also shows what is pending on it.
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.resource.debug("Stream", f)

@@ -68,7 +68,7 @@ impl futures::Stream for Lines<'_> {
     }
 }
 
-/// Behind its last item it has none, however often it is asked.
+/// After its last item it yields none, however often it is polled.
 impl FusedStream for Lines<'_> {
     fn is_terminated(&self) -> bool {
         self.state == LinesState::Ended

@@ -202,7 +202,7 @@ impl Stream {
 
     /// See [`Handle::close`](facade_engine::Handle::close).
     pub fn close(&mut self) -> OpFuture<(), impl Submit<()>> {
-        // Whoever flushes afterwards is to hear of it.
+        // A flush that follows has to ask the engine, and so reports that the stream is closed.
         self.write.engine();
         let stream = self.read.engine();
         op(move |callback| stream.handle().close(stream, callback))

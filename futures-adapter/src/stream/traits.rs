@@ -95,8 +95,9 @@ impl AsyncRead for ReadHalf {
     }
 }
 
-/// What the poll methods of a [`WriteHalf`] have submitted and not heard of. Unlike a future they
-/// have told their caller that they took the bytes, so nothing is cancelled when they are dropped.
+/// What the poll methods of a [`WriteHalf`] have submitted and have no outcome of. Unlike a future
+/// they have reported to their caller that they took the bytes, so nothing is cancelled when they
+/// are dropped.
 #[derive(Debug, Default)]
 pub(super) struct Submissions {
     write: Option<Submitted<usize>>,
@@ -138,13 +139,14 @@ impl WriteHalf {
         let write = Submitted::new(None, |callback| stream.handle().write(stream, bytes, callback));
         let before = self.polled.get_or_insert_default().write.replace(write);
         if let Some(before) = before {
-            // Its owner did not ask whether another may come, and it is not lost for that.
+            // The caller has not waited until the stream was ready. The write before is not
+            // cancelled for that.
             before.detach();
         }
     }
 
     /// Ready at once if nothing was written since the last flush that succeeded, so that a caller
-    /// may ask as often as it likes; a failure stays, and is told each time.
+    /// may ask as often as it likes; a failure stays, and is reported each time.
     fn poll_flushed(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
         ready!(self.poll_written(context))?;
         let stream = &self.engine;
@@ -181,7 +183,7 @@ impl WriteHalf {
 }
 
 /// `poll_write` takes up to 64 KiB at a time and is ready as soon as the engine has taken the write
-/// before; what fails later is told to the next call. `poll_flush` is ready when the system has
+/// before; what fails later is reported to the next call. `poll_flush` is ready when the system has
 /// all, `poll_close` shuts the direction down; both at once, without asking the engine, if that is
 /// so already. What raw callbacks write after a flush is theirs to flush.
 impl AsyncWrite for WriteHalf {
@@ -206,7 +208,7 @@ impl AsyncWrite for WriteHalf {
 }
 
 /// Each item is one write. `poll_ready` is ready as soon as the engine has taken the write before;
-/// what fails later is told to the next call. `poll_flush` and `poll_close` are as those of
+/// what fails later is reported to the next call. `poll_flush` and `poll_close` are as those of
 /// [`AsyncWrite`].
 impl Sink<Bytes> for WriteHalf {
     type Error = Error;

@@ -104,8 +104,8 @@ impl Handle {
         self.attach_of(fd.into(), Tenure::Shared)
     }
 
-    /// The same, of a descriptor that nobody else holds: neither this program by a copy
-    /// (`try_clone`, dup(2)), nor a child that has inherited it.
+    /// As [`attach`](Self::attach), of a descriptor that nobody else holds: neither this program by
+    /// a copy (`try_clone`, dup(2)), nor a child that has inherited it.
     ///
     /// The engine then uses it as what it has connected or accepted itself; see
     /// [`attach`](Self::attach) for what it does otherwise. For a connection that another library
@@ -217,8 +217,8 @@ impl Handle {
         self.attach_listener_of(fd.into(), Tenure::Shared)
     }
 
-    /// The same, of a socket that nobody else accepts from: connections are then accepted ahead, as
-    /// of what [`listen`](Self::listen) makes.
+    /// As [`attach_listener`](Self::attach_listener), of a socket that nobody else accepts from:
+    /// connections are then accepted ahead, as of what [`listen`](Self::listen) makes.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 //!
 //! Each method makes plain data of its arguments, hands them to the engine and returns the
 //! [`Cancel`](crate::Cancel). Nothing waits here, and nothing fails here: what is wrong with an
-//! argument is told to the callback.
+//! argument is reported to the callback.
 
 pub(crate) mod attach;
 pub(crate) mod chain;

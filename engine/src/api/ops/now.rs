@@ -16,7 +16,7 @@ use crate::{
 
 /// What a [`Handle`] has for adapters: operations that have their outcome at once, or are not submitted.
 ///
-/// A callback is never told inside the call that submits, so programs have no use for these: what is
+/// A callback never runs inside the call that submits, so programs have no use for these: what is
 /// there makes its way through the turn. A future may be ready at its first poll, and need not.
 ///
 /// Nobody else implements it, so it may get methods.

@@ -557,12 +557,12 @@ impl Handle {
                 Some(Submitted::Waits(key)) => Some(key),
                 None => return Self::submit_plain_otherwise(s, matcher, bound, cb),
             };
-        // Its closure was taken.
+        // The slot was taken out of it, so nothing is left to be dropped.
         mem::forget(cb);
         Cancel::new(s.engine(), key)
     }
 
-    /// The same from outside a turn, or where others wait.
+    /// Submits a read of the frequent kind from outside of a turn, or where other reads wait.
     fn submit_plain_otherwise(
         s: &Stream,
         mut matcher: Plain,
@@ -603,7 +603,7 @@ impl Core {
         self.stream(stream).map_or(usize::MAX, |state| state.settings.limits.of_read(bound))
     }
 
-    /// Begins a read, or tells what is wrong with it.
+    /// Begins a read, or fails it if its argument is wrong.
     pub(crate) fn begin_read<A, T: Send + 'static>(
         &mut self,
         stream: Id,

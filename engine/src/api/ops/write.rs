@@ -41,13 +41,13 @@ impl Handle {
     /// # Errors
     ///
     /// [`Error::PartialWrite`](crate::Error::PartialWrite) if the system took some of it before it
-    /// was cancelled, expired or failed; [`Error::Cut`](crate::Error::Cut) after such a write, until
-    /// its rest was taken; [`Error::Overloaded`](crate::Error::Overloaded) behind
-    /// more than [`Limits::queued`](crate::Limits::queued) unsent bytes;
+    /// was cancelled, expired or failed; [`Error::Cut`](crate::Error::Cut) after such a write,
+    /// until its rest was taken; [`Error::Overloaded`](crate::Error::Overloaded) behind more than
+    /// [`Limits::queued`](crate::Limits::queued) unsent bytes;
     /// [`Error::Closed`](crate::Error::Closed) after [`shutdown_write`](Self::shutdown_write) or
     /// [`close`](Self::close); [`Error::Io`](crate::Error::Io) if the system refuses. What fails
-    /// after a write has succeeded is told to the next one, and of a connection also to reads that
-    /// find nothing more: its answer would be waited for in vain.
+    /// after a write has succeeded is reported to the next one, and of a connection also to reads
+    /// that find nothing more: its answer would be waited for in vain.
     ///
     /// # Cancellation
     ///
@@ -206,7 +206,7 @@ impl Handle {
             if on_current(s, |core, id| core.write_at_once(id, &bytes, is_line, Some(slot)))
                 .is_some()
             {
-                // Its closure was taken.
+                // The slot was taken out of it, so nothing is left to be dropped.
                 mem::forget(cb);
                 // `bytes` is dropped here, where nothing is borrowed: it is the user's.
                 return Cancel::over(s.engine());

@@ -30,11 +30,12 @@ impl Core {
         let Some(descriptor) = self.driver.descriptor(stream).map(Arc::clone) else { return };
         let mut block = self.blocks.get();
         self.errands += 1;
-        // Waits for no disk; for the cursor only if somebody else is reading or writing just now.
+        // This waits for no disk, and for the cursor only while somebody else is reading or
+        // writing.
         match syscall::read_at_once(descriptor.as_fd(), &mut block) {
             Attempt::Done(result) => {
-                // Not from within: whoever asks is in the middle of something, and others have
-                // their turn.
+                // Through the inbox and not at once: the caller is in the middle of changing this
+                // stream, and other streams are to have their turn.
                 let done = move |core: &mut Self| core.file_was_read(stream, block, result);
                 drop(self.shared.inbox.push(Message::Apply(Box::new(done))));
             }
@@ -42,7 +43,8 @@ impl Core {
                 let shared = Arc::clone(&self.shared);
                 self.hand_to_files_lane(Box::new(move || {
                     let result = syscall::read(descriptor.as_fd(), &mut block);
-                    // Before it is told, so that a close that follows has the only reference left.
+                    // Dropped before the outcome is reported, so that a close that follows has the
+                    // only reference left.
                     drop(descriptor);
                     let done = move |core: &mut Self| core.file_was_read(stream, block, result);
                     drop(shared.inbox.push(Message::Apply(Box::new(done))));
@@ -120,7 +122,8 @@ impl Core {
         }
     }
 
-    /// The same of all files: the engine is gone.
+    /// Moves the cursors of all files back to where the program has read to, because the engine
+    /// ends.
     pub(crate) fn give_cursors_back(&mut self) {
         for stream in self.resources.ids() {
             self.give_cursor_back(stream);

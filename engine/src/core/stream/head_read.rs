@@ -35,24 +35,24 @@ use crate::{
 
 /// The read at the head.
 pub(crate) struct HeadRead {
-    /// Tells it from the head reads of this stream before it.
+    /// Distinguishes it from earlier head reads of this stream.
     pub(crate) number: u32,
     /// Its deadline, or zero.
     pub(crate) timer: TimerNumber,
-    /// Of a read that another thread submitted, or zero.
+    /// The ticket by which it is cancelled, if it was submitted through the inbox; else zero.
     pub(crate) ticket: u64,
     /// The most it may take.
     limit: usize,
     matcher: Plain,
     slot: Slot<Bytes>,
-    /// Where its match ends; its callback is queued, and gets a claim. A head read takes a byte at
-    /// least.
+    /// How many bytes its match takes, once it has matched and its callback, which gets a claim, is
+    /// queued. It is one at least: a read of no bytes never becomes a head read.
     matched: Option<NonZeroUsize>,
 }
 
 /// What came of submitting a read.
 pub(crate) enum Submitted {
-    /// It has had its outcome at once.
+    /// It has succeeded at once: its callback is queued.
     Completed,
     Waits(Key),
 }
@@ -63,7 +63,8 @@ impl HeadRead {
         self.matcher.operation()
     }
 
-    /// What wants the bytes in front has to look at them anew.
+    /// The unread bytes in front have changed: the matcher has to look at them anew, and a match
+    /// that was not delivered yet is void.
     pub(crate) fn restart(&mut self) {
         self.matcher.restart();
         self.matched = None;
@@ -71,35 +72,40 @@ impl HeadRead {
 }
 
 impl StreamState {
-    /// Whether a read waits, for bytes or for its callback to be given them as a claim.
+    /// Whether a read waits for bytes, or has matched and its callback, which gets a claim, has not
+    /// run.
     pub(crate) const fn has_reads(&self) -> bool {
         self.head_read.is_some() || !self.reads.is_empty() || self.claims > 0
     }
 
-    /// Whether a read waits that has not matched and is not about to be looked at.
+    /// Whether a read waits for bytes that have not come: it has not matched, and no matcher of the
+    /// user's is queued to look.
     pub(crate) fn has_unmatched_reads(&self) -> bool {
         self.has_unmatched_head_read() || (!self.reads.is_empty() && !self.scanning)
     }
 
+    /// Whether a head read waits for bytes, and not only for its callback to run.
     pub(crate) fn has_unmatched_head_read(&self) -> bool {
         self.head_read.as_ref().is_some_and(|head_read| head_read.matched.is_none())
     }
 
-    /// Whether an earlier read than the queued one with this id has matched and not got its claim, or
-    /// is a user's matcher that has not looked.
+    /// Whether it is still open which bytes are left to the queued read with this id: an earlier
+    /// read has matched and its callback has not got the claim, or the user's matcher of an earlier
+    /// read has not looked.
     pub(crate) fn is_undecided_before(&self, id: Id) -> bool {
         self.claims > 0
             || self.head_read.as_ref().is_some_and(|head_read| head_read.matched.is_some())
             || (self.scanning && self.reads.head() != Some(id))
     }
 
-    /// Whether a read that comes now may take what is unread.
+    /// Whether a read that is submitted now may take unread bytes at once: no other read comes
+    /// before it.
     #[inline]
     pub(crate) const fn is_readable_at_once(&self) -> bool {
         !self.has_reads() && self.closing.is_none() && !self.fd_kind.is_file()
     }
 
-    /// Takes what a head read has matched, for its claim.
+    /// Takes the bytes that a head read has matched, as the claim for its callback.
     fn claim(&mut self, source: ClaimSource, matcher: &Plain, end: usize) -> Claim<Bytes> {
         let place = source.place(&self.unread);
         let output = matcher.take_output(&mut self.unread, end);
@@ -129,8 +135,9 @@ fn with_ending(line: &Bytes, ending: &[u8]) -> Bytes {
 }
 
 impl Core {
-    /// Submits a read of the frequent kind, if nothing unusual stands in its way; then its callback's
-    /// slot has been taken out of `cb`.
+    /// Submits a read of the frequent kind, unless something unusual stands in its way, such as
+    /// another read: then it returns `None` and leaves `cb` as it is. Otherwise it has taken the
+    /// slot out of `cb`.
     #[inline]
     pub(crate) fn submit_head_read(
         &mut self,
@@ -148,7 +155,7 @@ impl Core {
         }
         let limit = state.settings.limits.of_read(bound);
         let matched = match matcher.judge(&mut state.unread, None, limit) {
-            // What needs no bytes need not wait here for them.
+            // A read of no bytes takes the general way, see `HeadRead::matched`.
             Verdict::Take(end @ 1..) => NonZeroUsize::new(end),
             Verdict::Wait => None,
             Verdict::Take(0) | Verdict::GoOn | Verdict::TooLong | Verdict::Ended => return None,
@@ -162,7 +169,7 @@ impl Core {
             return Some(Submitted::Completed);
         }
         let slot = mem::replace(&mut cb.slot, Slot::Ignore);
-        // Zero is never given out.
+        // Zero is never the number of a head read: in a `Cancel` it stands for none.
         state.head_reads = state.head_reads.checked_add(1).unwrap_or(1);
         let number = state.head_reads;
         let matcher = matcher.clone();
@@ -208,7 +215,9 @@ impl Core {
         self.forget_ticket(ticket);
     }
 
-    /// Gives the head read what it waits for, if that is there. Returns whether it still waits.
+    /// Completes the head read if the unread bytes or the end of the stream decide it. Returns
+    /// whether there still is a head read: one that waits for bytes, or has matched and waits for
+    /// its callback.
     #[inline]
     pub(crate) fn serve_head_read(&mut self, stream: Id) -> bool {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return false };
@@ -252,19 +261,21 @@ impl Core {
         self.fail(Id::NONE, slot, error);
     }
 
-    /// Ends the head read, whichever it is, because the stream or the engine goes; one that has
-    /// matched is about to be told.
+    /// Fails the head read, whichever it is, because its stream closes or the engine ends. One that
+    /// has matched is left alone: its success is queued.
     pub(crate) fn end_head_read(&mut self, stream: Id, cause: Error) {
         if self.stream(stream).is_some_and(|state| state.has_unmatched_head_read()) {
             self.fail_head_read(stream, cause);
         }
     }
 
-    /// Ends the head read early; the bytes stay. Returns whether there was something to end.
+    /// Ends the head read with this number early; the bytes stay unread. Returns whether it was
+    /// there and could still be ended.
     pub(crate) fn abort_head_read(&mut self, stream: Id, number: u32, cause: Error) -> bool {
         match self.head_read(stream, number) {
             None => return false,
-            // It has succeeded, which only a cancel withdraws.
+            // It has matched, so its time cannot be up any more. A cancel withdraws the success, as
+            // its callback has not run.
             Some(head_read) if head_read.matched.is_some() => {
                 if !matches!(cause, Error::Cancelled) {
                     return false;
@@ -278,7 +289,8 @@ impl Core {
         true
     }
 
-    /// Takes what a head read has matched, as its callback is to run now.
+    /// The callback of a head read that has matched is to run now: takes out whom to call and the
+    /// claim on the bytes.
     #[inline]
     pub(crate) fn deliver_head_read(
         &mut self,

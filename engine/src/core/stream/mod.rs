@@ -37,10 +37,11 @@ use crate::{
     },
 };
 
-/// One stream. What is read and what is written are independent, but for a file.
+/// The state of one stream. Its two directions are independent of one another, except for a file,
+/// whose reads and writes share one order.
 pub(crate) struct StreamState {
     pub(crate) fd_kind: FdKind,
-    /// Whether others may hold it, too.
+    /// Whether others may hold the same socket or open file, too.
     pub(crate) tenure: Tenure,
     pub(crate) settings: Arc<Settings>,
     pub(crate) line_end: LineEnd,
@@ -49,63 +50,68 @@ pub(crate) struct StreamState {
     /// What comes after the unread bytes, once it is known.
     pub(crate) end: Option<End>,
     pub(crate) reception: Phase,
-    /// The first read without an outcome, if it is of the frequent kind...
+    /// The read that waits at the head, if it is of the frequent kind; see `head_read.rs`.
     pub(crate) head_read: Option<HeadRead>,
-    /// ...and the others, in order.
+    /// All other reads that wait, in the order in which they were submitted.
     pub(crate) reads: List,
     /// How many claims on its bytes wait to be delivered. Until then the reads behind them are not
     /// served, because the bytes may be put back in front of them.
     pub(crate) claims: u32,
-    /// How many head reads there have been.
+    /// How many head reads this stream has had. The last one has this number.
     pub(crate) head_reads: u32,
-    /// The round in which the last success of a read was queued for its callback...
+    /// The round in which the last success of a read was queued for its callback.
     pub(crate) read_reported: u32,
-    /// ...and of a write.
+    /// The round in which the last success of a write was queued for its callback.
     pub(crate) write_reported: u32,
-    /// The head of the reads is a user's matcher, and is queued to look at the bytes.
+    /// The first of `reads` has a matcher of the user's, which is queued to look at the unread
+    /// bytes, or is doing so.
     pub(crate) scanning: bool,
-    /// Its matcher has more to look at than there were steps for, and stands in line for the next turn.
+    /// The matcher of the first of `reads` has used up the turn's steps before it has looked at all
+    /// unread bytes: the stream stands in line, and the matcher goes on in the next turn.
     pub(crate) in_line: bool,
 
     pub(crate) outgoing: Outgoing,
     pub(crate) sending: Phase,
-    /// Of the outgoing bytes, those of writes that have succeeded. The rest, behind them, are of
-    /// the write at the head of `writes`.
+    /// How many of the outgoing bytes belong to writes that have succeeded. The rest, behind them,
+    /// belong to the write at the head of `writes`.
     pub(crate) committed: usize,
     /// Writes, flushes and a shutdown without an outcome, in order.
     pub(crate) writes: List,
-    /// How many bytes of those are not among the outgoing ones yet.
+    /// How many bytes of these writes have not been moved to the outgoing bytes yet.
     pub(crate) queued: usize,
-    /// What every later write hears.
+    /// The error that every later write fails with.
     pub(crate) write_error: Option<Box<Error>>,
-    /// Somebody has heard it, so a close need not tell it.
+    /// An operation has failed with that error, so a close need not report it.
     pub(crate) write_error_reported: bool,
-    /// The rest of a cut write.
+    /// The rest of a write that the system has taken a part of and that has failed then.
     pub(crate) cut: Option<Box<PartialTail>>,
-    /// The write at the head is to end for this cause once the send in flight has come back.
+    /// The write at the head was cancelled, or its time is up, after bytes of it were moved to the
+    /// outgoing ones: it ends for this cause as soon as no send is in flight.
     pub(crate) aborted: Option<Box<Error>>,
     pub(crate) shutdown: Shutdown,
 
     pub(crate) closing: Option<Box<Closing>>,
-    /// The last clone is gone.
+    /// The program has dropped its last clone of the stream.
     pub(crate) released: bool,
-    /// In the list of streams to send at the end of the turn.
+    /// It is in `Core::dirty`, the list of streams that the turn's end sends.
     pub(crate) dirty: bool,
-    /// In the list of streams whose reception may have to be stopped then.
+    /// It is in `Core::above_read_ahead`, the list of streams whose receive the turn's end may have
+    /// to stop.
     pub(crate) above_read_ahead: bool,
-    /// Counted among the unsettled resources.
+    /// It is counted in `Core::unsettled`.
     pub(crate) unsettled: bool,
-    /// A send was refused, and more is to be done about it.
+    /// The system has refused a send, and `Core::setbacks` says what is still to be done about it.
     pub(crate) set_back: bool,
-    /// This is an attempt to connect, for the operation with this id.
+    /// The connect that this socket is an attempt of, until it has succeeded; else none.
     pub(crate) attempt_of: Id,
 }
 
-/// What few streams have of their own, and the others share.
+/// What few streams have settings of their own for: the others share one value.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) limits: Limits,
-    /// Whom it was connected to: of a connection that has failed the system tells no more.
+    /// The address that it was connected to: of a connection that has failed the system does not
+    /// say it any more.
     pub(crate) peer: Option<Address>,
 }
 
@@ -115,7 +121,8 @@ pub(crate) struct Settings {
 pub(crate) enum End {
     EndOfStream,
     Failed(SystemError),
-    /// It has not ended, but what was written to it is lost: nothing more comes of it.
+    /// The peer has not ended it, but the outgoing direction has failed for good: the peer waits
+    /// for bytes that never come, and a read would wait for the peer.
     Broken(SystemError),
 }
 
@@ -131,13 +138,13 @@ impl End {
     }
 }
 
-/// The outgoing direction's end.
+/// How far the shutdown of the outgoing direction has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shutdown {
     No,
-    /// Asked for, so later writes hear `Closed`.
+    /// Submitted, and waiting for the writes before it. Later writes fail with `Closed`.
     Requested,
-    /// Handed to the driver.
+    /// Handed to the driver, which has not completed it.
     Running,
     Done,
 }
@@ -180,14 +187,15 @@ impl StreamState {
         }
     }
 
-    /// Whether the peer has not ended what it sends, as far as is known.
+    /// Whether the peer may still send something, as far as the engine knows.
     pub(crate) const fn is_open(&self) -> bool {
         matches!(self.end, None | Some(End::Broken(_)))
     }
 }
 
 impl Core {
-    /// Makes a descriptor a stream, without a `Stream` for the user yet.
+    /// Enters a descriptor as a stream in the table of resources. The program has no `Stream` for
+    /// it yet, see `name_stream`.
     pub(crate) fn insert_stream(
         &mut self,
         descriptor: Arc<Descriptor>,
@@ -203,7 +211,7 @@ impl Core {
         id
     }
 
-    /// Makes a descriptor a stream of the user's.
+    /// Enters a descriptor as a stream, and makes the `Stream` by which the program uses it.
     pub(crate) fn make_stream(
         &mut self,
         descriptor: Arc<Descriptor>,
@@ -214,7 +222,7 @@ impl Core {
         self.name_stream(id, descriptor, fd_kind)
     }
 
-    /// Gives the user a `Stream` for a stream that has none.
+    /// Makes the `Stream` by which the program uses a stream that is in the table already.
     pub(crate) fn name_stream(
         &mut self,
         id: Id,
@@ -224,21 +232,23 @@ impl Core {
         Stream::new(self.handle(), descriptor, fd_kind, id)
     }
 
-    /// Takes in a stream that was attached, with what its first reads find.
+    /// Enters a stream that the program has attached. Its first reads find the bytes in `unread`.
     pub(crate) fn adopt(&mut self, stream: &Stream, tenure: Tenure, unread: Bytes) {
         let descriptor = Arc::clone(stream.descriptor());
         let id = self.insert_stream(descriptor, stream.fd_kind(), tenure);
         if !unread.is_empty()
             && let Some(state) = self.stream(id)
         {
-            // A copy: what is read is dropped while the state is borrowed, and this may be the user's.
+            // Copied, because unread bytes may be dropped while the state is borrowed, and the drop
+            // of these may run the user's code.
             state.unread.append(Bytes::copy_from_slice(&unread));
             self.deferred_drops.bytes.push(unread);
         }
         stream.set_id(id);
     }
 
-    /// The id of a stream; one that was attached from outside is taken in first.
+    /// The id of a stream. One that was attached outside of a turn has none until the inbox has
+    /// been taken, which is done here.
     pub(crate) fn id_of(&mut self, stream: &Stream) -> Id {
         stream.id().unwrap_or_else(|| {
             self.take_messages();
@@ -257,7 +267,8 @@ impl Core {
             (Tenure::Shared, true) => state.tenure = Tenure::Exclusive,
             (Tenure::Own | Tenure::Exclusive, false) => {
                 state.tenure = Tenure::Shared;
-                // One that reads ahead makes way for one that does not.
+                // The receive under way reads ahead. It is stopped, and makes way for one that does
+                // not.
                 if state.reception == Phase::Running {
                     state.reception = Phase::Stopping;
                     self.driver.cancel(id, Role::Receive);
@@ -301,7 +312,8 @@ impl Core {
         }
     }
 
-    /// Keeps count of the streams that are pending by themselves.
+    /// Brings the count of unsettled resources up to date: a stream counts while it has unsent
+    /// bytes or is closing. With nothing left to send, a shortage that refused sends is over.
     pub(crate) fn update_pending(&mut self, id: Id) {
         let Some(state) = self.stream(id) else { return };
         if state.set_back && state.outgoing.len() == 0 {

@@ -1,4 +1,5 @@
-//! How streams are read: receptions bring bytes, reads take them in order.
+//! How streams are read: receives append to the unread bytes, and reads take from their front, in
+//! the order in which they were submitted.
 
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub(crate) struct Read {
     pub(crate) form: Form,
 }
 
-/// The frequent reads in place, the others in a box.
+/// The matcher of a read with its callback: the frequent ones in place, the others in a box.
 pub(crate) enum Form {
     Bytes(Plain, Slot<Bytes>),
     /// One of the engine's own matchers.
@@ -48,13 +49,15 @@ pub(crate) enum Form {
 
 /// A user's matcher.
 pub(crate) struct User {
-    /// Taken out while it runs.
+    /// `None` while it runs, which it does outside of the table of operations.
     read: Option<Box<dyn AnyRead>>,
-    /// The bytes in front have changed since it looked.
+    /// The unread bytes in front have changed since it looked, so that it has to begin anew.
     restart: bool,
-    /// How many bytes had ever come when it last looked, and whether the end had.
+    /// What `StreamState::seen_now` was when it last looked. It looks again only when that has
+    /// changed.
     seen: Option<(u64, bool)>,
-    /// Ended early while it was about to look: unless it finds what it wants, it hears this.
+    /// It was cancelled, or its time is up, while it was queued to look: unless it matches then,
+    /// the read fails with this.
     aborted: Option<Error>,
 }
 
@@ -72,7 +75,8 @@ impl Plain {
     #[inline]
     fn scan(&mut self, unread: &mut Unread, ended: bool) -> Scan {
         match self {
-            // Takes what is in one piece, so that nothing is copied to make it longer.
+            // A chunk is taken from the first contiguous piece, so that nothing is copied to join
+            // pieces.
             Self::Chunk(matcher) => matcher.scan(unread.front(), ended),
             Self::Exact(matcher) => matcher.scan_len(unread.len()),
             Self::Line(matcher) => loop {
@@ -86,7 +90,8 @@ impl Plain {
         }
     }
 
-    /// What the unread bytes mean for a read of this kind that may take `limit` bytes.
+    /// Decides a read of this kind that may take `limit` bytes, by the unread bytes and by the end
+    /// of the stream, if it has come.
     #[inline(always)]
     pub(crate) fn judge(
         &mut self,
@@ -117,7 +122,7 @@ impl Plain {
         }
     }
 
-    /// Takes the bytes of a match. Returns them raw, and as the read's output.
+    /// Takes the bytes of a match, as they came.
     #[inline]
     fn take(&self, unread: &mut Unread, end: usize) -> Bytes {
         match self {
@@ -126,7 +131,7 @@ impl Plain {
         }
     }
 
-    /// Takes the bytes of a match as the read's output, where nobody wants them raw.
+    /// Takes the bytes of a match as the read's output: a line without its line end.
     #[inline]
     pub(crate) fn take_output(&self, unread: &mut Unread, end: usize) -> Bytes {
         match self {
@@ -149,8 +154,9 @@ impl Plain {
     }
 }
 
-/// Shows a matcher the bytes in front, and more of them as long as it needs more and there are some:
-/// it sees what it would see if they came later. `None` if the steps are used up before.
+/// Has a matcher look at the unread bytes: at the contiguous piece in front, then at that joined
+/// with the next piece, and so on as long as it needs more. So it sees what it would see if the
+/// later pieces arrived later. `None` if the steps are used up before it decides.
 #[inline]
 fn look(
     read: &mut dyn AnyRead,
@@ -169,14 +175,16 @@ fn look(
 
 /// A read with any matcher.
 pub(crate) trait AnyRead: Send {
-    /// `None` if there is more to look at than the steps did for.
+    /// `None` if the steps are used up before it has looked at all of `unread`.
     fn scan(&mut self, unread: &[u8], ended: bool, steps: &mut Steps) -> Option<Scan>;
     fn restart(&mut self);
     fn lookahead(&self) -> usize;
     fn is_claim(&self) -> bool;
-    /// Makes the outcome from the bytes of a match and keeps it. Returns its error, if it is one.
+    /// Makes the outcome of the bytes of a match, and keeps it for `finish`. Returns the error, if
+    /// the outcome is one.
     fn conclude(&mut self, taken: Bytes) -> Option<Error>;
-    /// Pairs the outcome kept by `conclude` with whom to tell.
+    /// Pairs the outcome that `conclude` has kept with the callback. `origin` says where the bytes
+    /// of a claim go back to.
     fn finish(self: Box<Self>, origin: &mut dyn FnMut() -> Origin) -> Box<dyn Deliver>;
     fn fail(self: Box<Self>, error: Error) -> Box<dyn Deliver>;
 }
@@ -252,7 +260,7 @@ impl Form {
     /// Whether its callback gets a claim on the bytes.
     fn is_claim(&self) -> bool {
         match self {
-            // Takes nothing.
+            // A peek takes nothing, so nothing could go back.
             Self::Bytes(Plain::Peek(_), _) => false,
             Self::Bytes(_, slot) => slot.is_claim(),
             Self::Other(read) => read.is_claim(),
@@ -270,29 +278,30 @@ impl Form {
             Self::Other(read) | Self::User(User { read: Some(read), .. }) => {
                 Ready::Boxed(read.fail(error))
             }
-            // It is running, and is told when it comes back.
+            // Its matcher is running. When that is over, `conclude_scan` finds the operation gone,
+            // and fails the read.
             Self::User(User { read: None, .. }) => Ready::Run(Box::new(|_| ())),
         }
     }
 }
 
-/// What the unread bytes mean for the read that they are for.
+/// What comes of a read, given the unread bytes, its limit and the end of the stream.
 #[derive(Clone, Copy)]
 pub(crate) enum Verdict {
-    /// What it wants is not there yet.
+    /// It waits for bytes that have not come.
     Wait,
-    /// There is more to look at than the steps did for.
+    /// The steps were used up before the matcher had looked at all unread bytes.
     GoOn,
     /// It succeeds with the first so many bytes.
     Take(usize),
-    /// It would take more than it may.
+    /// It would take more bytes than its limit allows.
     TooLong,
-    /// What it wants does not come any more.
+    /// The stream has ended, so that what it waits for never comes.
     Ended,
 }
 
 impl Verdict {
-    /// What the read fails with, if it does.
+    /// The error that the read fails with, if it fails.
     pub(crate) fn failure(self, limit: usize, end: Option<&End>) -> Option<Error> {
         match self {
             Self::Wait | Self::GoOn | Self::Take(_) => None,
@@ -334,8 +343,8 @@ pub(crate) const fn has_ended(end: Option<&End>) -> bool {
     matches!(end, Some(End::EndOfStream))
 }
 
-/// Applies the limit and the end of the stream to what the matcher said: the one place that decides
-/// whether what a read wants is there.
+/// Applies the limit and the end of the stream to what the matcher has found. This is the one place
+/// that decides whether what a read waits for is there.
 #[inline(always)]
 fn verdict(
     scan: Scan,
@@ -360,21 +369,23 @@ impl StreamState {
         (self.unread.received(), self.end.is_some())
     }
 
-    /// Whether as much is unread as may be received ahead of reads.
+    /// Whether as many bytes are unread as may be received ahead of reads.
     fn is_overfull(&self) -> bool {
         self.unread.len() >= self.settings.limits.unread
     }
 
-    /// Whether bytes are received before a read wants them. What others may hold, too, is theirs to
-    /// read until then; and a file is not read beyond what is asked for.
+    /// Whether bytes are received before a read wants them. From a descriptor that others may hold,
+    /// too, they are not: until a read wants the bytes, the others may read them. Nor are they from
+    /// a file.
     #[inline]
     pub(crate) const fn reads_ahead(&self) -> bool {
         self.tenure.is_sole() && !self.fd_kind.is_file()
     }
 
-    /// Whether a read waits for bytes that have not come; not one whose matcher has yet to look at some
-    /// that have, nor one that has matched or is to be looked at by a user's matcher, unless reading goes
-    /// ahead anyway.
+    /// Whether the reads that wait are a reason to receive. Where the engine reads ahead, any read
+    /// is one, even if it has matched already. Elsewhere only a read is that needs bytes which have
+    /// not come. A stream that stands in line has none: its matcher has yet to look at bytes that
+    /// have come.
     #[inline]
     pub(crate) fn wants_bytes(&self) -> bool {
         !self.in_line
@@ -384,12 +395,14 @@ impl StreamState {
             }
     }
 
-    /// Whether no more is received unless a read wants it.
+    /// Whether nothing is to be received unless a read wants it: enough is unread, or the engine
+    /// does not read ahead here.
     fn has_enough(&self) -> bool {
         !self.reads_ahead() || self.is_overfull()
     }
 
-    /// Takes the bytes of a match and makes the outcome. An error leaves the bytes unread.
+    /// Takes the bytes of a match and makes the outcome. If that is an error, the bytes stay
+    /// unread, and the error is also returned by itself, for the read's chain.
     fn take(&mut self, source: ClaimSource, form: Form, end: usize) -> (Outcome, Option<Error>) {
         match form {
             Form::Bytes(mut matcher, slot) => {
@@ -421,7 +434,7 @@ impl StreamState {
 }
 
 impl Core {
-    /// Takes what a frequent read would succeed with at once, if it would.
+    /// Does a read of the frequent kind at once and without a callback, if it would succeed now.
     #[inline]
     pub(crate) fn read_now(
         &mut self,
@@ -431,7 +444,7 @@ impl Core {
     ) -> Option<Bytes> {
         let round = self.round;
         let state = self.stream(stream)?;
-        // What an earlier callback has not heard comes first.
+        // The callback of an earlier read that has succeeded may not have run, and comes first.
         if may_be_unheard(state.read_reported, round) || !state.is_readable_at_once() {
             return None;
         }
@@ -459,8 +472,8 @@ impl Core {
             self.tell(chain, || Err(Error::Closed), read.form.fail(Error::Closed));
             return None;
         }
-        // What has arrived already is taken without a place in the table. It may be nothing that is
-        // wanted.
+        // A read that the unread bytes decide is completed without a place in the table. It may be
+        // one of no bytes, for which nothing need have come.
         if !state.has_reads() && !read.form.is_user() && !state.fd_kind.is_file() {
             let limit = read.limit;
             let verdict = read.judge(&mut state.unread, state.end.as_ref(), &mut self.scans.steps);
@@ -507,8 +520,8 @@ impl Core {
         Some(id)
     }
 
-    /// Gives the reads at the head what they wait for, as long as it is there; then receives more
-    /// or stops receiving, as is needed.
+    /// Completes reads from the head on, as far as the unread bytes and the end of the stream
+    /// decide them; then has more received, or the receive stopped, as is needed.
     pub(crate) fn serve_reads(&mut self, stream: Id) {
         while !self.serve_head_read(stream) {
             let Some(state) = self.stream(stream) else { return };
@@ -517,7 +530,7 @@ impl Core {
             if self.is_gated(stream, head) {
                 return;
             }
-            // What it wants may be received all the same.
+            // It is still open which bytes are left to this read, but more may be received for it.
             if waits {
                 break;
             }
@@ -526,7 +539,8 @@ impl Core {
                 unreachable!("only reads are queued as reads");
             };
             if let Form::User(user) = &read.form {
-                // It looks when nothing is borrowed, and not twice at the same.
+                // It looks later, when nothing is borrowed; and not again at what it has looked at
+                // already.
                 if user.restart || user.seen != Some(state.seen_now()) {
                     state.scanning = true;
                     self.ready.push(Ready::Scan(stream));
@@ -551,7 +565,7 @@ impl Core {
         self.update_recv(stream);
     }
 
-    /// Ends the read at the head, with the bytes up to where it ends or with an error.
+    /// Completes the read at the head: with as many bytes as `found` says, or with its error.
     fn end_read(&mut self, stream: Id, id: Id, found: Result<usize>) {
         let Some((form, chain, kept)) = self.unqueue_ended_read(stream, id) else { return };
         let (round, source) = (self.round, ClaimSource { engine: self.engine, stream });
@@ -606,7 +620,7 @@ impl Core {
         }
     }
 
-    /// Ends a read early; the bytes stay.
+    /// Ends a read early, for `cause`; the bytes stay unread.
     pub(crate) fn abort_read(&mut self, stream: Id, id: Id, cause: Error) {
         if let Some((state, pending)) = self.stream_and_pending(stream)
             && state.scanning
@@ -614,7 +628,8 @@ impl Core {
             && let Some(Pending { kind: Kind::Read(read), .. }) = pending.get_mut(id)
             && let Form::User(user) = &mut read.form
         {
-            // What has arrived comes first, and its matcher has not seen it yet.
+            // Bytes that have arrived come first, and its matcher has not looked at them yet: if it
+            // does not match, `conclude_scan` ends the read for this cause.
             user.aborted.get_or_insert(cause);
             return;
         }
@@ -633,9 +648,9 @@ impl Core {
         }
     }
 
-    /// Starts the reception if a read waits. Whether it must be stopped, because there is too much
-    /// that nobody reads, is seen when the turn has run what came: callbacks that read it all are
-    /// not to pay for a stop and a start.
+    /// Starts a receive if a read wants bytes. If enough is unread and no read wants more, the
+    /// receive is not stopped here; the stream is noted, and the turn's end looks again. So
+    /// callbacks that read everything do not cost a stop and a start.
     pub(crate) fn update_recv(&mut self, stream: Id) {
         let is_expiring = self.is_expiring;
         let Some(state) = self.stream(stream) else { return };
@@ -658,6 +673,7 @@ impl Core {
         }
     }
 
+    /// Submits a receive; of a file, a read.
     fn receive(&mut self, stream: Id) {
         let Some(state) = self.stream(stream) else { return };
         state.reception = Phase::Running;
@@ -668,12 +684,13 @@ impl Core {
         }
     }
 
-    /// Stops the receptions of streams that have too much that nobody reads, or are not read ahead.
+    /// Stops the receives of the streams that `update_recv` has noted, if no read wants bytes by
+    /// now and enough is unread, or the stream is not read ahead.
     pub(crate) fn stop_above_read_ahead(&mut self) {
         while let Some(stream) = self.above_read_ahead.pop() {
             let Some(state) = self.stream(stream) else { continue };
             state.above_read_ahead = false;
-            // What a user's matcher is about to look at may not be enough.
+            // A matcher of the user's is queued to look, and may need more than is there.
             let wants = state.wants_bytes() || state.scanning;
             if !wants && state.has_enough() && state.reception == Phase::Running {
                 state.reception = Phase::Stopping;
@@ -682,6 +699,7 @@ impl Core {
         }
     }
 
+    /// A receive has brought bytes.
     pub(crate) fn received(&mut self, stream: Id, bytes: Bytes) {
         let Some(state) = self.stream(stream) else { return };
         if mutants::is_active(Mutant::LateBytesDropped) && state.reception == Phase::Stopping {
@@ -700,7 +718,8 @@ impl Core {
         self.advance_stream(stream);
     }
 
-    /// A bug.
+    /// The bug of the mutant `DeadlineStretched`: each receive puts the deadline of the first read
+    /// off.
     fn stretch_deadline(&mut self, stream: Id) {
         if let Some((state, pending)) = self.stream_and_pending(stream)
             && let Some(head) = state.reads.head()
@@ -710,13 +729,15 @@ impl Core {
         }
     }
 
-    /// Whether a stream whose head read has just been served has no other, and stays as it is.
+    /// Whether nothing more is to be done about a stream whose head read has just been completed:
+    /// no other read waits, the program still holds the stream, and the receive may go on.
     fn needs_nothing_more(&mut self, stream: Id) -> bool {
         self.stream(stream).is_some_and(|state| {
             state.reads.is_empty() && !state.released && !state.is_overfull() && !state.set_back
         })
     }
 
+    /// A receive is over: the engine has stopped it, the stream has ended, or the system has failed.
     pub(crate) fn receive_ended(&mut self, stream: Id, ended: Ended) {
         let Some(state) = self.stream(stream) else { return };
         state.reception = Phase::Idle;
@@ -745,7 +766,8 @@ impl Core {
         self.advance_stream(stream);
     }
 
-    /// A reception failed, and the next may not: it is no end. The first read hears of it.
+    /// A receive has failed for want of memory. The next one may succeed, so this is no end of the
+    /// stream, and only the first read that waits fails.
     fn fail_first_read(&mut self, stream: Id, error: &Error) {
         let Some(state) = self.stream(stream) else { return };
         if state.has_unmatched_head_read() {
@@ -755,7 +777,7 @@ impl Core {
         }
     }
 
-    /// Puts bytes back in front that a claim was not taken on.
+    /// A claim was dropped untaken: its bytes are unread again, in front of all others.
     pub(crate) fn give_back(&mut self, place: BytesOrigin, raw: Bytes) {
         self.with_unread(place.stream, |unread| unread.give_back(place.offset, raw));
     }
@@ -781,13 +803,15 @@ impl Core {
         }
         self.serve_reads(stream);
         if self.stream(stream).is_some_and(|state| state.closing.is_some()) {
-            // What has matched before the close matches anew, or hears of it like all others.
+            // A head read that had matched before the close has been served anew above. If it does
+            // not match now, it fails with `Closed`, like all others.
             self.end_head_read(stream, Error::Closed);
         }
         self.advance_stream(stream);
     }
 
-    /// Takes out what a user's matcher at the head needs to look at the unread bytes.
+    /// A matcher of the user's that was queued is to look now: takes it and the unread bytes out of
+    /// the state, so that nothing is borrowed while it runs.
     pub(crate) fn begin_scan(&mut self, stream: Id) -> Option<UserScan> {
         let source = ClaimSource { engine: self.engine, stream };
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
@@ -826,7 +850,7 @@ impl Core {
         self.scans.give_back(&done.steps);
         if let Some(state) = self.stream(stream) {
             state.scanning = false;
-            // What came meanwhile was given back in front.
+            // What is unread here by now was given back meanwhile, so it stands in front.
             let front = std::mem::replace(&mut state.unread, unread);
             state.unread.take_over(front);
         }
@@ -838,6 +862,8 @@ impl Core {
         self.advance_stream(stream);
     }
 
+    /// Completes the read whose matcher has run, if that came to an outcome or the read was ended
+    /// meanwhile; otherwise puts the matcher back into the read.
     fn conclude_scan(
         &mut self,
         stream: Id,
@@ -856,11 +882,12 @@ impl Core {
                 Some(Pending { kind: Kind::Read(Read { form: Form::User(user), .. }), .. }) => {
                     user.read = Some(read);
                     if is_unfinished {
-                        // There is more of the same to look at.
+                        // It has not looked at all of these bytes, so it looks again although
+                        // nothing new has come.
                         user.seen = None;
                     }
                     match user.aborted.take() {
-                        // It has not looked at all that had arrived by then.
+                        // Its time is up, but it has not looked at all that had arrived by then.
                         Some(Error::TimedOut) if is_unfinished => {
                             self.put_off_deadline(id, Target::Operation(id));
                         }
@@ -869,7 +896,7 @@ impl Core {
                     }
                     None
                 }
-                // It was ended while it ran.
+                // The read was ended while its matcher ran.
                 _ => {
                     let closes = self.stream(stream).is_none_or(|state| state.closing.is_some());
                     let cause = if closes { Error::Closed } else { Error::Cancelled };
@@ -911,7 +938,7 @@ pub(crate) struct UserScan {
     end: Option<End>,
     limit: usize,
     steps: Steps,
-    /// There is more to look at than the steps did for.
+    /// The steps were used up before the matcher had looked at all unread bytes.
     is_unfinished: bool,
     outcome: Option<(Box<dyn Deliver>, Option<Error>)>,
 }

@@ -1,13 +1,13 @@
 //! Setbacks: what is done when the system refuses a send.
 //!
 //! Where it has no memory for the bytes, they are sent again after a pause, for a bounded time:
-//! what was told as written is not to be lost because memory was short for a moment. Meanwhile they
-//! are unsent bytes like any others. So they are where a device has no room and nothing tells when it
-//! has; that may last.
+//! what was reported as written is not to be lost because memory was short for a moment. Meanwhile
+//! they are unsent bytes like any others. So it is where a device has no room and cannot signal
+//! when it has; but that may last, and has no bound.
 //!
-//! What does not pass breaks the outgoing direction of a connection. The peer waits for bytes that
-//! never come, so that a read would wait with it: reads hear of it, too, once all that has arrived
-//! is received.
+//! A failure that does not pass breaks the outgoing direction of a connection. The peer waits for
+//! bytes that never come, and a read would wait for the peer: so reads fail, too, once all that has
+//! arrived is received.
 
 use std::{
     io,
@@ -31,29 +31,32 @@ use crate::{
     system::driver::{Driver, Operation, Role},
 };
 
-/// How long a send is tried again...
+/// For how long a send is tried again, and longer only for the sake of `TRIES_MIN`.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// ...and how often at least: where the engine is seldom run, time passes and little is tried.
+/// How often a send is tried again at least: where the engine is seldom run, time passes and little
+/// is tried.
 const TRIES_MIN: u32 = 32;
-/// How long the first pause is; each is twice as long as the one before...
+/// The first pause. Each is twice as long as the one before, up to `PAUSE_MAX`.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
-/// ...up to this.
+/// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_millis(64);
 
 /// A stream's setback.
 #[derive(Debug)]
 pub(crate) struct Setback {
-    /// When something is to be done about it, or zero.
+    /// The timer for what is to be done about it next, or zero.
     pub(crate) timer: TimerNumber,
     stage: Stage,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Stage {
-    /// There was no memory for a send, which is tried again until then. So often it has been.
+    /// The system had no memory or no room for a send. It is tried again until then; so often it
+    /// has been.
     Short { until: Instant, pause: Duration, tries: u32 },
-    /// Nothing is sent any more. When it was last looked so many bytes had been received; and since
-    /// that brought none, the reception was stopped, so that reads hear it.
+    /// The outgoing direction has failed for good. `received` is how many bytes had ever come when
+    /// the engine last looked for more. `emptied` says that the look has brought none, so that the
+    /// receive was stopped: when that has come back, reads fail.
     Broken { received: u64, emptied: bool },
 }
 
@@ -62,28 +65,28 @@ impl Setback {
         matches!(self.stage, Stage::Short { .. })
     }
 
-    /// Whether the stream is not to send yet.
+    /// Whether the stream is in a pause, and not to send yet.
     pub(crate) const fn rests(&self) -> bool {
         self.is_short() && self.timer != 0
     }
 }
 
-/// Whether what failed so is worth another try: the system had no memory for it.
+/// Whether an error says that the system had no memory, so that another try is worth its while.
 pub(crate) fn is_for_want_of_memory(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOBUFS | Errno::NOMEM))
 }
 
-/// Whether a device has no room, and cannot tell when it has: it takes its time, as a peer does that
-/// does not read.
+/// Whether an error says that a device has no room and cannot signal when it has: it takes its
+/// time, as a peer does that does not read.
 fn is_for_want_of_room(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::AGAIN)
 }
 
-/// Whether a connection that tells this is no more. It may have told a send, and a receive finds an
-/// end then where the peer has not ended: these are a reset, and that nobody answered any more, for
-/// which TCP gives the reason that routers gave (icmp(7), RFC 1122). A broken pipe is not among
-/// them: it is told behind an end that was in order, or where only this direction is over. Nor is
-/// what this system is short of, or forbids.
+/// Whether an error of a send means that the whole connection is gone. The system reports such an
+/// error once: if a send has got it, a receive finds an end where the peer has not ended. These
+/// errors are a reset, and that nobody has answered any more, for which TCP gives the reason that
+/// routers gave (icmp(7), RFC 1122). A broken pipe is not among them: it comes after an orderly
+/// end, or where only this direction is over. Nor is what this system is short of, or forbids.
 fn is_of_connection(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
@@ -105,7 +108,7 @@ fn is_of_connection(error: &io::Error) -> bool {
 }
 
 impl StreamState {
-    /// What the system said when it refused to send on a connection.
+    /// The error that a send on this connection has failed with for good, if one has.
     fn refusal(&self) -> Option<&SystemError> {
         match self.write_error.as_deref() {
             Some(Error::Io { operation: IoOperation::Write, cause })
@@ -117,8 +120,8 @@ impl StreamState {
         }
     }
 
-    /// What the system's end of stream really is. It tells a reset once: if a send has heard it, a
-    /// receive finds an end where the peer never ended.
+    /// What an end of stream that the system reports really is. It reports a reset once: if a send
+    /// has got it, a receive finds an end where the peer never ended.
     pub(crate) fn real_end(&self) -> End {
         match self.refusal() {
             Some(cause) if is_of_connection(cause) => End::Failed(cause.clone()),
@@ -126,9 +129,9 @@ impl StreamState {
         }
     }
 
-    /// What reads hear of a connection that is broken in the other direction, if it is. By a broken
-    /// pipe it is not: the peer may take nothing more and go on sending, and if it is gone, a
-    /// receive finds that.
+    /// The end that reads get where the outgoing direction of a connection has failed, if that ends
+    /// them. A broken pipe does not: the peer may take nothing more and go on sending, and if it is
+    /// gone, a receive finds that out.
     fn broken_end(&self) -> Option<End> {
         let cause = self.refusal()?;
         match Errno::from_io_error(cause) {
@@ -171,7 +174,7 @@ impl Core {
         }
     }
 
-    /// Returns whether it was armed.
+    /// Disarms the timer of a setback. Returns whether it was armed.
     fn disarm_setback(&mut self, stream: Id) -> bool {
         let Some(setback) = self.setbacks.get_mut(&stream) else { return false };
         self.timers.disarm(&mut setback.timer)
@@ -186,14 +189,15 @@ impl Core {
         }
     }
 
-    /// The same, if it was that memory was short: something was sent, or there is nothing to send.
+    /// Ends a setback that is a shortage, because something was sent or nothing is left to send.
     pub(crate) fn end_shortage(&mut self, stream: Id) {
         if self.setbacks.get(&stream).is_some_and(Setback::is_short) {
             self.end_setback(stream);
         }
     }
 
-    /// The same, if it was that the connection is broken: reads hear from now on how it ended.
+    /// Ends the setback of a connection whose outgoing direction has failed: its end is known now,
+    /// and reads fail with that.
     pub(crate) fn end_break(&mut self, stream: Id) {
         if self.looks_for_more(stream) {
             self.end_setback(stream);
@@ -218,7 +222,8 @@ impl Core {
         }
     }
 
-    /// The time has come to do something about a setback.
+    /// The timer of a setback has fired. After a pause the stream sends again; on a broken
+    /// connection the receive is stopped if it has brought nothing since the engine last looked.
     pub(crate) fn setback_due(&mut self, stream: Id) {
         let Some(setback) = self.setbacks.get_mut(&stream) else { return };
         // It may have been armed anew while all that is due was tried once more.
@@ -240,7 +245,8 @@ impl Core {
         self.driver.cancel(stream, Role::Receive);
     }
 
-    /// The outgoing direction has failed for good: if it is a connection's, reads hear it, too.
+    /// The outgoing direction has failed for good. On a connection reads fail, too, once all that
+    /// has arrived is received.
     pub(crate) fn was_broken(&mut self, stream: Id) {
         self.end_setback(stream);
         let Some(state) = self.stream(stream) else { return };
@@ -253,8 +259,9 @@ impl Core {
         self.update_recv(stream);
     }
 
-    /// Steers the reception of a broken connection: it goes on only as long as it brings something,
-    /// and a read waits for that. Returns whether the stream is one.
+    /// Starts or stops the receive of a connection whose outgoing direction has failed: it runs
+    /// only while a read waits, and as long as it brings something. Returns whether the stream is
+    /// such a connection.
     pub(crate) fn steer_broken(&mut self, stream: Id) -> bool {
         let Some(setback) = self.setbacks.get(&stream).filter(|setback| !setback.is_short()) else {
             return false;
@@ -269,7 +276,8 @@ impl Core {
                 self.look_for_more(stream);
             }
             (true, Phase::Running) if !is_armed => self.look_for_more(stream),
-            // The next read finds it idle.
+            // No read waits. The receive is stopped, so that the next read starts one and looks
+            // anew.
             (false, Phase::Running) => {
                 state.reception = Phase::Stopping;
                 self.disarm_setback(stream);
@@ -280,7 +288,8 @@ impl Core {
         true
     }
 
-    /// Has the next turn look what else has arrived on a broken connection, as at a deadline.
+    /// Has the next turn look whether more has arrived on a broken connection, by a timer that is
+    /// due at once.
     fn look_for_more(&mut self, stream: Id) {
         let Some(Resource::Stream(state)) = self.resources.get(stream) else { return };
         let received = state.unread.received();
@@ -290,13 +299,14 @@ impl Core {
         self.arm_setback(stream, Duration::ZERO);
     }
 
-    /// Whether the next turn looks for that.
+    /// Whether the stream is a connection whose outgoing direction has failed, so that the engine
+    /// looks whether more has arrived.
     pub(crate) fn looks_for_more(&self, stream: Id) -> bool {
         self.setbacks.get(&stream).is_some_and(|setback| !setback.is_short())
     }
 
-    /// What a broken connection has come to, now that its reception has stopped: if it was stopped
-    /// because it brought nothing, and has brought nothing meanwhile, there is its end.
+    /// The receive of a broken connection has stopped. If it was stopped because it brought
+    /// nothing, and has brought nothing while it stopped, this is the end of the stream.
     pub(crate) fn end_of_broken(&mut self, stream: Id) -> Option<End> {
         let setback = self.setbacks.get_mut(&stream)?;
         let Stage::Broken { received, emptied } = &mut setback.stage else { return None };

@@ -1,4 +1,5 @@
-//! How streams are written: writes append, the turn's end sends, the system's counts settle.
+//! How streams are written: a write appends to the outgoing bytes, the turn's end sends them, and
+//! what the system says that it has taken leaves them.
 //!
 //! The outgoing bytes are those of writes that have succeeded (`committed`), and behind them a part
 //! of the one write at the head of the queue, fed in as the system takes what is before it. So only
@@ -39,13 +40,13 @@ use crate::{
 /// How much one send carries at most.
 const SEND_MAX: usize = 256 << 10;
 
-/// A write that the engine has not taken over yet.
+/// A write that waits: not all of it is among the outgoing bytes yet.
 pub(crate) struct Write {
-    /// What is not among the outgoing bytes yet.
+    /// What has not been moved to the outgoing bytes yet.
     rest: VecDeque<Bytes>,
     /// How many bytes `rest` holds.
     left: usize,
-    /// How many bytes are or were among the outgoing bytes.
+    /// How many bytes have been moved to the outgoing bytes.
     fed: usize,
     /// How many of those the system has taken.
     taken: usize,
@@ -61,14 +62,15 @@ impl Write {
 /// What a write consists of.
 pub(crate) enum Data {
     One(Bytes),
-    /// One and a line end.
+    /// One piece and, unless it ends in one, a line end.
     Line(Bytes),
     Many(Each<Bytes>),
 }
 
 impl Core {
-    /// The frequent case of [`write`](Self::write): one that nothing stands before. Returns
-    /// its length, if that was so and it is written; then the closure in `slot` is queued, too.
+    /// The frequent case of [`write`](Self::write): no other write waits, and all of it fits among
+    /// the outgoing bytes. Then it is moved there, its success is queued for the closure in `slot`,
+    /// and its length is returned. In any other case nothing is done.
     #[inline]
     pub(crate) fn write_at_once(
         &mut self,
@@ -105,7 +107,8 @@ impl Core {
             state.dirty = true;
             self.dirty.push(stream);
         }
-        // Not only with the first: an empty one may have made it dirty.
+        // Not only when the stream becomes dirty: an empty write may have made it so, without an
+        // unsent byte.
         if len > 0 {
             self.unsettled.set(&mut state.unsettled, true);
         }
@@ -134,11 +137,13 @@ impl Core {
         self.succeed(chain, slot, value);
     }
 
-    /// What a small write would succeed with at once, if it would; then it is written.
+    /// Does a write at once and without a callback, if nothing stands in its way, and returns its
+    /// length; otherwise nothing is written. A write whose success was queued a moment ago stands
+    /// in its way: its callback has to run first.
     #[inline]
     pub(crate) fn write_now(&mut self, stream: Id, bytes: &Bytes, is_line: bool) -> Option<usize> {
         let round = self.round;
-        // What an earlier callback has not heard comes first.
+        // The callback of an earlier write that has succeeded may not have run, and comes first.
         if may_be_unheard(self.stream(stream)?.write_reported, round) {
             return None;
         }
@@ -271,8 +276,10 @@ impl Core {
         self.queue_writing(stream, Kind::ShutdownWrite(slot), timeout, chain)
     }
 
-    /// Takes over what the head of the writes may hand to the outgoing bytes, and ends those that
-    /// have what they wait for. Of a file, so do the reads behind them, and what is behind those.
+    /// Moves bytes of the writes that wait to the outgoing bytes, as far as there is room, and
+    /// completes those writes, flushes and shutdowns that have what they wait for. Reads and writes
+    /// of a file share one order, so its reads that come next are served then, and the writes
+    /// behind those go on.
     pub(crate) fn pump_writes(&mut self, stream: Id) {
         loop {
             self.pump_queued_writes(stream);
@@ -283,10 +290,14 @@ impl Core {
         }
     }
 
+    /// One step of [`pump_writes`](Self::pump_writes): takes the writes, flushes and shutdowns from the
+    /// head of their queue, one after the other, until one has to wait.
     fn pump_queued_writes(&mut self, stream: Id) {
         loop {
             let Some(state) = self.stream(stream) else { return };
             let Some(head) = state.writes.head() else { break };
+            // The head has to wait for something else than room: it was aborted and waits for the send in
+            // flight, a close drops it, or an earlier read of the same file comes first.
             if state.aborted.is_some() || state.drops_unsent() || self.is_gated(stream, head) {
                 break;
             }
@@ -299,6 +310,9 @@ impl Core {
             let Some(pending) = self.pending.get_mut(head) else { return };
             match &mut pending.kind {
                 Kind::Write(write) => {
+                    // A write is done when all of its rest fits among the outgoing bytes. One that is
+                    // not done moves over only so much that the next send is full, and stays at the
+                    // head: each send makes room for more of it.
                     let done = state.outgoing.len() + write.left <= state.settings.limits.unsent;
                     let fed = write.fed;
                     while write.left > 0 && (done || state.outgoing.len() < SEND_MAX) {
@@ -313,6 +327,7 @@ impl Core {
                             .bytes
                             .extend(state.outgoing.append(bytes, &mut self.spare));
                     }
+                    // What was moved over is sent when the turn ends.
                     if write.fed > fed && !state.dirty {
                         state.dirty = true;
                         self.dirty.push(stream);
@@ -320,27 +335,33 @@ impl Core {
                     if !done {
                         break;
                     }
+                    // It succeeds: what the system has not taken of it is the engine's to send from now
+                    // on, and it leaves the queue. The next one is looked at.
                     state.committed += write.fed - write.taken;
                     let count = write.len();
                     let Some((Kind::Write(write), chain)) = self.unqueue_write(stream, head) else {
                         return;
                     };
-                    // What is empty is the user's all the same.
+                    // Empty pieces are left. Their drop may run the user's code, too, so it is
+                    // deferred.
                     self.deferred_drops.bytes.extend(write.rest);
                     self.succeed_write(stream, chain, write.slot, count);
                 }
+                // A flush waits until everything before it is sent, and so does a shutdown.
                 Kind::Flush(_)
                     if state.outgoing.len() > 0 && !mutants::is_active(Mutant::FlushEarly) =>
                 {
                     break;
                 }
                 Kind::ShutdownWrite(_) if state.outgoing.len() > 0 => break,
+                // Now it is handed to the driver, and stays at the head until that has done it.
                 Kind::ShutdownWrite(_) if state.shutdown == Shutdown::Requested => {
                     state.shutdown = Shutdown::Running;
                     self.begin_shutdown(stream);
                     break;
                 }
                 Kind::ShutdownWrite(_) if state.shutdown == Shutdown::Running => break,
+                // A flush with nothing left to send, or a shutdown that the driver has done.
                 _ => {
                     if let Some((Kind::Flush(slot) | Kind::ShutdownWrite(slot), chain)) =
                         self.unqueue_write(stream, head)
@@ -352,7 +373,8 @@ impl Core {
         }
     }
 
-    /// On a pipe the end is told by closing it.
+    /// Has the driver shut the outgoing direction down. A pipe is closed for that: it has no other
+    /// way to show its reader an end.
     fn begin_shutdown(&mut self, stream: Id) {
         let Some(state) = self.stream(stream) else { return };
         match state.fd_kind {
@@ -365,6 +387,7 @@ impl Core {
         }
     }
 
+    /// The driver has shut the outgoing direction down, or failed to.
     pub(crate) fn was_shut_down(&mut self, stream: Id, result: io::Result<()>) {
         let Some(state) = self.stream(stream) else { return };
         state.shutdown = Shutdown::Done;
@@ -375,7 +398,7 @@ impl Core {
         self.advance_stream(stream);
     }
 
-    /// Sends what the turn has written: each stream once, all of it at once.
+    /// Sends what was written in this turn: one send for each stream, with all of its bytes.
     pub(crate) fn send_dirty(&mut self) {
         let mut dirty = mem::take(&mut self.dirty);
         for stream in dirty.drain(..) {
@@ -383,11 +406,12 @@ impl Core {
             state.dirty = false;
             self.send(stream);
         }
-        // Nothing becomes dirty by sending, so the list is put back for its memory.
+        // The list is put back, so that its memory is used again.
         dirty.append(&mut self.dirty);
         self.dirty = dirty;
     }
 
+    /// Sends the outgoing bytes of a stream, unless a send is in flight or must not begin yet.
     pub(crate) fn send(&mut self, stream: Id) {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
             return;
@@ -422,26 +446,30 @@ impl Core {
         }
     }
 
-    /// The system has taken `result` bytes of a send.
+    /// A send has come back: the system has taken `result` bytes of it, or refused it.
     pub(crate) fn sent(&mut self, stream: Id, mut gather: Box<Gather>, result: io::Result<usize>) {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
             return gather.clear(&mut self.deferred_drops.bytes);
         };
+        // No send is in flight any more, so all counts are exact until the next one begins.
         state.sending = Phase::Idle;
         let mut count = result.as_ref().copied().unwrap_or(0);
         if mutants::is_active(Mutant::ShortWriteCountedWhole) && result.is_ok() {
             count = gather.len();
         }
+        // What the system has taken leaves the outgoing bytes; what it has not is unsent again. Bytes of
+        // writes that have succeeded stand in front, so they count as taken first.
         state.outgoing.settle(gather, count, &mut self.spare, &mut self.deferred_drops.bytes);
         let committed = count.min(state.committed);
         state.committed -= committed;
-        // The frequent case: nobody waits for it.
+        // The frequent case: nothing waits for it. What is left is sent at once.
         if result.is_ok() && state.is_only_sending() {
             return match state.outgoing.len() {
                 0 => self.update_pending(stream),
                 _ => self.send(stream),
             };
         }
+        // The rest of the count was taken of the write at the head, which has not succeeded yet.
         if count > committed
             && let Some(head) = state.writes.head()
             && let Some(Pending { kind: Kind::Write(write), .. }) = self.pending.get_mut(head)
@@ -449,12 +477,16 @@ impl Core {
             write.taken += count - committed;
         }
         match result {
+            // A refusal that does not pass: all that is queued fails, and so may the reads.
             Err(cause) if !self.bear(stream, &cause) => {
                 let error = Error::io_on(IoOperation::Write, self.name_of(stream), cause);
                 self.fail_writes(stream, error);
                 self.was_broken(stream);
             }
+            // A refusal that may pass: the bytes are unsent as before, and tried again after a pause.
             Err(_) => self.cut_if_interrupted(stream),
+            // Something was sent, so a shortage is over. A write that was aborted has waited for this
+            // count, and ends now.
             Ok(_) => {
                 if count > 0 {
                     self.end_shortage(stream);
@@ -462,8 +494,9 @@ impl Core {
                 self.cut_if_interrupted(stream);
             }
         }
+        // There is room now for the writes that wait; flushes, a shutdown or a close may go on. What is
+        // left, and what those writes have added, is sent at once.
         self.advance_stream(stream);
-        // What is left goes out at once, and what the writes behind it have added.
         self.send(stream);
     }
 
@@ -480,7 +513,7 @@ impl Core {
         }
         let Some((state, pending)) = self.stream_and_pending(stream) else { return };
         match pending.get(id).map(|pending| &pending.kind) {
-            // It is with the system, and is about to end.
+            // The shutdown is with the driver already, and is about to complete.
             Some(Kind::ShutdownWrite(_)) if is_head && state.shutdown == Shutdown::Running => {
                 return;
             }
@@ -531,8 +564,9 @@ impl Core {
         }
     }
 
-    /// Ends the write at the head that was aborted, now that no send is in flight: its counts
-    /// are exact. If the system took a part of it, the stream is cut there.
+    /// Ends the write at the head if it was aborted. No send is in flight now, so its counts are
+    /// exact. If the system has taken a part of it, the stream is cut there: the rest is kept for
+    /// `take_unsent`, and other writes fail until it is taken.
     fn cut_if_interrupted(&mut self, stream: Id) {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
             return;
@@ -543,7 +577,8 @@ impl Core {
         if let Kind::Write(write) = &pending.kind
             && state.outgoing.len() + write.left <= state.settings.limits.unsent
         {
-            // It has succeeded meanwhile, which comes first.
+            // What was sent meanwhile has made room for all of it: it succeeds, and that comes
+            // first.
             return;
         }
         let number = pending.number;
@@ -581,7 +616,7 @@ impl Core {
         }
     }
 
-    /// Drops what a write has not fed.
+    /// Drops the bytes of a write that have not been moved to the outgoing bytes.
     fn drop_rest(&mut self, stream: Id, rest: VecDeque<Bytes>) {
         if let Some(state) = self.stream(stream) {
             state.queued -= rest.iter().map(Bytes::len).sum::<usize>();
@@ -589,15 +624,16 @@ impl Core {
         self.deferred_drops.bytes.extend(rest);
     }
 
-    /// The outgoing direction has failed: everything queued hears it, and so will later writes.
-    /// Each write says how much of it the system took. No send may be in flight.
+    /// The outgoing direction has failed: everything that is queued fails, and so will later
+    /// writes. Each write reports how much of it the system has taken, so no send may be in flight.
     pub(crate) fn fail_writes(&mut self, stream: Id, error: Error) {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
             return;
         };
         assert_eq!(state.sending, Phase::Idle, "the counts are exact only between sends");
         match &mut state.write_error {
-            // The system's own failure is for good, and stands before a cut, which can be lifted.
+            // A failure of the system's is for good. It replaces the error of a cut, which
+            // `take_unsent` would lift.
             Some(before)
                 if matches!(error, Error::Io { .. }) && !matches!(**before, Error::Io { .. }) =>
             {
@@ -654,8 +690,8 @@ impl Core {
         self.update_pending(stream);
     }
 
-    /// Ends a write that a stuck thread holds a part of, when the engine goes: its count is what the
-    /// thread has told so far.
+    /// Ends a write of which a stuck thread holds a part, because the engine ends: it reports as
+    /// taken what the thread has reported so far.
     pub(crate) fn abandon_write(&mut self, id: Id, cause: Error) {
         let Some(Pending { kind: Kind::Write(_), resource, .. }) = self.pending.get(id) else {
             return;
@@ -711,7 +747,7 @@ impl Core {
         let error = cut.error.take();
         state.keep_rest(cut, &mut self.deferred_drops.bytes);
         if state.write_error.is_none() {
-            // The write itself has heard of it.
+            // The write that was cut has failed with it already.
             state.write_error = error;
             state.write_error_reported = true;
         }
@@ -734,8 +770,8 @@ impl Core {
         }
     }
 
-    /// Serves reads of a file that waited for writes to get out. Returns whether one had what it
-    /// wanted, so that what waits for it may go on.
+    /// Serves reads of a file that have waited for earlier writes to be sent. Returns whether one
+    /// has completed, so that the writes behind it may go on.
     fn serve_file_reads(&mut self, stream: Id) -> bool {
         let Some(state) = self.stream(stream).filter(|state| state.fd_kind.is_file()) else {
             return false;
@@ -750,7 +786,8 @@ impl Core {
 }
 
 impl Write {
-    /// What a write that did not succeed says.
+    /// The error of a write that fails for `cause`: it says how much the system has taken, if
+    /// anything.
     fn error(&self, cause: Error) -> Error {
         match self.taken {
             0 => cause,
@@ -777,7 +814,7 @@ impl StreamState {
         self.closing.as_ref().is_some_and(|closing| closing.drops_unsent())
     }
 
-    /// Whether nothing is to happen when its bytes are out.
+    /// Whether nothing is to follow when its bytes are sent: nothing waits for that, and no close.
     const fn is_only_sending(&self) -> bool {
         self.writes.is_empty()
             && self.closing.is_none()
@@ -800,7 +837,8 @@ impl StreamState {
     }
 }
 
-/// One piece of several. What they were in is dropped later.
+/// Copies several pieces into one. The pieces themselves are dropped later, when nothing is
+/// borrowed.
 fn join(first: Bytes, rest: VecDeque<Bytes>, drops: &mut Vec<Bytes>) -> Bytes {
     let more: usize = rest.iter().map(Bytes::len).sum();
     let mut all = BytesMut::with_capacity(first.len() + more);

@@ -19,8 +19,8 @@ use crate::pure::sync::{
     atomic::{AtomicBool, Ordering::*, fence},
 };
 
-/// Messages of the kind `M`, and how who reads them is woken. Generic, so that the model checker
-/// has this file with parts of its own.
+/// Messages of the kind `M`, and how their reader is woken. It is generic so that the model checker
+/// can use this file with parts of its own.
 pub(crate) struct Inbox<M: Message, W> {
     queue: Mutex<Queue<M>>,
     filled: AtomicBool,
@@ -32,17 +32,17 @@ pub(crate) struct Inbox<M: Message, W> {
 
 struct Queue<M: Message> {
     messages: Vec<M>,
-    /// What those of them say that need not be said twice.
+    /// What those of them say of which one is enough, see `Message::said`.
     said: HashSet<M::Said>,
 }
 
 /// What the inbox has to know of a message.
 pub(crate) trait Message {
-    /// Tells apart the messages that need not be said twice.
+    /// Distinguishes the messages of which one is enough until it was taken.
     type Said: Eq + Hash;
 
-    /// What this one says, if saying it again before it was taken adds nothing. However often a
-    /// thread says it, the inbox does not grow.
+    /// What this one says, if a second one that says so adds nothing before the first was taken.
+    /// The second one is not kept, so that a thread that repeats it does not fill the inbox.
     fn said(&self) -> Option<Self::Said>;
 }
 
@@ -72,8 +72,8 @@ impl<M: Message, W: Wake> Inbox<M, W> {
         self.push_with(|| message)
     }
 
-    /// Puts a request in that is made up while nobody else puts one in: what it numbers is numbered
-    /// in the order in which it is taken out.
+    /// Puts a request in that is built while the queue is locked: numbers that `message` gives out
+    /// are in the order in which the requests are taken out.
     pub(crate) fn push_with(&self, message: impl FnOnce() -> M) -> Result<(), M> {
         if self.waker.is_elsewhere() {
             return Err(message());
@@ -104,7 +104,7 @@ impl<M: Message, W: Wake> Inbox<M, W> {
         }
     }
 
-    /// Makes the driver's next wait return at once, awake or not.
+    /// Makes the driver's next wait return at once, whether or not the engine sleeps.
     pub(crate) fn ring(&self) {
         self.waker.wake();
     }
@@ -152,7 +152,7 @@ impl<M: Message, W: Wake> Inbox<M, W> {
 impl<M: Message> Queue<M> {
     fn take(&mut self) -> Vec<M> {
         if !self.said.is_empty() {
-            // Not cleared: that would take as long as the most that was ever in it.
+            // A new one, because to clear it would take as long as the most that was ever in it.
             self.said = HashSet::new();
         }
         mem::take(&mut self.messages)

@@ -18,15 +18,17 @@ pub(crate) enum Message {
     /// An operation, which is cancelled by its ticket until it has a key of its own. Tickets are
     /// numbered in the order in which these are taken.
     Submit { ticket: u64, begin: Begin },
-    /// The same, to be done before anything else: something is given back.
+    /// Something to do to the engine's state before it looks at the system again: a claim that was
+    /// dropped untaken gives back what it holds.
     GiveBack(Box<dyn FnOnce(&mut Core) + Send>),
     /// A reference to a stream, to be dropped in a turn.
     Drop(Stream),
     /// A `Cancel` was used.
     Cancel(Key),
-    /// A closure to run.
+    /// A closure to run that another thread has posted.
     Request(SmallFnOnce<()>),
-    /// The same, of the engine's own thread: it stands behind what that posted in a turn.
+    /// A closure to run that the engine's own thread has posted outside of a turn: it runs after
+    /// those that the thread has posted in one before.
     Post(SmallFnOnce<()>),
     /// The future that drives the run was woken.
     WakeRoot,
@@ -35,8 +37,8 @@ pub(crate) enum Message {
 /// Begins an operation. Returns what it is cancelled by, or none if it had its outcome at once.
 pub(crate) type Begin = Box<dyn FnOnce(&mut Core) -> Option<Key> + Send>;
 
-/// What need not be said twice before the engine has heard it: a thread that says it in a loop does
-/// not fill the inbox.
+/// The messages of which one is enough until the engine has taken it: a thread that repeats one in
+/// a loop does not fill the inbox.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) enum Said {
     Cancel(Key),

@@ -1,5 +1,5 @@
-//! What came back, and on its way to whom: the inbox for other threads' requests and the queue of
-//! callbacks that are ready to run.
+//! The two queues of an engine: the inbox for requests of other threads, and the queue of callbacks
+//! that are ready to run.
 
 pub(crate) mod inbox;
 pub(crate) mod message;

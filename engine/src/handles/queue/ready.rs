@@ -42,10 +42,10 @@ pub(crate) enum Ready {
 
 /// What is ready, in order.
 ///
-/// What is most frequent, the success of a read or a write and a post (every step of a task is one),
-/// has lanes of its own, in which a closure moves from where its caller has it to its place at once.
-/// Made a [`Ready`] on the way it would be copied twice more, each time as soon as it was stored,
-/// which a processor is slow at.
+/// What is most frequent, the success of a read or a write and a post (every step of a task is
+/// one), has lanes of its own, in which a closure is moved once, from its caller to its place in
+/// the queue. Wrapped in a [`Ready`] on the way it would be copied twice more, each time as soon as
+/// it was stored, which a processor is slow at.
 #[derive(Default)]
 pub(crate) struct ReadyQueue {
     order: Fifo<Next>,
@@ -60,11 +60,11 @@ pub(crate) struct ReadyQueue {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Next {
     pub(crate) lane: Lane,
-    /// Of a head read.
+    /// The stream of a head read; else unused.
     stream: u64,
 }
 
-/// Where the next one is.
+/// In which lane the next entry is.
 #[derive(Clone, Copy, Default)]
 pub(crate) enum Lane {
     /// The first of [`ReadyQueue::next_read`].
@@ -77,14 +77,15 @@ pub(crate) enum Lane {
     Request,
     /// The future that drives the run was woken.
     Root,
-    /// The read that is the head read of [`Next::stream`] under this number has matched, and is told.
+    /// The head read of [`Next::stream`] with this number has matched, and its callback is to get
+    /// its claim.
     HeadRead(u32),
     /// The first of [`ReadyQueue::next_other`].
     #[default]
     Other,
 }
 
-/// A closure, and what it is told.
+/// A callback, and the value that it is run with.
 pub(crate) struct Success<T> {
     pub(crate) slot: Slot<T>,
     pub(crate) value: T,
@@ -126,7 +127,7 @@ impl ReadyQueue {
         self.writes.fill_next(slot, value);
     }
 
-    /// Queues the read that is the head read of a stream under this number.
+    /// Queues the callback of the head read of a stream with this number, which has matched.
     #[inline(always)]
     pub(crate) fn push_head_read(&mut self, stream: Id, number: u32) {
         self.order.push(Next { lane: Lane::HeadRead(number), stream: stream.to_bits() });
@@ -137,7 +138,7 @@ impl ReadyQueue {
     pub(crate) fn push_post(&mut self, f: SmallFnOnce<()>) {
         self.order.push(Next::of(Lane::Post));
         let place = self.posts.next_free();
-        // As in `fill_next`.
+        // Forgotten for the same reason as in `fill_next`.
         mem::forget(place.replace(f));
     }
 
@@ -201,9 +202,9 @@ impl ReadyQueue {
 #[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) queue: Box<ReadyQueue>,
-    /// Of this thread.
+    /// Those of the engine's own thread.
     pub(crate) posts: PutOff,
-    /// Of other threads, which do not wait for ours.
+    /// Those of other threads, which do not wait for our own.
     pub(crate) requests: PutOff,
 }
 
@@ -248,7 +249,7 @@ impl PutOff {
     pub(crate) fn pop(&mut self) -> Option<SmallFnOnce<()>> {
         let next = self.0.pop_front();
         if next.is_some() && self.0.is_empty() {
-            // There were many, and their memory goes.
+            // There were many: their memory is freed.
             self.0 = VecDeque::new();
         }
         next
@@ -327,7 +328,8 @@ impl<T: Default> Fifo<Success<T>> {
     #[inline(always)]
     fn fill_next(&mut self, slot: &mut Slot<T>, value: T) {
         let place = self.next_free();
-        // What was there owns nothing, and to find that out takes as long as the rest.
+        // What was in this place owns nothing, and a drop would take as long as the rest to find
+        // that out.
         mem::forget(mem::replace(&mut place.slot, mem::replace(slot, Slot::Ignore)));
         mem::forget(mem::replace(&mut place.value, value));
     }
