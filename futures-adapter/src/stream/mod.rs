@@ -78,12 +78,13 @@ impl Stream {
     /// The engine's stream, for raw callbacks.
     ///
     /// ```
-    /// # use facade_futures::{Result, Runtime};
-    /// # use facade_futures::Callback;
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let runtime = Runtime::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Result, Runtime};
+    /// use facade_futures::Callback;
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     peer.write_all(b"one\ntwo\n").unwrap();
     ///     assert_eq!(stream.read_line().await?, "one");
@@ -107,12 +108,13 @@ impl Stream {
     /// name: say `Stream::split(&mut stream)` there. So it is with `lines` and `AsyncBufReadExt`.
     ///
     /// ```
-    /// # use facade_futures::{Result, Runtime};
-    /// # use futures::future::try_join;
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let runtime = Runtime::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Result, Runtime};
+    /// use futures::future::try_join;
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     peer.write_all(b"question\n").unwrap();
     ///     let (reader, writer) = stream.split();
@@ -130,11 +132,12 @@ impl Stream {
     /// Parts the two directions for good. The stream is closed when both are gone.
     ///
     /// ```
-    /// # use facade_futures::{Result, Runtime};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let runtime = Runtime::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Result, Runtime};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     let (mut reader, mut writer) = stream.into_split();
     ///     let task = runtime.spawn(async move { writer.write_line("answer").await });

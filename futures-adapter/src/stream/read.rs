@@ -45,11 +45,12 @@ impl Stream {
     /// See [`Handle::read_line`](facade_engine::Handle::read_line).
     ///
     /// ```
-    /// # use facade_futures::{Result, Runtime};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let runtime = Runtime::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Result, Runtime};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     peer.write_all(b"hello\r\n").unwrap();
     ///     assert_eq!(stream.read_line().await?, "hello");
@@ -73,12 +74,13 @@ impl Stream {
     /// end* of a match.
     ///
     /// ```
-    /// # use facade_futures::{Result, Runtime};
-    /// # use facade_futures::Regex;
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let runtime = Runtime::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Result, Runtime};
+    /// use facade_futures::Regex;
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     peer.write_all(b"load: 42% of all").unwrap();
     ///     let found = stream.read_until_regex(Regex::new("([0-9]+)%")?).await?;
@@ -126,11 +128,12 @@ impl Stream {
     /// See [`Handle::peek`](facade_engine::Handle::peek).
     ///
     /// ```
-    /// # use facade_futures::{Result, Runtime};
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let runtime = Runtime::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Result, Runtime};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     peer.write_all(b"hello\n").unwrap();
     ///     assert_eq!(stream.peek(1).await?, "h");
@@ -157,12 +160,13 @@ impl Stream {
     /// item; another `lines` goes on where it left off.
     ///
     /// ```
-    /// # use facade_futures::{Result, Runtime, Stream};
-    /// # use futures::TryStreamExt;
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let runtime = Runtime::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Result, Runtime, Stream};
+    /// use futures::TryStreamExt;
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     peer.write_all(b"one\ntwo\nunfinished").unwrap();
     ///     drop(peer);

@@ -46,12 +46,13 @@ impl Stream {
     /// The timeout covers both. A failed write is [`Error::Stage`].
     ///
     /// ```
-    /// # use facade_futures::{Result, Runtime};
-    /// # use facade_futures::LineGlob;
-    /// # use std::{io::Write, os::unix::net::UnixStream};
-    /// # let runtime = Runtime::new()?;
-    /// # let (mut peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Result, Runtime};
+    /// use facade_futures::LineGlob;
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     peer.write_all(b"250 fine\r\n").unwrap();
     ///     let fine = LineGlob::new("250 *")?;
@@ -83,11 +84,12 @@ impl Stream {
     /// See [`Handle::take_unsent`](facade_engine::Handle::take_unsent).
     ///
     /// ```
-    /// # use facade_futures::{Error, Result, Runtime};
-    /// # use std::{os::unix::net::UnixStream, time::Duration};
-    /// # let runtime = Runtime::new()?;
-    /// # let (_peer, ours) = UnixStream::pair().unwrap();
-    /// # let mut stream = runtime.io().attach(ours)?;
+    /// use facade_futures::{Error, Result, Runtime};
+    /// use std::{os::unix::net::UnixStream, time::Duration};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (_peer, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
     /// runtime.block_on(async {
     ///     let whole = vec![0; 8 << 20]; // more than the system has room for, and nobody reads
     ///     match stream.write(whole).timeout(Duration::ZERO).await {
