@@ -1,7 +1,7 @@
 //! What costs a search for a regex most.
 
-/// Patterns whose cost is that of their NFA: a table of what it can be in does not pay, because a text
-/// leads to something new all the time. With a text for each that does its worst.
+/// Patterns whose cost is that of their NFA: a table of what it can be in does not pay, because a
+/// text leads to something new all the time. With a text for each that does its worst.
 pub const HARD: [(&str, &str); 6] = [
     ("a.{200}c", "abdefghijklmnopqrstuvwxyz"),
     ("(a|b)*a(a|b){12}c", "ab"),

@@ -113,7 +113,8 @@ pub struct Config {
     pub stall: Duration,
     /// The server process whose CPU time and memory the report shall tell.
     pub server_pid: Option<u32>,
-    /// Where it waits for other generators; [`Mode::Idle`], [`Mode::Mix`] and [`Mode::Slow`] do not.
+    /// Where it waits for other generators; [`Mode::Idle`], [`Mode::Mix`] and [`Mode::Slow`] do
+    /// not.
     pub gate: Option<Arc<Gate>>,
 }
 

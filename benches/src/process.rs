@@ -76,8 +76,8 @@ pub fn threads(pid: u32) -> io::Result<BTreeMap<u32, Scheduled>> {
     if threads.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(threads) }
 }
 
-/// Whether a file of `/proc` cannot be read because what it tells of has ended: before it was opened
-/// or since.
+/// Whether a file of `/proc` cannot be read because what it tells of has ended: before it was
+/// opened or since.
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
         || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())

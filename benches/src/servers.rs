@@ -57,7 +57,8 @@ pub fn all() -> impl Iterator<Item = Entry> {
 }
 
 /// Serves as the arguments say, until a signal ends the process:
-/// `--server NAME --listen ADDRESS [--lines] [--engines N [--steer]]`; with `--engines`, on N threads.
+/// `--server NAME --listen ADDRESS [--lines] [--engines N [--steer]]`; with `--engines`, on N
+/// threads.
 ///
 /// # Errors
 ///

@@ -45,8 +45,9 @@
 //! - A timeout bounds the operation as a whole; what has arrived is never a timeout.
 //! - Everything that a peer can fill has a limit, see [`Limits`].
 //!
-//! With the cargo feature `sim`, which is for tests, an engine can live in a simulated network: with
-//! time of its own, everything that goes wrong in networks, and the same run from the same seed.
+//! With the cargo feature `sim`, which is for tests, an engine can live in a simulated network:
+//! with time of its own, everything that goes wrong in networks, and the same run from the same
+//! seed.
 //!
 //! Operations are documented at [`Handle`]; each says what it succeeds with, how it fails and what
 //! holds after a cancel. The [guide] teaches how to use them. The crate `facade-futures` makes a
@@ -69,9 +70,9 @@ pub use crate::pure::mutants;
 #[cfg_attr(docsrs, doc(cfg(feature = "sim")))]
 pub use crate::system::sim;
 
-/// What adapters to other styles need, such as `facade-futures`, and programs do not: handlers that are
-/// told one outcome after another, tasks as the engine sees them, and operations that have their outcome
-/// at once.
+/// What adapters to other styles need, such as `facade-futures`, and programs do not: handlers that
+/// are told one outcome after another, tasks as the engine sees them, and operations that have
+/// their outcome at once.
 ///
 /// [`Callback::handler`] takes a [`CompletionHandler`](adapter::CompletionHandler), and
 /// [`Engine::run_until`] drives a future.

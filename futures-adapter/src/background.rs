@@ -12,8 +12,8 @@ use crate::{io::Io, listener::Listener};
 /// Dereferences to [`Io`].
 ///
 /// Dropping it ends the engine: what is pending hears
-/// [`EngineClosed`](facade_engine::Error::EngineClosed). In the child of a fork, where its thread is
-/// not, everything says [`Forked`](facade_engine::Error::Forked), and dropping it does nothing.
+/// [`EngineClosed`](facade_engine::Error::EngineClosed). In the child of a fork, where its thread
+/// is not, everything says [`Forked`](facade_engine::Error::Forked), and dropping it does nothing.
 ///
 /// ```
 /// use facade_futures::{Result, Runtime};

@@ -170,8 +170,8 @@ pin_project! {
     }
 }
 
-/// Drops something of the user's. The hook has reported a panic; what that says may panic, too, when it
-/// is dropped, and what comes out then is left alone.
+/// Drops something of the user's. The hook has reported a panic; what that says may panic, too,
+/// when it is dropped, and what comes out then is left alone.
 fn drop_contained(f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f))
         && let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(payload)))

@@ -79,10 +79,10 @@ impl Io {
     /// the engine's run does not end before it.
     ///
     /// A panic of the future ends this task and nothing else. The panic hook has printed it, and
-    /// awaiting the [`Task`] resumes it there, as joining a thread and unwrapping does; whoever wants
-    /// to look at it awaits `AssertUnwindSafe(task).catch_unwind()` of the crate `futures`. An engine
-    /// that was built with [`TaskPanic::EndsRun`](facade_engine::TaskPanic::EndsRun) has its run resume
-    /// it instead.
+    /// awaiting the [`Task`] resumes it there, as joining a thread and unwrapping does; whoever
+    /// wants to look at it awaits `AssertUnwindSafe(task).catch_unwind()` of the crate `futures`.
+    /// An engine that was built with [`TaskPanic::EndsRun`](facade_engine::TaskPanic::EndsRun) has
+    /// its run resume it instead.
     ///
     /// # Cancellation
     ///
@@ -250,8 +250,8 @@ impl Io {
         OpFuture::new(move |callback| self.handle().connect_with(addr, options, callback))
     }
 
-    /// See [`Handle::connect_then_expect_line`]. Yields the stream and the line; a failed connection
-    /// is [`Error::Stage`](crate::Error::Stage). The timeout covers connection and line.
+    /// See [`Handle::connect_then_expect_line`]. Yields the stream and the line; a failed
+    /// connection is [`Error::Stage`](crate::Error::Stage). The timeout covers connection and line.
     pub fn connect_then_expect_line(
         &self,
         addr: impl IntoAddress,
@@ -265,8 +265,9 @@ impl Io {
         })
     }
 
-    /// See [`Handle::connect_then_write_line`]. Yields the stream and how much was written; a failed
-    /// connection is [`Error::Stage`](crate::Error::Stage). The timeout covers connection and write.
+    /// See [`Handle::connect_then_write_line`]. Yields the stream and how much was written; a
+    /// failed connection is [`Error::Stage`](crate::Error::Stage). The timeout covers connection
+    /// and write.
     pub fn connect_then_write_line(
         &self,
         addr: impl IntoAddress,
@@ -318,8 +319,8 @@ impl fmt::Debug for Io {
     }
 }
 
-/// Submits a chain whose last stage tells a future. The future's timeout becomes the chain's: as that
-/// of its last stage it would begin anew with it, and bound nothing before.
+/// Submits a chain whose last stage tells a future. The future's timeout becomes the chain's: as
+/// that of its last stage it would begin anew with it, and bound nothing before.
 pub(crate) fn submit_chain<T: 'static, M: Mode>(
     callback: Callback<T>,
     chain: impl FnOnce(Callback<T>) -> Chain<M>,

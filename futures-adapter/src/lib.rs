@@ -31,12 +31,12 @@
 //! - [`Runtime`] runs engine and futures on one thread; [`Runtime::background`] runs the engine on
 //!   a thread of its own, for futures under any other executor; [`Runtimes`] are a group of
 //!   engines, one a thread, for servers on several cores.
-//! - [`Io`] makes [`Stream`]s, [`Listener`]s and [`File`]s; their methods are the engine's operations,
-//!   under the same names.
+//! - [`Io`] makes [`Stream`]s, [`Listener`]s and [`File`]s; their methods are the engine's
+//!   operations, under the same names.
 //! - [`op`] makes a future of any callback operation, such as a chain.
 //!
-//! One dependency is enough: what methods of this crate take and yield is here as well, and the engine
-//! as a whole is [`engine`]. A client of a line protocol, and all that it needs:
+//! One dependency is enough: what methods of this crate take and yield is here as well, and the
+//! engine as a whole is [`engine`]. A client of a line protocol, and all that it needs:
 //!
 //! ```
 //! use facade_futures::{Engine, LineGlob, Limits, Regex, Result, Runtime, Stream};

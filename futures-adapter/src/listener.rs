@@ -121,8 +121,9 @@ impl Listener {
     }
 
     /// See [`Handle::accept_then_expect_line`](facade_engine::Handle::accept_then_expect_line).
-    /// Yields the stream and the line; a failed accept is [`Error::Stage`]. The timeout covers accept
-    /// and line: a client that connects and says nothing cannot hold it up, nor can there being none.
+    /// Yields the stream and the line; a failed accept is [`Error::Stage`]. The timeout covers
+    /// accept and line: a client that connects and says nothing cannot hold it up, nor can there
+    /// being none.
     pub fn accept_then_expect_line(
         &mut self,
         line: impl Into<LinePattern>,
@@ -136,8 +137,11 @@ impl Listener {
         })
     }
 
-    /// See
-    /// [`Handle::accept_then_expect_multiline_regex`](facade_engine::Handle::accept_then_expect_multiline_regex).
+    /// See [`Handle::accept_then_expect_multiline_regex`].
+    ///
+    /// [`Handle::accept_then_expect_multiline_regex`]:
+    ///     facade_engine::Handle::accept_then_expect_multiline_regex
+    ///
     /// The timeout covers accept and match.
     pub fn accept_then_expect_multiline_regex(
         &mut self,

@@ -139,8 +139,8 @@ impl<T, F, U> OpFuture<T, F, U> {
     /// [`Error::TimedOut`](facade_engine::Error::TimedOut) and leaves what a dropped one leaves.
     ///
     /// So it is with the futures of several steps, such as
-    /// [`accept_then_write`](crate::Listener::accept_then_write): it bounds them all together. If it
-    /// expires before the last step, that is the cause of an
+    /// [`accept_then_write`](crate::Listener::accept_then_write): it bounds them all together. If
+    /// it expires before the last step, that is the cause of an
     /// [`Error::Stage`](facade_engine::Error::Stage), which says in which.
     ///
     /// Of a future of [`op`] it sets the timeout of the callback that `submit` gets: that of one
@@ -276,7 +276,8 @@ impl<T> Submitted<T> {
         self.oneshot.as_ref().is_some_and(|oneshot| Arc::strong_count(oneshot) == 1)
     }
 
-    /// In the child of a fork: a thread of the parent's may have locked the oneshot, so it is left alone.
+    /// In the child of a fork: a thread of the parent's may have locked the oneshot, so it is left
+    /// alone.
     fn leave_to_parent(&mut self) {
         if !self.is_told() {
             mem::forget(self.oneshot.take());
@@ -296,7 +297,8 @@ impl<T> Drop for Submitted<T> {
             return self.leave_to_parent();
         }
         if let Some(oneshot) = self.oneshot.take() {
-            // Closed first, so that an outcome that is there, or comes before the cancel, goes back.
+            // Closed first, so that an outcome that is there, or comes before the cancel, goes
+            // back.
             oneshot.close();
             self.cancel.cancel();
         }

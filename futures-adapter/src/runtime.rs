@@ -27,8 +27,8 @@ use crate::{background::Background, executor::LocalExecutor, io::Io};
 /// # Ok::<(), facade_futures::Error>(())
 /// ```
 ///
-/// On a simulated network, with the engine's cargo feature `sim` (see `facade_engine::sim`), tests of
-/// futures take no time and can be repeated:
+/// On a simulated network, with the engine's cargo feature `sim` (see `facade_engine::sim`), tests
+/// of futures take no time and can be repeated:
 ///
 /// ```
 /// use facade_engine::{Engine, sim::{Link, Network}};
@@ -125,9 +125,9 @@ impl Runtime {
     /// # Panics
     ///
     /// If the future or a callback panics; with
-    /// [`TaskPanic::EndsRun`](facade_engine::TaskPanic::EndsRun) if a task does, which otherwise ends
-    /// only that task; if called from inside one of them; if the system
-    /// fails to wait; in the child of a fork, which the engine is not in.
+    /// [`TaskPanic::EndsRun`](facade_engine::TaskPanic::EndsRun) if a task does, which otherwise
+    /// ends only that task; if called from inside one of them; if the system fails to wait; in the
+    /// child of a fork, which the engine is not in.
     ///
     /// ```
     /// use facade_futures::Runtime;

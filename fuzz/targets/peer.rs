@@ -1,5 +1,5 @@
-//! A peer's script against a program's: whatever either does and however the network cuts it up, the
-//! program gets each byte once and in order (promises 1, 8 and 11).
+//! A peer's script against a program's: whatever either does and however the network cuts it up,
+//! the program gets each byte once and in order (promises 1, 8 and 11).
 #![no_main]
 
 use std::{

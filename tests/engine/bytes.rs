@@ -527,8 +527,8 @@ fn promise_13_a_read_of_exactly_nothing_succeeds_in_its_turn() {
     engine.run().unwrap();
     let expected = [r#"1 b"0:""#, r#"2 b"""#, r#"3 b",""#, r#"4 b"""#, r#"5 b"""#, r#"6 b"rest""#];
     assert_eq!(told.take(), expected);
-    // While one waits that was parked, cancelled before it has its turn, and where it is the stage of
-    // a chain.
+    // While one waits that was parked, cancelled before it has its turn, and where it is the stage
+    // of a chain.
     let line = engine.read_line(&stream, told.callback("line"));
     engine.read_exact(&stream, 0, told.value("behind"));
     let nothing = engine.read_exact(&stream, 0, told.callback("cancelled"));

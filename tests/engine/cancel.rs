@@ -424,8 +424,8 @@ fn promise_04_what_a_cancelled_claim_gives_back_is_no_timeout_for_the_read_behin
     engine.read_until(&stream, "\n", told.timeout(Duration::ZERO).value("behind"));
     turns(&engine, 1);
     assert_eq!(told.take(), ["matcher b\"first\\n\""], "the last has one more try");
-    // In the next turn it stands behind bytes that are claimed when they come, and given back when the
-    // cancel is seen.
+    // In the next turn it stands behind bytes that are claimed when they come, and given back when
+    // the cancel is seen.
     peer.write_all(b"second\n").unwrap();
     assert!(claim.cancel());
     turns(&engine, 1);

@@ -1,4 +1,5 @@
-//! Chains that hand on their stream: every callback gets it that wants it, and nothing else changes.
+//! Chains that hand on their stream: every callback gets it that wants it, and nothing else
+//! changes.
 
 use std::{
     io::{Read, Write},

@@ -1,5 +1,5 @@
-//! Terminals, FIFOs and devices: what is ready when, what is an end and what is not, and that nothing
-//! of it holds up the engine.
+//! Terminals, FIFOs and devices: what is ready when, what is an end and what is not, and that
+//! nothing of it holds up the engine.
 
 use std::{
     fs::{File, OpenOptions},

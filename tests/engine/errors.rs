@@ -1,5 +1,5 @@
-//! What errors of the engine say: what was tried, on what, and why; and what becomes of the system's
-//! code.
+//! What errors of the engine say: what was tried, on what, and why; and what becomes of the
+//! system's code.
 
 use std::{error::Error as _, io, path::Path, thread};
 

@@ -1,5 +1,5 @@
-//! Promise 15 for matchers: one that has much to look at goes on in later turns, and holds up neither
-//! the others nor the clock. What it comes to is the same.
+//! Promise 15 for matchers: one that has much to look at goes on in later turns, and holds up
+//! neither the others nor the clock. What it comes to is the same.
 
 use std::{io::Write, time::Duration};
 

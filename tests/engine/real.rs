@@ -1,5 +1,5 @@
-//! The modules of the suite that need a real system: its files, pipes and terminals, its descriptors,
-//! its threads, and what surrounds an engine. The simulated driver has none of these.
+//! The modules of the suite that need a real system: its files, pipes and terminals, its
+//! descriptors, its threads, and what surrounds an engine. The simulated driver has none of these.
 
 use super::driver;
 

@@ -15,8 +15,8 @@ use super::driver;
 const LISTENS: &str = "FACADE_TEST_LISTENS";
 const RESTARTS: usize = 20;
 
-/// Starts a process that listens at an address, and kills it once it does. The rest of `name` is the
-/// caller's.
+/// Starts a process that listens at an address, and kills it once it does. The rest of `name` is
+/// the caller's.
 fn listen_and_be_killed(name: &str, address: SocketAddr) {
     let (_, module) = module_path!().split_once("::").expect("a module of a test binary");
     let mut process = Command::new(env::current_exe().unwrap())

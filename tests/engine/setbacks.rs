@@ -1,6 +1,6 @@
 //! The system refuses to send, for a moment or for good: an echo goes on, or whoever waits hears of
-//! it. It is sendto(2) that fails, injected by strace(1), which only the readiness driver calls; the
-//! simulated one has a suite of its own (`tests/sim/setbacks.rs`).
+//! it. It is sendto(2) that fails, injected by strace(1), which only the readiness driver calls;
+//! the simulated one has a suite of its own (`tests/sim/setbacks.rs`).
 
 use std::{
     cell::RefCell,

@@ -417,7 +417,8 @@ fn file() -> (File, impl Fn() -> String) {
     (file, move || std::fs::read_to_string(named.path()).unwrap())
 }
 
-/// As of a program whose output and complaints are one file, `> log 2>&1`, and which starts another.
+/// As of a program whose output and complaints are one file, `> log 2>&1`, and which starts
+/// another.
 #[test]
 fn a_file_that_others_write_to_as_well_is_overwritten_by_nobody() {
     let engine = driver::engine();

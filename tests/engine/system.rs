@@ -1,5 +1,5 @@
-//! What only a real system has: descriptors of the process that run out or are counted, and sockets,
-//! pipes and files of std.
+//! What only a real system has: descriptors of the process that run out or are counted, and
+//! sockets, pipes and files of std.
 
 use std::{
     fs::File,

@@ -1,6 +1,6 @@
-//! Torture: the system fails at a call, each of those that the engine makes and each way that it may
-//! fail, at the first, second, third and fourth time. What is asked for has an outcome all the same,
-//! once, and nothing hangs or leaks. What fails is injected by strace(1).
+//! Torture: the system fails at a call, each of those that the engine makes and each way that it
+//! may fail, at the first, second, third and fourth time. What is asked for has an outcome all the
+//! same, once, and nothing hangs or leaks. What fails is injected by strace(1).
 
 use std::{
     fs,
@@ -139,7 +139,8 @@ fn connect(engine: &Handle, address: SocketAddr, count: &Count) {
     engine.connect(address, count.then(move |engine, s| ask(engine, s, &counts, LINES)));
 }
 
-/// Runs to the end. A wait that the system refuses is told, and another run goes on where it stopped.
+/// Runs to the end. A wait that the system refuses is told, and another run goes on where it
+/// stopped.
 fn run(engine: &Engine, count: &Count) {
     for _ in 0..100 {
         match engine.run() {

@@ -299,8 +299,8 @@ fn promise_07_a_future_has_its_own_timeout() {
     });
 }
 
-/// The steps of one future share its time. Here the first takes most of it, and the second would have
-/// as much again if its time began with it.
+/// The steps of one future share its time. Here the first takes most of it, and the second would
+/// have as much again if its time began with it.
 #[test]
 fn promise_07_a_futures_timeout_covers_all_its_steps() {
     run(async |runtime| {

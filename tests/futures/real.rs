@@ -1,5 +1,5 @@
-//! The modules of the suite that need a real system: sockets of std, and races between threads, which
-//! are no race where time is simulated.
+//! The modules of the suite that need a real system: sockets of std, and races between threads,
+//! which are no race where time is simulated.
 
 use super::driver;
 

@@ -1,5 +1,5 @@
-//! The layers of the engine, as its `use` lines show them: a file names its own layer or a lower one,
-//! and files do not name one another in a circle. ARCHITECTURE.md says what the layers are.
+//! The layers of the engine, as its `use` lines show them: a file names its own layer or a lower
+//! one, and files do not name one another in a circle. ARCHITECTURE.md says what the layers are.
 
 mod imports;
 

@@ -1,5 +1,5 @@
-//! The oneshot between a callback and its future: the outcome reaches the future, or goes back because
-//! the future is gone; it is never lost and never waited for in vain.
+//! The oneshot between a callback and its future: the outcome reaches the future, or goes back
+//! because the future is gone; it is never lost and never waited for in vain.
 
 use std::{
     sync::Arc as StdArc,

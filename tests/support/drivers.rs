@@ -1,8 +1,8 @@
-//! The drivers that every test of the suite runs on, a module each with the same items: engines, and
-//! what is at the other ends.
+//! The drivers that every test of the suite runs on, a module each with the same items: engines,
+//! and what is at the other ends.
 
-/// The driver that `FACADE_DRIVER` asks for, which wins over what a builder says: then both halves of
-/// the suite run on that one.
+/// The driver that `FACADE_DRIVER` asks for, which wins over what a builder says: then both halves
+/// of the suite run on that one.
 fn forced() -> Option<String> {
     std::env::var("FACADE_DRIVER").ok()
 }

@@ -1,5 +1,5 @@
-//! [`Drops`]: counts what was dropped, to find what is leaked or dropped twice. [`Bomb`]: panics as it
-//! is.
+//! [`Drops`]: counts what was dropped, to find what is leaked or dropped twice. [`Bomb`]: panics as
+//! it is.
 
 use std::{
     panic::resume_unwind,

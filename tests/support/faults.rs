@@ -1,4 +1,5 @@
-//! Tests that need the system to fail at a call: run again under strace(1), which injects the failure.
+//! Tests that need the system to fail at a call: run again under strace(1), which injects the
+//! failure.
 
 use std::{
     env,

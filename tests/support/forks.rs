@@ -7,8 +7,9 @@ use std::{
 };
 
 /// Runs `child` in a fork of this process, which ends then; returns whether it did so without a
-/// panic, and before it took too long. Only for a test that is [`alone`](crate::alone::alone), whose
-/// other threads hold no lock that the child takes, but for those that it is to get along without.
+/// panic, and before it took too long. Only for a test that is [`alone`](crate::alone::alone),
+/// whose other threads hold no lock that the child takes, but for those that it is to get along
+/// without.
 pub fn forked(child: impl FnOnce()) -> bool {
     /// In seconds.
     const PATIENCE: u32 = 30;
@@ -52,8 +53,8 @@ pub fn end(well: bool) -> ! {
     unsafe { libc::_exit(i32::from(!well)) }
 }
 
-/// Has each fork of this process wait until nobody holds [`LOCK`], as a program may whose child is to
-/// find it free.
+/// Has each fork of this process wait until nobody holds [`LOCK`], as a program may whose child is
+/// to find it free.
 pub fn wait_for_lock_at_forks() {
     extern "C" fn wait() {
         drop(LOCK.lock());

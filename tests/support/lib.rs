@@ -1,4 +1,5 @@
-//! What the tests have in common: engines by driver, peers, and callbacks that note what they heard.
+//! What the tests have in common: engines by driver, peers, and callbacks that note what they
+//! heard.
 
 pub mod alone;
 pub mod drivers;

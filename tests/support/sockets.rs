@@ -68,8 +68,8 @@ pub fn full_pair(engine: &Handle) -> (Peer, Stream, usize) {
     (peer, engine.attach_exclusive(ours).unwrap(), stuffed)
 }
 
-/// Listens at a path for an engine's connects. The listener goes with what is returned first; nobody
-/// accepts.
+/// Listens at a path for an engine's connects. The listener goes with what is returned first;
+/// nobody accepts.
 pub fn bind_unix() -> (impl Any, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");

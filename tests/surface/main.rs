@@ -1,5 +1,5 @@
-//! The public surface of the two crates, a line an item, as it stands in the files beside this one: a
-//! change of the surface is a change of these files, to be seen in its commit.
+//! The public surface of the two crates, a line an item, as it stands in the files beside this one:
+//! a change of the surface is a change of these files, to be seen in its commit.
 //!
 //! `FACADE_BLESS=1 cargo test -p facade-tests --test surface` writes them anew.
 

@@ -1,6 +1,6 @@
-//! How late a timer is while a read looks for a pattern that costs much in what a peer sends without
-//! a pause. Beside that, the most CPU time of a turn: of how late the timer is, the rest is what else the
-//! machine did.
+//! How late a timer is while a read looks for a pattern that costs much in what a peer sends
+//! without a pause. Beside that, the most CPU time of a turn: of how late the timer is, the rest is
+//! what else the machine did.
 
 use std::{
     error::Error,
@@ -28,7 +28,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut out = io::stdout().lock();
     writeln!(
         out,
-        "| pattern | driver | found not to match after, ms | timer late at most, ms | most CPU of a turn, ms |"
+        "| pattern | driver | found not to match after, ms | timer late at most, ms | \
+         most CPU of a turn, ms |"
     )?;
     writeln!(out, "|---|---|--:|--:|--:|")?;
     for (pattern, alphabet) in HARD {
@@ -48,8 +49,8 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-/// Sends `text` against a read. Returns how long it took, how late the timer was at most, and the most
-/// CPU time of a turn.
+/// Sends `text` against a read. Returns how long it took, how late the timer was at most, and the
+/// most CPU time of a turn.
 fn flood(
     engine: &Engine,
     regex: Regex,

@@ -20,8 +20,8 @@ pub(super) fn plain(listener: std::net::TcpListener, lines: bool) -> io::Result<
     if lines { serve(listener, echo_lines) } else { serve(listener, echo) }
 }
 
-/// One standing receive a connection, into buffers that all share; the lines of a piece that arrived
-/// are answered in one write.
+/// One standing receive a connection, into buffers that all share; the lines of a piece that
+/// arrived are answered in one write.
 pub(super) fn multishot(listener: std::net::TcpListener, lines: bool) -> io::Result<()> {
     if lines { serve(listener, echo_pieces_of_lines) } else { serve(listener, echo_pieces) }
 }

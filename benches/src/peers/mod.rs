@@ -2,8 +2,8 @@
 //! there is a better way, that too.
 //!
 //! One thread, `TCP_NODELAY` from the listener, and the same sizes: what a receive takes at most
-//! is `BUFFER`. *Plain* means the program that reads as one would say it: read some, write it; read a
-//! line, write a line. The variants that do more for speed say so in their names.
+//! is `BUFFER`. *Plain* means the program that reads as one would say it: read some, write it; read
+//! a line, write a line. The variants that do more for speed say so in their names.
 
 mod compio;
 mod monoio;

@@ -1,8 +1,8 @@
 //! Servers written by hand, one thread, nothing between the loop and the sockets: what the engine
 //! is measured against.
 //!
-//! [`epoll`] and [`uring`] are the practical limits of readiness and of completions, [`mio`] is what
-//! one would write by hand. All offer the same two services. Echo returns what arrived. Lines
+//! [`epoll`] and [`uring`] are the practical limits of readiness and of completions, [`mio`] is
+//! what one would write by hand. All offer the same two services. Echo returns what arrived. Lines
 //! returns each line with CRLF, all that arrived together in one send. The first two do not read
 //! from a connection while it has something unsent, so a client that does not read costs a bounded
 //! amount of memory; the third receives all the same.

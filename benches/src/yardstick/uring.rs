@@ -1,7 +1,8 @@
 //! A server on raw io_uring: the practical limit of completions.
 //!
-//! One ring, entered once a turn; one multishot accept, one multishot receive a connection, all from
-//! one ring of buffers; one send a connection at a time, of everything that was answered meanwhile.
+//! One ring, entered once a turn; one multishot accept, one multishot receive a connection, all
+//! from one ring of buffers; one send a connection at a time, of everything that was answered
+//! meanwhile.
 #![expect(unsafe_code, reason = "entries point to memory that the kernel reads and writes")]
 
 use std::collections::VecDeque;

@@ -34,8 +34,8 @@ pub enum DriverChoice {
     Auto,
     /// Readiness: epoll, kqueue and their like, through the crate `mio`.
     Mio,
-    /// Completions, by `io_uring`: Linux 6.1 and newer, unless the feature `io-uring` is left out or the
-    /// system denies it, as containers do. Then asking for it is
+    /// Completions, by `io_uring`: Linux 6.1 and newer, unless the feature `io-uring` is left out
+    /// or the system denies it, as containers do. Then asking for it is
     /// [`Error::Unsupported`](crate::Error::Unsupported).
     IoUring,
 }
@@ -96,8 +96,8 @@ impl Builder {
         Self::default()
     }
 
-    /// Chooses the driver. The environment variable `FACADE_DRIVER` wins: `auto`, `mio` or `io_uring`,
-    /// in exactly these letters.
+    /// Chooses the driver. The environment variable `FACADE_DRIVER` wins: `auto`, `mio` or
+    /// `io_uring`, in exactly these letters.
     ///
     /// ```
     /// use facade_engine::{DriverChoice, Engine};
@@ -142,9 +142,9 @@ impl Builder {
         self
     }
 
-    /// Builds an engine that lives on a host of a simulated network, see [`sim`](crate::system::sim).
-    /// Neither [`driver`](Self::driver) nor `FACADE_DRIVER` changes that; its threads are simulated,
-    /// too.
+    /// Builds an engine that lives on a host of a simulated network, see
+    /// [`sim`](crate::system::sim). Neither [`driver`](Self::driver) nor `FACADE_DRIVER` changes
+    /// that; its threads are simulated, too.
     ///
     /// ```
     /// use facade_engine::{Engine, sim::Network};

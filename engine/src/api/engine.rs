@@ -51,8 +51,8 @@ use crate::{
 ///
 /// It is of no use in the child of a fork(2), whose queues are the parent's: dropping it there does
 /// nothing and tells nobody, and runs say [`Error::Forked`], see
-/// [`is_inherited`](Handle::is_inherited). The child may have an engine of its own. Programs that are
-/// executed, by [`std::process::Command`] or otherwise, inherit nothing.
+/// [`is_inherited`](Handle::is_inherited). The child may have an engine of its own. Programs that
+/// are executed, by [`std::process::Command`] or otherwise, inherit nothing.
 ///
 /// ```
 /// use facade_engine::{Callback, Engine};
@@ -138,8 +138,8 @@ impl Engine {
         }
     }
 
-    /// The driver in use, as `FACADE_DRIVER` would name it: `mio` or `io_uring`; or `sim`, which only
-    /// the builder chooses. See [`Builder::driver`](crate::Builder::driver).
+    /// The driver in use, as `FACADE_DRIVER` would name it: `mio` or `io_uring`; or `sim`, which
+    /// only the builder chooses. See [`Builder::driver`](crate::Builder::driver).
     pub fn driver(&self) -> &'static str {
         self.local.driver()
     }
@@ -148,7 +148,8 @@ impl Engine {
     ///
     /// Pending are operations without an outcome, callbacks and posts that have not run, bytes that
     /// are unsent, closes under way, guards of [`keep_alive`](Handle::keep_alive), and
-    /// [live tasks](crate::adapter::LiveTask). A stream or listener that nothing is asked of is not.
+    /// [live tasks](crate::adapter::LiveTask). A stream or listener that nothing is asked of is
+    /// not.
     ///
     /// # Errors
     ///
@@ -315,8 +316,8 @@ impl Engine {
     /// [`run`](Self::run) from returning, and that [`Turn::pending`] counts. Operations come first,
     /// in no order. It is a look and a list, cheap enough for a watchdog; `Debug` prints it.
     ///
-    /// See [`PendingOperation`] for an example, and [`Local::pending`] for use in callbacks and from
-    /// other threads.
+    /// See [`PendingOperation`] for an example, and [`Local::pending`] for use in callbacks and
+    /// from other threads.
     pub fn pending(&self) -> Vec<PendingOperation> {
         let mut all = self.local.pending();
         let batch = self.batch.try_borrow().map_or(0, |batch| batch.len());
@@ -324,8 +325,8 @@ impl Engine {
         all
     }
 
-    /// Whether a matcher goes on looking in the next turn: a model in which a turn looks at everything
-    /// takes the turns up to then for one.
+    /// Whether a matcher goes on looking in the next turn: a model in which a turn looks at
+    /// everything takes the turns up to then for one.
     #[cfg(facade_mutants)]
     #[doc(hidden)]
     pub fn is_scanning(&self) -> bool {
@@ -393,8 +394,8 @@ impl Engine {
         with_current(self.handle().id(), |core| drops.take_from(&mut core.deferred_drops));
         if !drops.is_empty() {
             drops.drop_each(&mut panics);
-            // A drop of the user's may have written something. What that leaves to be dropped is the
-            // next turn's.
+            // A drop of the user's may have written something. What that leaves to be dropped is
+            // the next turn's.
             self.send(!goes_on);
         }
         drop(entered);
@@ -478,8 +479,8 @@ impl Engine {
             if batch.is_empty() || rounds > ROUNDS_MAX || callbacks > CALLBACKS_MAX {
                 return (callbacks, panics);
             }
-            // A panic leaves the rest of the batch for the next round, and so does a turn that has run
-            // enough for the next turn.
+            // A panic leaves the rest of the batch for the next round, and so does a turn that has
+            // run enough for the next turn.
             panics.contain(|| self.run_batch(&mut batch, &mut callbacks, root));
         }
     }

@@ -98,10 +98,12 @@ use crate::{
 ///         move |engine, stream: Stream| {
 ///             let there = to[turn % to.len()].clone();
 ///             engine.detach(&stream, Callback::new(
-///                 move |_, detached| there.post(move |local| match local.attach_detached(detached) {
-///                     Ok(stream) => serve(local, stream),
-///                     Err(error) => println!("{error}"),
-///                 }),
+///                 move |_, detached| {
+///                     there.post(move |local| match local.attach_detached(detached) {
+///                         Ok(stream) => serve(local, stream),
+///                         Err(error) => println!("{error}"),
+///                     });
+///                 },
 ///                 |_, error| println!("{error}"),
 ///             ));
 ///             deal(engine, next, to, turn + 1);
@@ -140,8 +142,8 @@ struct EngineThread {
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Builder {
-    /// Builds a group of so many engines, at least one, and runs each on a thread of its own. They share
-    /// nothing: each has the limits, and the workers, that one would have.
+    /// Builds a group of so many engines, at least one, and runs each on a thread of its own. They
+    /// share nothing: each has the limits, and the workers, that one would have.
     ///
     /// # Errors
     ///
@@ -161,7 +163,8 @@ impl Builder {
 }
 
 impl Engines {
-    /// A group of as many engines as this process may use processors, with default settings, running.
+    /// A group of as many engines as this process may use processors, with default settings,
+    /// running.
     ///
     /// [`Builder::build_engines`] makes another number of them, with other settings.
     ///
@@ -210,9 +213,9 @@ impl Engines {
     ///
     /// The sockets share the address by SO_REUSEPORT among themselves. It must not be in use when
     /// they begin, not even by others that would share it, such as a second copy of this program.
-    /// Afterwards others can join them that listen with [`ListenOptions::reuse_port`], of the same user.
-    /// Connections that wait at a listener when it is closed are reset, though other engines go on
-    /// listening.
+    /// Afterwards others can join them that listen with [`ListenOptions::reuse_port`], of the same
+    /// user. Connections that wait at a listener when it is closed are reset, though other engines
+    /// go on listening.
     ///
     /// An address that is in use is waited for as by [`Handle::listen`].
     ///
@@ -220,10 +223,10 @@ impl Engines {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](Error::InvalidInput) for a text that is no literal address, and for a path, which
-    /// is [`listen_unix`](Self::listen_unix)'s; [`Io`](Error::Io) if the address is in use or not this
-    /// machine's, or no descriptors are left; [`EngineClosed`](Error::EngineClosed) if every engine has
-    /// ended. `serve` has not run then, and nothing listens.
+    /// [`InvalidInput`](Error::InvalidInput) for a text that is no literal address, and for a path,
+    /// which is [`listen_unix`](Self::listen_unix)'s; [`Io`](Error::Io) if the address is in use or
+    /// not this machine's, or no descriptors are left; [`EngineClosed`](Error::EngineClosed) if
+    /// every engine has ended. `serve` has not run then, and nothing listens.
     ///
     /// See [`Engines`] for an example.
     #[doc(alias = "SO_REUSEPORT")]
@@ -241,8 +244,8 @@ impl Engines {
     ///
     /// # Errors
     ///
-    /// As [`listen`](Self::listen); [`InvalidInput`](Error::InvalidInput) also for a keepalive that is
-    /// none.
+    /// As [`listen`](Self::listen); [`InvalidInput`](Error::InvalidInput) also for a keepalive that
+    /// is none.
     ///
     /// ```
     /// use facade_engine::{Callback, Engines, ListenOptions};
@@ -358,8 +361,8 @@ impl Engines {
         self.share(fd, tcp, serve)
     }
 
-    /// Ends every engine of the group after the turn under way, as [`Handle::stop`] does with one. From any
-    /// thread, and inside any callback.
+    /// Ends every engine of the group after the turn under way, as [`Handle::stop`] does with one.
+    /// From any thread, and inside any callback.
     ///
     /// ```
     /// let engines = facade_engine::Engines::new()?;
@@ -401,8 +404,8 @@ impl Engines {
         ends.into_iter().try_for_each(|end| end.unwrap_or(Err(Error::EngineClosed)))
     }
 
-    /// Whether the threads are those of another process, by a fork. None of them is here then, to be
-    /// waited for or heard of.
+    /// Whether the threads are those of another process, by a fork. None of them is here then, to
+    /// be waited for or heard of.
     fn is_inherited(&self) -> bool {
         self.handles().any(Handle::is_inherited)
     }

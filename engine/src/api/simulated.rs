@@ -1,5 +1,5 @@
-//! What the simulated network has to do with engines: running them together, and connections that are
-//! made out of nothing.
+//! What the simulated network has to do with engines: running them together, and connections that
+//! are made out of nothing.
 
 use std::{
     io,
@@ -27,8 +27,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// As [`Engine::run`]; and [`Error::Io`] with [`Deadlock`](io::ErrorKind::Deadlock) if something
-    /// is pending and nothing will ever happen.
+    /// As [`Engine::run`]; and [`Error::Io`] with [`Deadlock`](io::ErrorKind::Deadlock) if
+    /// something is pending and nothing will ever happen.
     ///
     /// ```
     /// use facade_engine::{Callback, Engine, sim::Network};

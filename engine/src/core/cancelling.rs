@@ -1,5 +1,5 @@
-//! Cancelling: how a `Cancel` finds its operation, also one that another thread has submitted and the
-//! engine has not seen; and how an operation of each kind is ended early.
+//! Cancelling: how a `Cancel` finds its operation, also one that another thread has submitted and
+//! the engine has not seen; and how an operation of each kind is ended early.
 
 use crate::{
     core::{Core, Kind, Pending},

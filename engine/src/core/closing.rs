@@ -169,8 +169,8 @@ impl Core {
         if closing.submitted {
             return;
         }
-        // It waits for the outgoing direction, where everything that was submitted has to be sent or to
-        // have failed, and for the reads. Whoever ends one of these calls this again.
+        // It waits for the outgoing direction, where everything that was submitted has to be sent
+        // or to have failed, and for the reads. Whoever ends one of these calls this again.
         if !state.writes.is_empty()
             || state.outgoing.len() > 0
             || state.sending != Phase::Idle
@@ -182,7 +182,8 @@ impl Core {
         {
             return;
         }
-        // Then nothing more is to be received: a receive under way is stopped, and has to come back.
+        // Then nothing more is to be received: a receive under way is stopped, and has to come
+        // back.
         match state.reception {
             Phase::Idle => {}
             Phase::Running => {
@@ -191,8 +192,9 @@ impl Core {
             }
             Phase::Stopping => return,
         }
-        // Nothing is in flight. From here on the close belongs to the driver, and this function does
-        // nothing more for it. It fails if writes were lost and no operation has reported that.
+        // Nothing is in flight. From here on the close belongs to the driver, and this function
+        // does nothing more for it. It fails if writes were lost and no operation has reported
+        // that.
         let Some(closing) = &mut state.closing else { return };
         closing.submitted = true;
         if closing.outcome.is_ok()
@@ -209,8 +211,8 @@ impl Core {
         }
         let Some(state) = self.stream(stream) else { return };
         let Some(closing) = &state.closing else { return };
-        // How it is closed depends on who else holds the connection: to shut it down, or to drain what
-        // it receives, would take it away from them.
+        // How it is closed depends on who else holds the connection: to shut it down, or to drain
+        // what it receives, would take it away from them.
         let release = match (closing.reset, state.tenure.is_sole()) {
             (true, true) => Release::Reset,
             (true, false) => Release::ResetForAll,
@@ -318,8 +320,9 @@ impl Core {
         }
     }
 
-    /// Ends the connections that are the engine's alone as their close would, since the engine goes: a
-    /// socket that is closed over unread bytes is reset, and the peer loses what was sent to it.
+    /// Ends the connections that are the engine's alone as their close would, since the engine
+    /// goes: a socket that is closed over unread bytes is reset, and the peer loses what was sent
+    /// to it.
     pub(crate) fn end_connections(&mut self) {
         let mut block = self.blocks.get();
         for id in self.resources.ids() {

@@ -298,8 +298,8 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    /// Posts itself so often, so that the engine never has nothing to do, and arms two deadlines each
-    /// time for operations that are cancelled.
+    /// Posts itself so often, so that the engine never has nothing to do, and arms two deadlines
+    /// each time for operations that are cancelled.
     fn never_idle(local: &Local, stream: Stream, left: usize) {
         let timed = Callback::ignore().timeout(HOUR);
         let cancels = [local.sleep(HOUR, Callback::ignore()), local.read_line(&stream, timed)];

@@ -1,5 +1,5 @@
-//! [`DeferredDrops`]: what users own and the engine no longer needs. A drop may be the user's code, so
-//! it is put off until nothing is borrowed.
+//! [`DeferredDrops`]: what users own and the engine no longer needs. A drop may be the user's code,
+//! so it is put off until nothing is borrowed.
 
 use std::mem;
 

@@ -1,5 +1,5 @@
-//! Delivery: how an outcome gets into the ready queue, with a chain that goes on before the callback
-//! runs, and with a claim that can be withdrawn until then.
+//! Delivery: how an outcome gets into the ready queue, with a chain that goes on before the
+//! callback runs, and with a claim that can be withdrawn until then.
 
 use crate::{
     core::{Core, Kind, Pending, chain::Product},

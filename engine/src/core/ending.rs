@@ -69,8 +69,8 @@ impl Core {
         }
     }
 
-    /// Takes what users gave to be sent and the system has not taken, also from the driver: the engine
-    /// is gone. Their memory is dropped by itself, not in one go with everything else.
+    /// Takes what users gave to be sent and the system has not taken, also from the driver: the
+    /// engine is gone. Their memory is dropped by itself, not in one go with everything else.
     pub(crate) fn take_unsent_of_users(&mut self) -> Vec<Bytes> {
         for id in self.resources.ids() {
             if self.stream(id).is_some_and(|state| state.sending == Phase::Running) {
@@ -95,7 +95,8 @@ impl Core {
         std::mem::take(&mut self.deferred_drops.bytes)
     }
 
-    /// Drops what is left one by one, after everything has ended: there should be nothing of users'.
+    /// Drops what is left one by one, after everything has ended: there should be nothing of
+    /// users'.
     pub(crate) fn drop_each(&mut self, panics: &mut Panics) {
         for id in self.pending.ids() {
             panics.contain(|| drop(self.pending.remove(id)));

@@ -44,8 +44,8 @@ pub(crate) struct ListenerState {
     clones: Weak<ListenerInner>,
     /// Its connections are TCP.
     tcp: bool,
-    /// Whether others may accept from it, too. One that the engine did not make may have connections
-    /// waiting from before it got its options, which they inherit.
+    /// Whether others may accept from it, too. One that the engine did not make may have
+    /// connections waiting from before it got its options, which they inherit.
     tenure: Tenure,
     /// Accepts without an outcome, in order.
     accepts: List,
@@ -98,8 +98,8 @@ impl Core {
         listener.set_id(id);
     }
 
-    /// The program has lent a listener's descriptor, and others may accept from it from now on; or it
-    /// says that nobody else does.
+    /// The program has lent a listener's descriptor, and others may accept from it from now on; or
+    /// it says that nobody else does.
     pub(crate) fn set_listener_exclusive(&mut self, id: Id, exclusive: bool) {
         let settings = Arc::clone(&self.settings);
         let Some(state) = self.listener(id) else { return };

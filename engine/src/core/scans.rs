@@ -1,15 +1,15 @@
 //! What matchers do in a turn is bounded: timers, requests and other streams wait for no more than
 //! that, whatever peers send and programs look for.
 //!
-//! A turn has steps for matchers, a [share](Scans::begin_part) for each of its parts: for scans that the
-//! turn before left unfinished, for the bytes that come, and for what callbacks submit. A read whose
-//! matcher has more to look at than there are steps left stands in line with others and goes on in the
-//! next turn. Meanwhile its stream receives nothing ahead of what it may hold, and later reads wait
-//! behind it.
+//! A turn has steps for matchers, a [share](Scans::begin_part) for each of its parts: for scans
+//! that the turn before left unfinished, for the bytes that come, and for what callbacks submit. A
+//! read whose matcher has more to look at than there are steps left stands in line with others and
+//! goes on in the next turn. Meanwhile its stream receives nothing ahead of what it may hold, and
+//! later reads wait behind it.
 //!
 //! What has arrived is never a timeout: a read whose deadline comes while its stream stands in line
-//! hears of it when its matcher has looked at all that is there, and so do the reads behind it. That
-//! is no more than the limit of the read, at which it ends.
+//! hears of it when its matcher has looked at all that is there, and so do the reads behind it.
+//! That is no more than the limit of the read, at which it ends.
 
 use std::collections::VecDeque;
 
@@ -38,14 +38,14 @@ impl Default for Scans {
 }
 
 impl Scans {
-    /// A part of the turn begins. Each has a share of its own, so that none can use up all: a peer that
-    /// sends without end does not keep others from going on, nor they it.
+    /// A part of the turn begins. Each has a share of its own, so that none can use up all: a peer
+    /// that sends without end does not keep others from going on, nor they it.
     pub(crate) fn begin_part(&mut self) {
         self.steps = Steps::new(mutants::steps(SHARE));
     }
 
-    /// The steps for a user's matcher: a share of its own if it is the first in line, or those behind it
-    /// could keep it there; else all there are, and what it submits takes its turn.
+    /// The steps for a user's matcher: a share of its own if it is the first in line, or those
+    /// behind it could keep it there; else all there are, and what it submits takes its turn.
     pub(crate) fn lend(&mut self, stream: Id) -> Steps {
         match self.first.take_if(|first| *first == stream) {
             Some(_) => Steps::new(mutants::steps(SHARE)),

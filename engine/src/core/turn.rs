@@ -1,5 +1,5 @@
-//! The steps of a turn that need no user code: taking requests, reaping what the driver completed, and
-//! handing it to the resources.
+//! The steps of a turn that need no user code: taking requests, reaping what the driver completed,
+//! and handing it to the resources.
 
 use std::{collections::VecDeque, mem, time::Duration};
 
@@ -77,8 +77,8 @@ impl Core {
         }
     }
 
-    /// Sends what was written, by requests of other threads, too, as far as the system takes it now:
-    /// a run ends.
+    /// Sends what was written, by requests of other threads, too, as far as the system takes it
+    /// now: a run ends.
     pub(crate) fn leave_run(&mut self) {
         if mutants::is_active(Mutant::StopUnsent) {
             return;

@@ -34,9 +34,9 @@ fn watch() -> io::Result<()> {
 
 #[expect(unsafe_code, reason = "functions are registered that the C library calls")]
 fn register() -> io::Result<()> {
-    // SAFETY: functions that live as long as the process, do not unwind, and may be called at any time
-    // on any thread; in the child they find it as the parent was but for its other threads, whose
-    // locks they do not take.
+    // SAFETY: functions that live as long as the process, do not unwind, and may be called at any
+    // time on any thread; in the child they find it as the parent was but for its other threads,
+    // whose locks they do not take.
     match unsafe { libc::pthread_atfork(Some(before), None, Some(in_child)) } {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),

@@ -1,15 +1,16 @@
 //! [`BiasedArc`]: a reference-counted pointer that costs no atomic operation on its owner's thread.
 //!
-//! Biased reference counting (Choi, Shull and Torrellas, "Biased reference counting: minimizing atomic
-//! operations in garbage collection", PACT 2018): most references are made and dropped by one thread.
-//! Here that is an engine's thread during its turn, and the values are streams. The plain program
-//! clones a stream for each callback and drops it in each, and counting that up and down atomically
-//! took as long as the rest of a line.
+//! Biased reference counting (Choi, Shull and Torrellas, "Biased reference counting: minimizing
+//! atomic operations in garbage collection", PACT 2018): most references are made and dropped by
+//! one thread. Here that is an engine's thread during its turn, and the values are streams. The
+//! plain program clones a stream for each callback and drops it in each, and counting that up and
+//! down atomically took as long as the rest of a line.
 //!
 //! A reference that the owner drops is not given up but becomes a *spare* one, and the owner's next
 //! clone takes that. Only the owner changes how many are spare, thus without an atomic
-//! read-modify-write. A reference that is dropped elsewhere is sent to the owner, because only there
-//! can be told whether others than spare ones are left. Elsewhere a clone is that of an [`Arc`].
+//! read-modify-write. A reference that is dropped elsewhere is sent to the owner, because only
+//! there can be told whether others than spare ones are left. Elsewhere a clone is that of an
+//! [`Arc`].
 
 use std::{
     hash::{Hash, Hasher},
@@ -40,7 +41,8 @@ pub(crate) unsafe trait Biased: Sized {
     /// Whether the caller is the owner.
     fn is_owner(&self) -> bool;
 
-    /// Takes a reference to the owner, to be dropped there. Gives it back if there is no owner any more.
+    /// Takes a reference to the owner, to be dropped there. Gives it back if there is no owner any
+    /// more.
     fn send_to_owner(reference: BiasedArc<Self>) -> Result<(), BiasedArc<Self>>;
 }
 

@@ -93,9 +93,9 @@ pub trait CompletionHandler<T>: Send + Sync {
 impl<T: 'static> Callback<T> {
     /// Runs `success` with the value or `failure` with the error.
     ///
-    /// Both are one closure then, so that what one captured is dropped with what the other did. As in
-    /// any closure, two values in it whose drops panic end the process; one by one they cost no more
-    /// than the panic of a callback.
+    /// Both are one closure then, so that what one captured is dropped with what the other did. As
+    /// in any closure, two values in it whose drops panic end the process; one by one they cost no
+    /// more than the panic of a callback.
     ///
     /// ```
     /// use facade_engine::{Callback, Engine};
@@ -313,16 +313,16 @@ impl<T: 'static> Callback<T> {
         Callback { slot, timeout }
     }
 
-    /// A callback for another type of value, from which `f` makes this one's if it can: an operation of
-    /// one's own fails with what `f` returns, an [`Error::other`] as a rule.
+    /// A callback for another type of value, from which `f` makes this one's if it can: an
+    /// operation of one's own fails with what `f` returns, an [`Error::other`] as a rule.
     ///
-    /// It has failed then as any operation does: what it would have taken is left. Bytes are the next
-    /// read's again, and a connection the next accept's; [abort](Handle::abort) one that shall not come
-    /// back. To take them in any case, have [`map`](Self::map) make a `Result` of them. In a chain later
-    /// stages go on: they have begun before.
+    /// It has failed then as any operation does: what it would have taken is left. Bytes are the
+    /// next read's again, and a connection the next accept's; [abort](Handle::abort) one that shall
+    /// not come back. To take them in any case, have [`map`](Self::map) make a `Result` of them. In
+    /// a chain later stages go on: they have begun before.
     ///
-    /// A cancel withdraws a success that `f` has not seen yet, as from a [`claim`](Self::claim); a claim
-    /// stays one. The timeout stays as it is.
+    /// A cancel withdraws a success that `f` has not seen yet, as from a [`claim`](Self::claim); a
+    /// claim stays one. The timeout stays as it is.
     ///
     /// ```
     /// use facade_engine::{Bytes, Callback, Cancel, Engine, Error, Handle, Stream};

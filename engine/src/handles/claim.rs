@@ -19,9 +19,9 @@ use crate::{
 /// before any later submission of that thread, and before reads that are queued but not yet
 /// matched.
 ///
-/// A limit: hold one claim on a stream's bytes at a time. With two of them held, a read can take what
-/// one gave back together with what is behind the other; if that goes back, too, it does so in one
-/// piece, and the other's bytes come behind it.
+/// A limit: hold one claim on a stream's bytes at a time. With two of them held, a read can take
+/// what one gave back together with what is behind the other; if that goes back, too, it does so in
+/// one piece, and the other's bytes come behind it.
 ///
 /// From [`Callback::claim`](crate::Callback::claim).
 ///

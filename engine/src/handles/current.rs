@@ -1,6 +1,6 @@
-//! How a call finds the engine's state: while a turn runs, it sits in a slot of the thread, so that a
-//! submission from a callback goes straight in, without a lock. From anywhere else it goes through the
-//! inbox. And which engine's streams the thread owns.
+//! How a call finds the engine's state: while a turn runs, it sits in a slot of the thread, so that
+//! a submission from a callback goes straight in, without a lock. From anywhere else it goes
+//! through the inbox. And which engine's streams the thread owns.
 
 use std::{
     cell::{Cell, RefCell},
@@ -33,7 +33,8 @@ pub(crate) fn is_owner(engine: u32) -> bool {
     OWNER.get() == engine
 }
 
-/// Makes this thread the owner of `engine`'s streams, or of none if it is zero. Returns whose it was.
+/// Makes this thread the owner of `engine`'s streams, or of none if it is zero. Returns whose it
+/// was.
 pub(crate) fn swap_owner(engine: u32) -> u32 {
     OWNER.replace(engine)
 }
@@ -44,8 +45,9 @@ pub(crate) fn swap_current(core: Option<Box<Core>>) -> Option<Box<Core>> {
     before.map(ManuallyDrop::into_inner)
 }
 
-/// In the child of a fork(2): no turn is running here any more, it is the parent's. So nothing that is
-/// looked for here is found, no stream is owned, and whatever is asked goes to the inbox, which refuses it.
+/// In the child of a fork(2): no turn is running here any more, it is the parent's. So nothing that
+/// is looked for here is found, no stream is owned, and whatever is asked goes to the inbox, which
+/// refuses it.
 pub(crate) fn leave_to_parent() {
     OWNER.set(0);
     CURRENT.with(|slot| {
@@ -133,8 +135,8 @@ pub(super) fn is_current(engine: u32) -> bool {
     })
 }
 
-/// Gives something back: now if this is the engine's thread's turn, else before it looks at the system
-/// in its next. Dropped undone when the engine is gone.
+/// Gives something back: now if this is the engine's thread's turn, else before it looks at the
+/// system in its next. Dropped undone when the engine is gone.
 pub(crate) fn give_back_to(engine: u32, f: impl FnOnce(&mut Core) + Send + 'static) {
     if is_current(engine) {
         with_current(engine, f);

@@ -22,8 +22,8 @@ use crate::{
 /// What shall be done in order, line by line, is better [attached](Handle::attach) as a
 /// [`Stream`](crate::Stream), which has a cursor.
 ///
-/// Clones are the same file, and equal. It is closed when the last clone is gone *and* nothing is pending on
-/// it. Files come from [`attach_file`](Handle::attach_file); what is done with them are
+/// Clones are the same file, and equal. It is closed when the last clone is gone *and* nothing is
+/// pending on it. Files come from [`attach_file`](Handle::attach_file); what is done with them are
 /// [`read_at`](Handle::read_at), [`write_at`](Handle::write_at), [`sync`](Handle::sync) and
 /// [`close`](Handle::close).
 ///

@@ -91,11 +91,11 @@ pub struct Handle {
 
 impl Handle {
     /// Runs `f` on the engine's thread, as soon as it comes to it. Posts of one thread run in
-    /// order; however many there are, deadlines, streams and other threads' posts have their turn in
-    /// between.
+    /// order; however many there are, deadlines, streams and other threads' posts have their turn
+    /// in between.
     ///
-    /// Returns nothing and cannot fail: if the engine is gone, `f` is dropped unrun. On the engine's
-    /// own thread `f` need not be `Send`, see [`Local::post`].
+    /// Returns nothing and cannot fail: if the engine is gone, `f` is dropped unrun. On the
+    /// engine's own thread `f` need not be `Send`, see [`Local::post`].
     ///
     /// ```
     /// use facade_engine::Engine;
@@ -189,12 +189,12 @@ impl Handle {
     }
 
     /// Whether this process is a child of the one that the engine lives in, by a fork(2) that no
-    /// program was executed after. Then whatever is submitted is refused as by an engine that is gone,
-    /// and what returns an error says [`Forked`](crate::Error::Forked).
+    /// program was executed after. Then whatever is submitted is refused as by an engine that is
+    /// gone, and what returns an error says [`Forked`](crate::Error::Forked).
     ///
-    /// What was submitted before the fork is the parent's: here nobody hears of it, and nothing of it
-    /// is dropped. A stream, listener or file that the child drops is closed there and goes on in the
-    /// parent. An engine that the child builds is as any other.
+    /// What was submitted before the fork is the parent's: here nobody hears of it, and nothing of
+    /// it is dropped. A stream, listener or file that the child drops is closed there and goes on
+    /// in the parent. An engine that the child builds is as any other.
     ///
     /// This looks at one number in memory. A child made by clone(2) itself is not noticed.
     ///
@@ -249,7 +249,8 @@ impl Handle {
         pushed.map_err(|_| self.shared.refusal())
     }
 
-    /// For what does something to the system before the engine hears of it: fails if it never would.
+    /// For what does something to the system before the engine hears of it: fails if it never
+    /// would.
     pub(crate) fn check_open(&self) -> error::Result<()> {
         if self.is_closed() { Err(self.shared.refusal()) } else { Ok(()) }
     }

@@ -16,8 +16,8 @@ use crate::{
 
 /// A TCP or Unix socket that listens.
 ///
-/// Clones are the same listener, and equal. It is closed when the last clone is gone and no accept is pending,
-/// and with it the connections that nobody has taken.
+/// Clones are the same listener, and equal. It is closed when the last clone is gone and no accept
+/// is pending, and with it the connections that nobody has taken.
 ///
 /// Listeners come from [`listen`](Handle::listen), [`listen_with`](Handle::listen_with),
 /// [`listen_unix`](Handle::listen_unix) and [`attach_listener`](Handle::attach_listener).
@@ -91,7 +91,8 @@ impl Listener {
         inet(self.local_name()?)
     }
 
-    /// What it listens at, of whatever family: a Unix socket by its path. As getsockname(2) says it.
+    /// What it listens at, of whatever family: a Unix socket by its path. As getsockname(2) says
+    /// it.
     ///
     /// # Errors
     ///
@@ -107,8 +108,8 @@ impl Listener {
 
     /// Says whether nobody else holds the listening socket.
     ///
-    /// As for a stream, see [`Stream::set_exclusive`](crate::Stream::set_exclusive): connections are
-    /// accepted ahead only from one that nobody else can accept from.
+    /// As for a stream, see [`Stream::set_exclusive`](crate::Stream::set_exclusive): connections
+    /// are accepted ahead only from one that nobody else can accept from.
     pub fn set_exclusive(&self, exclusive: bool) {
         if exclusive {
             self.descriptor().unlend();
@@ -161,8 +162,8 @@ impl AsFd for Listener {
     }
 }
 
-/// Clones are equal: two of these are if they are the same listener, whether or not the engine has come
-/// to it yet.
+/// Clones are equal: two of these are if they are the same listener, whether or not the engine has
+/// come to it yet.
 impl PartialEq for Listener {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)

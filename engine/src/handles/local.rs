@@ -46,12 +46,12 @@ impl Local {
         &self.handle
     }
 
-    /// Runs `f` as soon as the engine comes to it, as [`Handle::post`] does, with which it shares one
-    /// order; but `f` need not be `Send`: it stays on this thread, in the engine's own table, as that of
-    /// [`Callback::local`](crate::Callback::local) does.
+    /// Runs `f` as soon as the engine comes to it, as [`Handle::post`] does, with which it shares
+    /// one order; but `f` need not be `Send`: it stays on this thread, in the engine's own table,
+    /// as that of [`Callback::local`](crate::Callback::local) does.
     ///
-    /// It is what `post` means inside a callback, and on an [`Engine`](crate::Engine). Dropped unrun if
-    /// the engine is gone. To find the closure again takes some ten nanoseconds more than
+    /// It is what `post` means inside a callback, and on an [`Engine`](crate::Engine). Dropped
+    /// unrun if the engine is gone. To find the closure again takes some ten nanoseconds more than
     /// `local.handle().post(f)` does of one that is `Send`.
     ///
     /// ```

@@ -1,5 +1,5 @@
-//! Layer 3: what programs hold (the facade, streams, callbacks, cancels), and how what they hold reaches
-//! the engine and comes back: the inbox and the ready queue.
+//! Layer 3: what programs hold (the facade, streams, callbacks, cancels), and how what they hold
+//! reaches the engine and comes back: the inbox and the ready queue.
 
 pub(crate) mod at_fork;
 pub(crate) mod biased_arc;

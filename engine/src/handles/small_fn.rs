@@ -6,11 +6,13 @@ use smallbox::{SmallBox, smallbox};
 
 use crate::handles::local::Local;
 
-/// How much a closure may capture without memory of its own: two words, say a stream and a function.
+/// How much a closure may capture without memory of its own: two words, say a stream and a
+/// function.
 type Inline = [usize; 2];
 
-/// What `Box<dyn FnOnce(&Local, A) + Send>` is, but a small closure is kept in place: most callbacks
-/// capture a stream and little else, and would spend more time in the allocator than in themselves.
+/// What `Box<dyn FnOnce(&Local, A) + Send>` is, but a small closure is kept in place: most
+/// callbacks capture a stream and little else, and would spend more time in the allocator than in
+/// themselves.
 pub(crate) struct SmallFnOnce<A>(SmallBox<dyn Call<A> + Send, Inline>);
 
 trait Call<A> {

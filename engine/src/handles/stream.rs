@@ -27,14 +27,14 @@ use crate::{
 /// Something that bytes are read from and written to: a TCP or Unix socket, a pipe, a terminal, a
 /// child's standard input or output, or a file.
 ///
-/// Clones are the same stream, and equal. It is closed when the last clone is gone *and* nothing is pending on
-/// it: reads without an outcome keep it open, and what was written still goes out. That ends our
-/// copy of its descriptor, see [`attach`](Handle::attach).
+/// Clones are the same stream, and equal. It is closed when the last clone is gone *and* nothing is
+/// pending on it: reads without an outcome keep it open, and what was written still goes out. That
+/// ends our copy of its descriptor, see [`attach`](Handle::attach).
 ///
 /// The stream owns its unread bytes. They leave it only when a callback takes them.
 ///
-/// Streams are compared and hashed by what they are, so they can be the keys of a map, whose values are
-/// what the program knows of its connections:
+/// Streams are compared and hashed by what they are, so they can be the keys of a map, whose values
+/// are what the program knows of its connections:
 ///
 /// ```
 /// use facade_engine::{Engine, Stream};
@@ -50,8 +50,8 @@ use crate::{
 /// # Ok::<(), facade_engine::Error>(())
 /// ```
 ///
-/// (Clippy's `mutable_key_type` cannot see that nothing of that changes; `ignore-interior-mutability =
-/// ["facade_engine::Stream"]` in a clippy.toml tells it.)
+/// (Clippy's `mutable_key_type` cannot see that nothing of that changes;
+/// `ignore-interior-mutability = ["facade_engine::Stream"]` in a clippy.toml tells it.)
 ///
 /// Streams come from [`connect`](Handle::connect), [`accept`](Handle::accept) and
 /// [`attach`](Handle::attach); what is done with them are methods of [`Handle`].
@@ -110,8 +110,8 @@ pub struct Detached {
 }
 
 impl Detached {
-    /// A descriptor that another library gives away, with what that had received and nobody has read:
-    /// for [`attach_detached`](Handle::attach_detached).
+    /// A descriptor that another library gives away, with what that had received and nobody has
+    /// read: for [`attach_detached`](Handle::attach_detached).
     ///
     /// ```
     /// use facade_engine::{Bytes, Callback, Detached, Engine};
@@ -195,8 +195,8 @@ impl Stream {
         inet(self.local_name()?)
     }
 
-    /// What the other end is called, of whatever family: a Unix socket by its path, if it has one. As
-    /// getpeername(2) says it.
+    /// What the other end is called, of whatever family: a Unix socket by its path, if it has one.
+    /// As getpeername(2) says it.
     ///
     /// # Errors
     ///
@@ -315,8 +315,9 @@ impl LineEnd {
 }
 
 // SAFETY: the turns of an engine run on one thread, the one that it lives on, and before it refuses
-// messages the last one that counts as the owner has ended, see `Engine`'s drop. In the child of a fork
-// it refuses them from the first, and the thread that forked has no turn any more, see `fork.rs`.
+// messages the last one that counts as the owner has ended, see `Engine`'s drop. In the child of a
+// fork it refuses them from the first, and the thread that forked has no turn any more, see
+// `fork.rs`.
 #[expect(unsafe_code, reason = "says which thread owns streams")]
 unsafe impl Biased for StreamInner {
     #[inline]

@@ -70,8 +70,8 @@ pub enum TaskPanic {
     /// runs a task for each connection loses the one.
     #[default]
     EndsTask,
-    /// The run resumes it after its turn, as it does with the panic of a callback: for programs that
-    /// are to end then, and tests. Engines on threads of their own go on all the same.
+    /// The run resumes it after its turn, as it does with the panic of a callback: for programs
+    /// that are to end then, and tests. Engines on threads of their own go on all the same.
     EndsRun,
 }
 

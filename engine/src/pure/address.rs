@@ -211,9 +211,9 @@ impl From<unix::net::SocketAddr> for Address {
     }
 }
 
-/// A literal, such as `127.0.0.1:80` or `[::1]:80`, of an IPv6 address with its zone by number if it has
-/// one. Nobody is asked: names are for [`getaddrinfo`](crate::Handle::getaddrinfo). Paths are no text,
-/// see [`std::path::Path`].
+/// A literal, such as `127.0.0.1:80` or `[::1]:80`, of an IPv6 address with its zone by number if
+/// it has one. Nobody is asked: names are for [`getaddrinfo`](crate::Handle::getaddrinfo). Paths
+/// are no text, see [`std::path::Path`].
 ///
 /// ```
 /// use facade_engine::Address;
@@ -233,19 +233,19 @@ impl FromStr for Address {
         let parsed = text.parse::<SocketAddr>().map(Self::Inet);
         parsed.map_err(|_| {
             Error::invalid(format_args!(
-                "address {text:?} is no literal with a port, such as 127.0.0.1:80 or [::1]:80 (names \
-                 are for getaddrinfo)"
+                "address {text:?} is no literal with a port, such as 127.0.0.1:80 or [::1]:80 \
+                 (names are for getaddrinfo)"
             ))
         })
     }
 }
 
-/// What [`listen`](crate::Handle::listen) and [`connect`](crate::Handle::connect) take for an address: a
-/// [`SocketAddr`], an IP address and a port, a literal as text, on Unix a path, an [`Address`], one answer
-/// of a lookup; whatever can be turned into an [`Address`].
+/// What [`listen`](crate::Handle::listen) and [`connect`](crate::Handle::connect) take for an
+/// address: a [`SocketAddr`], an IP address and a port, a literal as text, on Unix a path, an
+/// [`Address`], one answer of a lookup; whatever can be turned into an [`Address`].
 ///
-/// What is wrong with a text is told as any other failure: to the callback of an operation, or as the
-/// error of a plain function.
+/// What is wrong with a text is told as any other failure: to the callback of an operation, or as
+/// the error of a plain function.
 ///
 /// ```
 /// use facade_engine::{Callback, Engine, Error};

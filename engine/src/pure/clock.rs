@@ -1,5 +1,5 @@
-//! The system's clock. What an engine does goes by its own, see [`Core::now`](crate::core::Core::now):
-//! that of a simulated one is its network's.
+//! The system's clock. What an engine does goes by its own, see
+//! [`Core::now`](crate::core::Core::now): that of a simulated one is its network's.
 
 use std::time::Instant;
 

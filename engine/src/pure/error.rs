@@ -11,8 +11,8 @@ use bytes::Bytes;
 
 /// The result of an operation.
 ///
-/// It has one parameter, as [`std::io::Result`] has: a block that ends with `Result::Ok(())` has said
-/// what its `?` makes of errors.
+/// It has one parameter, as [`std::io::Result`] has: a block that ends with `Result::Ok(())` has
+/// said what its `?` makes of errors.
 ///
 /// ```
 /// use facade_engine::Result;
@@ -29,9 +29,10 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why an operation failed.
 ///
-/// Cheap to clone: system errors are shared. The `Display` text says what was tried, on what, and why,
-/// all in one line; [`std::error::Error::source`] gives the cause as a value, so a program prints the
-/// error *or* the chain of its sources. What a peer sent is cut short in it, and escaped.
+/// Cheap to clone: system errors are shared. The `Display` text says what was tried, on what, and
+/// why, all in one line; [`std::error::Error::source`] gives the cause as a value, so a program
+/// prints the error *or* the chain of its sources. What a peer sent is cut short in it, and
+/// escaped.
 ///
 /// ```
 /// use facade_engine::{Callback, Engine, Error, Result, Stream};
@@ -69,11 +70,12 @@ pub enum Error {
     #[error("end of stream")]
     EndOfStream,
 
-    /// The read would have to take more bytes than its limit allows: [`Limits::all`] for `read_all`,
-    /// `read_exact` and `read_at`, [`Limits::line`] for all others. The bytes stay unread, so the same
-    /// read fails again: raise the limit with [`set_limits`](crate::Handle::set_limits), for this
-    /// stream, or [`Builder::limits`](crate::Builder::limits), for all; consume some bytes; or close
-    /// the stream.
+    /// The read would have to take more bytes than its limit allows: [`Limits::all`] for
+    /// `read_all`, `read_exact` and `read_at`, [`Limits::line`] for all others. The bytes stay
+    /// unread, so the same read fails again: raise the limit with
+    /// [`set_limits`](crate::Handle::set_limits), for this stream, or
+    /// [`Builder::limits`](crate::Builder::limits), for all; consume some bytes; or close the
+    /// stream.
     ///
     /// [`Limits::all`]: crate::Limits::all
     /// [`Limits::line`]: crate::Limits::line
@@ -108,8 +110,8 @@ pub enum Error {
         cause: Box<Self>,
     },
 
-    /// An earlier write of the stream was cut: it was cancelled or expired when the system had taken
-    /// a part of it. Nothing is written behind a frame that was cut in half, until
+    /// An earlier write of the stream was cut: it was cancelled or expired when the system had
+    /// taken a part of it. Nothing is written behind a frame that was cut in half, until
     /// [`take_unsent`](crate::Handle::take_unsent) has handed over its rest: write that first, or
     /// give the stream up. Of the write that says this nothing was taken.
     #[error(
@@ -164,8 +166,8 @@ pub enum Error {
     #[error("the engine is gone")]
     EngineClosed,
 
-    /// This process is the child of a fork(2), and the engine its parent's: nothing was done, and the
-    /// parent goes on undisturbed. Build an engine here. See
+    /// This process is the child of a fork(2), and the engine its parent's: nothing was done, and
+    /// the parent goes on undisturbed. Build an engine here. See
     /// [`Handle::is_inherited`](crate::Handle::is_inherited).
     #[error("the engine belongs to the process that this one was forked from")]
     Forked,
@@ -180,9 +182,9 @@ pub enum Error {
     #[error("the work panicked")]
     Panicked,
 
-    /// An operation of the program's own has failed, or a [`Matcher`](crate::Matcher) of its own: what
-    /// it failed with, made by [`Error::other`]. It has that one's text and sources; to tell one from
-    /// another, ask for its type, by `downcast_ref`.
+    /// An operation of the program's own has failed, or a [`Matcher`](crate::Matcher) of its own:
+    /// what it failed with, made by [`Error::other`]. It has that one's text and sources; to tell
+    /// one from another, ask for its type, by `downcast_ref`.
     #[error(transparent)]
     Other(Arc<dyn std::error::Error + Send + Sync>),
 
@@ -303,7 +305,9 @@ impl fmt::Display for IoOperation {
 /// let engine = Engine::new()?;
 /// let listener = engine.listen("127.0.0.1:0")?;
 /// let address = listener.local_addr()?;
-/// let Err(Error::Io { operation: IoOperation::Listen, cause }) = engine.listen(address) else { panic!() };
+/// let Err(Error::Io { operation: IoOperation::Listen, cause }) = engine.listen(address) else {
+///     panic!()
+/// };
 /// assert_eq!(cause.kind(), ErrorKind::AddrInUse);
 /// assert_eq!(cause.on(), Some(&*address.to_string()));
 /// # Ok::<(), Error>(())
@@ -475,8 +479,8 @@ impl Error {
     }
 
     /// The code of the system, if the system is the cause, at first hand or behind
-    /// [`Stage`](Self::Stage), [`PartialWrite`](Self::PartialWrite) or [`Cut`](Self::Cut); or behind
-    /// [`Other`](Self::Other), if that is an [`io::Error`].
+    /// [`Stage`](Self::Stage), [`PartialWrite`](Self::PartialWrite) or [`Cut`](Self::Cut); or
+    /// behind [`Other`](Self::Other), if that is an [`io::Error`].
     ///
     /// ```
     /// use facade_engine::{Callback, Engine};
@@ -529,13 +533,15 @@ impl Error {
 }
 
 /// What the system said becomes that again, so that its code survives: [`Io`](Error::Io),
-/// [`Resolve`](Error::Resolve) and [`Other`](Error::Other) with a code. In every other case the kind is kept that callers of
-/// `std::io` traits look at, and the whole error is the payload, so that [`io::Error::downcast`] gives
-/// it back, and [`Error::raw_os_error`] the code that may be behind it.
+/// [`Resolve`](Error::Resolve) and [`Other`](Error::Other) with a code. In every other case the
+/// kind is kept that callers of `std::io` traits look at, and the whole error is the payload, so
+/// that [`io::Error::downcast`] gives it back, and [`Error::raw_os_error`] the code that may be
+/// behind it.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = kind(&error);
-        // `Interrupted` makes std's own loops try again for ever, so a cancelled read must not say it.
+        // `Interrupted` makes std's own loops try again for ever, so a cancelled read must not say
+        // it.
         let kind = if kind == io::ErrorKind::Interrupted { io::ErrorKind::Other } else { kind };
         let code = match &error {
             Error::Resolve { .. } | Error::Io { .. } | Error::Other(_) => error.raw_os_error(),
@@ -611,7 +617,8 @@ mod tests {
             ),
             (
                 Error::PartialWrite { written: 5, cause: Box::new(broken()) },
-                "only 5 bytes were written: write to pipe (descriptor 7): Broken pipe (os error 32)",
+                "only 5 bytes were written: write to pipe (descriptor 7): Broken pipe \
+                 (os error 32)",
                 BrokenPipe,
                 None,
             ),

@@ -21,8 +21,8 @@ pub struct Limits {
     /// [`read_exact`](crate::Handle::read_exact) take. 16 MiB.
     pub all: usize,
     /// How far a stream that nobody reads is read ahead, in bytes; what one turn brings comes on
-    /// top, at most 128 KiB on mio and 192 KiB on io_uring (2,112 KiB before Linux 6.17, which cannot
-    /// be told to stop earlier). 64 KiB.
+    /// top, at most 128 KiB on mio and 192 KiB on io_uring (2,112 KiB before Linux 6.17, which
+    /// cannot be told to stop earlier). 64 KiB.
     pub unread: usize,
     /// How many bytes, up to the end of a write, may be unsent when it succeeds. 64 KiB. With 0 a
     /// write succeeds when the system has all of it.
@@ -32,10 +32,10 @@ pub struct Limits {
     pub queued: usize,
     /// How many connections that nobody has accepted yet are taken from the system. 64.
     pub accepted: usize,
-    /// How many jobs may wait for a worker, in each lane (work, names, files), before the next one is
-    /// [`Overloaded`](crate::Error::Overloaded); and how many operations on files by position may
-    /// be under way. 65,536. Of the engine as a whole; [`Builder::workers`](crate::Builder::workers) is
-    /// how many threads do them.
+    /// How many jobs may wait for a worker, in each lane (work, names, files), before the next one
+    /// is [`Overloaded`](crate::Error::Overloaded); and how many operations on files by position
+    /// may be under way. 65,536. Of the engine as a whole;
+    /// [`Builder::workers`](crate::Builder::workers) is how many threads do them.
     pub jobs: usize,
 }
 

@@ -1,5 +1,5 @@
-//! Layer 1: plain values and state machines. No I/O, no clock but `clock`, no threads, nothing of an
-//! engine: each can be tested by a script.
+//! Layer 1: plain values and state machines. No I/O, no clock but `clock`, no threads, nothing of
+//! an engine: each can be tested by a script.
 
 pub(crate) mod address;
 pub(crate) mod buffer;

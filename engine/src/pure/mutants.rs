@@ -1,8 +1,8 @@
 //! Mutants of the engine: bugs that a test gives it, to see that it would find them.
 //!
 //! Only with `--cfg facade_mutants`, which is no cargo feature because those unify: a build that
-//! tests the engine would change it for everybody else. Without it nothing ever is, and the compiler
-//! drops what asks.
+//! tests the engine would change it for everybody else. Without it nothing ever is, and the
+//! compiler drops what asks.
 #![cfg_attr(not(facade_mutants), expect(unreachable_pub, reason = "public with the cfg"))]
 
 /// The engine with one bug.
@@ -36,8 +36,8 @@ pub enum Mutant {
     ConnectionToTheEnd,
     /// After a write that was cut the others hear its cause as their own.
     CutUnnamed,
-    /// What another thread has submitted and the engine has not seen is taken for something that has
-    /// ended.
+    /// What another thread has submitted and the engine has not seen is taken for something that
+    /// has ended.
     UnseenTakenForEnded,
     /// A deadline that comes while a matcher has more to look at ends the read.
     LookCutShort,
@@ -53,7 +53,8 @@ pub enum Mutant {
     SharedAsOwn,
     /// A send for which the system has no memory breaks the stream at once.
     ShortageForGood,
-    /// Connections are no progress: a deadline is preceded by one more try, however many come of it.
+    /// Connections are no progress: a deadline is preceded by one more try, however many come of
+    /// it.
     CrowdUncounted,
 }
 
@@ -106,8 +107,8 @@ mod with_the_cfg {
         ACTIVE.get() == Some(mutant)
     }
 
-    /// From now on the matchers of this thread's engines have so many steps for each part of a turn, so
-    /// that small tests see scans that go on in later turns. `None` for as many as usual.
+    /// From now on the matchers of this thread's engines have so many steps for each part of a
+    /// turn, so that small tests see scans that go on in later turns. `None` for as many as usual.
     pub fn limit_steps(steps: Option<usize>) {
         STEPS.set(steps);
     }

@@ -28,16 +28,16 @@ pub struct ListenOptions {
     /// connections over them: SO_REUSEPORT of socket(7). No by default.
     #[doc(alias = "SO_REUSEPORT")]
     pub reuse_port: bool,
-    /// How many connections the system keeps waiting, see listen(2). 4,096 by default; Linux cuts it
-    /// down to `/proc/sys/net/core/somaxconn`.
+    /// How many connections the system keeps waiting, see listen(2). 4,096 by default; Linux cuts
+    /// it down to `/proc/sys/net/core/somaxconn`.
     pub backlog: u32,
     /// Whether a socket that listens at an IPv6 address such as `[::]` takes IPv4 connections, too:
-    /// the opposite of IPV6_V6ONLY of ipv6(7). What the system does by default, which on Linux is yes.
-    /// At an IPv4 address it means nothing.
+    /// the opposite of IPV6_V6ONLY of ipv6(7). What the system does by default, which on Linux is
+    /// yes. At an IPv4 address it means nothing.
     #[doc(alias = "IPV6_V6ONLY")]
     pub dual_stack: Option<bool>,
-    /// Whether connections send small pieces at once: TCP_NODELAY of tcp(7). Yes by default, since what
-    /// one turn writes is sent together anyway.
+    /// Whether connections send small pieces at once: TCP_NODELAY of tcp(7). Yes by default, since
+    /// what one turn writes is sent together anyway.
     #[doc(alias = "TCP_NODELAY")]
     pub nodelay: bool,
     /// After how much silence the system asks whether the other end of a connection is still there:
@@ -157,8 +157,8 @@ pub struct ConnectOptions {
     /// turn writes is sent together anyway.
     #[doc(alias = "TCP_NODELAY")]
     pub nodelay: bool,
-    /// After how much silence the system asks whether the other end is still there: SO_KEEPALIVE and
-    /// TCP_KEEPIDLE of tcp(7), in whole seconds, rounded up. Never by default.
+    /// After how much silence the system asks whether the other end is still there: SO_KEEPALIVE
+    /// and TCP_KEEPIDLE of tcp(7), in whole seconds, rounded up. Never by default.
     #[doc(alias = "SO_KEEPALIVE")]
     pub keepalive: Option<Duration>,
 }
@@ -171,8 +171,8 @@ impl ConnectOptions {
         Self { bind: None, nodelay: true, keepalive: None }
     }
 
-    /// Sets the address of this end, with SO_REUSEADDR: one that an earlier connection has just had can
-    /// be had again.
+    /// Sets the address of this end, with SO_REUSEADDR: one that an earlier connection has just had
+    /// can be had again.
     ///
     /// ```
     /// use facade_engine::{Callback, ConnectOptions, Engine, Stream};

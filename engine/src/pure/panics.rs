@@ -1,7 +1,8 @@
-//! [`Panics`]: user code that may panic, contained. [`Each`], [`Contained`]: what it may be dropped with.
+//! [`Panics`]: user code that may panic, contained. [`Each`], [`Contained`]: what it may be dropped
+//! with.
 //!
-//! What users gave is dropped one by one. A drop that panics while another one's panic unwinds aborts
-//! the process, and dropping a vector goes on with the rest of it while it unwinds.
+//! What users gave is dropped one by one. A drop that panics while another one's panic unwinds
+//! aborts the process, and dropping a vector goes on with the rest of it while it unwinds.
 
 use std::{
     any::Any,
@@ -76,7 +77,8 @@ pub(crate) fn discard(payload: Payload) {
     }
 }
 
-/// Values of the user's. Dropped, each is by itself, and no panic gets out, which the hook has reported.
+/// Values of the user's. Dropped, each is by itself, and no panic gets out, which the hook has
+/// reported.
 pub(crate) struct Each<T>(Vec<T>);
 
 impl<T> Each<T> {

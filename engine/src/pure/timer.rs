@@ -4,8 +4,8 @@
 //! its entry, and an entry that nobody remembers is skipped when it surfaces. Forgotten entries are
 //! swept out when they are the majority: before one is added, and once a turn. So what is kept is
 //! bounded by the deadlines that are armed, however busy or idle the engine is, and arming and
-//! disarming cost amortised constant time for deadlines that come in rising order, as equal timeouts
-//! do.
+//! disarming cost amortised constant time for deadlines that come in rising order, as equal
+//! timeouts do.
 
 use std::{
     cmp::{Ordering, Reverse},
@@ -70,8 +70,8 @@ impl Timers {
         self.last
     }
 
-    /// Has the owner of a deadline forget its number, so that it never comes. Returns whether it was
-    /// armed.
+    /// Has the owner of a deadline forget its number, so that it never comes. Returns whether it
+    /// was armed.
     #[inline]
     pub(crate) fn disarm(&mut self, number: &mut TimerNumber) -> bool {
         if mem::take(number) == 0 {

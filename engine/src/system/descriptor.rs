@@ -43,8 +43,8 @@ pub(crate) struct Descriptor {
     touched: AtomicBool,
 }
 
-/// How the engine holds what a descriptor leads to, its open file description, see open(2): alone, or
-/// with others, who are to find nothing taken or ended for them.
+/// How the engine holds what a descriptor leads to, its open file description, see open(2): alone,
+/// or with others, who are to find nothing taken or ended for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tenure {
     /// The engine made it and has never lent it.

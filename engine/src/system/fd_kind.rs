@@ -173,8 +173,8 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
 /// Major and minor number of the device behind every pseudo-terminal's controlling side, ptmx(4).
 const PTY_MULTIPLEXER: (u32, u32) = (5, 2);
 
-/// Gives a pipe or terminal flags of its own: they are, if it is `exclusive`, or it is opened again.
-/// Returns whether they are still shared.
+/// Gives a pipe or terminal flags of its own: they are, if it is `exclusive`, or it is opened
+/// again. Returns whether they are still shared.
 fn own(fd: OwnedFd, exclusive: bool) -> Result<(OwnedFd, bool)> {
     if !exclusive {
         return Ok(reopen(fd));

@@ -1,16 +1,16 @@
 //! What a child of fork(2) must not use: the engines of its parent.
 //!
-//! A child has a copy of everything but the threads: of locks that other threads held and will never
-//! let go of, of queues whose callbacks are the parent's to run, of a ring and a set of descriptors
-//! that are not even copies. So engines are numbered, and a child remembers from which number on they
-//! are its own. Whoever is about to use one compares two numbers: the process's id would be a system
-//! call each time.
+//! A child has a copy of everything but the threads: of locks that other threads held and will
+//! never let go of, of queues whose callbacks are the parent's to run, of a ring and a set of
+//! descriptors that are not even copies. So engines are numbered, and a child remembers from which
+//! number on they are its own. Whoever is about to use one compares two numbers: the process's id
+//! would be a system call each time.
 //!
-//! What belongs to the parent is leaked in the child, never dropped and never run, and what the child
-//! asks of it is refused before anything is locked. Nothing is held over a fork either: the program
-//! may have locks of its own there, and somebody may use an engine under one of them. A child made by
-//! clone(2) itself, behind the back of the C library, is not noticed: forks are watched in
-//! `handles/at_fork.rs`.
+//! What belongs to the parent is leaked in the child, never dropped and never run, and what the
+//! child asks of it is refused before anything is locked. Nothing is held over a fork either: the
+//! program may have locks of its own there, and somebody may use an engine under one of them. A
+//! child made by clone(2) itself, behind the back of the C library, is not noticed: forks are
+//! watched in `handles/at_fork.rs`.
 
 use std::{
     io, ptr,
@@ -56,8 +56,8 @@ pub(crate) fn next_number() -> io::Result<u32> {
     number(&NEXT)
 }
 
-/// Takes the next number. None is given out twice: a stream's references are counted on the thread of
-/// the engine that has its number, so there must be one only.
+/// Takes the next number. None is given out twice: a stream's references are counted on the thread
+/// of the engine that has its number, so there must be one only.
 fn number(next: &AtomicU32) -> io::Result<u32> {
     next.fetch_update(Relaxed, Relaxed, |number| number.checked_add(1))
         .map_err(|_| Errno::OVERFLOW.into())

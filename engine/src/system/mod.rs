@@ -1,5 +1,5 @@
-//! Layer 2: how the system does it. Descriptors, the drivers, the threads for what no driver can do,
-//! and the simulated system.
+//! Layer 2: how the system does it. Descriptors, the drivers, the threads for what no driver can
+//! do, and the simulated system.
 
 pub(crate) mod descriptor;
 pub(crate) mod driver;

@@ -58,8 +58,8 @@ pub(crate) enum Sharing {
 /// later, and on a busy machine more than 100 (measured on Linux 6.18).
 const RING_ENDS: Duration = Duration::from_millis(250);
 
-/// A TCP socket that listens. TCP_NODELAY is inherited by its connections. If the process before may
-/// have had a ring, an address that is in use is waited for as long as the kernel may need.
+/// A TCP socket that listens. TCP_NODELAY is inherited by its connections. If the process before
+/// may have had a ring, an address that is in use is waited for as long as the kernel may need.
 pub(crate) fn listen_tcp(
     address: SocketAddr,
     sharing: Sharing,

@@ -53,8 +53,8 @@ impl ReadHalf {
 
 /// Between polls no byte leaves the engine: a poll looks at what is unread, and `consume` takes it.
 /// What `poll_fill_buf` has shown and nobody has consumed, it shows again without a new look: read
-/// it up, or by a method of the adapter, before reading by a raw callback. So it is with an end that
-/// it has found, which is ready at once from then on: a method of the adapter looks again.
+/// it up, or by a method of the adapter, before reading by a raw callback. So it is with an end
+/// that it has found, which is ready at once from then on: a method of the adapter looks again.
 impl AsyncBufRead for ReadHalf {
     fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();

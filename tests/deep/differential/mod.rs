@@ -1,7 +1,7 @@
 //! Promise 19: the same script has the same outcomes on all drivers.
 //!
-//! What depends on real time is left out: after each step the engine has turns enough to see what it
-//! made ready, and timeouts are zero or for ever.
+//! What depends on real time is left out: after each step the engine has turns enough to see what
+//! it made ready, and timeouts are zero or for ever.
 #![allow(clippy::duplicate_mod, reason = "one player, compiled once per driver")]
 
 mod script;
@@ -81,8 +81,8 @@ fn promise_19_a_script_has_the_same_outcomes_on_all_drivers() {
     }
 }
 
-/// Whether mio and the simulated driver differ over the script of a seed, if the engine changes before
-/// the latter plays it.
+/// Whether mio and the simulated driver differ over the script of a seed, if the engine changes
+/// before the latter plays it.
 #[cfg(facade_mutants)]
 pub(crate) fn differs(seed: u64, change: impl Fn()) -> bool {
     let script = script::draw(seed);

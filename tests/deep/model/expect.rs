@@ -264,8 +264,8 @@ impl Spec {
 
     /// Whether `len` bytes in which it was not found are too many. A limit counts all that the read
     /// would take, and `read_all` and `end()` take what is left at the end: the end may come right
-    /// behind as many bytes as the limit allows, so only one byte more is too long. Every other read
-    /// would have to take that one.
+    /// behind as many bytes as the limit allows, so only one byte more is too long. Every other
+    /// read would have to take that one.
     const fn exceeds(&self, len: usize, limit: usize) -> bool {
         match self {
             Self::All | Self::Any { end: true, .. } => len > limit,

@@ -173,8 +173,8 @@ impl Inflow {
         self.fresh + count
     }
 
-    /// The stream has left the engine, with what was received and not read: that is what comes next,
-    /// and at least all that was ever seen.
+    /// The stream has left the engine, with what was received and not read: that is what comes
+    /// next, and at least all that was ever seen.
     pub(crate) fn detached(&self, received: &Bytes) {
         let unread = self.unread(self.end_at.unwrap_or(self.sent.len()));
         assert!(unread.starts_with(received), "{received:?} come next, not {:?}", start(&unread));
@@ -419,8 +419,8 @@ impl Outflow {
         }
     }
 
-    /// What is unsent was given to somebody who asked for it at `asked`: all that was there then, and
-    /// what has come since as it may be.
+    /// What is unsent was given to somebody who asked for it at `asked`: all that was there then,
+    /// and what has come since as it may be.
     pub(crate) fn take_rest(&mut self, rest: &Bytes, asked: usize) -> Vec<Rest> {
         let mut left = &rest[..];
         let (taken, kept) = mem::take(&mut self.rests).into_iter().partition(|rest: &Rest| {

@@ -1,5 +1,5 @@
-//! The reference model: random programs on a simulated engine in bad surroundings, every outcome held
-//! against books that are kept independently of it.
+//! The reference model: random programs on a simulated engine in bad surroundings, every outcome
+//! held against books that are kept independently of it.
 //!
 //! A program submits reads, writes, accepts, connects, chains and closes, between turns and inside
 //! callbacks; cancels them, lets their deadlines pass, takes, drops and keeps claims, panics. Its
@@ -36,10 +36,10 @@ pub(crate) use program::run;
 /// behind a claim, a matcher of the user's that was shown too little before its deadline, a close
 /// that was cancelled when its time was up, bytes that were given back just before the engine went,
 /// more bytes than one turn brings behind a claim, more connections at a deadline than one look
-/// brings, reads of a stream that is not read ahead behind claims and a matcher of the user's, a chain's
-/// read that is the first of its stream at its deadline, a deadline behind reads that look for long, a
-/// failure behind a cut write whose rest was taken, time that passed while callbacks ran, a deadline
-/// behind a claim that is cancelled.
+/// brings, reads of a stream that is not read ahead behind claims and a matcher of the user's, a
+/// chain's read that is the first of its stream at its deadline, a deadline behind reads that look
+/// for long, a failure behind a cut write whose rest was taken, time that passed while callbacks
+/// ran, a deadline behind a claim that is cancelled.
 const CORPUS: [u64; 25] = [
     7,
     27,

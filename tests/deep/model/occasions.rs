@@ -1,5 +1,5 @@
-//! What no step of a program draws, because it takes several at once: when the surroundings have healed,
-//! and before all ends, a program has one of these occasions, or none.
+//! What no step of a program draws, because it takes several at once: when the surroundings have
+//! healed, and before all ends, a program has one of these occasions, or none.
 
 use std::{iter, time::Duration};
 

@@ -112,7 +112,8 @@ pub(crate) static CASES: [Case; 9] = [
     },
 ];
 
-/// How cost grows with connections and with the size of messages: two lines of cases that share one.
+/// How cost grows with connections and with the size of messages: two lines of cases that share
+/// one.
 pub(crate) static GROWTH: [Case; 10] = [
     cpu("1x64", "1 conn, 64 B", Mode::Echo, 1, 64),
     cpu("10x64", "10 conns, 64 B", Mode::Echo, 10, 64),

@@ -1,11 +1,11 @@
 //! What a second core brings: a server and its clients on one core, and on two.
 //!
-//! The clients have no machine of their own, so they are on the same cores, in all cases alike: each
-//! core has one thread of a server and one generator with its connections. What server and clients
-//! do together on two cores can be no more than two servers do that have nothing to do with each
-//! other, which is measured as well: once with clients that are half on the other core, as they are
-//! where the system spreads the connections of one address, and once with clients on their server's
-//! core.
+//! The clients have no machine of their own, so they are on the same cores, in all cases alike:
+//! each core has one thread of a server and one generator with its connections. What server and
+//! clients do together on two cores can be no more than two servers do that have nothing to do with
+//! each other, which is measured as well: once with clients that are half on the other core, as
+//! they are where the system spreads the connections of one address, and once with clients on their
+//! server's core.
 //!
 //! Others may use the machine, too. So what counts is the work for the CPU time that server and
 //! clients had. That would not show if they waited for each other; the time in which the cores were
@@ -240,13 +240,13 @@ type Value = fn(&Sample) -> f64;
 type Samples = [Vec<Sample>; SETUPS.len()];
 
 const RATES: &str = "\
-| round trips, by server and connections a core | one core, thousands/s | two engines | two, steered | \
-two servers | two islands |
+| round trips, by server and connections a core | one core, thousands/s | two engines | \
+two, steered | two servers | two islands |
 |---|--:|--:|--:|--:|--:|";
 
 const COSTS: &str = "\
-| server CPU a round trip | one core, µs | two engines | two, steered | two servers | two islands | \
-busiest of two engines, % | cores used, % | cores idle, % |
+| server CPU a round trip | one core, µs | two engines | two, steered | two servers | \
+two islands | busiest of two engines, % | cores used, % | cores idle, % |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|";
 
 /// Starts a server with a thread for each core, and keeps each on its core.

@@ -56,22 +56,23 @@ impl Handle {
     /// | regular file, block device | nothing | a cursor of our own |
     ///
     /// A file is read and written at the system's cursor, which moves for all who hold it: so a log
-    /// that a child writes to as well (`> log 2>&1`), or a file that is attached twice, is overwritten
-    /// by nobody. A read moves it by what it receives, which may be more than it wants. It is moved
-    /// back by what is unread before a write, and when the stream is closed, dropped or
-    /// [detached](Self::detach), as stdio and shells do it (POSIX, "Interaction of File Descriptors and
-    /// Standard I/O Streams"); whoever else reads from the cursor meanwhile misses that. Positions of
-    /// one's own are [`File`](crate::File)'s.
+    /// that a child writes to as well (`> log 2>&1`), or a file that is attached twice, is
+    /// overwritten by nobody. A read moves it by what it receives, which may be more than it wants.
+    /// It is moved back by what is unread before a write, and when the stream is closed, dropped or
+    /// [detached](Self::detach), as stdio and shells do it (POSIX, "Interaction of File Descriptors
+    /// and Standard I/O Streams"); whoever else reads from the cursor meanwhile misses that.
+    /// Positions of one's own are [`File`](crate::File)'s.
     ///
-    /// A terminal's controlling side, a FIFO that has no reader, and most devices are such for which
-    /// only a thread will do. If others read or write there, too, that thread may have to wait for
-    /// them. Then on the readiness driver what it holds can be cancelled only when it is done: of a
-    /// write a byte to a terminal, 4 KiB to a FIFO, one whole piece to a device. The engine itself
-    /// does not wait for it, not when it is dropped either. What is ours alone needs no thread.
+    /// A terminal's controlling side, a FIFO that has no reader, and most devices are such for
+    /// which only a thread will do. If others read or write there, too, that thread may have to
+    /// wait for them. Then on the readiness driver what it holds can be cancelled only when it is
+    /// done: of a write a byte to a terminal, 4 KiB to a FIFO, one whole piece to a device. The
+    /// engine itself does not wait for it, not when it is dropped either. What is ours alone needs
+    /// no thread.
     ///
-    /// A write to a pipe that nobody reads is an error. Before Linux 6.18 it raises SIGPIPE as well,
-    /// which a Rust program ignores; one that does not, e.g. because its `main` is in C, is to ignore
-    /// or block it.
+    /// A write to a pipe that nobody reads is an error. Before Linux 6.18 it raises SIGPIPE as
+    /// well, which a Rust program ignores; one that does not, e.g. because its `main` is in C, is
+    /// to ignore or block it.
     ///
     /// What is read are bytes. Descriptors that a peer sends along (SCM_RIGHTS, see unix(7)) are
     /// closed by the system, since nobody asks for them. An urgent byte is left out, as by read(2),
@@ -234,16 +235,16 @@ impl Handle {
     }
 
     /// Listens for connections at a literal address, or on Unix at a path, see
-    /// [`IntoAddress`](crate::IntoAddress). TCP with SO_REUSEADDR and never SO_REUSEPORT; port 0 lets
-    /// the system choose one, which [`Listener::local_addr`] tells. A path as
+    /// [`IntoAddress`](crate::IntoAddress). TCP with SO_REUSEADDR and never SO_REUSEPORT; port 0
+    /// lets the system choose one, which [`Listener::local_addr`] tells. A path as
     /// [`listen_unix`](Self::listen_unix) does. See listen(2), and socket(7) for the options;
     /// [`listen_with`](Self::listen_with) takes others.
     ///
-    /// When a process ends that listened by io_uring, however it ends, the kernel closes its sockets
-    /// some milliseconds later. So that a server can be started again at once, an engine on that
-    /// driver waits for an address that is in use, for a quarter of a second at most: it binds again
-    /// whenever the kernel reports that a TCP socket of this machine has gone (sock_diag(7)). On mio
-    /// the call fails at once.
+    /// When a process ends that listened by io_uring, however it ends, the kernel closes its
+    /// sockets some milliseconds later. So that a server can be started again at once, an engine on
+    /// that driver waits for an address that is in use, for a quarter of a second at most: it binds
+    /// again whenever the kernel reports that a TCP socket of this machine has gone (sock_diag(7)).
+    /// On mio the call fails at once.
     ///
     /// # Errors
     ///
@@ -265,13 +266,13 @@ impl Handle {
         self.listen_with(addr, &ListenOptions::new())
     }
 
-    /// Listens with other options than [`listen`](Self::listen): a shared port, a backlog, IPv6 alone,
-    /// keepalive; see [`ListenOptions`].
+    /// Listens with other options than [`listen`](Self::listen): a shared port, a backlog, IPv6
+    /// alone, keepalive; see [`ListenOptions`].
     ///
     /// # Errors
     ///
-    /// As [`listen`](Self::listen); [`InvalidInput`](crate::Error::InvalidInput) also for a keepalive
-    /// that is none.
+    /// As [`listen`](Self::listen); [`InvalidInput`](crate::Error::InvalidInput) also for a
+    /// keepalive that is none.
     ///
     /// ```
     /// use facade_engine::{Engine, ListenOptions};
@@ -306,7 +307,8 @@ impl Handle {
     ///
     /// [`Io`](crate::Error::Io) if the path exists or cannot be made;
     /// [`InvalidInput`](crate::Error::InvalidInput) if it is empty, too long or has a NUL;
-    /// [`EngineClosed`](crate::Error::EngineClosed) if the engine is gone, and then no socket was made.
+    /// [`EngineClosed`](crate::Error::EngineClosed) if the engine is gone, and then no socket was
+    /// made.
     ///
     /// ```
     /// use facade_engine::{Callback, Engine};

@@ -41,14 +41,14 @@ use crate::{
 /// one's callback runs. From [`Handle::chain`].
 ///
 /// If a stage fails, its callback hears the error and every later one
-/// [`Error::Stage`](crate::Error::Stage). The timeout of a stage's callback runs from the success of
-/// the stage before it; [`timeout`](Self::timeout), the chain's own, covers all of them. Past its
-/// `connect` or `accept` a chain owns the stream: if nobody kept a clone, it is closed when the chain
-/// ends.
+/// [`Error::Stage`](crate::Error::Stage). The timeout of a stage's callback runs from the success
+/// of the stage before it; [`timeout`](Self::timeout), the chain's own, covers all of them. Past
+/// its `connect` or `accept` a chain owns the stream: if nobody kept a clone, it is closed when the
+/// chain ends.
 ///
 /// Stages that work on a stream, without one before them, fail with
-/// [`InvalidInput`](crate::Error::InvalidInput). A chain goes to the engine of its stream or listener,
-/// whichever handle it was begun at, and is of that engine alone.
+/// [`InvalidInput`](crate::Error::InvalidInput). A chain goes to the engine of its stream or
+/// listener, whichever handle it was begun at, and is of that engine alone.
 ///
 /// ```
 /// use facade_engine::{Callback, Engine};
@@ -171,11 +171,11 @@ impl Handle {
 }
 
 impl Chain {
-    /// Has the callbacks of the stages from here on get the chain's stream together with their value: a
-    /// [`read_line`](Self::read_line) then takes a `Callback<(Stream, Bytes)>`.
+    /// Has the callbacks of the stages from here on get the chain's stream together with their
+    /// value: a [`read_line`](Self::read_line) then takes a `Callback<(Stream, Bytes)>`.
     ///
-    /// For whoever goes on where the chain ends, and would have to keep the stream that the callback of
-    /// `connect` or `accept` got.
+    /// For whoever goes on where the chain ends, and would have to keep the stream that the
+    /// callback of `connect` or `accept` got.
     ///
     /// ```
     /// use facade_engine::{Bytes, Callback, Engine, Stream};
@@ -214,8 +214,8 @@ impl<M: Mode> Chain<M> {
         self
     }
 
-    /// Bounds the chain as a whole, from its submission, beside the timeouts of its callbacks, each of
-    /// which bounds its own stage.
+    /// Bounds the chain as a whole, from its submission, beside the timeouts of its callbacks, each
+    /// of which bounds its own stage.
     ///
     /// The stage under way when it expires hears [`TimedOut`](crate::Error::TimedOut), later ones
     /// [`Stage`](crate::Error::Stage).
@@ -351,10 +351,10 @@ impl<M: Mode> Chain<M> {
         self.read(Ok(ExpectLine::new(line)), Bound::Line, cb, other)
     }
 
-    /// The second stage of [`Handle::accept_then_expect_multiline_regex`]: reads through a match, and
-    /// yields it with the chain's stream, as [`read_until_regex`](Self::read_until_regex) does behind
-    /// [`with_stream`](Self::with_stream). Its callback stands for the stage before it as well, and
-    /// hears that one's failure as its own and not as [`Stage`](crate::Error::Stage).
+    /// The second stage of [`Handle::accept_then_expect_multiline_regex`]: reads through a match,
+    /// and yields it with the chain's stream, as [`read_until_regex`](Self::read_until_regex) does
+    /// behind [`with_stream`](Self::with_stream). Its callback stands for the stage before it as
+    /// well, and hears that one's failure as its own and not as [`Stage`](crate::Error::Stage).
     ///
     /// ```
     /// use facade_engine::{Callback, Engine, Regex, RegexMatch, Stream};

@@ -70,11 +70,11 @@ impl Handle {
     /// closed and nothing else: the connection goes on with their copies, and what has arrived is
     /// theirs. Which is which is said at [`attach`](Self::attach). So it is for a dropped stream.
     ///
-    /// close(2) itself may wait: for the peer if the program has set SO_LINGER (socket(7); it holds for
-    /// non-blocking sockets, too, and connections inherit it from their listener), for a file's
+    /// close(2) itself may wait: for the peer if the program has set SO_LINGER (socket(7); it holds
+    /// for non-blocking sockets, too, and connections inherit it from their listener), for a file's
     /// server, for a serial line to take what was written. Then a thread does it, and the callback
-    /// comes when it is done: of what lingers, when the peer's system has everything or the time that
-    /// was set is over.
+    /// comes when it is done: of what lingers, when the peer's system has everything or the time
+    /// that was set is over.
     ///
     /// # Errors
     ///

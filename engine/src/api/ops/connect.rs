@@ -97,8 +97,8 @@ impl Handle {
         self.chain().resolve(host, service, cb1).connect_resolved(cb2).submit()
     }
 
-    /// Connects to a literal address, or on Unix to a path, see [`IntoAddress`]. Succeeds with the stream;
-    /// a TCP stream has TCP_NODELAY. See connect(2). For other options there is
+    /// Connects to a literal address, or on Unix to a path, see [`IntoAddress`]. Succeeds with the
+    /// stream; a TCP stream has TCP_NODELAY. See connect(2). For other options there is
     /// [`connect_with`](Self::connect_with), for names
     /// [`getaddrinfo_then_connect`](Self::getaddrinfo_then_connect).
     ///
@@ -130,14 +130,14 @@ impl Handle {
         self.connect_with(addr, ConnectOptions::new(), cb)
     }
 
-    /// Connects with other options than [`connect`](Self::connect): from an address of this machine's
-    /// choosing, with Nagle's delay, with keepalive; see [`ConnectOptions`].
+    /// Connects with other options than [`connect`](Self::connect): from an address of this
+    /// machine's choosing, with Nagle's delay, with keepalive; see [`ConnectOptions`].
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect); [`Error::InvalidInput`](crate::Error::InvalidInput) also for a
-    /// keepalive that is none; [`Error::Io`](crate::Error::Io) of the operation `bind` if the system
-    /// refuses the local address.
+    /// As [`connect`](Self::connect); [`Error::InvalidInput`](crate::Error::InvalidInput) also for
+    /// a keepalive that is none; [`Error::Io`](crate::Error::Io) of the operation `bind` if the
+    /// system refuses the local address.
     ///
     /// # Cancellation
     ///
@@ -343,7 +343,8 @@ impl Handle {
 
     /// Accepts, then reads through a match of `regex`, which may span lines. One callback gets the
     /// connection and the match. Its timeout runs from the connection, however long that was waited
-    /// for; to bound both, see [`Chain::expect_multiline_regex`](crate::Chain::expect_multiline_regex).
+    /// for; to bound both, see
+    /// [`Chain::expect_multiline_regex`](crate::Chain::expect_multiline_regex).
     ///
     /// # Errors and cancellation
     ///

@@ -19,8 +19,8 @@ impl Handle {
     /// # Errors
     ///
     /// [`Error::InvalidInput`](crate::Error::InvalidInput) for anything without positions: a
-    /// socket, pipe, terminal, directory; [`Error::EngineClosed`](crate::Error::EngineClosed) if the
-    /// engine is gone. The descriptor is closed then.
+    /// socket, pipe, terminal, directory; [`Error::EngineClosed`](crate::Error::EngineClosed) if
+    /// the engine is gone. The descriptor is closed then.
     ///
     /// ```
     /// use facade_engine::{Callback, Engine};
@@ -87,8 +87,8 @@ impl Handle {
         })
     }
 
-    /// Writes all of `buf` at `offset`. Succeeds with its length when the system has it, an empty one
-    /// at once, with 0; what survives a loss of power is [`sync`](Self::sync)'s business.
+    /// Writes all of `buf` at `offset`. Succeeds with its length when the system has it, an empty
+    /// one at once, with 0; what survives a loss of power is [`sync`](Self::sync)'s business.
     ///
     /// Writes of a file are in no order, so of overlapping ones either may stand in the end. See
     /// pwrite(2).

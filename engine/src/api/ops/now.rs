@@ -14,7 +14,8 @@ use crate::{
     },
 };
 
-/// What a [`Handle`] has for adapters: operations that have their outcome at once, or are not submitted.
+/// What a [`Handle`] has for adapters: operations that have their outcome at once, or are not
+/// submitted.
 ///
 /// A callback never runs inside the call that submits, so programs have no use for these: what is
 /// there makes its way through the turn. A future may be ready at its first poll, and need not.

@@ -82,7 +82,8 @@ impl Handle {
     /// # Errors
     ///
     /// [`Error::EndOfStream`] if the stream ends before, [`Error::TooLong`] beyond
-    /// [`Limits::all`](crate::Limits::all); else as [`read_chunk`](Self::read_chunk), but for size 0.
+    /// [`Limits::all`](crate::Limits::all); else as [`read_chunk`](Self::read_chunk), but for
+    /// size 0.
     ///
     /// # Cancellation
     ///
@@ -422,8 +423,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// As [`read_chunk`](Self::read_chunk): of size 0 it is [`Error::InvalidInput`], because what it
-    /// shows is never nothing.
+    /// As [`read_chunk`](Self::read_chunk): of size 0 it is [`Error::InvalidInput`], because what
+    /// it shows is never nothing.
     ///
     /// # Cancellation
     ///
@@ -462,8 +463,8 @@ impl Handle {
     /// Takes the first `n` unread bytes, or all if there are fewer, without looking at them: for
     /// what [`peek`](Self::peek) has shown. Reads that wait look at what is behind them.
     ///
-    /// It waits for nothing and tells nobody; of zero it does nothing. A closed stream has no unread
-    /// bytes.
+    /// It waits for nothing and tells nobody; of zero it does nothing. A closed stream has no
+    /// unread bytes.
     ///
     /// ```
     /// use facade_engine::{Bytes, Callback, Engine};

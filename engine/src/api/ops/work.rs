@@ -46,20 +46,21 @@ impl Handle {
         self.submit(move |core| core.work(f.into_inner(), slot, timeout))
     }
 
-    /// Tells a callback its outcome: for operations of one's own, whose end is known here and nowhere in
-    /// the engine. From any thread, and for a callback of any kind.
+    /// Tells a callback its outcome: for operations of one's own, whose end is known here and
+    /// nowhere in the engine. From any thread, and for a callback of any kind.
     ///
-    /// The callback runs on the engine's thread as what is [posted](Self::post) does, in one order with
-    /// that, and never inside this call. It has its outcome, so its timeout is not looked at: an
-    /// operation that may take long bounds itself, e.g. by a [`sleep`](Self::sleep) of
-    /// [`Callback::get_timeout`]. Nor is it pending before: an engine that only waits for this is kept
-    /// running by [`keep_alive`](Self::keep_alive). If the engine is gone, the callback is dropped unrun.
+    /// The callback runs on the engine's thread as what is [posted](Self::post) does, in one order
+    /// with that, and never inside this call. It has its outcome, so its timeout is not looked at:
+    /// an operation that may take long bounds itself, e.g. by a [`sleep`](Self::sleep) of
+    /// [`Callback::get_timeout`]. Nor is it pending before: an engine that only waits for this is
+    /// kept running by [`keep_alive`](Self::keep_alive). If the engine is gone, the callback is
+    /// dropped unrun.
     ///
     /// # Cancellation
     ///
     /// There is nothing to cancel, which is what the [`Cancel`] says that it returns, see
-    /// [`Cancel::none`]. What a [claim](Callback::claim) on the value is made of was taken nowhere, so
-    /// it goes back nowhere.
+    /// [`Cancel::none`]. What a [claim](Callback::claim) on the value is made of was taken nowhere,
+    /// so it goes back nowhere.
     ///
     /// ```
     /// use facade_engine::{Callback, Cancel, Engine, Error, Handle};

@@ -9,8 +9,8 @@
 //! error, some is [`PartialWrite`](crate::Error::PartialWrite), and then later writes fail until
 //! [`take_unsent`](Handle::take_unsent), so that a frame is never silently cut in half.
 //!
-//! Where the system has no memory for what is sent (`ENOBUFS`, `ENOMEM`), that is tried again for two
-//! seconds, and unsent meanwhile.
+//! Where the system has no memory for what is sent (`ENOBUFS`, `ENOMEM`), that is tried again for
+//! two seconds, and unsent meanwhile.
 
 use std::mem;
 
@@ -33,8 +33,9 @@ impl Handle {
     ///
     /// The engine keeps the bytes until they are sent, so they are given away: a `&'static str` or
     /// `&'static [u8]`, a `String`, a `Vec<u8>` or [`Bytes`] are not copied for that. What is only
-    /// borrowed, such as `&buf[..]`, is refused by the compiler, with an error about lifetimes ("argument
-    /// requires that `buf` is borrowed for `'static`"): say [`Bytes::copy_from_slice(&buf)`].
+    /// borrowed, such as `&buf[..]`, is refused by the compiler, with an error about lifetimes
+    /// ("argument requires that `buf` is borrowed for `'static`"): say
+    /// [`Bytes::copy_from_slice(&buf)`].
     ///
     /// [`Bytes::copy_from_slice(&buf)`]: Bytes::copy_from_slice
     ///
@@ -165,8 +166,8 @@ impl Handle {
     /// Writes, then reads the next line if it is the expected one.
     ///
     /// The line may have arrived before the write: what is expected is the next line that nobody
-    /// has read, and an old one that was left over is taken for the answer. The timeout of the second
-    /// callback runs from the success of the write.
+    /// has read, and an old one that was left over is taken for the answer. The timeout of the
+    /// second callback runs from the success of the write.
     ///
     /// # Errors and cancellation
     ///
@@ -261,8 +262,8 @@ impl Handle {
 
     /// Takes the rest of a cut write, and lets later writes go on: the program decides whether to
     /// send it after all. Empty if no write was cut. Of writes that were queued behind the cut one
-    /// nothing is in it: they have failed. If one was written while a [`Claim`](crate::Claim) on the
-    /// rest of an earlier one was held, and is cut in its turn, then what is left of both comes
+    /// nothing is in it: they have failed. If one was written while a [`Claim`](crate::Claim) on
+    /// the rest of an earlier one was held, and is cut in its turn, then what is left of both comes
     /// together, in their order.
     ///
     /// # Errors

@@ -1,11 +1,11 @@
-//! Files as streams: read and written at the system's cursor, which belongs to the open file and so to
-//! whoever else holds it.
+//! Files as streams: read and written at the system's cursor, which belongs to the open file and so
+//! to whoever else holds it.
 //!
-//! Only read(2), write(2) and their kin hold the cursor from its look at it to its move, so that two
-//! holders never write over one another; io_uring's operations do not. So they are done by these
-//! calls, on every driver: on a worker, but for a read of what is in memory. What was read and not
-//! asked for is the stream's, as with any buffered reader; the cursor is moved back by it where
-//! somebody else goes on from there: before a write, and when the stream ends.
+//! Only read(2), write(2) and their kin hold the cursor from its look at it to its move, so that
+//! two holders never write over one another; io_uring's operations do not. So they are done by
+//! these calls, on every driver: on a worker, but for a read of what is in memory. What was read
+//! and not asked for is the stream's, as with any buffered reader; the cursor is moved back by it
+//! where somebody else goes on from there: before a write, and when the stream ends.
 
 use std::{io, os::fd::AsFd, sync::Arc};
 
@@ -94,8 +94,8 @@ impl Core {
         }
     }
 
-    /// A file is written where the program has read to, not where the engine has read ahead to. What
-    /// is appended is not written at the cursor.
+    /// A file is written where the program has read to, not where the engine has read ahead to.
+    /// What is appended is not written at the cursor.
     pub(crate) fn before_file_write(&mut self, stream: Id) {
         let Some(state) = self.stream(stream).filter(|state| state.fd_kind.is_file()) else {
             return;

@@ -278,18 +278,18 @@ impl Core {
         }
     }
 
-    /// Takes every step that a stream can take now. Whatever has changed something about a stream ends
-    /// with this, so that no step is left out and all come in the one order that is right:
+    /// Takes every step that a stream can take now. Whatever has changed something about a stream
+    /// ends with this, so that no step is left out and all come in the one order that is right:
     ///
-    /// 1. A close that drops what is unsent does so before writes go on: they are to hear of it, and
-    ///    not to succeed.
+    /// 1. A close that drops what is unsent does so before writes go on: they are to hear of it,
+    ///    and not to succeed.
     /// 2. Reads are given what they wait for, and more is received or nothing more.
     /// 3. Writes, flushes and a shutdown go on as far as there is room.
     /// 4. A close goes on, which waits for both.
     /// 5. A stream that nobody holds closes, once nothing is pending on it.
     ///
-    /// Each step leaves nothing behind for one before it, so once is enough. What is not taken here is
-    /// the send: that is the turn's end, so that all that a turn has written goes out together.
+    /// Each step leaves nothing behind for one before it, so once is enough. What is not taken here
+    /// is the send: that is the turn's end, so that all that a turn has written goes out together.
     pub(crate) fn advance_stream(&mut self, stream: Id) {
         self.drop_unsent_if_aborting(stream);
         self.serve_reads(stream);

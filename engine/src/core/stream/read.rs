@@ -737,7 +737,8 @@ impl Core {
         })
     }
 
-    /// A receive is over: the engine has stopped it, the stream has ended, or the system has failed.
+    /// A receive is over: the engine has stopped it, the stream has ended, or the system has
+    /// failed.
     pub(crate) fn receive_ended(&mut self, stream: Id, ended: Ended) {
         let Some(state) = self.stream(stream) else { return };
         state.reception = Phase::Idle;

@@ -290,14 +290,14 @@ impl Core {
         }
     }
 
-    /// One step of [`pump_writes`](Self::pump_writes): takes the writes, flushes and shutdowns from the
-    /// head of their queue, one after the other, until one has to wait.
+    /// One step of [`pump_writes`](Self::pump_writes): takes the writes, flushes and shutdowns from
+    /// the head of their queue, one after the other, until one has to wait.
     fn pump_queued_writes(&mut self, stream: Id) {
         loop {
             let Some(state) = self.stream(stream) else { return };
             let Some(head) = state.writes.head() else { break };
-            // The head has to wait for something else than room: it was aborted and waits for the send in
-            // flight, a close drops it, or an earlier read of the same file comes first.
+            // The head has to wait for something else than room: it was aborted and waits for the
+            // send in flight, a close drops it, or an earlier read of the same file comes first.
             if state.aborted.is_some() || state.drops_unsent() || self.is_gated(stream, head) {
                 break;
             }
@@ -310,9 +310,9 @@ impl Core {
             let Some(pending) = self.pending.get_mut(head) else { return };
             match &mut pending.kind {
                 Kind::Write(write) => {
-                    // A write is done when all of its rest fits among the outgoing bytes. One that is
-                    // not done moves over only so much that the next send is full, and stays at the
-                    // head: each send makes room for more of it.
+                    // A write is done when all of its rest fits among the outgoing bytes. One that
+                    // is not done moves over only so much that the next send is full, and stays at
+                    // the head: each send makes room for more of it.
                     let done = state.outgoing.len() + write.left <= state.settings.limits.unsent;
                     let fed = write.fed;
                     while write.left > 0 && (done || state.outgoing.len() < SEND_MAX) {
@@ -335,8 +335,8 @@ impl Core {
                     if !done {
                         break;
                     }
-                    // It succeeds: what the system has not taken of it is the engine's to send from now
-                    // on, and it leaves the queue. The next one is looked at.
+                    // It succeeds: what the system has not taken of it is the engine's to send from
+                    // now on, and it leaves the queue. The next one is looked at.
                     state.committed += write.fed - write.taken;
                     let count = write.len();
                     let Some((Kind::Write(write), chain)) = self.unqueue_write(stream, head) else {
@@ -457,8 +457,8 @@ impl Core {
         if mutants::is_active(Mutant::ShortWriteCountedWhole) && result.is_ok() {
             count = gather.len();
         }
-        // What the system has taken leaves the outgoing bytes; what it has not is unsent again. Bytes of
-        // writes that have succeeded stand in front, so they count as taken first.
+        // What the system has taken leaves the outgoing bytes; what it has not is unsent again.
+        // Bytes of writes that have succeeded stand in front, so they count as taken first.
         state.outgoing.settle(gather, count, &mut self.spare, &mut self.deferred_drops.bytes);
         let committed = count.min(state.committed);
         state.committed -= committed;
@@ -483,10 +483,11 @@ impl Core {
                 self.fail_writes(stream, error);
                 self.was_broken(stream);
             }
-            // A refusal that may pass: the bytes are unsent as before, and tried again after a pause.
+            // A refusal that may pass: the bytes are unsent as before, and tried again after a
+            // pause.
             Err(_) => self.cut_if_interrupted(stream),
-            // Something was sent, so a shortage is over. A write that was aborted has waited for this
-            // count, and ends now.
+            // Something was sent, so a shortage is over. A write that was aborted has waited for
+            // this count, and ends now.
             Ok(_) => {
                 if count > 0 {
                     self.end_shortage(stream);
@@ -494,8 +495,8 @@ impl Core {
                 self.cut_if_interrupted(stream);
             }
         }
-        // There is room now for the writes that wait; flushes, a shutdown or a close may go on. What is
-        // left, and what those writes have added, is sent at once.
+        // There is room now for the writes that wait; flushes, a shutdown or a close may go on.
+        // What is left, and what those writes have added, is sent at once.
         self.advance_stream(stream);
         self.send(stream);
     }
@@ -824,8 +825,8 @@ impl StreamState {
     }
 
     /// Keeps the rest of a cut write for whoever takes it. There is another if that write was
-    /// submitted while a claim on the rest of an earlier one was held: then both are kept as one, in
-    /// the order of their writes.
+    /// submitted while a claim on the rest of an earlier one was held: then both are kept as one,
+    /// in the order of their writes.
     fn keep_rest(&mut self, mut cut: PartialTail, drops: &mut Vec<Bytes>) {
         if let Some(other) = self.cut.take() {
             let (first, second) =

@@ -1,5 +1,5 @@
-//! [`Ready`]: what the next round of a turn runs. [`ReadyQueue`]: all of it, in order. [`Batch`]: what
-//! a turn has taken of it.
+//! [`Ready`]: what the next round of a turn runs. [`ReadyQueue`]: all of it, in order. [`Batch`]:
+//! what a turn has taken of it.
 
 use std::{collections::VecDeque, mem};
 
@@ -256,8 +256,8 @@ impl PutOff {
     }
 }
 
-/// A queue that is mostly filled and then emptied, as rounds are. A place that nothing is in keeps a
-/// value that owns nothing, so that it can be filled where it is.
+/// A queue that is mostly filled and then emptied, as rounds are. A place that nothing is in keeps
+/// a value that owns nothing, so that it can be filled where it is.
 struct Fifo<T> {
     places: Vec<T>,
     head: usize,

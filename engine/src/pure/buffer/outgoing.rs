@@ -448,7 +448,11 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Append(len) => {
-                        let bytes: Vec<u8> = (0..len).map(|_| { next = next.wrapping_add(31); next }).collect();
+                        let mut byte = |_| {
+                            next = next.wrapping_add(31);
+                            next
+                        };
+                        let bytes: Vec<u8> = (0..len).map(&mut byte).collect();
                         model.extend(&bytes);
                         outgoing.append(bytes.into(), &mut spare);
                     }

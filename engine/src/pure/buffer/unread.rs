@@ -206,8 +206,8 @@ mod tests {
             let (mut model, mut come) = (BTreeMap::new(), 0u64);
             let mut taken: Vec<(u64, Bytes)> = Vec::new();
             let take = |model: &mut BTreeMap<u64, u8>, count: usize| {
-                let taken: Vec<u8> = (0..count).filter_map(|_| model.pop_first()).map(|(_, b)| b).collect();
-                taken
+                let taken = (0..count).filter_map(|_| model.pop_first());
+                taken.map(|(_, byte)| byte).collect::<Vec<u8>>()
             };
             for step in steps {
                 match step {
@@ -219,7 +219,8 @@ mod tests {
                     Step::Take(count) => {
                         // Of one piece, as a match is: what is unread in front may have a gap.
                         let place = unread.place();
-                        let run = (place..).zip(model.keys()).take_while(|(at, key)| at == *key).count();
+                        let places = (place..).zip(model.keys());
+                        let run = places.take_while(|(at, key)| at == *key).count();
                         let count = count.min(run);
                         let bytes = unread.take(count);
                         prop_assert_eq!(&bytes[..], &take(&mut model, count)[..]);

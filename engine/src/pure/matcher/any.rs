@@ -4,8 +4,8 @@
 //! another pattern ends with it. The other one waits if it comes later in the list; ends before the
 //! last byte are always decided. All patterns look at the same window of the bytes, and the window
 //! grows only while nothing ends in it, so that a rare pattern does not go over bytes that a
-//! frequent one leaves to the next read. A window that the steps did not do for is gone on with as it
-//! was, whatever has come meanwhile.
+//! frequent one leaves to the next read. A window that the steps did not do for is gone on with as
+//! it was, whatever has come meanwhile.
 
 use std::ops::Range;
 
@@ -58,7 +58,8 @@ impl Any {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidInput`] if there are none or more than 65,536, or one is an empty byte string.
+    /// [`Error::InvalidInput`] if there are none or more than 65,536, or one is an empty byte
+    /// string.
     pub fn new(patterns: impl IntoIterator<Item = Pattern>) -> Result<Self> {
         let mut searches: Vec<PatternSearch> = Vec::new();
         let (mut end, mut first_of_lines) = (None, None);

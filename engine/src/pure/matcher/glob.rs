@@ -1,9 +1,9 @@
 //! [`LineGlob`]: the wildcards of a shell, for whole lines of bytes.
 //!
 //! Between stars stand pieces of one length each. The first and the last have their places, at the
-//! begin and the end of the line; each other one is looked for behind the one in front of it, and is
-//! taken where it comes first: what a later place could do, an earlier one can do as well. So a line
-//! is gone over once, whatever the pattern.
+//! begin and the end of the line; each other one is looked for behind the one in front of it, and
+//! is taken where it comes first: what a later place could do, an earlier one can do as well. So a
+//! line is gone over once, whatever the pattern.
 
 use std::{fmt, sync::Arc};
 

@@ -12,12 +12,12 @@
 //! # Work is counted
 //!
 //! Linear is not enough: against some patterns a byte costs microseconds, and a peer may send a
-//! million of them at once. So a scan is given [`Steps`], stops when it has used them up and goes on
-//! from there when it is asked again. An engine has so many for all scans of a turn as take a
-//! millisecond or two; a read whose matcher has more to look at goes on in the next turn, and timers,
-//! callbacks and other streams have theirs in between. What has arrived is still never a timeout: a
-//! deadline that comes meanwhile waits until the matcher has looked at what is there, which is no
-//! more than the read's limit.
+//! million of them at once. So a scan is given [`Steps`], stops when it has used them up and goes
+//! on from there when it is asked again. An engine has so many for all scans of a turn as take a
+//! millisecond or two; a read whose matcher has more to look at goes on in the next turn, and
+//! timers, callbacks and other streams have theirs in between. What has arrived is still never a
+//! timeout: a deadline that comes meanwhile waits until the matcher has looked at what is there,
+//! which is no more than the read's limit.
 
 pub(crate) mod any;
 mod delimiter;
@@ -46,8 +46,8 @@ pub use self::{
 };
 
 /// What a [`Matcher`] says of the unread bytes.
-// Exhaustive: a matcher that is made of others answers for them, and another answer would be another
-// contract.
+// Exhaustive: a matcher that is made of others answers for them, and another answer would be
+// another contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scan {
     /// The read takes the first `end` bytes.
@@ -62,12 +62,11 @@ pub enum Scan {
 /// A condition that ends a read. See [`Handle::read_with`](crate::Handle::read_with) for an
 /// example.
 ///
-/// The engine calls [`scan`](Self::scan) when the read's turn comes, though nothing may be unread yet,
-/// and whenever there is something new to look at: `unread` only grows between calls, in front it
-/// stays the same. When bytes are put back in front or consumed,
-/// the engine calls [`restart`](Self::restart) first. After [`Scan::Found`] it calls
-/// [`output`](Self::output) once with the bytes found; if that is an error, the read fails with it
-/// and every byte stays unread.
+/// The engine calls [`scan`](Self::scan) when the read's turn comes, though nothing may be unread
+/// yet, and whenever there is something new to look at: `unread` only grows between calls, in front
+/// it stays the same. When bytes are put back in front or consumed, the engine calls
+/// [`restart`](Self::restart) first. After [`Scan::Found`] it calls [`output`](Self::output) once
+/// with the bytes found; if that is an error, the read fails with it and every byte stays unread.
 ///
 /// While a matcher looks, nothing else runs on the engine: no callback, no timer. All its scans
 /// together should take time linear in the bytes, a few nanoseconds each. One that cannot promise
@@ -80,8 +79,8 @@ pub trait Matcher: Send + 'static {
     /// Looks at all unread bytes; `ended` says that nothing will follow them.
     fn scan(&mut self, unread: &[u8], ended: bool) -> Scan;
 
-    /// The same with a bound on the work: `None` says that the `steps` are used up and that there is
-    /// more to look at.
+    /// The same with a bound on the work: `None` says that the `steps` are used up and that there
+    /// is more to look at.
     ///
     /// Whoever asked asks again later, with the same bytes or more, and does something else
     /// meanwhile. A matcher that is made of others passes the steps on to them. Unless it is
@@ -115,8 +114,8 @@ pub trait Matcher: Send + 'static {
     ///
     /// # Errors
     ///
-    /// An error fails the read and leaves its bytes unread. What is wrong with them is the matcher's
-    /// own to say, by [`Error::other`](crate::Error::other).
+    /// An error fails the read and leaves its bytes unread. What is wrong with them is the
+    /// matcher's own to say, by [`Error::other`](crate::Error::other).
     fn output(&mut self, taken: Bytes) -> Result<Self::Output>;
 
     /// How many bytes behind a match this matcher may need to see before it can be sure of it.

@@ -3,7 +3,8 @@
 /// A budget of work for [`scan_within`](crate::pure::matcher::Matcher::scan_within).
 ///
 /// A step is what a byte costs that is looked at once, a nanosecond or two. Whoever does more for a
-/// byte takes more of them, so that steps are a measure of time that does not depend on the machine.
+/// byte takes more of them, so that steps are a measure of time that does not depend on the
+/// machine.
 ///
 /// # Examples
 ///

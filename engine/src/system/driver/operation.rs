@@ -20,8 +20,8 @@ pub(crate) enum Operation {
     Accept { most: usize },
     /// Connect the attached socket.
     Connect { address: Address },
-    /// Try what the resource has in hand once more without waiting: what has arrived comes up in the
-    /// next wait, however long that waits. Has no completion of its own.
+    /// Try what the resource has in hand once more without waiting: what has arrived comes up in
+    /// the next wait, however long that waits. Has no completion of its own.
     Probe,
     /// Do something to a file at a position of its own, for the operation above that has this id.
     /// Any number of these are in flight, in no order, each with one completion.

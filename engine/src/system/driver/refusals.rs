@@ -2,9 +2,9 @@
 //! most part. How long that is borne.
 //!
 //! A server must not end because memory was short for a moment, nor a loop spin when it stays so.
-//! Meanwhile the driver pauses by other means, so that other threads' requests and a stop are seen: at
-//! once where there is something to wait for in the ring's stead, see `Bell::wait`, else when the pause
-//! is over.
+//! Meanwhile the driver pauses by other means, so that other threads' requests and a stop are seen:
+//! at once where there is something to wait for in the ring's stead, see `Bell::wait`, else when
+//! the pause is over.
 
 use std::{
     io,

@@ -4,9 +4,9 @@
 //! visits each of them once. What is different is time: a wait that finds nothing lets it go on, to
 //! the next thing that happens in the network or to its end.
 //!
-//! Completions may come late, as the network's settings say: a send is told after its bytes have been
-//! taken, a reception goes on for a while after it was cancelled. So everything that an engine must
-//! stand by D4 happens, and can be repeated.
+//! Completions may come late, as the network's settings say: a send is told after its bytes have
+//! been taken, a reception goes on for a while after it was cancelled. So everything that an engine
+//! must stand by D4 happens, and can be repeated.
 
 use std::{
     io,

@@ -166,9 +166,9 @@ pub(super) fn send(fd: BorrowedFd<'_>, fd_kind: FdKind, gather: &Gather) -> Push
     }
 }
 
-/// The same by calls that may wait, on a thread, as long as it is `wanted`. A terminal promises room
-/// for a byte and not for how many, so that it is given one at a time: whoever cancels the rest then
-/// does not wait for somebody to read.
+/// The same by calls that may wait, on a thread, as long as it is `wanted`. A terminal promises
+/// room for a byte and not for how many, so that it is given one at a time: whoever cancels the
+/// rest then does not wait for somebody to read.
 pub(super) fn send_waiting(
     fd: BorrowedFd<'_>,
     fd_kind: FdKind,
@@ -231,10 +231,11 @@ fn write_to_pipe(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>], shared: bool) -> Re
     result
 }
 
-/// Receives from a socket by recvmsg(2), which says more than recv(2) does: something came along with
-/// these bytes, and what comes behind them is not glued to them. So it is where descriptors were
-/// sent (SCM_RIGHTS, see unix(7)), where the receiver asks who sends (SO_PASSCRED), and where the
-/// kernel decrypts records of TLS. Nobody takes what came along here: the kernel closes descriptors.
+/// Receives from a socket by recvmsg(2), which says more than recv(2) does: something came along
+/// with these bytes, and what comes behind them is not glued to them. So it is where descriptors
+/// were sent (SCM_RIGHTS, see unix(7)), where the receiver asks who sends (SO_PASSCRED), and where
+/// the kernel decrypts records of TLS. Nobody takes what came along here: the kernel closes
+/// descriptors.
 fn receive_from_socket(fd: BorrowedFd<'_>, block: &mut [u8]) -> Received {
     let len = block.len();
     let mut slices = [IoSliceMut::new(block)];
@@ -330,8 +331,8 @@ pub(super) fn shutdown_write(fd: BorrowedFd<'_>) -> Result<()> {
 /// How many blocks are read away before a close: more than a socket's buffer holds by default.
 const DRAIN_MAX: usize = 128;
 
-/// Ends what closing ends, and closes, whoever still holds the number. What may have to wait for that
-/// is given back, to be closed where nobody else waits.
+/// Ends what closing ends, and closes, whoever still holds the number. What may have to wait for
+/// that is given back, to be closed where nobody else waits.
 pub(super) fn close(
     descriptor: Arc<Descriptor>,
     fd_kind: FdKind,
@@ -361,7 +362,8 @@ pub(crate) fn may_wait_to_close(descriptor: &Descriptor, fd_kind: FdKind) -> boo
     }
 }
 
-/// Ends a connection in good order, so that a close that follows resets nothing; it is not closed yet.
+/// Ends a connection in good order, so that a close that follows resets nothing; it is not closed
+/// yet.
 pub(crate) fn end_in_order(descriptor: &Descriptor, block: &mut [u8]) {
     if !descriptor.end_simulated() {
         before_close(descriptor.as_fd(), Release::Drain, block);

@@ -85,8 +85,8 @@ impl Pool {
         }
     }
 
-    /// Takes no further jobs and gives back those that have not begun, but for those of closing. Idle
-    /// threads end at once and busy ones after their job; nobody waits for them.
+    /// Takes no further jobs and gives back those that have not begun, but for those of closing.
+    /// Idle threads end at once and busy ones after their job; nobody waits for them.
     pub(crate) fn shutdown(&self) -> Vec<Job> {
         match self {
             Self::Threads(lanes) => {

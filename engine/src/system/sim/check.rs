@@ -11,11 +11,12 @@ use crate::system::sim::Network;
 /// How many of the last lines of what happened are printed.
 const LINES_MAX: usize = 60;
 
-/// Runs `test` on a network for each of `seeds`. If it panics, prints the seed, how to replay it and
-/// what happened in the network last, and panics likewise.
+/// Runs `test` on a network for each of `seeds`. If it panics, prints the seed, how to replay it
+/// and what happened in the network last, and panics likewise.
 ///
-/// The environment variable `FACADE_SEED` takes the place of `seeds`: with the seed that was printed,
-/// everything happens again as it did. `FACADE_SEEDS`, a number, has so many tried, from 0 on.
+/// The environment variable `FACADE_SEED` takes the place of `seeds`: with the seed that was
+/// printed, everything happens again as it did. `FACADE_SEEDS`, a number, has so many tried, from 0
+/// on.
 ///
 /// ```
 /// use facade_engine::{Callback, Engine, sim::{self, Link}};

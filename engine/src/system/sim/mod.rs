@@ -1,10 +1,10 @@
 //! A simulated network, for tests of what is built on the engine.
 //!
-//! The same engine, the same callbacks or futures, and your own protocol code, on a network of which
-//! the test decides everything: how long bytes are under way and in which pieces they come, which
-//! connects are refused or never answered, when a connection is reset, which names are found and how
-//! late, when the descriptors run out. Time is the network's own and takes none: an hour's timeout
-//! is over at once. Everything follows from one seed, so what failed once fails again.
+//! The same engine, the same callbacks or futures, and your own protocol code, on a network of
+//! which the test decides everything: how long bytes are under way and in which pieces they come,
+//! which connects are refused or never answered, when a connection is reset, which names are found
+//! and how late, when the descriptors run out. Time is the network's own and takes none: an hour's
+//! timeout is over at once. Everything follows from one seed, so what failed once fails again.
 //!
 //! The module is there with the cargo feature `sim`, which is for tests: a dependency in
 //! `[dev-dependencies]` with `features = ["sim"]`.
@@ -36,12 +36,13 @@
 //! # Ok::<(), facade_engine::Error>(())
 //! ```
 //!
-//! [`Engine::run`](crate::Engine::run) lets time go on whenever there is nothing else to do. Several
-//! engines in one network are run together by [`Network::run`].
+//! [`Engine::run`](crate::Engine::run) lets time go on whenever there is nothing else to do.
+//! Several engines in one network are run together by [`Network::run`].
 //!
 //! # The same with futures
 //!
-//! A `facade_futures::Runtime` is made of any engine, and `block_on`, tasks and streams are as ever:
+//! A `facade_futures::Runtime` is made of any engine, and `block_on`, tasks and streams are as
+//! ever:
 //!
 //! ```ignore
 //! let runtime = Runtime::from(Engine::builder().simulated(&client).build()?);
@@ -91,9 +92,9 @@
 //! });
 //! ```
 //!
-//! If one panics, `check` says which seed it was and tells once more, in words, what happened in the
-//! network. With that seed in the environment variable `FACADE_SEED` the test runs it alone, and with
-//! a number in `FACADE_SEEDS` it tries so many:
+//! If one panics, `check` says which seed it was and tells once more, in words, what happened in
+//! the network. With that seed in the environment variable `FACADE_SEED` the test runs it alone,
+//! and with a number in `FACADE_SEEDS` it tries so many:
 //!
 //! ```text
 //! seed 250 fails; FACADE_SEED=250 replays it. Once more, in words:
@@ -110,11 +111,11 @@
 //!
 //! # What is not simulated
 //!
-//! - Files are this machine's, read and written at once. Pipes, terminals and sockets of this machine
-//!   are [`Unsupported`](crate::Error::Unsupported). There are no descriptors: what `AsFd` lends and
-//!   `detach` gives is the null device. So socket options cannot be looked at, a simulated engine
-//!   does not run inside another loop, and nobody goes on with what was detached: its peer sees the
-//!   end.
+//! - Files are this machine's, read and written at once. Pipes, terminals and sockets of this
+//!   machine are [`Unsupported`](crate::Error::Unsupported). There are no descriptors: what `AsFd`
+//!   lends and `detach` gives is the null device. So socket options cannot be looked at, a
+//!   simulated engine does not run inside another loop, and nobody goes on with what was detached:
+//!   its peer sees the end.
 //! - [`submit_work`](crate::Handle::submit_work) runs on the engine's own thread, after a time that
 //!   is drawn; a closure that waits for another thread waits for ever.
 //! - A wait for what will never happen fails with

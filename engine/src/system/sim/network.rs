@@ -20,7 +20,8 @@ use crate::{
 /// A network: everything that happens in it follows from its seed and from what is done with it.
 ///
 /// Clones are the same network. For one thread: engines, peers and the network of one test belong
-/// together, and time is theirs alone; see [`set_threads`](Self::set_threads) if it must be otherwise.
+/// together, and time is theirs alone; see [`set_threads`](Self::set_threads) if it must be
+/// otherwise.
 ///
 /// See the [module](crate::system::sim) for examples.
 #[derive(Clone)]
@@ -147,8 +148,8 @@ impl Network {
     }
 
     /// Whether engines and peers for which nothing is to happen wait for other threads, in real
-    /// time. By default they do not, and fail with [`Deadlock`](std::io::ErrorKind::Deadlock): a test that
-    /// would hang says so at once.
+    /// time. By default they do not, and fail with [`Deadlock`](std::io::ErrorKind::Deadlock): a
+    /// test that would hang says so at once.
     ///
     /// What depends on threads cannot be repeated from a seed.
     pub fn set_threads(&self, threads: bool) {
@@ -249,8 +250,8 @@ impl Host {
         self.network.lock().hosts[self.number].descriptors
     }
 
-    /// Removes the name of a Unix socket, as std's `remove_file` does on a real host. Returns whether
-    /// there was one.
+    /// Removes the name of a Unix socket, as std's `remove_file` does on a real host. Returns
+    /// whether there was one.
     pub fn unlink(&self, path: impl AsRef<Path>) -> bool {
         self.network.lock().unlink(self.number, path.as_ref())
     }

@@ -25,8 +25,8 @@ use crate::{
     },
 };
 
-/// The other end of a connection, in the hands of a test: a script reads and writes it as it would a
-/// blocking [`TcpStream`](std::net::TcpStream).
+/// The other end of a connection, in the hands of a test: a script reads and writes it as it would
+/// a blocking [`TcpStream`](std::net::TcpStream).
 ///
 /// A read that finds nothing lets the network's time pass until something arrives. If nothing is on
 /// its way it fails with [`Deadlock`](io::ErrorKind::Deadlock), where a real socket would wait for

@@ -23,8 +23,8 @@ use crate::system::sim::Rng;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Link {
-    /// How long a piece is under way. Pieces of one direction of a connection arrive in order, those
-    /// of different ones overtake each other.
+    /// How long a piece is under way. Pieces of one direction of a connection arrive in order,
+    /// those of different ones overtake each other.
     pub latency: Range<Duration>,
     /// How many bytes a second each direction of each connection carries; no limit if none.
     pub bandwidth: Option<u64>,

@@ -53,8 +53,8 @@ impl Socket {
         self.end(Release::Drain);
     }
 
-    /// Ends a connection in good order, so that a close that follows resets nothing; it is not closed
-    /// yet.
+    /// Ends a connection in good order, so that a close that follows resets nothing; it is not
+    /// closed yet.
     pub(crate) fn end_in_order(&self) {
         let mut state = self.network.lock();
         let _ = state.shut(self.id);

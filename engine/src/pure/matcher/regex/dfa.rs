@@ -1,10 +1,10 @@
 //! A lazy DFA that can be put aside at any byte, and that knows an end when it has come to it.
 //!
 //! Why not the lazy DFA of `regex-automata`: its states are numbers that mean something only in one
-//! cache and until that cache is cleared, so each pending read would have to keep a cache of its own
-//! or begin again; and it tells of an end one byte late, when on a stream there may be no such byte.
-//! Here a search that waits is a [`Walk`], a small set of NFA states that any cache can go on from,
-//! and each place says of itself whether a match ends there.
+//! cache and until that cache is cleared, so each pending read would have to keep a cache of its
+//! own or begin again; and it tells of an end one byte late, when on a stream there may be no such
+//! byte. Here a search that waits is a [`Walk`], a small set of NFA states that any cache can go on
+//! from, and each place says of itself whether a match ends there.
 //!
 //! Where a text leads to new places all the time, a table of them does not pay: what is put in and
 //! hardly used again costs more than the NFA. Such a table stays as it is for a while, and what
@@ -55,8 +55,8 @@ pub(super) enum Position {
     },
 }
 
-/// A table of the places seen so far, filled as the search goes. It is only a cache: cleared when it
-/// is full, and any place can be put into any.
+/// A table of the places seen so far, filled as the search goes. It is only a cache: cleared when
+/// it is full, and any place can be put into any.
 pub(super) struct Cache {
     table: Vec<Row>,
     places: Vec<Spot>,
@@ -223,8 +223,8 @@ impl Cache {
     }
 
     /// Goes over `bytes`, at most to the first place where a match can end or none can come, and
-    /// until the steps are used up; yields where that is and how many bytes it went over. There must
-    /// be one at least, and no more than there are steps.
+    /// until the steps are used up; yields where that is and how many bytes it went over. There
+    /// must be one at least, and no more than there are steps.
     #[inline]
     pub(super) fn advance<'a>(
         &mut self,

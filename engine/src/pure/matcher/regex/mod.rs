@@ -1,9 +1,9 @@
 //! [`Regex`] and its [`RegexMatch`]: regular expressions on a stream of bytes.
 //!
 //! `search` looks for the earliest end of a match, byte by byte, on the lazy DFA of `dfa`; once the
-//! end is known, it goes back to the start on another, and `groups` finds the groups. The pattern is
-//! `regex-syntax`'s and the NFA `regex-automata`'s; all that goes over bytes is here, because it has
-//! to stop when its steps are used up.
+//! end is known, it goes back to the start on another, and `groups` finds the groups. The pattern
+//! is `regex-syntax`'s and the NFA `regex-automata`'s; all that goes over bytes is here, because it
+//! has to stop when its steps are used up.
 
 mod dfa;
 mod groups;
@@ -106,9 +106,9 @@ impl Regex {
     ///
     /// [`Error::InvalidInput`] says what is wrong and, for the syntax, at which byte of the
     /// pattern, counted from 0. Also refused are patterns that match the empty string, that are
-    /// longer than 4 KiB or need more than 1 MiB when compiled, that may need more than 4 MiB to find
-    /// their groups (which is as many groups times the pattern's length), and that use Unicode word
-    /// boundaries.
+    /// longer than 4 KiB or need more than 1 MiB when compiled, that may need more than 4 MiB to
+    /// find their groups (which is as many groups times the pattern's length), and that use Unicode
+    /// word boundaries.
     pub fn new(pattern: &str) -> error::Result<Self> {
         if pattern.len() > PATTERN_LIMIT {
             return Err(Error::invalid(format_args!(
@@ -248,8 +248,8 @@ impl Inner {
         if slots.saturating_mul(threads) > GROUPS_LIMIT / (2 * size_of::<usize>()) {
             let groups = slots / 2;
             return Err(format!(
-                "it may need more than {GROUPS_LIMIT} bytes to find its {groups} groups: make some of \
-                 them (?:..), which are not captured"
+                "it may need more than {GROUPS_LIMIT} bytes to find its {groups} groups: make some \
+                 of them (?:..), which are not captured"
             ));
         }
         let epochs = dfa::Epochs::default();
@@ -320,9 +320,9 @@ fn build(config: thompson::Config, hir: &Hir) -> Result<NFA, String> {
 }
 
 /// What to write where Unicode is not allowed.
-const ABOUT_BYTES: &str = "patterns are about bytes, and their classes ASCII; a character that is not \
-                           ASCII is a string of bytes, to be written as itself or as `\\xC3\\xA9`, but \
-                           outside of [..]: (?:\u{e9}|\u{fc}) for [\u{e9}\u{fc}]";
+const ABOUT_BYTES: &str = "patterns are about bytes, and their classes ASCII; a character that is \
+                           not ASCII is a string of bytes, to be written as itself or as \
+                           `\\xC3\\xA9`, but outside of [..]: (?:\u{e9}|\u{fc}) for [\u{e9}\u{fc}]";
 
 /// The longest pattern, in bytes.
 const PATTERN_LIMIT: usize = 4 << 10;

@@ -1,8 +1,8 @@
 //! [`Program`]: a pattern's NFA in the form that searches walk over, forward or backward.
 //!
-//! The NFA is `regex-automata`'s. Here each state is a few bytes in one array, a class of bytes is a
-//! bit in a table, and what a state leads to without a byte is written down as far as that is short:
-//! a search goes over thousands of states for a byte where it must.
+//! The NFA is `regex-automata`'s. Here each state is a few bytes in one array, a class of bytes is
+//! a bit in a table, and what a state leads to without a byte is written down as far as that is
+//! short: a search goes over thousands of states for a byte where it must.
 
 use std::{collections::HashMap, ops::RangeInclusive};
 
@@ -76,7 +76,8 @@ pub(super) enum Op {
     Fail,
 }
 
-/// A bit for each pair of what is in front of a place and what is behind, in the search's direction.
+/// A bit for each pair of what is in front of a place and what is behind, in the search's
+/// direction.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Allowed(u32);
 

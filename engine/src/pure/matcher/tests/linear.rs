@@ -8,7 +8,8 @@ use crate::pure::{
     pattern::{LineGlob, Pattern, Regex},
 };
 
-/// Shows a text in pieces of one size; yields how many bytes were looked at until the end was found.
+/// Shows a text in pieces of one size; yields how many bytes were looked at until the end was
+/// found.
 fn cost(mut matcher: impl Matcher, text: &[u8], piece: usize) -> usize {
     LOOKED_AT.set(0);
     let mut shown = 0;

@@ -72,7 +72,8 @@ impl<'a, M: Matcher + Clone + Debug, T: PartialEq + Debug> Subject<'a, M, T> {
         }
     }
 
-    /// Gives few steps at a time, while bytes go on coming whether a scan has come to its end or not.
+    /// Gives few steps at a time, while bytes go on coming whether a scan has come to its end or
+    /// not.
     fn check_steps(&self, text: &[u8], steps: usize, expected: &Outcome<T>) {
         let mut matcher = self.matcher.clone();
         let (mut shown, mut ended) = (0, false);

@@ -214,7 +214,10 @@ fn slow_glob(glob: &[u8], line: &[u8]) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(2000)
+    })]
 
     #[test]
     fn globs_match_by_definition(glob in "[ab*?]{1,8}", line in "[ab]{0,10}") {
@@ -225,7 +228,10 @@ proptest! {
     /// Pieces over the edges of the numbers that a pattern's characters are bits of.
     #[test]
     fn long_globs_match_by_definition(
-        front in "[ab?]{0,70}", stars in "[ab*?]{1,70}", line in "[ab]{0,100}", embed in any::<bool>(),
+        front in "[ab?]{0,70}",
+        stars in "[ab*?]{1,70}",
+        line in "[ab]{0,100}",
+        embed in any::<bool>(),
     ) {
         let glob = format!("*{front}*{stars}");
         // Something that matches, but for the part with many stars.

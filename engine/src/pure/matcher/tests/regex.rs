@@ -40,8 +40,8 @@ fn subject(pattern: &str) -> Subject<'static, RegexSearch, Found> {
     subject_of(pattern, &Regex::new(pattern).unwrap())
 }
 
-/// The limits of caches: one in which a place or two have room, so that nearly all is simulated, and
-/// one that is cleared now and then. What there is room for must make no difference.
+/// The limits of caches: one in which a place or two have room, so that nearly all is simulated,
+/// and one that is cleared now and then. What there is room for must make no difference.
 const TINY: [usize; 2] = [0, 400];
 
 /// Checks one text with caches of all sizes.
@@ -231,7 +231,10 @@ fn any_pattern() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(400)
+    })]
 
     #[test]
     fn any_regex_under_every_cut(pattern in any_pattern(), text in "[ab\n\r ]{0,6}") {
@@ -259,8 +262,8 @@ proptest! {
     #[test]
     fn regexes_that_thrash(
         pattern in prop::sample::select(vec![
-            "a.{12}c", "(a|b)*a(a|b){6}c", r"\b\w{1,9}\b.{1,9}\b!!$", "x[a-z]{0,20}!", "(?:a?b?){9}c",
-            "(?m)(a.{5})?(b|c)$", r"(?:\ba|\Bb){4,7}[c!]",
+            "a.{12}c", "(a|b)*a(a|b){6}c", r"\b\w{1,9}\b.{1,9}\b!!$", "x[a-z]{0,20}!",
+            "(?:a?b?){9}c", "(?m)(a.{5})?(b|c)$", r"(?:\ba|\Bb){4,7}[c!]",
         ]),
         text in "[abcx! \n]{0,200}",
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),

@@ -645,8 +645,8 @@ impl Mio {
         self.make_ready(resource);
     }
 
-    /// The system refused to wait: there is a pause instead, but no longer than the wait was to be, and
-    /// the caller goes on as if nothing had come.
+    /// The system refused to wait: there is a pause instead, but no longer than the wait was to be,
+    /// and the caller goes on as if nothing had come.
     fn bear(&mut self, error: io::Error, wait: Option<Duration>) -> io::Result<()> {
         let pause = self.refusals.bear(error, now())?;
         // What would tell of requests is what cannot be waited for.

@@ -22,8 +22,8 @@ pub(super) struct Source {
     pub(super) readable: bool,
     /// Assumed until a call finds the system full.
     pub(super) writable: bool,
-    /// An urgent byte has come, and nothing was missing since: it may cut a receive short. So it may
-    /// in a socket that was used before it was attached.
+    /// An urgent byte has come, and nothing was missing since: it may cut a receive short. So it
+    /// may in a socket that was used before it was attached.
     pub(super) urgent: bool,
     /// The peer has closed, or the socket failed. Never cleared: it is announced only once.
     pub(super) hung_up: bool,

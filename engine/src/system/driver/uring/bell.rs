@@ -37,7 +37,8 @@ impl Bell {
         let most = Timespec::try_from(most).ok();
         let rings = poll(&mut [PollFd::new(&self.wake, PollFlags::IN)], most.as_ref());
         if rings.is_ok_and(|count| count > 0) {
-            // Or the next wait would end at once. The ring, which is told of each stroke, does without.
+            // Or the next wait would end at once. The ring, which is told of each stroke, does
+            // without.
             let _ = read(&self.wake, &mut [0; 8]);
         }
     }

@@ -2,9 +2,9 @@
 //! io_uring_register_buf_ring(3).
 //!
 //! A buffer is always in one of three places: in the kernel's ring, where only the kernel writes to
-//! it; filled and not looked at yet; or lent to a user as `Bytes`, from which it comes back when the
-//! last reference is dropped, on whichever thread. Only half of them are lent at a time, so whatever
-//! users keep, receptions go on.
+//! it; filled and not looked at yet; or lent to a user as `Bytes`, from which it comes back when
+//! the last reference is dropped, on whichever thread. Only half of them are lent at a time, so
+//! whatever users keep, receptions go on.
 #![expect(unsafe_code, reason = "the kernel writes to this memory, and users read it")]
 
 use std::{
@@ -33,7 +33,8 @@ const COUNT: u16 = 128;
 const FIRST: u16 = 32;
 /// How much each holds: large messages cost a call in the kernel for each.
 pub(super) const LEN: usize = 64 << 10;
-/// What is received is lent from this size on. Less is copied: what users keep must not pin much more.
+/// What is received is lent from this size on. Less is copied: what users keep must not pin much
+/// more.
 const LENT_MIN: usize = LEN / 4;
 
 /// The buffers and the ring in which the kernel finds them.

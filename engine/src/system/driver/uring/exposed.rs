@@ -1,5 +1,6 @@
 //! [`Exposed`]: what an operation shows the kernel. Here, its memory as it is; with
-//! `--cfg facade_quarantine`, `quarantine.rs` takes the place of this file and shows copies that trap.
+//! `--cfg facade_quarantine`, `quarantine.rs` takes the place of this file and shows copies that
+//! trap.
 
 #![expect(unsafe_code, reason = "the shared buffers are mapped by hand")]
 

@@ -11,8 +11,8 @@
 //! A cancel is another operation that points to this one. Whatever it reports, only the last report
 //! of this one counts: it may well have succeeded.
 //!
-//! If the driver goes before the kernel has reported everything, what is left in the table is leaked
-//! (D8).
+//! If the driver goes before the kernel has reported everything, what is left in the table is
+//! leaked (D8).
 #![expect(unsafe_code, reason = "entries point to memory, which this table keeps for the kernel")]
 
 use std::{
@@ -47,11 +47,11 @@ pub(super) struct Flight {
     exposed: Exposed,
 }
 
-/// What is done, with the memory that it is done to. What an idle connection has in flight is small;
-/// the rest is in boxes.
+/// What is done, with the memory that it is done to. What an idle connection has in flight is
+/// small; the rest is in boxes.
 pub(super) enum Work {
-    /// Receives into provided buffers until it fails, ends, is cancelled, or has brought so many bytes;
-    /// any number if that is zero.
+    /// Receives into provided buffers until it fails, ends, is cancelled, or has brought so many
+    /// bytes; any number if that is zero.
     Receive(u32),
     /// Receives into one provided buffer.
     ReceiveOnce,
@@ -180,8 +180,9 @@ impl InFlight {
         }
     }
 
-    /// Asks everything to end, one after the other. Asked for all at once, the kernel begins with the
-    /// first again for each, and takes time quadratic in how many there are (seen on Linux 6.18).
+    /// Asks everything to end, one after the other. Asked for all at once, the kernel begins with
+    /// the first again for each, and takes time quadratic in how many there are (seen on Linux
+    /// 6.18).
     pub(super) fn cancel_all(&mut self, ring: &mut Ring) {
         for target in self.table.ids() {
             if !matches!(self.get(target), Some(Flight { work: Work::Cancel(_), .. })) {
@@ -313,8 +314,8 @@ impl Work {
     }
 }
 
-/// A multishot reception that ends when it has brought so many bytes: `optlen`, which the library has no
-/// setter for. Linux before 6.17 refuses it unless it is zero (EINVAL).
+/// A multishot reception that ends when it has brought so many bytes: `optlen`, which the library
+/// has no setter for. Linux before 6.17 refuses it unless it is zero (EINVAL).
 fn bounded(entry: squeue::Entry, most: u32) -> squeue::Entry {
     /// Where it is among the words of an entry, see io_uring_enter(2).
     const OPTLEN: usize = 11;
@@ -325,9 +326,9 @@ fn bounded(entry: squeue::Entry, most: u32) -> squeue::Entry {
     unsafe { mem::transmute::<[u32; 16], squeue::Entry>(words) }
 }
 
-/// What has a thread of the kernel's do something that may wait. Without it the kernel would do it in
-/// the call that submits, once poll(2) says that it is ready, which may be true no more. A cancel
-/// interrupts it there.
+/// What has a thread of the kernel's do something that may wait. Without it the kernel would do it
+/// in the call that submits, once poll(2) says that it is ready, which may be true no more. A
+/// cancel interrupts it there.
 const ON_THREAD: squeue::Flags = squeue::Flags::ASYNC;
 
 /// As connections are wanted.

@@ -1,10 +1,10 @@
 //! The completion driver: the kernel does the operations and reports them. See io_uring(7).
 //!
 //! One system call a turn submits what the turn asked for and waits for what comes. Receptions and
-//! acceptings stay armed over many reports, and all receptions of a driver share one set of buffers.
-//! Pipes, terminals and devices are waited for in the ring and then read and written by calls that do
-//! not wait, because their flags may be others'. Where there is no such call a thread of the kernel's
-//! does it.
+//! acceptings stay armed over many reports, and all receptions of a driver share one set of
+//! buffers. Pipes, terminals and devices are waited for in the ring and then read and written by
+//! calls that do not wait, because their flags may be others'. Where there is no such call a thread
+//! of the kernel's does it.
 //!
 //! Only the last report of an operation ends it. So a reception that was cancelled brings what had
 //! arrived by then, and a connection that was accepted meanwhile is not lost.
@@ -53,8 +53,8 @@ pub(crate) use bell::Bell;
 
 /// Files that are streams are read and written above, listeners neither.
 const NOT_HERE: &str = "no stream of a driver's";
-/// How much a reception that stays armed brings before the driver is asked again: what one stream can
-/// fill in one wait, whoever reads it. Without a bound the kernel fills 33 buffers.
+/// How much a reception that stays armed brings before the driver is asked again: what one stream
+/// can fill in one wait, whoever reads it. Without a bound the kernel fills 33 buffers.
 #[expect(clippy::cast_possible_truncation, reason = "two buffers, which is little")]
 const MOST: u32 = 2 * LEN as u32;
 /// How often a driver that goes asks the kernel to let go of its memory, and how long it waits for
@@ -70,7 +70,8 @@ pub(crate) struct Uring {
     sources: Vec<Option<Source>>,
     /// Pipes and terminals to be tried in the next wait.
     ready: Vec<Id>,
-    /// Receptions to be armed in the next wait: they found no buffer, or have brought enough for one.
+    /// Receptions to be armed in the next wait: they found no buffer, or have brought enough for
+    /// one.
     resting: Vec<Id>,
     /// How much a reception brings in one wait, about; zero where the kernel knows no such bound.
     most: u32,
@@ -564,8 +565,8 @@ impl Uring {
             }
             return;
         }
-        // A Unix socket is connected at once or not at all. Left to the kernel, one whose backlog is
-        // full would occupy a thread of its.
+        // A Unix socket is connected at once or not at all. Left to the kernel, one whose backlog
+        // is full would occupy a thread of its.
         let result = syscall::connect(source.descriptor.as_fd(), address);
         self.complete(resource, Event::Connected(result.map(drop).map_err(Into::into)));
     }
@@ -691,8 +692,8 @@ impl Driver for Uring {
         let others = source.flights - u32::from(hangup.is_some());
         assert_eq!(others, 0, "the kernel has nothing of it in hand");
         if let Some(key) = hangup {
-            // It only looks, but keeps the file open until it ends: now, since what is given back may
-            // be closed at once, and the peer is to see that.
+            // It only looks, but keeps the file open until it ends: now, since what is given back
+            // may be closed at once, and the peer is to see that.
             self.in_flight.cancel(&mut self.ring, key);
             self.hand_over();
         }
@@ -903,8 +904,8 @@ impl Drop for Uring {
 }
 
 impl Uring {
-    /// The kernel refused to wait: the bell is waited for instead, but no longer than the wait was to
-    /// be, so that the caller goes on as if nothing had come.
+    /// The kernel refused to wait: the bell is waited for instead, but no longer than the wait was
+    /// to be, so that the caller goes on as if nothing had come.
     fn bear(&mut self, error: io::Error, wait: Option<Duration>) -> io::Result<()> {
         let pause = self.refusals.bear(error, now())?;
         self.bell.wait(wait.unwrap_or(pause).min(pause));

@@ -124,8 +124,8 @@ impl Drop for Pages {
     }
 }
 
-/// Says of a shared buffer whether users have it. Then nobody writes to it: whoever does, the kernel
-/// too, is caught.
+/// Says of a shared buffer whether users have it. Then nobody writes to it: whoever does, the
+/// kernel too, is caught.
 pub(super) fn set_lent(start: *mut u8, len: usize, is_lent: bool) {
     let write = if is_lent { MprotectFlags::empty() } else { MprotectFlags::WRITE };
     protect(start, len, MprotectFlags::READ | write);

@@ -183,7 +183,8 @@ impl Ring {
             if timeout.is_some() && waits {
                 arguments = arguments.timespec(&limit);
             }
-            // Fetching is asked for in any case: what the kernel does for an entry may complete others.
+            // Fetching is asked for in any case: what the kernel does for an entry may complete
+            // others.
             let flags = (EnterFlags::GETEVENTS | EnterFlags::EXT_ARG).bits();
             let (count, least) = (self.uring.submission().len(), u32::from(waits));
             let count = u32::try_from(count).expect("no more than the queue holds");

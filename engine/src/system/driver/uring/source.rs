@@ -34,9 +34,9 @@ pub(super) struct Source {
     ///
     /// A reception that stays armed can miss it. If more data than it takes in one go and their end
     /// come before the kernel looks, it reads the data, sees by their count that no more are left,
-    /// and goes back to sleep, having taken all wake-ups for one (seen on Linux 6.18). Nothing would
-    /// ever wake it again. So another operation is told of the end, and what is left from then on is
-    /// received by operations that do not stay armed.
+    /// and goes back to sleep, having taken all wake-ups for one (seen on Linux 6.18). Nothing
+    /// would ever wake it again. So another operation is told of the end, and what is left from
+    /// then on is received by operations that do not stay armed.
     pub(super) hangup: InHand,
     /// That has come.
     pub(super) hung_up: bool,

@@ -1,9 +1,9 @@
-//! [`State`]: the network itself. Hosts, sockets and what is under way between them; pure, driven by
-//! calls and by its own clock.
+//! [`State`]: the network itself. Hosts, sockets and what is under way between them; pure, driven
+//! by calls and by its own clock.
 //!
 //! A connection has two ends, a [`Socket`] each. What one sends is cut into pieces, each an event
-//! that comes when it arrives at the other. A socket whose owner has closed it is gone at once; what
-//! it had sent is in the events and arrives all the same.
+//! that comes when it arrives at the other. A socket whose owner has closed it is gone at once;
+//! what it had sent is in the events and arrives all the same.
 
 mod connecting;
 mod transfer;
