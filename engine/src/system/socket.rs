@@ -189,3 +189,23 @@ fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     Ok(socket_with(family, SocketType::STREAM, flags, None)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What waits for an address would otherwise only try it again when its time is up.
+    #[test]
+    fn a_socket_that_goes_is_reported() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let address = address.parse().unwrap();
+            let departures = watch_departures().unwrap();
+            let listening =
+                listen_tcp(address, Sharing::Nobody, &ListenOptions::new(), false).unwrap();
+            drop(listening);
+            let mut watched = [PollFd::new(&departures, PollFlags::IN)];
+            let patience = Timespec { tv_sec: 30, tv_nsec: 0 };
+            assert_eq!(poll(&mut watched, Some(&patience)), Ok(1), "{address}");
+        }
+    }
+}
