@@ -106,20 +106,25 @@ fn everything_after_a_close_hears_closed() {
     assert!(notes.iter().all(|note| note.ends_with(" Closed")), "{notes:?}");
 }
 
+/// Sends so many bytes, or as many as there is room for.
+fn flood(peer: &mut driver::TcpPeer, len: usize) {
+    peer.set_nonblocking(true).unwrap();
+    let mut sent = 0;
+    while sent < len {
+        match peer.write(&vec![1; len - sent]) {
+            Ok(count) => sent += count,
+            Err(_) => break,
+        }
+    }
+    peer.set_nonblocking(false).unwrap();
+}
+
 #[test]
 fn close_over_unread_bytes_lets_the_peer_read_what_was_written() {
     for unread in [10, 1 << 20] {
         let engine = driver::engine();
         let (mut peer, stream) = tcp_pair(&engine);
-        peer.set_nonblocking(true).unwrap();
-        let mut sent = 0;
-        while sent < unread {
-            match peer.write(&vec![1; unread - sent]) {
-                Ok(count) => sent += count,
-                Err(_) => break,
-            }
-        }
-        peer.set_nonblocking(false).unwrap();
+        flood(&mut peer, unread);
         let told = Told::new();
         engine.write(&stream, "good bye", told.callback("write"));
         engine.close(&stream, told.callback("close"));
@@ -138,15 +143,7 @@ fn an_engine_that_goes_over_unread_bytes_lets_its_peers_read_what_was_written() 
         let (mut peer, stream) = tcp_pair(&engine);
         engine.write(&stream, "good bye", Callback::ignore());
         turns(&engine, 1);
-        peer.set_nonblocking(true).unwrap();
-        let mut sent = 0;
-        while sent < unread {
-            match peer.write(&vec![1; unread - sent]) {
-                Ok(count) => sent += count,
-                Err(_) => break,
-            }
-        }
-        peer.set_nonblocking(false).unwrap();
+        flood(&mut peer, unread);
         drop(engine);
         drop(stream);
         let mut received = String::new();
