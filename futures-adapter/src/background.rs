@@ -11,7 +11,7 @@ use crate::{io::Io, listener::Listener};
 /// An engine on a thread of its own; from [`Runtime::background`](crate::Runtime::background).
 /// Dereferences to [`Io`].
 ///
-/// Dropping it ends the engine: what is pending hears
+/// Dropping it ends the engine: what is pending gets
 /// [`EngineClosed`](facade_engine::Error::EngineClosed). In the child of a fork, where its thread
 /// is not, everything says [`Forked`](facade_engine::Error::Forked), and dropping it does nothing.
 ///

@@ -52,7 +52,7 @@ where
 /// }
 /// ```
 pub trait Submit<T> {
-    /// Submits the operation, whose outcome `callback` is to hear. Returns what cancels it.
+    /// Submits the operation, whose outcome `callback` is to get. Returns what cancels it.
     fn submit(self, callback: Callback<T>) -> Cancel;
 
     /// What the operation succeeds with at once, if it does: then it is not submitted.

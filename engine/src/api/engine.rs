@@ -46,7 +46,7 @@ use crate::{
 /// Dereferences to [`Local`] and so to [`Handle`], whose methods are the operations.
 ///
 /// Dropping it is its last turn: what was written is tried once more, then every pending callback
-/// hears [`Error::EngineClosed`], on this thread. Threads that are stuck are not waited for, nor is
+/// gets [`Error::EngineClosed`], on this thread. Threads that are stuck are not waited for, nor is
 /// what lingers when it is [closed](Handle::close).
 ///
 /// It is of no use in the child of a fork(2), whose queues are the parent's: dropping it there does
@@ -518,14 +518,14 @@ impl Engine {
         {
             *callbacks += 1;
             let other = match next.lane {
-                Lane::Read => {
-                    if let Some(Success { slot, value }) = batch.next_read() {
+                Lane::Bytes => {
+                    if let Some(Success { slot, value }) = batch.next_bytes() {
                         slot.succeed(local, value);
                     }
                     continue;
                 }
-                Lane::Write => {
-                    if let Some(Success { slot, value }) = batch.next_write() {
+                Lane::Count => {
+                    if let Some(Success { slot, value }) = batch.next_count() {
                         slot.succeed(local, value);
                     }
                     continue;
@@ -560,12 +560,8 @@ impl Engine {
             };
             let Some(other) = other else { continue };
             match other {
-                Ready::Bytes(f, bytes) => f.call(local, Ok(bytes)),
-                Ready::Count(f, count) => f.call(local, Ok(count)),
-                Ready::Unit(f) => f.call(local, Ok(())),
-                Ready::Stream(f, stream) => f.call(local, Ok(stream)),
-                Ready::HandlerCount(handler, count) => handler.tell(local, count),
-                Ready::HandlerUnit(handler) => handler.tell(local, ()),
+                Ready::Unit(slot) => slot.succeed(local, ()),
+                Ready::Stream(Success { slot, value }) => slot.succeed(local, value),
                 Ready::Boxed(delivery) => delivery.run(local),
                 Ready::Run(f) => f(local),
                 Ready::Claimed(id) => {

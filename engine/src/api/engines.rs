@@ -40,7 +40,7 @@ use crate::{
 ///
 /// A panic of a callback goes to the panic hook, and its engine goes on, as do the others.
 ///
-/// Dropping it stops them all: each has its last turn on its own thread, so what is pending hears
+/// Dropping it stops them all: each has its last turn on its own thread, so what is pending gets
 /// [`Error::EngineClosed`] there. The drop waits for that, but not longer than two seconds: a
 /// thread that is stuck in a callback is left behind, and its engine ends when it comes to it.
 /// Dropped inside a callback of one of them, it does not wait for that one. In the child of a fork,

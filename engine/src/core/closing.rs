@@ -12,7 +12,12 @@ use crate::{
         resource::{Phase, Resource},
         stream::Shutdown,
     },
-    handles::{callback::Slot, delivery::boxed, queue::message::Message, stream::Detached},
+    handles::{
+        callback::Slot,
+        delivery::{Enqueue, boxed},
+        queue::message::Message,
+        stream::Detached,
+    },
     pure::{
         error::{Error, IoOperation, Result},
         table::Id,
@@ -378,8 +383,7 @@ impl Core {
         let Some(closing) = closing else { return };
         if let Ending::Close(slot) = closing.kind {
             self.remove(closing.operation);
-            let ready = slot.deliver(closing.outcome).ready();
-            self.ready.push(ready);
+            slot.deliver(closing.outcome).enqueue(&mut self.ready);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
         closing::{Closing, Ending},
         stream::Settings,
     },
-    handles::{callback::Slot, stream::Stream},
+    handles::{callback::Slot, queue::ready::Success, stream::Stream},
     pure::{
         address::Address,
         error::{Error, IoOperation, Result},
@@ -245,8 +245,8 @@ impl Core {
         }
         let stream = self.name_stream(resource, descriptor, fd_kind);
         let product = stream.clone();
-        let ready = connecting.slot.deliver(Ok(stream)).ready();
-        self.tell(chain, || Ok(Product::Stream(product)), ready);
+        let success = Success { slot: connecting.slot, value: stream };
+        self.tell(chain, || Ok(Product::Stream(product)), success);
     }
 
     fn lose(&mut self, id: Id, error: Error) {

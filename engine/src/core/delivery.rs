@@ -4,10 +4,10 @@
 use crate::{
     core::{Core, Kind, Pending, chain::Product},
     handles::{
-        callback::{Claimant, Slot},
+        callback::Slot,
         claim::Origin,
-        delivery::{Outcome, Value, boxed},
-        queue::ready::Ready,
+        delivery::{Enqueue, Outcome, Value, boxed},
+        queue::ready::{Ready, Success},
         small_fn::SmallFnOnce,
     },
     pure::{
@@ -23,11 +23,17 @@ impl Core {
     }
 
     /// Queues an outcome; the chain it is a stage of goes on before the callback runs.
-    pub(crate) fn tell(&mut self, chain: Id, next: impl FnOnce() -> Result<Product>, ready: Ready) {
+    #[inline]
+    pub(crate) fn tell(
+        &mut self,
+        chain: Id,
+        next: impl FnOnce() -> Result<Product>,
+        outcome: impl Enqueue,
+    ) {
         if chain != Id::NONE {
             self.ready.push(Ready::Advance(Box::new((chain, next()))));
         }
-        self.ready.push(ready);
+        outcome.enqueue(&mut self.ready);
     }
 
     /// Queues a success with a claim, of an operation that is not in the table: it is entered
@@ -67,7 +73,7 @@ impl Core {
                 pending.kind = Kind::Claimed(Some(outcome));
                 self.tell(chain, next, Ready::Claimed(id));
             }
-            None => self.tell(chain, next, outcome.ready()),
+            None => self.tell(chain, next, outcome),
         }
     }
 
@@ -121,16 +127,10 @@ impl Core {
         }
     }
 
-    /// Queues a value of one of the frequent types.
+    /// Queues the success of an operation that consumed nothing.
     #[inline]
     pub(crate) fn succeed<T: Value>(&mut self, chain: Id, slot: Slot<T>, value: T) {
-        match slot {
-            Slot::Plain(f) if chain == Id::NONE => self.ready.push(T::ready(f, value)),
-            Slot::Claim(Claimant::Handler(handler)) if chain == Id::NONE => {
-                self.ready.push(T::for_handler(handler, value));
-            }
-            slot => self.tell(chain, || Ok(Product::None), slot.deliver(Ok(value)).ready()),
-        }
+        self.tell(chain, || Ok(Product::None), Success { slot, value });
     }
 
     /// Queues a failure.

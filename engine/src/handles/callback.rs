@@ -226,8 +226,8 @@ impl<T: 'static> Callback<T> {
     ///
     /// A claim that is dropped untaken undoes the operation: what it consumed is there for the next
     /// one. This is what makes futures lossless. For the same reason a cancel withdraws a success
-    /// that the closure has not heard yet: what it consumed goes back at once, before the next
-    /// submission, and the closure hears [`Error::Cancelled`].
+    /// that the closure has not got yet: what it consumed goes back at once, before the next
+    /// submission, and the closure gets [`Error::Cancelled`].
     ///
     /// ```
     /// use facade_engine::{Bytes, Callback, Claim, Engine, Result};

@@ -75,7 +75,7 @@ pub(crate) struct PartialTail {
     /// The write's place in the order of submissions.
     pub(crate) number: u64,
     pub(crate) rest: Bytes,
-    /// What later writes hear again if a claim on the rest is not taken.
+    /// What later writes fail with again if a claim on the rest is not taken.
     pub(crate) error: Option<Box<Error>>,
 }
 

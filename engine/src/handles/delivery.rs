@@ -10,7 +10,7 @@ use crate::{
         callback::{Claimant, HandlerRef, LocalKey, Slot},
         claim::{Claim, Origin},
         local::Local,
-        queue::ready::Ready,
+        queue::ready::{Ready, ReadyQueue, Success},
         small_fn::SmallFnOnce,
         stream::Stream,
     },
@@ -82,16 +82,6 @@ impl<T: 'static> Claimant<T> {
     }
 }
 
-impl<T> HandlerRef<T> {
-    /// Reports a success that consumed nothing.
-    #[inline]
-    pub(crate) fn tell(mut self, local: &Local, value: T) {
-        if let Some(handler) = self.0.take() {
-            handler.completed(local, Ok(Claim::new(value, Origin::Nowhere)));
-        }
-    }
-}
-
 impl<T> Drop for HandlerRef<T> {
     fn drop(&mut self) {
         if let Some(handler) = self.0.take() {
@@ -135,24 +125,26 @@ pub(crate) trait Deliver {
     fn withdraw(&mut self, error: Error) -> (Origin, Ready);
 }
 
-/// The outcome of an operation that may give a claim, which can be withdrawn until it is heard.
+/// The outcome of an operation that may give a claim, which can be withdrawn until its callback runs.
 pub(crate) enum Outcome {
     Bytes(Delivery<Bytes>),
     Stream(Delivery<Stream>),
     Boxed(Box<dyn Deliver>),
 }
 
-impl Outcome {
-    /// As an entry of the ready queue, where it cannot be withdrawn any more.
+/// In the queue itself it cannot be withdrawn any more.
+impl Enqueue for Outcome {
     #[inline]
-    pub(crate) fn ready(self) -> Ready {
+    fn enqueue(self, queue: &mut ReadyQueue) {
         match self {
-            Self::Bytes(delivery) => delivery.ready(),
-            Self::Stream(delivery) => delivery.ready(),
-            Self::Boxed(delivery) => Ready::Boxed(delivery),
+            Self::Bytes(delivery) => delivery.enqueue(queue),
+            Self::Stream(delivery) => delivery.enqueue(queue),
+            Self::Boxed(delivery) => queue.push(Ready::Boxed(delivery)),
         }
     }
+}
 
+impl Outcome {
     /// Runs the closure: user code, so nothing may be borrowed.
     pub(crate) fn run(self, local: &Local) {
         match self {
@@ -203,64 +195,64 @@ impl<T: Send + 'static, K> Deliver for Held<T, K> {
     }
 }
 
-/// Values that operations succeed with, and how they wait in the ready queue: the plain successes
-/// of the frequent ones in place, others in a box.
-pub(crate) trait Value: Send + Sized + 'static {
-    /// The success of an operation, for a closure, as an entry of the ready queue.
-    fn ready(f: SmallFnOnce<Result<Self>>, value: Self) -> Ready;
+/// What stands in the ready queue until it is run.
+pub(crate) trait Enqueue {
+    fn enqueue(self, queue: &mut ReadyQueue);
+}
 
-    /// The success of an operation that consumed nothing, for a handler, as an entry of the ready
-    /// queue.
-    fn for_handler(handler: HandlerRef<Self>, value: Self) -> Ready {
-        boxed(Delivery::Claim(Claimant::Handler(handler), Ok(Claim::new(value, Origin::Nowhere))))
+impl Enqueue for Ready {
+    #[inline]
+    fn enqueue(self, queue: &mut ReadyQueue) {
+        queue.push(self);
     }
+}
+
+/// Values that operations succeed with, and how a success waits in the ready queue: without a box.
+pub(crate) trait Value: Send + Sized + 'static {
+    fn enqueue(slot: Slot<Self>, value: Self, queue: &mut ReadyQueue);
 }
 
 impl Value for Bytes {
     #[inline]
-    fn ready(f: SmallFnOnce<Result<Self>>, value: Self) -> Ready {
-        Ready::Bytes(f, value)
+    fn enqueue(mut slot: Slot<Self>, value: Self, queue: &mut ReadyQueue) {
+        queue.push_bytes(&mut slot, value);
     }
 }
 
 impl Value for usize {
     #[inline]
-    fn ready(f: SmallFnOnce<Result<Self>>, value: Self) -> Ready {
-        Ready::Count(f, value)
-    }
-
-    #[inline]
-    fn for_handler(handler: HandlerRef<Self>, value: Self) -> Ready {
-        Ready::HandlerCount(handler, value)
+    fn enqueue(mut slot: Slot<Self>, value: Self, queue: &mut ReadyQueue) {
+        queue.push_count(&mut slot, value);
     }
 }
 
 impl Value for () {
     #[inline]
-    fn ready(f: SmallFnOnce<Result<Self>>, (): Self) -> Ready {
-        Ready::Unit(f)
-    }
-
-    #[inline]
-    fn for_handler(handler: HandlerRef<Self>, (): Self) -> Ready {
-        Ready::HandlerUnit(handler)
+    fn enqueue(slot: Slot<Self>, (): Self, queue: &mut ReadyQueue) {
+        queue.push(Ready::Unit(slot));
     }
 }
 
 impl Value for Stream {
     #[inline]
-    fn ready(f: SmallFnOnce<Result<Self>>, value: Self) -> Ready {
-        Ready::Stream(f, value)
+    fn enqueue(slot: Slot<Self>, value: Self, queue: &mut ReadyQueue) {
+        queue.push(Ready::Stream(Success { slot, value }));
     }
 }
 
-impl<T: Value> Delivery<T> {
-    /// As an entry of the ready queue.
+impl<T: Value> Enqueue for Success<T> {
     #[inline]
-    pub(crate) fn ready(self) -> Ready {
+    fn enqueue(self, queue: &mut ReadyQueue) {
+        T::enqueue(self.slot, self.value, queue);
+    }
+}
+
+impl<T: Value> Enqueue for Delivery<T> {
+    #[inline]
+    fn enqueue(self, queue: &mut ReadyQueue) {
         match self {
-            Self::Plain(f, Ok(value)) => T::ready(f, value),
-            rare => boxed(rare),
+            Self::Plain(f, Ok(value)) => T::enqueue(Slot::Plain(f), value, queue),
+            rare => queue.push(boxed(rare)),
         }
     }
 }

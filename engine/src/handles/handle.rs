@@ -52,7 +52,7 @@ use crate::{
 /// # What all operations have in common
 ///
 /// - The callback runs exactly once, on the engine's thread, never inside the call that submits. It
-///   hears what is wrong with an argument, too.
+///   gets what is wrong with an argument, too.
 /// - The operation returns its [`Cancel`]. Dropping that does nothing.
 /// - An operation on a stream, listener or file goes to the engine which that belongs to, whichever
 ///   handle it is called on, and its callback runs on that engine's thread. Everything else goes to
@@ -192,7 +192,7 @@ impl Handle {
     /// program was executed after. Then whatever is submitted is refused as by an engine that is
     /// gone, and what returns an error says [`Forked`](crate::Error::Forked).
     ///
-    /// What was submitted before the fork is the parent's: here nobody hears of it, and nothing of
+    /// What was submitted before the fork is the parent's: nothing of it is reported here, and nothing of
     /// it is dropped. A stream, listener or file that the child drops is closed there and goes on
     /// in the parent. An engine that the child builds is as any other.
     ///

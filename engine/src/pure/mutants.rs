@@ -28,13 +28,13 @@ pub enum Mutant {
     NothingAwaited,
     /// Every byte that comes begins the time of a read anew.
     DeadlineStretched,
-    /// The last stage of a chain that breaks hears nothing.
+    /// The last stage of a chain that breaks gets nothing.
     StageUnheard,
     /// A flush succeeds before the bytes are out.
     FlushEarly,
     /// A connection that was not taken goes behind the others.
     ConnectionToTheEnd,
-    /// After a write that was cut the others hear its cause as their own.
+    /// After a write that was cut the others get its cause as their own.
     CutUnnamed,
     /// What another thread has submitted and the engine has not seen is taken for something that
     /// has ended.

@@ -40,7 +40,7 @@ use crate::{
 /// Operations in sequence: each begins when the one before has succeeded, and is queued before that
 /// one's callback runs. From [`Handle::chain`].
 ///
-/// If a stage fails, its callback hears the error and every later one
+/// If a stage fails, its callback gets the error and every later one
 /// [`Error::Stage`](crate::Error::Stage). The timeout of a stage's callback runs from the success
 /// of the stage before it; [`timeout`](Self::timeout), the chain's own, covers all of them. Past
 /// its `connect` or `accept` a chain owns the stream: if nobody kept a clone, it is closed when the
@@ -217,7 +217,7 @@ impl<M: Mode> Chain<M> {
     /// Bounds the chain as a whole, from its submission, beside the timeouts of its callbacks, each
     /// of which bounds its own stage.
     ///
-    /// The stage under way when it expires hears [`TimedOut`](crate::Error::TimedOut), later ones
+    /// The stage under way when it expires gets [`TimedOut`](crate::Error::TimedOut), later ones
     /// [`Stage`](crate::Error::Stage).
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -354,7 +354,7 @@ impl<M: Mode> Chain<M> {
     /// The second stage of [`Handle::accept_then_expect_multiline_regex`]: reads through a match,
     /// and yields it with the chain's stream, as [`read_until_regex`](Self::read_until_regex) does
     /// behind [`with_stream`](Self::with_stream). Its callback stands for the stage before it as
-    /// well, and hears that one's failure as its own and not as [`Stage`](crate::Error::Stage).
+    /// well, and gets that one's failure as its own and not as [`Stage`](crate::Error::Stage).
     ///
     /// ```
     /// use facade_engine::{Callback, Engine, Regex, RegexMatch, Stream};
@@ -422,8 +422,8 @@ impl<M: Mode> Chain<M> {
     ///
     /// # Cancellation
     ///
-    /// What the ended stage guarantees is that of its operation. Later stages never begin, and hear
-    /// [`Stage`](crate::Error::Stage). Between two stages the next one hears
+    /// What the ended stage guarantees is that of its operation. Later stages never begin, and get
+    /// [`Stage`](crate::Error::Stage). Between two stages the next one gets
     /// [`Cancelled`](crate::Error::Cancelled) without having begun.
     pub fn submit(self) -> Cancel {
         let Self { handle, stages, stream, timeout, .. } = self;

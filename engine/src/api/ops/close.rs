@@ -59,7 +59,7 @@ impl<'a> From<&'a File> for Closable<'a> {
 }
 
 impl Handle {
-    /// Closes a stream, listener or file for all its clones. Its reads and accepts hear
+    /// Closes a stream, listener or file for all its clones. Its reads and accepts get
     /// [`Closed`](crate::Error::Closed); submitted writes go out first. The callback comes after
     /// every other callback of the stream. Connections that a listener has and nobody took are
     /// closed.
@@ -80,11 +80,11 @@ impl Handle {
     ///
     /// [`Error::TimedOut`](crate::Error::TimedOut) if the rest could not be written in time: it was
     /// dropped, and the stream is closed all the same. The failure of an earlier write that nobody
-    /// has heard. [`Error::Closed`](crate::Error::Closed) if it was closed before.
+    /// has got. [`Error::Closed`](crate::Error::Closed) if it was closed before.
     ///
     /// # Cancellation
     ///
-    /// A cancelled close goes on; only nobody hears of its end. One that times out drops what is
+    /// A cancelled close goes on; only its end is not reported. One that times out drops what is
     /// unsent and closes; what the system has by then still goes out, and no run waits for it.
     ///
     /// ```
@@ -127,7 +127,7 @@ impl Handle {
     }
 
     /// Closes a stream at once: what is unsent is dropped, a TCP connection is reset. Everything
-    /// pending on it hears [`Closed`](crate::Error::Closed), a write how much of it was sent.
+    /// pending on it gets [`Closed`](crate::Error::Closed), a write how much of it was sent.
     ///
     /// It waits for nothing and tells nobody. It also cuts short a [`close`](Self::close) under
     /// way. The reset is that of RFC 9293, section 3.10.5. It acts on the connection, so also for
@@ -159,7 +159,7 @@ impl Handle {
     }
 
     /// Parts a stream from the engine and gives back its descriptor, and what was received and not
-    /// read. Submitted writes go out first; its reads hear [`Closed`](crate::Error::Closed). What a
+    /// read. Submitted writes go out first; its reads get [`Closed`](crate::Error::Closed). What a
     /// [`Claim`](crate::Claim) has that was not dropped by then is not in it. Other copies of the
     /// descriptor notice nothing.
     ///

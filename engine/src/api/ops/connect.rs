@@ -57,13 +57,13 @@ impl Handle {
 
     /// Looks up a host and connects to the first of its addresses that answers, by [RFC 8305]: the
     /// families take turns, and the next attempt begins beside the last after 250 ms or when it
-    /// fails. The first callback hears the addresses, the second the connection; the timeout of the
+    /// fails. The first callback gets the addresses, the second the connection; the timeout of the
     /// second runs from the success of the lookup.
     ///
     /// # Errors
     ///
     /// As [`getaddrinfo`](Self::getaddrinfo) and [`connect`](Self::connect); the second callback
-    /// hears [`Error::Stage`](crate::Error::Stage) if the lookup failed.
+    /// gets [`Error::Stage`](crate::Error::Stage) if the lookup failed.
     ///
     /// # Cancellation
     ///
@@ -167,13 +167,13 @@ impl Handle {
         self.submit(move |core| core.begin_connect(address, options, cb, Id::NONE))
     }
 
-    /// Connects, then reads the next line if it is the expected one: a greeting. The callbacks hear
+    /// Connects, then reads the next line if it is the expected one: a greeting. The callbacks get
     /// the stream, then the line. The timeout of the second runs from the connection.
     ///
     /// # Errors and cancellation
     ///
     /// As [`connect`](Self::connect) and [`expect_line`](Self::expect_line); if the connection
-    /// fails, the second callback hears [`Error::Stage`](crate::Error::Stage). If nobody kept the
+    /// fails, the second callback gets [`Error::Stage`](crate::Error::Stage). If nobody kept the
     /// stream that the first callback got, it is closed when the chain ends.
     ///
     /// ```
@@ -200,13 +200,13 @@ impl Handle {
         self.chain().connect(addr, cb1).expect_line(line, cb2).submit()
     }
 
-    /// Connects, then writes a line. The callbacks hear the stream, then how many bytes were
+    /// Connects, then writes a line. The callbacks get the stream, then how many bytes were
     /// written, line end included. The timeout of the second runs from the connection.
     ///
     /// # Errors and cancellation
     ///
     /// As [`connect`](Self::connect) and [`write_line`](Self::write_line); if the connection
-    /// fails, the second callback hears [`Error::Stage`](crate::Error::Stage). If nobody kept the
+    /// fails, the second callback gets [`Error::Stage`](crate::Error::Stage). If nobody kept the
     /// stream that the first callback got, it is closed when the chain ends.
     ///
     /// ```
@@ -272,13 +272,13 @@ impl Handle {
         l.handle().submit(move |core| core.begin_accept(&listener, cb, Id::NONE))
     }
 
-    /// Accepts, then writes. The callbacks hear the stream, then how many bytes were written. The
+    /// Accepts, then writes. The callbacks get the stream, then how many bytes were written. The
     /// timeout of the second runs from the connection.
     ///
     /// # Errors and cancellation
     ///
     /// As [`accept`](Self::accept) and [`write`](Self::write); if the accept fails, the second
-    /// callback hears [`Error::Stage`](crate::Error::Stage). If nobody kept the stream that the
+    /// callback gets [`Error::Stage`](crate::Error::Stage). If nobody kept the stream that the
     /// first callback got, it is closed when the chain ends.
     ///
     /// ```
@@ -307,13 +307,13 @@ impl Handle {
         self.chain().accept(l, cb1).write(buf, cb2).submit()
     }
 
-    /// Accepts, then reads the next line if it is the expected one. The callbacks hear the stream,
+    /// Accepts, then reads the next line if it is the expected one. The callbacks get the stream,
     /// then the line. The timeout of the second runs from the connection.
     ///
     /// # Errors and cancellation
     ///
     /// As [`accept`](Self::accept) and [`expect_line`](Self::expect_line); if the accept fails, the
-    /// second callback hears [`Error::Stage`](crate::Error::Stage). If nobody kept the stream that
+    /// second callback gets [`Error::Stage`](crate::Error::Stage). If nobody kept the stream that
     /// the first callback got, it is closed when the chain ends.
     ///
     /// ```

@@ -104,7 +104,7 @@ impl Handle {
     ///
     /// # Cancellation
     ///
-    /// A write that has not begun is not done. One that has is heard of when the system has said
+    /// A write that has not begun is not done. One that has is reported when the system has said
     /// how much it took: all of it is a success.
     ///
     /// ```

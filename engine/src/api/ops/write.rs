@@ -172,7 +172,7 @@ impl Handle {
     /// # Errors and cancellation
     ///
     /// As [`write`](Self::write) and [`expect_line`](Self::expect_line); if the write fails, the
-    /// second callback hears [`Error::Stage`](crate::Error::Stage).
+    /// second callback gets [`Error::Stage`](crate::Error::Stage).
     ///
     /// ```
     /// use facade_engine::{Bytes, Callback, Engine, LineGlob};
@@ -231,7 +231,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// The failure of any earlier write, whoever else has heard it.
+    /// The failure of any earlier write, whoever else has got it.
     ///
     /// # Cancellation
     ///

@@ -165,7 +165,7 @@ impl Core {
         {
             let output = matcher.take_output(&mut state.unread, end.get());
             state.read_reported = self.round;
-            self.ready.push_read(&mut cb.slot, output);
+            self.ready.push_bytes(&mut cb.slot, output);
             return Some(Submitted::Completed);
         }
         let slot = mem::replace(&mut cb.slot, Slot::Ignore);
@@ -236,7 +236,7 @@ impl Core {
                 }
                 let output = head_read.matcher.take_output(&mut state.unread, end);
                 state.read_reported = self.round;
-                self.ready.push_read(&mut head_read.slot, output);
+                self.ready.push_bytes(&mut head_read.slot, output);
                 let (timer, ticket) = (head_read.timer, head_read.ticket);
                 state.head_read = None;
                 self.forget_head_read(timer, ticket);

@@ -490,7 +490,7 @@ impl Core {
                     if is_claim {
                         return Some(self.tell_claim(stream, chain, next, outcome));
                     }
-                    self.tell(chain, next, outcome.ready());
+                    self.tell(chain, next, outcome);
                     return None;
                 }
                 Verdict::TooLong | Verdict::Ended => {

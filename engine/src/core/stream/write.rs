@@ -114,7 +114,7 @@ impl Core {
         }
         if let Some(slot) = slot {
             state.write_reported = self.round;
-            self.ready.push_write(slot, len);
+            self.ready.push_count(slot, len);
         }
         Some(len)
     }
@@ -735,7 +735,7 @@ impl Core {
         if is_claim {
             return Some(self.tell_claim(Id::NONE, Id::NONE, || Ok(Product::None), outcome));
         }
-        self.tell(Id::NONE, || Ok(Product::None), outcome.ready());
+        self.tell(Id::NONE, || Ok(Product::None), outcome);
         None
     }
 

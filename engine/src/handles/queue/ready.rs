@@ -8,25 +8,16 @@ use bytes::Bytes;
 use crate::{
     core::chain::Product,
     handles::{
-        callback::{HandlerRef, Slot},
-        delivery::Deliver,
-        local::Local,
-        small_fn::SmallFnOnce,
-        stream::Stream,
+        callback::Slot, delivery::Deliver, local::Local, small_fn::SmallFnOnce, stream::Stream,
     },
     pure::{error::Result, table::Id},
 };
 
-/// One thing to run with nothing borrowed. Small, because each is moved several times: frequent
-/// successes are here with their value, everything else is behind a box.
+/// One thing to run with nothing borrowed. Small, because each is moved several times.
 pub(crate) enum Ready {
-    Bytes(SmallFnOnce<Result<Bytes>>, Bytes),
-    Count(SmallFnOnce<Result<usize>>, usize),
-    Unit(SmallFnOnce<Result<()>>),
-    Stream(SmallFnOnce<Result<Stream>>, Stream),
-    /// The successes of operations that take nothing, for a handler.
-    HandlerCount(HandlerRef<usize>, usize),
-    HandlerUnit(HandlerRef<()>),
+    Unit(Slot<()>),
+    Stream(Success<Stream>),
+    /// A failure, a success of another type, or one with a claim that is not withdrawn any more.
     Boxed(Box<dyn Deliver>),
     /// The outcome of a claim, which stays with its operation until the callback runs, so that it
     /// can be withdrawn.
@@ -36,21 +27,21 @@ pub(crate) enum Ready {
     Run(Box<dyn FnOnce(&Local)>),
     /// A user's matcher at the head of this stream's reads wants to look at the unread bytes.
     Scan(Id),
-    /// A stage of this chain has ended; the next one begins, or all later ones hear of the failure.
+    /// A stage of this chain has ended; the next one begins, or all later ones fail with it.
     Advance(Box<(Id, Result<Product>)>),
 }
 
 /// What is ready, in order.
 ///
-/// What is most frequent, the success of a read or a write and a post (every step of a task is
+/// What is most frequent, a success with bytes or with a count and a post (every step of a task is
 /// one), has lanes of its own, in which a closure is moved once, from its caller to its place in
 /// the queue. Wrapped in a [`Ready`] on the way it would be copied twice more, each time as soon as
 /// it was stored, which a processor is slow at.
 #[derive(Default)]
 pub(crate) struct ReadyQueue {
     order: Fifo<Next>,
-    reads: Fifo<Success<Bytes>>,
-    writes: Fifo<Success<usize>>,
+    bytes: Fifo<Success<Bytes>>,
+    counts: Fifo<Success<usize>>,
     posts: Fifo<Option<SmallFnOnce<()>>>,
     requests: Fifo<Option<SmallFnOnce<()>>>,
     others: Fifo<Option<Ready>>,
@@ -67,10 +58,10 @@ pub(crate) struct Next {
 /// In which lane the next entry is.
 #[derive(Clone, Copy, Default)]
 pub(crate) enum Lane {
-    /// The first of [`ReadyQueue::next_read`].
-    Read,
-    /// The first of [`ReadyQueue::next_write`].
-    Write,
+    /// The first of [`ReadyQueue::next_bytes`].
+    Bytes,
+    /// The first of [`ReadyQueue::next_count`].
+    Count,
     /// The first of [`ReadyQueue::next_post`].
     Post,
     /// The first of [`ReadyQueue::next_request`].
@@ -85,7 +76,7 @@ pub(crate) enum Lane {
     Other,
 }
 
-/// A callback, and the value that it is run with.
+/// A callback, and the value that it is run with. Nobody can take it back any more.
 pub(crate) struct Success<T> {
     pub(crate) slot: Slot<T>,
     pub(crate) value: T,
@@ -113,18 +104,18 @@ impl ReadyQueue {
         self.others.push(Some(ready));
     }
 
-    /// Queues the success of a read, whose closure is taken out of `slot`.
+    /// Queues a success with bytes, as reads have. The closure is taken out of `slot`.
     #[inline(always)]
-    pub(crate) fn push_read(&mut self, slot: &mut Slot<Bytes>, value: Bytes) {
-        self.order.push(Next::of(Lane::Read));
-        self.reads.fill_next(slot, value);
+    pub(crate) fn push_bytes(&mut self, slot: &mut Slot<Bytes>, value: Bytes) {
+        self.order.push(Next::of(Lane::Bytes));
+        self.bytes.fill_next(slot, value);
     }
 
-    /// Queues the success of a write, whose closure is taken out of `slot`.
+    /// Queues a success with a count, as writes have. The closure is taken out of `slot`.
     #[inline(always)]
-    pub(crate) fn push_write(&mut self, slot: &mut Slot<usize>, value: usize) {
-        self.order.push(Next::of(Lane::Write));
-        self.writes.fill_next(slot, value);
+    pub(crate) fn push_count(&mut self, slot: &mut Slot<usize>, value: usize) {
+        self.order.push(Next::of(Lane::Count));
+        self.counts.fill_next(slot, value);
     }
 
     /// Queues the callback of the head read of a stream with this number, which has matched.
@@ -160,13 +151,13 @@ impl ReadyQueue {
     }
 
     #[inline]
-    pub(crate) fn next_read(&mut self) -> Option<Success<Bytes>> {
-        self.reads.pop()
+    pub(crate) fn next_bytes(&mut self) -> Option<Success<Bytes>> {
+        self.bytes.pop()
     }
 
     #[inline]
-    pub(crate) fn next_write(&mut self) -> Option<Success<usize>> {
-        self.writes.pop()
+    pub(crate) fn next_count(&mut self) -> Option<Success<usize>> {
+        self.counts.pop()
     }
 
     #[inline]
@@ -344,22 +335,22 @@ mod tests {
         let mut queue = ReadyQueue::default();
         let stream = Id::from_bits(1 << 32 | 7);
         for n in 0..100 {
-            queue.push_write(&mut Slot::Ignore, n);
+            queue.push_count(&mut Slot::Ignore, n);
             queue.push_head_read(stream, 9);
-            queue.push_read(&mut Slot::Ignore, Bytes::from(vec![1; n]));
+            queue.push_bytes(&mut Slot::Ignore, Bytes::from(vec![1; n]));
             queue.push_root();
             queue.push_post(SmallFnOnce::new(|_, ()| ()));
             queue.push(Ready::Serve(stream));
         }
         assert_eq!(queue.len(), 600);
         for n in 0..100 {
-            assert!(matches!(queue.next(), Some(Next { lane: Lane::Write, .. })));
-            assert_eq!(queue.next_write().map(|success| success.value), Some(n));
+            assert!(matches!(queue.next(), Some(Next { lane: Lane::Count, .. })));
+            assert_eq!(queue.next_count().map(|success| success.value), Some(n));
             let next = queue.next().unwrap();
             assert!(matches!(next.lane, Lane::HeadRead(9)));
             assert_eq!(next.stream(), stream);
-            assert!(matches!(queue.next(), Some(Next { lane: Lane::Read, .. })));
-            assert_eq!(queue.next_read().map(|success| success.value.len()), Some(n));
+            assert!(matches!(queue.next(), Some(Next { lane: Lane::Bytes, .. })));
+            assert_eq!(queue.next_bytes().map(|success| success.value.len()), Some(n));
             assert!(matches!(queue.next(), Some(Next { lane: Lane::Root, .. })));
             assert!(matches!(queue.next(), Some(Next { lane: Lane::Post, .. })));
             assert!(queue.next_post().is_some());
@@ -374,7 +365,7 @@ mod tests {
         let mut batch = Batch::default();
         for n in 0..100 {
             batch.queue.push_post(SmallFnOnce::new(|_, ()| ()));
-            batch.queue.push_write(&mut Slot::Ignore, n);
+            batch.queue.push_count(&mut Slot::Ignore, n);
             batch.queue.push_request(SmallFnOnce::new(|_, ()| ()));
             batch.queue.push_root();
         }
@@ -383,8 +374,8 @@ mod tests {
         batch.put_posts_off();
         assert_eq!(batch.len(), 399);
         for n in 0..100 {
-            assert!(matches!(batch.queue.next(), Some(Next { lane: Lane::Write, .. })));
-            assert_eq!(batch.queue.next_write().map(|success| success.value), Some(n));
+            assert!(matches!(batch.queue.next(), Some(Next { lane: Lane::Count, .. })));
+            assert_eq!(batch.queue.next_count().map(|success| success.value), Some(n));
             assert!(matches!(batch.queue.next(), Some(Next { lane: Lane::Root, .. })));
         }
         assert!(batch.queue.is_empty() && !batch.is_empty());
