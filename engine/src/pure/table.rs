@@ -1,4 +1,5 @@
 //! [`Table`]: values under ids that are never confused, although places are used again.
+//! [`SideTable`]: more about them, kept elsewhere.
 
 use slab::Slab;
 
@@ -91,6 +92,45 @@ impl<T> Table<T> {
             generation: slot.0,
         };
         self.slots.iter().map(id).collect()
+    }
+}
+
+/// More about the values of a [`Table`], kept elsewhere under their ids.
+#[derive(Debug)]
+pub(crate) struct SideTable<T>(Vec<Option<(Id, T)>>);
+
+impl<T> SideTable<T> {
+    pub(crate) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Puts a value under this id, in the place of what was under an earlier id of that place.
+    pub(crate) fn insert(&mut self, id: Id, value: T) {
+        if self.0.len() <= id.index() {
+            self.0.resize_with(id.index() + 1, || None);
+        }
+        self.0[id.index()] = Some((id, value));
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, id: Id) -> Option<&T> {
+        match self.0.get(id.index()) {
+            Some(Some((of, value))) if *of == id => Some(value),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: Id) -> Option<&mut T> {
+        match self.0.get_mut(id.index()) {
+            Some(Some((of, value))) if *of == id => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: Id) -> Option<T> {
+        self.get(id)?;
+        self.0[id.index()].take().map(|(_, value)| value)
     }
 }
 

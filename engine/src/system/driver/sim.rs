@@ -19,7 +19,10 @@ use bytes::Bytes;
 use rustix::io::Errno;
 
 use crate::{
-    pure::{buffer::outgoing::Gather, table::Id},
+    pure::{
+        buffer::outgoing::Gather,
+        table::{Id, SideTable},
+    },
     system::{
         descriptor::{Descriptor, null},
         driver::{
@@ -48,7 +51,7 @@ pub(crate) struct Sim {
     engine: usize,
     bell: Arc<Bell>,
     workers: Workers,
-    sources: Vec<Option<Source>>,
+    sources: SideTable<Source>,
     /// Sources to be looked at in the next wait before all others.
     probes: Vec<Id>,
     /// What ended at once, for the next wait.
@@ -61,7 +64,6 @@ pub(crate) struct Sim {
 
 /// One resource.
 struct Source {
-    id: Id,
     descriptor: Arc<Descriptor>,
     /// Its socket in the network; none for a file.
     socket: Option<Id>,
@@ -106,7 +108,7 @@ impl Sim {
             engine,
             bell,
             workers,
-            sources: Vec::new(),
+            sources: SideTable::new(),
             probes: Vec::new(),
             done: Vec::new(),
             busy: 0,
@@ -115,8 +117,7 @@ impl Sim {
     }
 
     fn source(&mut self, resource: Id) -> Option<&mut Source> {
-        let source = self.sources.get_mut(resource.index())?.as_mut()?;
-        (source.id == resource).then_some(source)
+        self.sources.get_mut(resource)
     }
 
     fn complete(&mut self, resource: Id, event: Event) {
@@ -469,12 +470,7 @@ impl Driver for Sim {
         if let Some(socket) = socket {
             self.network.lock().claim(socket, resource);
         }
-        let index = resource.index();
-        if self.sources.len() <= index {
-            self.sources.resize_with(index + 1, || None);
-        }
-        self.sources[index] = Some(Source {
-            id: resource,
+        let source = Source {
             descriptor,
             socket,
             receiving: false,
@@ -484,17 +480,16 @@ impl Driver for Sim {
             connecting: false,
             sending: None,
             begun: 0,
-        });
+        };
+        self.sources.insert(resource, source);
     }
 
     fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>> {
-        self.source(resource)?;
-        Some(self.sources[resource.index()].take()?.descriptor)
+        self.sources.remove(resource).map(|source| source.descriptor)
     }
 
     fn descriptor(&self, resource: Id) -> Option<&Arc<Descriptor>> {
-        let source = self.sources.get(resource.index())?.as_ref()?;
-        (source.id == resource).then_some(&source.descriptor)
+        self.sources.get(resource).map(|source| &source.descriptor)
     }
 
     fn submit(&mut self, resource: Id, operation: Operation) {
@@ -662,10 +657,9 @@ impl Sim {
     /// Whether a socket that has something to tell is asked for it.
     fn has_ready(&self) -> bool {
         let state = self.network.lock();
-        state.ready(self.engine).any(|resource| {
-            let source = self.sources.get(resource.index()).and_then(Option::as_ref);
-            source.is_some_and(|source| source.id == resource && source.is_asked())
-        })
+        state
+            .ready(self.engine)
+            .any(|resource| self.sources.get(resource).is_some_and(Source::is_asked))
     }
 }
 

@@ -24,7 +24,11 @@ use ::mio::{Events, Interest, Poll, Token, Waker as MioWaker, unix::SourceFd};
 use rustix::{event::PollFlags, io::Errno};
 
 use crate::{
-    pure::{buffer::outgoing::Gather, clock::now, table::Id},
+    pure::{
+        buffer::outgoing::Gather,
+        clock::now,
+        table::{Id, SideTable},
+    },
     system::{
         descriptor::Descriptor,
         driver::{
@@ -53,7 +57,7 @@ pub(crate) struct Mio {
     poll: Poll,
     events: Events,
     waker: Arc<MioWaker>,
-    sources: Vec<Option<Source>>,
+    sources: SideTable<Source>,
     /// Sources with something to do, each once.
     ready: VecDeque<Id>,
     /// How many of `ready` are left to visit before the system is asked again.
@@ -111,7 +115,7 @@ impl Mio {
             poll,
             events: Events::with_capacity(256),
             waker,
-            sources: Vec::new(),
+            sources: SideTable::new(),
             ready: VecDeque::new(),
             visits: 0,
             probes: Vec::new(),
@@ -128,8 +132,7 @@ impl Mio {
     }
 
     fn source(&mut self, resource: Id) -> Option<&mut Source> {
-        let source = self.sources.get_mut(resource.index())?.as_mut()?;
-        (source.id == resource).then_some(source)
+        self.sources.get_mut(resource)
     }
 
     fn complete(&mut self, resource: Id, event: Event) {
@@ -139,9 +142,7 @@ impl Mio {
     /// Registers a source at its first need. Returns whether it can be waited for.
     fn register(&mut self, resource: Id) -> io::Result<()> {
         let registry = self.poll.registry();
-        let Some(source) = self.sources.get_mut(resource.index()).and_then(Option::as_mut) else {
-            return Ok(());
-        };
+        let Some(source) = self.sources.get_mut(resource) else { return Ok(()) };
         if source.registered {
             return Ok(());
         }
@@ -505,7 +506,7 @@ impl Mio {
 
     #[inline]
     fn receive(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
-        let Some(Some(source)) = self.sources.get_mut(resource.index()) else { return 0 };
+        let Some(source) = self.sources.get_mut(resource) else { return 0 };
         let received = syscall::receive(source.descriptor.as_fd(), source.fd_kind, &mut self.block);
         self.was_received(resource, received, completions)
     }
@@ -568,7 +569,7 @@ impl Mio {
         received: Received,
         completions: &mut Vec<Completion>,
     ) -> usize {
-        let Some(Some(source)) = self.sources.get_mut(resource.index()) else { return 0 };
+        let Some(source) = self.sources.get_mut(resource) else { return 0 };
         let event = match received {
             Received::Nothing if !source.is_always_ready => {
                 (source.readable, source.urgent) = (false, false);
@@ -666,8 +667,7 @@ impl Mio {
                 continue;
             }
             let resource = Id::from_bits(event.token().0 as u64);
-            let source = self.sources.get_mut(resource.index()).and_then(Option::as_mut);
-            let Some(source) = source.filter(|source| source.id == resource) else { continue };
+            let Some(source) = self.sources.get_mut(resource) else { continue };
             let failed = event.is_error();
             source.hung_up |= event.is_read_closed() || failed;
             source.urgent |= event.is_priority();
@@ -684,16 +684,11 @@ impl Mio {
 
 impl Driver for Mio {
     fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, fd_kind: FdKind) {
-        let index = resource.index();
-        if self.sources.len() <= index {
-            self.sources.resize_with(index + 1, || None);
-        }
-        self.sources[index] = Some(Source::new(resource, descriptor, fd_kind));
+        self.sources.insert(resource, Source::new(descriptor, fd_kind));
     }
 
     fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>> {
-        self.source(resource)?;
-        let source = self.sources[resource.index()].take()?;
+        let source = self.sources.remove(resource)?;
         if source.registered && !source.is_always_ready {
             // Before the descriptor goes: a duplicate elsewhere would keep the registration alive.
             // An error means that it is gone already.
@@ -704,8 +699,7 @@ impl Driver for Mio {
     }
 
     fn descriptor(&self, resource: Id) -> Option<&Arc<Descriptor>> {
-        let source = self.sources.get(resource.index())?.as_ref()?;
-        (source.id == resource).then_some(&source.descriptor)
+        self.sources.get(resource).map(|source| &source.descriptor)
     }
 
     fn submit(&mut self, resource: Id, operation: Operation) {

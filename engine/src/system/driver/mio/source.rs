@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use crate::{
-    pure::{buffer::outgoing::Gather, table::Id},
+    pure::buffer::outgoing::Gather,
     system::{descriptor::Descriptor, driver::syscall::Received, fd_kind::FdKind},
 };
 
@@ -11,7 +11,6 @@ use crate::{
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state in disguise")]
 pub(super) struct Source {
-    pub(super) id: Id,
     pub(super) descriptor: Arc<Descriptor>,
     pub(super) fd_kind: FdKind,
     pub(super) registered: bool,
@@ -48,10 +47,9 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(id: Id, descriptor: Arc<Descriptor>, fd_kind: FdKind) -> Self {
+    pub(super) fn new(descriptor: Arc<Descriptor>, fd_kind: FdKind) -> Self {
         let urgent = descriptor.is_lent();
         Self {
-            id,
             descriptor,
             fd_kind,
             registered: false,

@@ -20,7 +20,13 @@ use std::{
 use rustix::{event::PollFlags, io::Errno};
 
 use crate::{
-    pure::{address::Address, buffer::outgoing::Gather, clock::now, panics::Panics, table::Id},
+    pure::{
+        address::Address,
+        buffer::outgoing::Gather,
+        clock::now,
+        panics::Panics,
+        table::{Id, SideTable},
+    },
     system::{
         descriptor::Descriptor,
         driver::{
@@ -67,7 +73,7 @@ pub(crate) struct Uring {
     ring: Ring,
     in_flight: InFlight,
     buffers: Buffers,
-    sources: Vec<Option<Source>>,
+    sources: SideTable<Source>,
     /// Pipes and terminals to be tried in the next wait.
     ready: Vec<Id>,
     /// Receptions to be armed in the next wait: they found no buffer, or have brought enough for
@@ -105,7 +111,7 @@ impl Uring {
             ring,
             in_flight: InFlight::new(),
             buffers,
-            sources: Vec::new(),
+            sources: SideTable::new(),
             ready: Vec::new(),
             resting: Vec::new(),
             most: MOST,
@@ -129,8 +135,7 @@ impl Uring {
     }
 
     fn source(&mut self, resource: Id) -> Option<&mut Source> {
-        let source = self.sources.get_mut(resource.index())?.as_mut()?;
-        (source.id == resource).then_some(source)
+        self.sources.get_mut(resource)
     }
 
     fn complete(&mut self, resource: Id, event: Event) {
@@ -147,10 +152,7 @@ impl Uring {
 
     /// Begins an operation on the descriptor of a source. Returns its key.
     fn begin(&mut self, resource: Id, work: Work) -> Option<Id> {
-        let source = self.sources.get_mut(resource.index())?.as_mut()?;
-        if source.id != resource {
-            return None;
-        }
+        let source = self.sources.get_mut(resource)?;
         source.flights += 1;
         Some(self.in_flight.begin(&mut self.ring, resource, source.descriptor.as_fd(), work))
     }
@@ -381,7 +383,7 @@ impl Uring {
     }
 
     fn try_receive(&mut self, resource: Id, completions: &mut Vec<Completion>) {
-        let Some(Some(source)) = self.sources.get_mut(resource.index()) else { return };
+        let Some(source) = self.sources.get_mut(resource) else { return };
         let received = syscall::receive(source.descriptor.as_fd(), source.fd_kind, &mut self.block);
         self.was_received(resource, received, completions);
     }
@@ -678,11 +680,7 @@ fn taken(result: Result<u32, Errno>) -> Result<usize, Errno> {
 
 impl Driver for Uring {
     fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, fd_kind: FdKind) {
-        let index = resource.index();
-        if self.sources.len() <= index {
-            self.sources.resize_with(index + 1, || None);
-        }
-        self.sources[index] = Some(Source::new(resource, descriptor, fd_kind));
+        self.sources.insert(resource, Source::new(descriptor, fd_kind));
     }
 
     fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>> {
@@ -697,12 +695,11 @@ impl Driver for Uring {
             self.in_flight.cancel(&mut self.ring, key);
             self.hand_over();
         }
-        self.sources[resource.index()].take().map(|source| source.descriptor)
+        self.sources.remove(resource).map(|source| source.descriptor)
     }
 
     fn descriptor(&self, resource: Id) -> Option<&Arc<Descriptor>> {
-        let source = self.sources.get(resource.index())?.as_ref()?;
-        (source.id == resource).then_some(&source.descriptor)
+        self.sources.get(resource).map(|source| &source.descriptor)
     }
 
     fn submit(&mut self, resource: Id, operation: Operation) {

@@ -10,7 +10,6 @@ use crate::{
 /// One descriptor, what is asked of it, and which operations the kernel has in hand for it.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state in disguise")]
 pub(super) struct Source {
-    pub(super) id: Id,
     pub(super) descriptor: Arc<Descriptor>,
     pub(super) fd_kind: FdKind,
     /// How many operations the kernel has in hand.
@@ -76,9 +75,8 @@ impl From<Option<Id>> for InHand {
 }
 
 impl Source {
-    pub(super) const fn new(id: Id, descriptor: Arc<Descriptor>, fd_kind: FdKind) -> Self {
+    pub(super) const fn new(descriptor: Arc<Descriptor>, fd_kind: FdKind) -> Self {
         Self {
-            id,
             descriptor,
             fd_kind,
             flights: 0,
