@@ -60,6 +60,7 @@ pub mod guide;
 mod api;
 mod core;
 mod handles;
+pub mod os;
 mod pure;
 mod system;
 

@@ -1,9 +1,10 @@
 //! [`Background`]: an engine on a thread of its own. [`Runtimes`]: several of them.
 
-use std::{net::SocketAddr, ops::Deref, os::fd::OwnedFd, path::Path};
+use std::{net::SocketAddr, ops::Deref, path::Path};
 
 use facade_engine::{
-    Builder, Engines, Handle, IntoAddress, ListenOptions, Listener as EngineListener, Local, Result,
+    Builder, Engines, Handle, IntoAddress, ListenOptions, Listener as EngineListener, Local,
+    Result, os::OwnedDescriptor,
 };
 
 use crate::{io::Io, listener::Listener};
@@ -191,7 +192,7 @@ impl Runtimes {
     /// As there.
     pub fn attach_listener<F>(
         &self,
-        fd: impl Into<OwnedFd>,
+        fd: impl Into<OwnedDescriptor>,
         serve: impl Fn(Io, Listener) -> F + Send + Sync + 'static,
     ) -> Result<()>
     where

@@ -1,7 +1,5 @@
 //! [`File`]: what is read and written by position, as futures.
 
-use std::os::fd::{AsFd, BorrowedFd};
-
 use facade_engine::{Bytes, File as EngineFile};
 
 use crate::operation::{OpFuture, Submit, op};
@@ -79,12 +77,5 @@ impl File {
 impl From<EngineFile> for File {
     fn from(engine: EngineFile) -> Self {
         Self { engine }
-    }
-}
-
-/// As the engine's file.
-impl AsFd for File {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.engine.as_fd()
     }
 }

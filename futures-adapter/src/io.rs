@@ -1,11 +1,12 @@
 //! [`Io`]: the facade of futures.
 
-use std::{fmt, os::fd::OwnedFd, path::Path, time::Duration};
+use std::{fmt, path::Path, time::Duration};
 
 use async_task::Task;
 use facade_engine::{
     AddrInfo, Bytes, Callback, Cancel, Chain, ConnectOptions, Detached, Handle, Hints, IntoAddress,
     LinePattern, ListenOptions, Result, Service, Stream as EngineStream, chain::Mode,
+    os::OwnedDescriptor,
 };
 
 use crate::{
@@ -143,7 +144,7 @@ impl Io {
     /// # Errors
     ///
     /// As there.
-    pub fn attach(&self, fd: impl Into<OwnedFd>) -> Result<Stream> {
+    pub fn attach(&self, fd: impl Into<OwnedDescriptor>) -> Result<Stream> {
         self.handle().attach(fd).map(Stream::from)
     }
 
@@ -152,7 +153,7 @@ impl Io {
     /// # Errors
     ///
     /// As there.
-    pub fn attach_exclusive(&self, fd: impl Into<OwnedFd>) -> Result<Stream> {
+    pub fn attach_exclusive(&self, fd: impl Into<OwnedDescriptor>) -> Result<Stream> {
         self.handle().attach_exclusive(fd).map(Stream::from)
     }
 
@@ -170,7 +171,7 @@ impl Io {
     /// # Errors
     ///
     /// As there.
-    pub fn attach_listener(&self, fd: impl Into<OwnedFd>) -> Result<Listener> {
+    pub fn attach_listener(&self, fd: impl Into<OwnedDescriptor>) -> Result<Listener> {
         self.handle().attach_listener(fd).map(Listener::from)
     }
 
@@ -179,7 +180,7 @@ impl Io {
     /// # Errors
     ///
     /// As there.
-    pub fn attach_listener_exclusive(&self, fd: impl Into<OwnedFd>) -> Result<Listener> {
+    pub fn attach_listener_exclusive(&self, fd: impl Into<OwnedDescriptor>) -> Result<Listener> {
         self.handle().attach_listener_exclusive(fd).map(Listener::from)
     }
 
@@ -188,7 +189,7 @@ impl Io {
     /// # Errors
     ///
     /// As there.
-    pub fn attach_file(&self, file: impl Into<OwnedFd>) -> Result<File> {
+    pub fn attach_file(&self, file: impl Into<OwnedDescriptor>) -> Result<File> {
         self.handle().attach_file(file).map(File::from)
     }
 

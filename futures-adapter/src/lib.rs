@@ -84,6 +84,7 @@ mod io;
 mod listener;
 mod oneshot;
 mod operation;
+mod os;
 mod runtime;
 mod stream;
 mod sync;

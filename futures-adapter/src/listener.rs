@@ -2,7 +2,6 @@
 
 use std::{
     net::SocketAddr,
-    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -11,7 +10,6 @@ use facade_engine::{
     Address, Bytes, Callback, Error, LinePattern, Listener as EngineListener, Regex, RegexMatch,
     Result, Stream as EngineStream,
 };
-
 use futures::stream::FusedStream;
 
 use crate::{
@@ -194,12 +192,6 @@ impl Listener {
 impl From<EngineListener> for Listener {
     fn from(engine: EngineListener) -> Self {
         Self { engine }
-    }
-}
-
-impl AsFd for Listener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.engine.as_fd()
     }
 }
 

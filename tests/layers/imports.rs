@@ -87,6 +87,9 @@ impl Imports {
     }
 }
 
+/// Folders whose files are alternatives, one of which is compiled.
+const SYSTEMS: [&str; 2] = ["unix", "windows"];
+
 /// The sources under a folder, by their modules.
 fn collect(folder: &Path, module: &mut File, sources: &mut BTreeMap<File, syn::File>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -95,15 +98,19 @@ fn collect(folder: &Path, module: &mut File, sources: &mut BTreeMap<File, syn::F
         if name == "tests" {
             continue;
         }
-        if path.is_dir() {
+        if path.is_dir() && SYSTEMS.contains(&name.as_str()) {
+            // Its files are modules of the folder above, under the same names for each system.
+            collect(&path, module, sources);
+        } else if path.is_dir() {
             module.push(name);
             collect(&path, module, sources);
             module.pop();
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let is_folders = name == "mod" || name == "lib";
             let file = if is_folders { module.clone() } else { [&module[..], &[name]].concat() };
-            let source = syn::parse_file(&fs::read_to_string(&path).unwrap()).unwrap();
-            sources.insert(file, source);
+            let mut source = syn::parse_file(&fs::read_to_string(&path).unwrap()).unwrap();
+            let same: &mut syn::File = sources.entry(file).or_insert_with(empty);
+            same.items.append(&mut source.items);
         }
     }
 }
@@ -235,4 +242,8 @@ fn is_for_tests(attribute: &Attribute) -> bool {
     list.path.is_ident("cfg")
         && list.tokens.to_string().split(|c: char| !c.is_alphanumeric()).any(|word| word == "test")
         && !list.tokens.to_string().contains("not")
+}
+
+fn empty() -> syn::File {
+    syn::parse_file("").unwrap()
 }

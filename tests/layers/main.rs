@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, path::Path};
 use imports::{File, Imports};
 
 /// From the lowest to the highest: folders of `engine/src`.
-const LAYERS: [&str; 5] = ["pure", "system", "handles", "core", "api"];
+const LAYERS: [&str; 6] = ["pure", "system", "handles", "core", "api", "os"];
 
 /// The one exception: what programs hold and the state behind it name each other, because the state
 /// holds callbacks, and a callback is given a handle that submits to the state.

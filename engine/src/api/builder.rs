@@ -203,7 +203,7 @@ impl Builder {
     fn build_on(&self, env: Env, driver: AnyDriver, pool: Pool) -> Result<Engine> {
         let failed = |cause| Error::io(IoOperation::StartEngine, cause);
         // Opened now, so that closing needs no descriptor when there are none left.
-        crate::system::descriptor::null().map_err(failed)?;
+        crate::system::sys::owned::null().map_err(failed)?;
         let pollable = driver.as_pollable().map_err(failed)?;
         let shared = Shared::new(env, driver.name(), driver.waker(), self.task_panic);
         let shared = shared.map_err(failed)?;

@@ -5,7 +5,6 @@ use std::{
     fmt,
     mem::{self, forget},
     ops::{Deref, DerefMut},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     rc::Rc,
     sync::{Arc, atomic::Ordering::SeqCst, mpsc},
@@ -13,8 +12,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-
-use rustix::process::{Pid, getpid};
 
 use crate::{
     core::{
@@ -38,7 +35,11 @@ use crate::{
         error::{Error, Result},
         panics::Panics,
     },
-    system::{descriptor::Descriptor, driver::Driver},
+    system::{
+        descriptor::Descriptor,
+        driver::Driver,
+        sys::owned::{self, BorrowedDescriptor, OwnedDescriptor},
+    },
 };
 
 /// Owns the loop. Neither `Send` nor `Clone`: it lives where it was built.
@@ -79,11 +80,11 @@ pub struct Engine {
     batch: RefCell<Batch>,
     /// Kept for its memory.
     deferred_drops: RefCell<DeferredDrops>,
-    pollable: OwnedFd,
+    pollable: OwnedDescriptor,
     /// Somebody waits for the descriptor instead of in a turn, so requests must wake it.
     foreign: Cell<bool>,
     /// Where it was built.
-    process: Pid,
+    process: u32,
 }
 
 /// What one turn did and left.
@@ -123,7 +124,7 @@ const PUT_OFF_MAX: usize = CALLBACKS_MAX / 8;
 type Root<'a> = &'a mut dyn FnMut(&Local);
 
 impl Engine {
-    pub(crate) fn from_parts(shared: Arc<Shared>, core: Core, pollable: OwnedFd) -> Self {
+    pub(crate) fn from_parts(shared: Arc<Shared>, core: Core, pollable: OwnedDescriptor) -> Self {
         registry::register(shared.id, Arc::downgrade(&shared));
         let core = Rc::new(Cell::new(Some(Box::new(core))));
         remember_core(shared.id, &core);
@@ -134,7 +135,7 @@ impl Engine {
             deferred_drops: RefCell::default(),
             pollable,
             foreign: Cell::new(false),
-            process: getpid(),
+            process: std::process::id(),
         }
     }
 
@@ -724,9 +725,10 @@ impl Deref for Engine {
     }
 }
 
-/// Becomes readable when a turn would do something; see [`Engine::next_deadline`].
-impl AsFd for Engine {
-    fn as_fd(&self) -> BorrowedFd<'_> {
+impl Engine {
+    /// Lends what becomes readable when a turn would do something. From now on somebody waits for
+    /// that, so that requests must make it so.
+    pub(crate) fn lend(&self) -> BorrowedDescriptor<'_> {
         if !self.foreign.replace(true) && !self.is_inherited() {
             self.with_core(Core::watch);
             let Shared { inbox, env, .. } = &**self.handle().shared();
@@ -735,14 +737,14 @@ impl AsFd for Engine {
                 inbox.ring();
             }
         }
-        self.pollable.as_fd()
+        owned::borrow(&self.pollable)
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
         // A child that the C library knows nothing of has another id.
-        if self.is_inherited() || getpid() != self.process {
+        if self.is_inherited() || std::process::id() != self.process {
             return self.leave_to_parent();
         }
         let shared = Arc::clone(self.handle().shared());

@@ -4,7 +4,6 @@
 use std::{
     fmt, fs, io, iter, mem,
     net::SocketAddr,
-    os::fd::OwnedFd,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{
@@ -22,12 +21,12 @@ use crate::{
         address::IntoAddress,
         clock::now,
         error::{Error, IoOperation, Result},
-        options::ListenOptions,
+        options::{ListenOptions, Sharing},
         panics::discard,
     },
     system::{
         descriptor::{Descriptor, Tenure},
-        socket::Sharing,
+        sys::owned::OwnedDescriptor,
     },
 };
 
@@ -353,7 +352,7 @@ impl Engines {
     #[doc(alias = "sd_listen_fds")]
     pub fn attach_listener(
         &self,
-        fd: impl Into<OwnedFd>,
+        fd: impl Into<OwnedDescriptor>,
         serve: impl Fn(&Local, Listener) + Send + Sync + 'static,
     ) -> Result<()> {
         let fd = fd.into();
@@ -422,7 +421,7 @@ impl Engines {
     /// Has every engine accept from one socket.
     fn share(
         &self,
-        socket: OwnedFd,
+        socket: OwnedDescriptor,
         tcp: bool,
         serve: impl Fn(&Local, Listener) + Send + Sync + 'static,
     ) -> Result<()> {

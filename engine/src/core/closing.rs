@@ -24,10 +24,7 @@ use crate::{
     },
     system::{
         descriptor::Descriptor,
-        driver::{
-            Driver, Operation, Release, Role,
-            syscall::{end_in_order, may_wait_to_close},
-        },
+        driver::{Driver, Operation, Release, Role, end_in_order, may_wait_to_close},
         fd_kind::FdKind,
         pool::{Lane, Refused},
     },

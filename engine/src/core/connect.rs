@@ -22,6 +22,7 @@ use crate::{
         descriptor::{Descriptor, Tenure},
         driver::{Driver, Operation, Release, Role},
         fd_kind::FdKind,
+        sys::errno::Errno,
     },
 };
 
@@ -133,7 +134,7 @@ impl Core {
                     };
                     let Some(connecting) = self.connecting(id) else { return };
                     match &mut connecting.goal {
-                        Goal::Inet(race) => race.resume(RaceEvent::Failed { attempt, error }),
+                        Goal::Inet(race) => race.resume(failed(attempt, error)),
                         Goal::Path(_) => return,
                     }
                 }
@@ -216,7 +217,7 @@ impl Core {
             (Goal::Inet(race), result) => {
                 let event = match result {
                     Ok(()) => RaceEvent::Succeeded { attempt },
-                    Err((_, error)) => RaceEvent::Failed { attempt, error },
+                    Err((_, error)) => failed(attempt, error),
                 };
                 let failed = matches!(event, RaceEvent::Failed { .. });
                 let step = race.resume(event);
@@ -293,4 +294,19 @@ impl Core {
             self.driver.submit(resource, Operation::Close(Release::Close));
         }
     }
+}
+
+/// Tells a race that one of its attempts has failed.
+fn failed(attempt: usize, error: Error) -> RaceEvent {
+    let is_local = is_local(&error);
+    RaceEvent::Failed { attempt, error, is_local }
+}
+
+/// Whether this machine itself could not try, so that the error says nothing about the peer.
+fn is_local(error: &Error) -> bool {
+    use io::ErrorKind::{AddrNotAvailable, NetworkDown, NetworkUnreachable, Unsupported};
+    let Error::Io { cause, .. } = error else { return false };
+    let no_such_family = Errno::AFNOSUPPORT.raw_os_error();
+    matches!(cause.kind(), AddrNotAvailable | NetworkDown | NetworkUnreachable | Unsupported)
+        || cause.raw_os_error() == Some(no_such_family)
 }

@@ -5,7 +5,6 @@
 use std::{io, mem, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use rustix::io::Errno;
 
 use crate::{
     core::{
@@ -21,6 +20,7 @@ use crate::{
     system::{
         driver::{Driver, FileDone, FileTask, Operation, Release, Role},
         fd_kind::FdKind,
+        sys::errno::Errno,
     },
 };
 

@@ -8,8 +8,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::{io::Errno, net::sockopt::set_tcp_nodelay};
-
 use crate::{
     core::{
         Core, Kind, Pending,
@@ -36,6 +34,7 @@ use crate::{
         descriptor::{Descriptor, Tenure},
         driver::{Driver, Operation, Release, Role},
         fd_kind::FdKind,
+        sys::{errno::Errno, socket},
     },
 };
 
@@ -239,7 +238,7 @@ impl Core {
         let made_here = state.tenure == Tenure::Own;
         if state.tcp && !made_here {
             // An error means that the connection is gone, which its first read will report.
-            let _ = set_tcp_nodelay(&*connection, true);
+            let _ = socket::set_nodelay(connection.borrow());
         }
         if mutants::is_active(Mutant::ConnectionSwallowed) && state.accepts.is_empty() {
             return;

@@ -3,7 +3,6 @@
 use std::{
     fmt,
     hash::{Hash, Hasher},
-    os::fd::{AsFd, BorrowedFd},
     sync::Arc,
 };
 
@@ -94,14 +93,6 @@ impl File {
 
     pub(crate) fn descriptor(&self) -> &Arc<Descriptor> {
         self.inner.resource.descriptor()
-    }
-}
-
-/// Lends the descriptor, e.g. for fstat(2). After the file was closed the number leads to the null
-/// device.
-impl AsFd for File {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptor().as_fd()
     }
 }
 

@@ -4,14 +4,16 @@ use std::{
     fmt,
     hash::{Hash, Hasher},
     net::SocketAddr,
-    os::fd::{AsFd, BorrowedFd},
     sync::{Arc, Weak},
 };
 
 use crate::{
     handles::{handle::Handle, resource_handle::ResourceHandle, stream::inet},
     pure::{address::Address, error::Result, table::Id},
-    system::descriptor::{Descriptor, Tenure},
+    system::{
+        descriptor::{Descriptor, Tenure},
+        sys::owned::BorrowedDescriptor,
+    },
 };
 
 /// A TCP or Unix socket that listens.
@@ -151,14 +153,13 @@ impl From<Arc<ListenerInner>> for Listener {
     }
 }
 
-/// Lends the descriptor, e.g. to set socket options. From then on the engine takes it that others
-/// may accept from the socket, too, unless [`set_exclusive`](Self::set_exclusive) says otherwise.
-impl AsFd for Listener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
+impl Listener {
+    /// Lends the descriptor to the program, which may do with it what it likes from now on.
+    pub(crate) fn lend(&self) -> BorrowedDescriptor<'_> {
         if self.descriptor().lend() {
             self.set_exclusive(false);
         }
-        self.descriptor().as_fd()
+        self.descriptor().borrow()
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    os::fd::AsFd,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -55,7 +54,7 @@ impl ResourceHandle {
     /// Writes it by the name of its type: on its engine's thread with what is pending on it.
     pub(crate) fn debug(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut f = f.debug_struct(name);
-        f.field("fd", &self.descriptor().as_fd());
+        f.field("fd", &self.descriptor().borrow());
         if let Some(id) = self.id() {
             current::inspect(self.handle.id(), |core| core.describe(id, &mut f));
         }

@@ -17,9 +17,9 @@ use crate::{
     },
     pure::{
         error::{self, Error},
-        options::ListenOptions,
+        options::{ListenOptions, Sharing},
     },
-    system::{descriptor::Descriptor, driver::Waker, env::Env, fork, socket::Sharing},
+    system::{descriptor::Descriptor, driver::Waker, env::Env, fork},
 };
 
 /// What an engine shares with its handles.

@@ -1,11 +1,6 @@
 //! [`Stream`]: what is read and written.
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::Arc,
-};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 
@@ -21,7 +16,11 @@ use crate::{
         error::{Error, Result},
         table::Id,
     },
-    system::{descriptor::Descriptor, fd_kind::FdKind},
+    system::{
+        descriptor::Descriptor,
+        fd_kind::FdKind,
+        sys::owned::{BorrowedDescriptor, OwnedDescriptor},
+    },
 };
 
 /// Something that bytes are read from and written to: a TCP or Unix socket, a pipe, a terminal, a
@@ -103,7 +102,7 @@ pub enum LineEnd {
 #[non_exhaustive]
 pub struct Detached {
     /// The descriptor. A socket is still non-blocking.
-    pub fd: OwnedFd,
+    pub fd: OwnedDescriptor,
     /// What the engine had received and nobody had read; it comes before anything that the
     /// descriptor will yield. Always empty for a file, whose cursor is where the reads ended.
     pub unread: Bytes,
@@ -128,7 +127,7 @@ impl Detached {
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
-    pub fn new(fd: impl Into<OwnedFd>, unread: impl Into<Bytes>) -> Self {
+    pub fn new(fd: impl Into<OwnedDescriptor>, unread: impl Into<Bytes>) -> Self {
         Self { fd: fd.into(), unread: unread.into() }
     }
 }
@@ -331,19 +330,14 @@ unsafe impl Biased for StreamInner {
     }
 }
 
-/// Lends the descriptor, e.g. to set socket options. After the stream was closed the number leads to
-/// the null device.
-///
-/// From then on the engine takes it that others may have a copy, as of what was
-/// [attached](Handle::attach), and receive by themselves, unless
-/// [`set_exclusive`](Self::set_exclusive) says otherwise.
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
+impl Stream {
+    /// Lends the descriptor to the program, which may do with it what it likes from now on.
+    pub(crate) fn lend(&self) -> BorrowedDescriptor<'_> {
         self.descriptor().ask();
         if self.descriptor().lend() {
             self.set_exclusive(false);
         }
-        self.descriptor().as_fd()
+        self.descriptor().borrow()
     }
 }
 

@@ -1,23 +1,14 @@
-//! Addresses to connect to, and name lookups: what can be asked, and the blocking answer.
+//! Addresses to connect to, and name lookups: what can be asked, and what is known without asking.
 //!
-//! [`Query::new`] checks the question, [`Query::literal`] answers what needs no resolver, and
-//! [`Query::lookup`] asks the system's `getaddrinfo`. Which thread that blocks is not decided here.
-//! What the system answers is handed on whole: scope and flow of an IPv6 address included.
+//! [`Query::new`] checks the question, [`Query::literal`] answers what needs no resolver. Who asks
+//! the system is `system/resolver.rs`.
 
-#[cfg(unix)]
-use std::{
-    ffi::OsStr,
-    os::unix::{self, ffi::OsStrExt},
-    path::{Path, PathBuf},
-};
 use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
+    path::{Path, PathBuf},
     str::FromStr,
 };
-
-use dns_lookup::{AddrFamily, AddrInfoHints, LookupError, LookupErrorKind, Protocol, SockType};
-use socket2::SockAddr;
 
 use crate::pure::error::{Error, Result};
 
@@ -39,15 +30,12 @@ pub enum Address {
     /// An IPv4 or IPv6 address with its port.
     Inet(SocketAddr),
     /// A Unix socket by its path.
-    #[cfg(unix)]
     Unix(PathBuf),
     /// A Unix socket by a name that is no file: Linux only. The name comes without the NUL that the
     /// system puts before it.
-    #[cfg(unix)]
     UnixAbstract(Vec<u8>),
     /// A Unix socket without a name, as the peer of an accepted connection mostly is. Nothing can
     /// connect to it.
-    #[cfg(unix)]
     UnixUnnamed,
 }
 
@@ -65,52 +53,8 @@ impl Address {
     pub fn as_inet(&self) -> Option<SocketAddr> {
         match self {
             Self::Inet(address) => Some(*address),
-            #[cfg(unix)]
             _ => None,
         }
-    }
-
-    /// The form that the system takes.
-    pub(crate) fn to_system(&self) -> Result<SockAddr> {
-        match self {
-            Self::Inet(address) => Ok((*address).into()),
-            #[cfg(unix)]
-            Self::Unix(path) => {
-                let bytes = path.as_os_str().as_bytes();
-                if bytes.is_empty() || bytes.contains(&0) {
-                    return Err(Error::invalid(format_args!("the socket path {path:?}")));
-                }
-                SockAddr::unix(path)
-                    .map_err(|cause| Error::invalid(format_args!("{}: {cause}", path.display())))
-            }
-            #[cfg(target_os = "linux")]
-            Self::UnixAbstract(name) => {
-                let path: Vec<u8> = [0].iter().chain(name).copied().collect();
-                SockAddr::unix(OsStr::from_bytes(&path))
-                    .map_err(|cause| Error::invalid(format_args!("{self}: {cause}")))
-            }
-            #[cfg(all(unix, not(target_os = "linux")))]
-            Self::UnixAbstract(_) => Err(Error::unsupported("an abstract socket name")),
-            #[cfg(unix)]
-            Self::UnixUnnamed => Err(Error::invalid("a Unix socket without a name as an address")),
-        }
-    }
-
-    /// What the system says of a socket's end; nothing for families that the engine does not know.
-    pub(crate) fn from_system(address: &SockAddr) -> Option<Self> {
-        if let Some(inet) = address.as_socket() {
-            return Some(Self::Inet(inet));
-        }
-        #[cfg(unix)]
-        if address.is_unix() {
-            return Some(match (address.as_pathname(), address.as_abstract_namespace()) {
-                _ if address.is_unnamed() => Self::UnixUnnamed,
-                (Some(path), _) => Self::Unix(path.into()),
-                (None, Some(name)) => Self::UnixAbstract(name.into()),
-                (None, None) => Self::UnixUnnamed,
-            });
-        }
-        None
     }
 }
 
@@ -118,11 +62,8 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inet(address) => address.fmt(f),
-            #[cfg(unix)]
             Self::Unix(path) => path.display().fmt(f),
-            #[cfg(unix)]
             Self::UnixAbstract(name) => write!(f, "@{}", name.escape_ascii()),
-            #[cfg(unix)]
             Self::UnixUnnamed => f.write_str("(unnamed)"),
         }
     }
@@ -176,38 +117,21 @@ impl From<AddrInfo> for Address {
     }
 }
 
-#[cfg(unix)]
 impl From<&Path> for Address {
     fn from(path: &Path) -> Self {
         Self::Unix(path.into())
     }
 }
 
-#[cfg(unix)]
 impl From<&PathBuf> for Address {
     fn from(path: &PathBuf) -> Self {
         Self::Unix(path.clone())
     }
 }
 
-#[cfg(unix)]
 impl From<PathBuf> for Address {
     fn from(path: PathBuf) -> Self {
         Self::Unix(path)
-    }
-}
-
-#[cfg(unix)]
-impl From<unix::net::SocketAddr> for Address {
-    fn from(address: unix::net::SocketAddr) -> Self {
-        if let Some(path) = address.as_pathname() {
-            return Self::Unix(path.into());
-        }
-        #[cfg(target_os = "linux")]
-        if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(&address) {
-            return Self::UnixAbstract(name.into());
-        }
-        Self::UnixUnnamed
     }
 }
 
@@ -444,10 +368,10 @@ impl From<String> for Service {
 /// A lookup whose arguments make sense.
 #[derive(Debug, Clone)]
 pub(crate) struct Query {
-    host: String,
+    pub(crate) host: String,
     /// A name is never a number here.
-    service: Service,
-    hints: Hints,
+    pub(crate) service: Service,
+    pub(crate) hints: Hints,
 }
 
 impl Query {
@@ -488,31 +412,6 @@ impl Query {
         }
     }
 
-    /// Asks the system, which may block for as long as its resolver does.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Resolve`]; the kind of its cause is `NotFound` if there is no such host or it has
-    /// no such address, `HostUnreachable` if the resolver could not tell now, `InvalidInput` if the
-    /// service is unknown; what the system itself failed with is handed on.
-    pub(crate) fn lookup(&self) -> Result<Vec<AddrInfo>> {
-        let host = (!self.host.is_empty()).then_some(self.host.as_str());
-        let service = self.service.to_string();
-        let found = dns_lookup::getaddrinfo(host, Some(&service), Some(self.system_hints()))
-            .map_err(|cause| self.lookup_failed(cause))?;
-        // Addresses of families that std does not know come as errors: they are not for us.
-        let answers: Vec<_> = found.flatten().filter_map(from_system).collect();
-        if answers.is_empty() {
-            return Err(self.failed(io::ErrorKind::NotFound, "no usable address"));
-        }
-        Ok(answers)
-    }
-
-    #[cfg(feature = "sim")]
-    pub(crate) fn host(&self) -> &str {
-        &self.host
-    }
-
     /// The answer if the host has these addresses.
     #[cfg(feature = "sim")]
     pub(crate) fn answer_with(&self, addresses: &[IpAddr]) -> Result<Vec<AddrInfo>> {
@@ -544,7 +443,7 @@ impl Query {
     /// The types of sockets with their protocols that an address literal is answered with.
     fn kinds(&self) -> Vec<(SocketType, i32)> {
         let asked = &self.hints;
-        [(SocketType::Stream, Protocol::TCP.into()), (SocketType::Datagram, Protocol::UDP.into())]
+        [(SocketType::Stream, IPPROTO_TCP), (SocketType::Datagram, IPPROTO_UDP)]
             .into_iter()
             .filter(|(kind, _)| {
                 matches!(asked.socket_type, SocketType::Any) || asked.socket_type == *kind
@@ -564,51 +463,6 @@ impl Query {
             }
             (Family::V6, SocketAddr::V4(_)) | (Family::V4, SocketAddr::V6(_)) => None,
         }
-    }
-
-    fn system_hints(&self) -> AddrInfoHints {
-        let hints = &self.hints;
-        let flags = [
-            (hints.passive, flags::PASSIVE),
-            (hints.canonical_name, flags::CANONICAL_NAME),
-            (hints.numeric_host, flags::NUMERIC_HOST),
-            (hints.addr_config, flags::ADDR_CONFIG),
-            (hints.v4_mapped, flags::V4_MAPPED),
-        ];
-        AddrInfoHints {
-            flags: flags.iter().filter(|(set, _)| *set).fold(0, |all, (_, flag)| all | flag),
-            address: match hints.family {
-                Family::Any => 0,
-                Family::V4 => AddrFamily::Inet.into(),
-                Family::V6 => AddrFamily::Inet6.into(),
-            },
-            socktype: match hints.socket_type {
-                SocketType::Any => 0,
-                SocketType::Stream => SockType::Stream.into(),
-                SocketType::Datagram => SockType::DGram.into(),
-            },
-            protocol: hints.protocol,
-        }
-    }
-
-    fn lookup_failed(&self, cause: LookupError) -> Error {
-        use LookupErrorKind as Kind;
-        let kind = match cause.kind() {
-            Kind::NoName | Kind::NoData | Kind::Family => io::ErrorKind::NotFound,
-            _ if cause.error_num() == flags::NO_SUCH_FAMILY => io::ErrorKind::NotFound,
-            Kind::Again => io::ErrorKind::HostUnreachable,
-            Kind::Memory => io::ErrorKind::OutOfMemory,
-            Kind::Service | Kind::Socktype => {
-                let text = format!("service {:?}: {cause}", self.service.to_string());
-                return self.failed(io::ErrorKind::InvalidInput, text);
-            }
-            Kind::System => {
-                let cause = io::Error::from(cause).into();
-                return Error::Resolve { host: self.host.clone(), cause };
-            }
-            _ => io::ErrorKind::Other,
-        };
-        self.failed(kind, cause.to_string())
     }
 
     /// What a lookup fails with.
@@ -674,19 +528,8 @@ fn parse_address(host: &str, port: u16) -> Option<SocketAddr> {
     Some(SocketAddrV6::new(ip.parse().ok()?, port, 0, zone).into())
 }
 
-fn answer(address: SocketAddr, (socket_type, protocol): (SocketType, i32)) -> AddrInfo {
+pub(crate) fn answer(address: SocketAddr, (socket_type, protocol): (SocketType, i32)) -> AddrInfo {
     AddrInfo { family: family(address), socket_type, protocol, address, canonical_name: None }
-}
-
-fn from_system(info: dns_lookup::AddrInfo) -> Option<AddrInfo> {
-    let socket_type = match info.socktype {
-        kind if kind == SockType::Stream => SocketType::Stream,
-        kind if kind == SockType::DGram => SocketType::Datagram,
-        // Raw sockets, which nobody can have meant who asks for `Any` here.
-        _ => return None,
-    };
-    let answer = answer(info.sockaddr, (socket_type, info.protocol));
-    Some(AddrInfo { canonical_name: info.canonname, ..answer })
 }
 
 fn family(address: SocketAddr) -> Family {
@@ -696,6 +539,10 @@ fn family(address: SocketAddr) -> Family {
     }
 }
 
+/// The numbers of the protocols, as everywhere (RFC 1700).
+const IPPROTO_TCP: i32 = 6;
+const IPPROTO_UDP: i32 = 17;
+
 /// The names of services that a simulated host knows.
 #[cfg(feature = "sim")]
 const KNOWN_SERVICES: [(&str, u16); 6] =
@@ -703,33 +550,6 @@ const KNOWN_SERVICES: [(&str, u16); 6] =
 
 /// The longest host name in text, without a dot at its end (RFC 1035, section 2.3.4).
 const MAX_NAME: usize = 253;
-
-/// `AI_*` and `EAI_ADDRFAMILY` as C libraries number them.
-mod flags {
-    pub(super) const PASSIVE: i32 = 1;
-    pub(super) const CANONICAL_NAME: i32 = 2;
-    pub(super) const NUMERIC_HOST: i32 = 4;
-    #[cfg(target_os = "linux")]
-    pub(super) use linux::*;
-    #[cfg(not(target_os = "linux"))]
-    pub(super) use others::*;
-
-    /// glibc and musl.
-    #[cfg(target_os = "linux")]
-    mod linux {
-        pub(in super::super) const V4_MAPPED: i32 = 0x8;
-        pub(in super::super) const ADDR_CONFIG: i32 = 0x20;
-        pub(in super::super) const NO_SUCH_FAMILY: i32 = -9;
-    }
-
-    /// The BSDs, macOS, Android, Windows.
-    #[cfg(not(target_os = "linux"))]
-    mod others {
-        pub(in super::super) const V4_MAPPED: i32 = 0x800;
-        pub(in super::super) const ADDR_CONFIG: i32 = 0x400;
-        pub(in super::super) const NO_SUCH_FAMILY: i32 = 1;
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -807,87 +627,6 @@ mod tests {
     }
 
     #[test]
-    fn the_system_answers_as_the_literals_do() {
-        for (host, family, socket_type, v4_mapped) in [
-            ("127.0.0.1", Family::Any, SocketType::Stream, false),
-            ("127.0.0.1", Family::V6, SocketType::Stream, true),
-            ("127.0.0.1", Family::V6, SocketType::Stream, false),
-            ("::1", Family::V4, SocketType::Stream, false),
-            ("::1", Family::V6, SocketType::Datagram, false),
-            ("::1", Family::Any, SocketType::Any, false),
-            ("fe80::1%1", Family::Any, SocketType::Stream, false),
-            ("", Family::Any, SocketType::Stream, false),
-        ] {
-            let canonical_name = !host.is_empty();
-            let hints = Hints {
-                family,
-                socket_type,
-                v4_mapped,
-                canonical_name,
-                passive: true,
-                ..Hints::default()
-            };
-            let query = Query::new(host, 80.into(), hints).unwrap();
-            match (query.literal().unwrap(), query.lookup()) {
-                (Ok(literal), Ok(looked_up)) => assert_eq!(literal, looked_up, "{host:?}"),
-                (Err(literal), Err(looked_up)) => assert_eq!(
-                    io::Error::from(literal).kind(),
-                    io::Error::from(looked_up).kind(),
-                    "{host:?} {family:?}"
-                ),
-                other => panic!("{host:?}: {other:?}"),
-            }
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn zones_by_name_become_their_index() {
-        let query = Query::new("fe80::1%lo", 80.into(), Hints::default()).unwrap();
-        assert_eq!(texts(Some(query.lookup())), ["[fe80::1%1]:80"]);
-    }
-
-    #[test]
-    fn names_are_looked_up() {
-        let query = Query::new("localhost", "http".into(), Hints::default()).unwrap();
-        assert!(query.literal().is_none());
-        let answers = query.lookup().unwrap();
-        assert!(answers.iter().all(|one| one.address.ip().is_loopback()), "{answers:?}");
-        assert!(answers.iter().all(|one| one.address.port() == 80), "{answers:?}");
-    }
-
-    #[test]
-    fn an_unknown_service_is_named() {
-        let query = Query::new("127.0.0.1", "no-such-service".into(), Hints::default()).unwrap();
-        let error = query.lookup().unwrap_err();
-        let Error::Resolve { cause, .. } = &error else { panic!("{error:?}") };
-        assert!(cause.to_string().contains("no-such-service"), "{cause}");
-        assert_eq!(cause.kind(), io::ErrorKind::InvalidInput);
-    }
-
-    #[test]
-    fn failures_tell_whether_to_try_again() {
-        let query = Query::new("x.invalid", 80.into(), Hints::default()).unwrap();
-        let kind = |number| match query.lookup_failed(LookupError::new(number)) {
-            Error::Resolve { host, cause } => {
-                assert_eq!(host, "x.invalid");
-                assert!(cause.to_string().len() > 10, "{cause}");
-                cause.kind()
-            }
-            other => panic!("{other:?}"),
-        };
-        if cfg!(target_os = "linux") {
-            assert_eq!(kind(-2), io::ErrorKind::NotFound);
-            assert_eq!(kind(-9), io::ErrorKind::NotFound);
-            assert_eq!(kind(-3), io::ErrorKind::HostUnreachable);
-            assert_eq!(kind(-4), io::ErrorKind::Other);
-        }
-        let numeric = Hints { numeric_host: true, ..Hints::default() };
-        let query = Query::new("localhost", 80.into(), numeric).unwrap();
-        assert_resolve(query.lookup(), io::ErrorKind::NotFound);
-    }
-
-    #[test]
     fn literals_are_addresses_and_other_texts_are_named() {
         for text in ["127.0.0.1:0", "[::1]:80", "[fe80::1%2]:443"] {
             assert_eq!(text.into_address().unwrap().to_string(), text);
@@ -903,55 +642,6 @@ mod tests {
                 other => panic!("{text:?}: {other:?}"),
             }
         }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn addresses_come_back_from_the_system_as_they_went() {
-        let zoned = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 80, 7, 9);
-        let long = "x".repeat(100);
-        let mut addresses: Vec<Address> = vec![
-            (Ipv4Addr::LOCALHOST, 80).into(),
-            zoned.into(),
-            Path::new("/run/x").into(),
-            PathBuf::from(long).into(),
-        ];
-        if cfg!(target_os = "linux") {
-            addresses.push(Address::UnixAbstract(b"a\0b".to_vec()));
-        }
-        for address in addresses {
-            let system = address.to_system().unwrap();
-            assert_eq!(Address::from_system(&system), Some(address));
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn paths_that_the_system_would_cut_are_refused() {
-        for path in ["", "a\0b", &"x".repeat(108)] {
-            let address = Address::from(Path::new(path));
-            assert!(matches!(address.to_system(), Err(Error::InvalidInput { .. })), "{path:?}");
-        }
-        assert!(Address::UnixUnnamed.to_system().is_err());
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn unnamed_peers_have_an_address() {
-        let (one, _other) = unix::net::UnixStream::pair().unwrap();
-        let system = socket2::SockRef::from(&one).peer_addr().unwrap();
-        assert_eq!(Address::from_system(&system), Some(Address::UnixUnnamed));
-        assert_eq!(Address::from(one.peer_addr().unwrap()), Address::UnixUnnamed);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn abstract_names_come_from_std() {
-        use std::os::linux::net::SocketAddrExt;
-        let name = unix::net::SocketAddr::from_abstract_name(b"a\0b").unwrap();
-        let address = Address::from(name);
-        assert_eq!(address, Address::UnixAbstract(b"a\0b".to_vec()));
-        assert_eq!(address.to_string(), "@a\\x00b");
     }
 
     fn literal(

@@ -233,3 +233,14 @@ fn check_keepalive(keepalive: Option<Duration>) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+/// Who else may listen at the address of a TCP socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// Nobody.
+    Nobody,
+    /// Nobody may already; from now on others that share it may.
+    First,
+    /// Others that share it, now and later.
+    Others,
+}

@@ -35,7 +35,8 @@ pub(crate) const CONCURRENT_ATTEMPTS: usize = 16;
 #[derive(Debug, Clone)]
 pub(crate) enum RaceEvent {
     /// The attempt ended without a connection.
-    Failed { attempt: usize, error: Error },
+    /// `is_local`: this machine itself could not try, so that the error says nothing about the peer.
+    Failed { attempt: usize, error: Error, is_local: bool },
     /// [`CONNECTION_ATTEMPT_DELAY`] has passed since the last `Begin`.
     DelayExpired,
     /// The attempt has a connection.
@@ -113,9 +114,9 @@ impl Race {
     /// What to do now that this happened.
     pub(crate) fn resume(&mut self, event: RaceEvent) -> Step {
         match (self.state, event) {
-            (AttemptState::Racing, RaceEvent::Failed { attempt, error }) => {
+            (AttemptState::Racing, RaceEvent::Failed { attempt, error, is_local }) => {
                 self.end(attempt);
-                self.note(attempt, error);
+                self.note(attempt, error, is_local);
                 match self.begin() {
                     Some(step) => step,
                     None if self.under_way.is_empty() => self.lose(),
@@ -155,8 +156,8 @@ impl Race {
     }
 
     /// Keeps the failure if it says more than the one that is kept.
-    fn note(&mut self, attempt: usize, error: Error) {
-        let failure = Failure { local: is_local(&error), attempt, error };
+    fn note(&mut self, attempt: usize, error: Error, is_local: bool) {
+        let failure = Failure { local: is_local, attempt, error };
         let better = self
             .failure
             .as_ref()
@@ -199,15 +200,6 @@ pub(crate) fn interleave(addresses: impl IntoIterator<Item = SocketAddr>) -> Vec
             return order;
         }
     }
-}
-
-/// Whether this machine itself could not try, so that the error says nothing about the peer.
-fn is_local(error: &Error) -> bool {
-    use io::ErrorKind::{AddrNotAvailable, NetworkDown, NetworkUnreachable, Unsupported};
-    let Error::Io { cause, .. } = error else { return false };
-    let no_such_family = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
-    matches!(cause.kind(), AddrNotAvailable | NetworkDown | NetworkUnreachable | Unsupported)
-        || cause.raw_os_error() == Some(no_such_family)
 }
 
 #[cfg(test)]
@@ -407,6 +399,12 @@ mod tests {
             last = race.resume(RaceEvent::Failed {
                 attempt,
                 error: Error::io(IoOperation::Connect, kind),
+                is_local: !matches!(
+                    kind,
+                    io::ErrorKind::ConnectionReset
+                        | io::ErrorKind::ConnectionRefused
+                        | io::ErrorKind::HostUnreachable
+                ),
             });
         }
         match last {
@@ -419,6 +417,7 @@ mod tests {
         RaceEvent::Failed {
             attempt,
             error: Error::io(IoOperation::Connect, io::ErrorKind::ConnectionRefused),
+            is_local: false,
         }
     }
 

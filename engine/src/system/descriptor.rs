@@ -1,29 +1,27 @@
-//! [`Descriptor`]: a file descriptor that can be closed while its number is still lent.
-//!
-//! One block of it is unsafe: the number of a descriptor that others share is given another file.
+//! [`Descriptor`]: what is open, and can be closed while its number is still lent.
 
 use std::{
     io,
-    mem::ManuallyDrop,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
 
-use rustix::{
-    fs::{Mode, OFlags, open},
-    io::{DupFlags, dup3, fcntl_dupfd_cloexec},
-};
-use socket2::{SockAddr, SockRef};
+use socket2::SockAddr;
 
 use crate::{
     pure::{
         address::Address,
         error::{Error, IoOperation, Result},
     },
-    system::fd_kind::FdKind,
+    system::{
+        fd_kind::FdKind,
+        sys::{
+            address,
+            owned::{self, BorrowedDescriptor, OwnedDescriptor},
+        },
+    },
 };
 
 /// A descriptor shared by the user's clones of a stream and the engine.
@@ -66,14 +64,14 @@ impl Tenure {
 #[derive(Debug)]
 enum OpenFile {
     /// Of this machine.
-    System(OwnedFd),
+    System(OwnedDescriptor),
     /// Of a simulated network. What it lends is the null device.
     #[cfg(feature = "sim")]
     Simulated(crate::system::sim::socket::Socket),
 }
 
 impl Descriptor {
-    pub(crate) fn new(fd: OwnedFd) -> Arc<Self> {
+    pub(crate) fn new(fd: OwnedDescriptor) -> Arc<Self> {
         Arc::new(Self {
             file: OpenFile::System(fd),
             lent: AtomicBool::new(false),
@@ -165,24 +163,19 @@ impl Descriptor {
         if let OpenFile::Simulated(socket) = &self.file {
             return socket.close();
         }
-        let Err(shared) = Arc::try_unwrap(self) else { return };
-        let Some(fd) = shared.system() else { return };
-        let Ok(null) = null() else { return };
-        // SAFETY: the number is open: `shared` owns it and lives through this function.
-        // `ManuallyDrop` keeps this second owner from ever closing it.
-        #[expect(unsafe_code, reason = "dup3 wants an owner, and clones share this one")]
-        let number = unsafe { OwnedFd::from_raw_fd(fd.as_raw_fd()) };
-        let mut number = ManuallyDrop::new(number);
-        // Cannot fail on two open descriptors but by a race with `open` (EBUSY), which is to be
-        // tried again.
-        while dup3(null, &mut number, DupFlags::CLOEXEC) == Err(rustix::io::Errno::BUSY) {}
+        if let Err(shared) = Arc::try_unwrap(self)
+            && let Some(fd) = shared.system()
+        {
+            owned::close_lent(fd);
+        }
     }
 
     /// The address of this end, of a socket.
     pub(crate) fn local_address(&self) -> Result<Address> {
         match &self.file {
             OpenFile::System(fd) => {
-                to_address(fd, SockRef::from(fd).local_addr(), IoOperation::GetSockName)
+                let answer = owned::local_address(owned::borrow(fd));
+                to_address(fd, answer, IoOperation::GetSockName)
             }
             #[cfg(feature = "sim")]
             OpenFile::Simulated(socket) => socket.local_address(),
@@ -193,7 +186,8 @@ impl Descriptor {
     pub(crate) fn peer_address(&self) -> Result<Address> {
         match &self.file {
             OpenFile::System(fd) => {
-                to_address(fd, SockRef::from(fd).peer_addr(), IoOperation::GetPeerName)
+                let answer = owned::peer_address(owned::borrow(fd));
+                to_address(fd, answer, IoOperation::GetPeerName)
             }
             #[cfg(feature = "sim")]
             OpenFile::Simulated(socket) => socket.peer_address(),
@@ -210,7 +204,7 @@ impl Descriptor {
         };
         match address {
             None | Some(Address::UnixUnnamed) => {
-                format!("{fd_kind} (descriptor {})", self.as_fd().as_raw_fd())
+                format!("{fd_kind} ({})", owned::label(self.borrow()))
             }
             Some(address) => address.to_string(),
         }
@@ -219,31 +213,41 @@ impl Descriptor {
     /// Parts the open file from the engine: the number itself if nobody else has it, else another
     /// number of the same file, and this one is released. For a simulated socket the null device
     /// stands in.
-    pub(crate) fn into_owned(self: Arc<Self>) -> io::Result<OwnedFd> {
+    pub(crate) fn into_owned(self: Arc<Self>) -> io::Result<OwnedDescriptor> {
         match Arc::try_unwrap(self) {
             Ok(sole) => match sole.file {
                 OpenFile::System(fd) => Ok(fd),
                 #[cfg(feature = "sim")]
                 OpenFile::Simulated(socket) => {
                     socket.part();
-                    null()?.try_clone_to_owned()
+                    owned::duplicate(owned::null()?)
                 }
             },
             Err(shared) => {
                 #[cfg(feature = "sim")]
                 if let OpenFile::Simulated(socket) = &shared.file {
                     socket.part();
-                    return null()?.try_clone_to_owned();
+                    return owned::duplicate(owned::null()?);
                 }
                 let fd = shared.system().ok_or(io::ErrorKind::Unsupported)?;
-                let fd = fcntl_dupfd_cloexec(fd, 0)?;
+                let fd = owned::duplicate(owned::borrow(fd))?;
                 shared.release();
                 Ok(fd)
             }
         }
     }
 
-    const fn system(&self) -> Option<&OwnedFd> {
+    /// What calls of the system take.
+    #[inline]
+    pub(crate) fn borrow(&self) -> BorrowedDescriptor<'_> {
+        match &self.file {
+            OpenFile::System(fd) => owned::borrow(fd),
+            #[cfg(feature = "sim")]
+            OpenFile::Simulated(_) => owned::null().expect("opened when the engine was built"),
+        }
+    }
+
+    const fn system(&self) -> Option<&OwnedDescriptor> {
         match &self.file {
             OpenFile::System(fd) => Some(fd),
             #[cfg(feature = "sim")]
@@ -254,67 +258,11 @@ impl Descriptor {
 
 /// What the system says of an address.
 fn to_address(
-    fd: &OwnedFd,
+    fd: &OwnedDescriptor,
     answer: io::Result<SockAddr>,
     operation: IoOperation,
 ) -> Result<Address> {
-    let number = fd.as_raw_fd();
-    let failed = |cause| Error::io_on(operation, format_args!("descriptor {number}"), cause);
+    let failed = |cause| Error::io_on(operation, owned::label(owned::borrow(fd)), cause);
     let address = answer.map_err(failed)?;
-    Address::from_system(&address).ok_or_else(|| Error::unsupported("this family of addresses"))
-}
-
-impl AsFd for Descriptor {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.file {
-            OpenFile::System(fd) => fd.as_fd(),
-            #[cfg(feature = "sim")]
-            OpenFile::Simulated(_) => null().expect("opened when the engine was built"),
-        }
-    }
-}
-
-/// The null device, opened once for the process, so that releasing needs no descriptor when there
-/// are none left.
-pub(crate) fn null() -> io::Result<BorrowedFd<'static>> {
-    static NULL: OnceLock<OwnedFd> = OnceLock::new();
-    if let Some(fd) = NULL.get() {
-        return Ok(fd.as_fd());
-    }
-    let fd = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-    Ok(NULL.get_or_init(|| fd).as_fd())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        io::{Read, pipe},
-        sync::Arc,
-    };
-
-    use super::*;
-
-    #[test]
-    fn releasing_closes_the_file_and_keeps_the_number() {
-        let (mut reader, writer) = pipe().unwrap();
-        let descriptor = Descriptor::new(writer.into());
-        let lent = Arc::clone(&descriptor);
-        let number = lent.as_fd().as_raw_fd();
-        descriptor.release();
-        assert_eq!(reader.read(&mut [0; 1]).unwrap(), 0, "the pipe has ended");
-        assert_eq!(
-            rustix::io::write(&*lent, b"x").unwrap(),
-            1,
-            "the number leads to the null device"
-        );
-        assert_eq!(lent.as_fd().as_raw_fd(), number);
-    }
-
-    #[test]
-    fn parting_takes_the_number_itself_when_nobody_else_has_it() {
-        let (_reader, writer) = pipe().unwrap();
-        let number = writer.as_raw_fd();
-        let descriptor = Descriptor::new(writer.into());
-        assert_eq!(descriptor.into_owned().unwrap().as_raw_fd(), number);
-    }
+    address::from_system(&address).ok_or_else(|| Error::unsupported("this family of addresses"))
 }

@@ -2,7 +2,6 @@
 
 use std::{
     net::SocketAddr,
-    os::fd::{AsFd, OwnedFd},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -15,12 +14,16 @@ use crate::{
         address::{AddrInfo, Address, Query},
         clock,
         error::Result,
-        options::{ConnectOptions, ListenOptions},
+        options::{ConnectOptions, ListenOptions, Sharing},
     },
     system::{
         descriptor::Descriptor,
-        fd_kind::{self, Examined},
-        socket::{self, Sharing},
+        resolver,
+        sys::{
+            examine::{self, Examined},
+            owned::{self, OwnedDescriptor},
+            socket,
+        },
     },
 };
 
@@ -109,7 +112,7 @@ impl Env {
     }
 
     /// A Unix socket that listens, which several engines will accept from.
-    pub(crate) fn listen_unix_for_several(&self, path: &Path) -> Result<OwnedFd> {
+    pub(crate) fn listen_unix_for_several(&self, path: &Path) -> Result<OwnedDescriptor> {
         match self {
             Self::Real => socket::listen_unix(path, &ListenOptions::new()),
             #[cfg(feature = "sim")]
@@ -118,18 +121,18 @@ impl Env {
     }
 
     /// Finds out what a descriptor is that becomes a stream, and prepares it.
-    pub(crate) fn examine(&self, fd: OwnedFd, exclusive: bool) -> Result<Examined> {
+    pub(crate) fn examine(&self, fd: OwnedDescriptor, exclusive: bool) -> Result<Examined> {
         match self {
-            Self::Real => fd_kind::examine(fd, exclusive),
+            Self::Real => examine::examine(fd, exclusive),
             #[cfg(feature = "sim")]
             Self::Simulated(_) => sim::SimEnv::examine(fd, exclusive),
         }
     }
 
     /// Checks a socket that listens already, and prepares it. Returns whether it is TCP.
-    pub(crate) fn examine_listener(&self, fd: &OwnedFd) -> Result<bool> {
+    pub(crate) fn examine_listener(&self, fd: &OwnedDescriptor) -> Result<bool> {
         match self {
-            Self::Real => fd_kind::examine_listener(fd.as_fd()),
+            Self::Real => examine::examine_listener(owned::borrow(fd)),
             #[cfg(feature = "sim")]
             Self::Simulated(_) => sim::SimEnv::examine_listener(),
         }
@@ -138,7 +141,7 @@ impl Env {
     /// Looks up a name, which may block.
     pub(crate) fn lookup(&self, query: &Query) -> Result<Vec<AddrInfo>> {
         match self {
-            Self::Real => query.lookup(),
+            Self::Real => resolver::lookup(query),
             #[cfg(feature = "sim")]
             Self::Simulated(home) => home.lookup(query),
         }

@@ -20,7 +20,7 @@ use std::{
     },
 };
 
-use rustix::io::Errno;
+use crate::system::sys::errno::Errno;
 
 /// The number of the next engine. Zero is none.
 static NEXT: AtomicU32 = AtomicU32::new(1);

@@ -7,6 +7,7 @@ pub(crate) mod env;
 pub(crate) mod fd_kind;
 pub(crate) mod fork;
 pub(crate) mod pool;
+pub(crate) mod resolver;
 #[cfg(feature = "sim")]
 pub mod sim;
-pub(crate) mod socket;
+pub(crate) mod sys;

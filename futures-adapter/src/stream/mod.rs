@@ -6,10 +6,7 @@ mod read;
 mod traits;
 mod write;
 
-use std::{
-    net::SocketAddr,
-    os::fd::{AsFd, BorrowedFd},
-};
+use std::net::SocketAddr;
 
 use facade_engine::{Address, Detached, Limits, LineEnd, Result, Stream as EngineStream};
 #[cfg(doc)]
@@ -227,11 +224,5 @@ impl From<EngineStream> for Stream {
     fn from(engine: EngineStream) -> Self {
         let write = WriteHalf { engine: engine.clone(), polled: None };
         Self { read: ReadHalf { engine, polled: None }, write }
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.engine_stream().as_fd()
     }
 }

@@ -1,7 +1,7 @@
 //! Making streams and listeners of what is there already, and settings of theirs. Plain functions:
 //! they wait for nothing.
 
-use std::{os::fd::OwnedFd, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 
@@ -16,13 +16,13 @@ use crate::{
         address::{Address, IntoAddress},
         error::{Error, Result},
         limits::Limits,
-        options::ListenOptions,
+        options::{ListenOptions, Sharing},
         table::Id,
     },
     system::{
         descriptor::{Descriptor, Tenure},
-        fd_kind::{Examined, FdKind},
-        socket::Sharing,
+        fd_kind::FdKind,
+        sys::{examine::Examined, owned::OwnedDescriptor},
     },
 };
 
@@ -101,7 +101,7 @@ impl Handle {
     /// child.wait().unwrap();
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
-    pub fn attach(&self, fd: impl Into<OwnedFd>) -> Result<Stream> {
+    pub fn attach(&self, fd: impl Into<OwnedDescriptor>) -> Result<Stream> {
         self.attach_of(fd.into(), Tenure::Shared)
     }
 
@@ -128,11 +128,11 @@ impl Handle {
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
-    pub fn attach_exclusive(&self, fd: impl Into<OwnedFd>) -> Result<Stream> {
+    pub fn attach_exclusive(&self, fd: impl Into<OwnedDescriptor>) -> Result<Stream> {
         self.attach_of(fd.into(), Tenure::Exclusive)
     }
 
-    fn attach_of(&self, fd: OwnedFd, tenure: Tenure) -> Result<Stream> {
+    fn attach_of(&self, fd: OwnedDescriptor, tenure: Tenure) -> Result<Stream> {
         self.check_open()?;
         let Examined { fd, fd_kind } = self.shared().env.examine(fd, tenure.is_sole())?;
         self.adopt_stream(Descriptor::new(fd), fd_kind, tenure, Bytes::new())
@@ -214,7 +214,7 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     #[doc(alias = "sd_listen_fds")]
-    pub fn attach_listener(&self, fd: impl Into<OwnedFd>) -> Result<Listener> {
+    pub fn attach_listener(&self, fd: impl Into<OwnedDescriptor>) -> Result<Listener> {
         self.attach_listener_of(fd.into(), Tenure::Shared)
     }
 
@@ -224,11 +224,11 @@ impl Handle {
     /// # Errors
     ///
     /// As [`attach_listener`](Self::attach_listener).
-    pub fn attach_listener_exclusive(&self, fd: impl Into<OwnedFd>) -> Result<Listener> {
+    pub fn attach_listener_exclusive(&self, fd: impl Into<OwnedDescriptor>) -> Result<Listener> {
         self.attach_listener_of(fd.into(), Tenure::Exclusive)
     }
 
-    fn attach_listener_of(&self, fd: OwnedFd, tenure: Tenure) -> Result<Listener> {
+    fn attach_listener_of(&self, fd: OwnedDescriptor, tenure: Tenure) -> Result<Listener> {
         self.check_open()?;
         let tcp = self.shared().env.examine_listener(&fd)?;
         self.submit_listener(Listener::new(self.clone(), Descriptor::new(fd), tcp, tenure))

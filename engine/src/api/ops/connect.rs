@@ -1,5 +1,7 @@
 //! Names, connections made and connections accepted.
 
+use bytes::Bytes;
+
 use crate::{
     core::Core,
     handles::{
@@ -12,9 +14,8 @@ use crate::{
         pattern::{LinePattern, Regex, RegexMatch},
         table::Id,
     },
+    system::sys::address,
 };
-
-use bytes::Bytes;
 
 impl Handle {
     /// Looks up a host and a service: `"80"`, `"http"` or 80. Succeeds with the answers in the
@@ -407,7 +408,7 @@ impl Core {
         let Callback { slot, timeout } = cb;
         let checked = address.and_then(|address| {
             options.check()?;
-            address.to_system()?;
+            address::to_system(&address)?;
             Ok(address)
         });
         match checked {

@@ -1,14 +1,18 @@
 //! Files by position.
 
-use std::os::fd::OwnedFd;
-
 use bytes::Bytes;
 
 use crate::{
     core::{Core, file::Task},
     handles::{callback::Callback, cancel::Cancel, file::File, handle::Handle},
     pure::{error::Result, panics::Contained, table::Id},
-    system::{descriptor::Descriptor, fd_kind::examine_file},
+    system::{
+        descriptor::Descriptor,
+        sys::{
+            examine::examine_file,
+            owned::{self, OwnedDescriptor},
+        },
+    },
 };
 
 impl Handle {
@@ -34,10 +38,10 @@ impl Handle {
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
-    pub fn attach_file(&self, file: impl Into<OwnedFd>) -> Result<File> {
+    pub fn attach_file(&self, file: impl Into<OwnedDescriptor>) -> Result<File> {
         let fd = file.into();
         self.check_open()?;
-        let appends = examine_file(&fd)?;
+        let appends = examine_file(owned::borrow(&fd))?;
         let file = File::new(self.clone(), Descriptor::new(fd), appends);
         let adopted = file.clone();
         self.apply(move |core| core.adopt_file(&adopted))?;

@@ -7,20 +7,16 @@
 //! and not asked for is the stream's, as with any buffered reader; the cursor is moved back by it
 //! where somebody else goes on from there: before a write, and when the stream ends.
 
-use std::{io, os::fd::AsFd, sync::Arc};
-
-use rustix::fs::{SeekFrom, seek};
+use std::{io, sync::Arc};
 
 use crate::{
     core::Core,
     handles::queue::message::Message,
     pure::{buffer::outgoing::Gather, table::Id},
     system::{
-        driver::{
-            Driver, Ended,
-            syscall::{self, Attempt},
-        },
+        driver::{Driver, Ended},
         pool::{Job, Lane, Refused},
+        sys::{errno::Errno, outcome::Attempt, syscall},
     },
 };
 
@@ -32,7 +28,7 @@ impl Core {
         self.errands += 1;
         // This waits for no disk, and for the cursor only while somebody else is reading or
         // writing.
-        match syscall::read_at_once(descriptor.as_fd(), &mut block) {
+        match syscall::read_at_once(descriptor.borrow(), &mut block) {
             Attempt::Done(result) => {
                 // Through the inbox and not at once: the caller is in the middle of changing this
                 // stream, and other streams are to have their turn.
@@ -42,7 +38,7 @@ impl Core {
             Attempt::WouldBlock => {
                 let shared = Arc::clone(&self.shared);
                 self.hand_to_files_lane(Box::new(move || {
-                    let result = syscall::read(descriptor.as_fd(), &mut block);
+                    let result = syscall::read(descriptor.borrow(), &mut block);
                     // Dropped before the outcome is reported, so that a close that follows has the
                     // only reference left.
                     drop(descriptor);
@@ -53,7 +49,7 @@ impl Core {
         }
     }
 
-    fn file_was_read(&mut self, stream: Id, mut block: Vec<u8>, result: rustix::io::Result<usize>) {
+    fn file_was_read(&mut self, stream: Id, mut block: Vec<u8>, result: Result<usize, Errno>) {
         self.errands -= 1;
         let ended = match result {
             Ok(0) => Ended::EndOfStream,
@@ -75,7 +71,7 @@ impl Core {
         self.errands += 1;
         let shared = Arc::clone(&self.shared);
         self.hand_to_files_lane(Box::new(move || {
-            let result = syscall::write(descriptor.as_fd(), &gather, append);
+            let result = syscall::write(descriptor.borrow(), &gather, append);
             drop(descriptor);
             let done = move |core: &mut Self| {
                 core.errands -= 1;
@@ -118,7 +114,7 @@ impl Core {
         {
             // An error means that there is no cursor, or that somebody has moved it to before the
             // bytes that were read.
-            let _ = seek(&**descriptor, SeekFrom::Current(-unread));
+            syscall::move_cursor_back(descriptor.borrow(), unread);
         }
     }
 

@@ -14,8 +14,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::io::Errno;
-
 use crate::{
     core::{
         Core,
@@ -28,7 +26,10 @@ use crate::{
         table::Id,
         timer::{Target, TimerNumber},
     },
-    system::driver::{Driver, Operation, Role},
+    system::{
+        driver::{Driver, Operation, Role},
+        sys::errno::Errno,
+    },
 };
 
 /// For how long a send is tried again, and longer only for the sake of `TRIES_MIN`.

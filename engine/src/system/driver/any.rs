@@ -1,6 +1,6 @@
 //! [`AnyDriver`]: the driver of an engine, whichever it is.
 
-use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 #[cfg(feature = "sim")]
 use crate::system::driver::sim::Sim;
@@ -15,6 +15,7 @@ use crate::{
         driver::{Completion, Driver, Operation, Role, Waker, mio::Mio},
         fd_kind::FdKind,
         pool::Pool,
+        sys::owned::OwnedDescriptor,
     },
 };
 
@@ -130,7 +131,7 @@ impl Driver for AnyDriver {
         in_use!(self, driver => driver.waker())
     }
 
-    fn as_pollable(&self) -> io::Result<OwnedFd> {
+    fn as_pollable(&self) -> io::Result<OwnedDescriptor> {
         in_use!(self, driver => driver.as_pollable())
     }
 

@@ -1,6 +1,6 @@
 //! [`Driver`]: what every driver does.
 
-use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use crate::{
     pure::table::Id,
@@ -8,6 +8,7 @@ use crate::{
         descriptor::Descriptor,
         driver::{Completion, Operation, Role, Waker},
         fd_kind::FdKind,
+        sys::owned::OwnedDescriptor,
     },
 };
 
@@ -44,7 +45,7 @@ pub(crate) trait Driver {
     fn waker(&self) -> Waker;
     /// A descriptor that becomes readable when a wait would bring something, once it is
     /// [watched](Self::watch).
-    fn as_pollable(&self) -> io::Result<OwnedFd>;
+    fn as_pollable(&self) -> io::Result<OwnedDescriptor>;
     /// From now on somebody waits for the descriptor instead of by `wait`.
     fn watch(&mut self) -> io::Result<()>;
     /// The name that `FACADE_DRIVER` knows it by.

@@ -32,6 +32,7 @@
 
 mod any;
 pub(crate) mod blocks;
+mod close;
 mod interface;
 mod mio;
 mod operation;
@@ -40,13 +41,13 @@ mod release;
 
 #[cfg(feature = "sim")]
 mod sim;
-pub(crate) mod syscall;
 #[cfg(all(target_os = "linux", feature = "io-uring"))]
 mod uring;
 mod waker;
 
 pub(crate) use self::{
     any::AnyDriver,
+    close::{end_in_order, may_wait_to_close},
     interface::Driver,
     operation::{Completion, Ended, Event, FileDone, FileTask, Operation, Role},
     release::Release,

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::io::Errno;
+use crate::system::sys::errno::Errno;
 
 /// How long the kernel may go on refusing. Then it is told.
 const PATIENCE: Duration = Duration::from_secs(2);

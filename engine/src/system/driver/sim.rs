@@ -8,15 +8,9 @@
 //! been taken, a reception goes on for a while after it was cancelled. So everything that an engine
 //! must stand by D4 happens, and can be repeated.
 
-use std::{
-    io,
-    os::fd::{AsFd, OwnedFd},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use rustix::io::Errno;
 
 use crate::{
     pure::{
@@ -24,10 +18,10 @@ use crate::{
         table::{Id, SideTable},
     },
     system::{
-        descriptor::{Descriptor, null},
+        descriptor::Descriptor,
         driver::{
             Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Role, Waker,
-            blocks::BLOCK_LEN, syscall,
+            blocks::BLOCK_LEN,
         },
         fd_kind::FdKind,
         sim::{
@@ -35,6 +29,11 @@ use crate::{
             bell::Bell,
             state::{Attempt, FOR_EVER, NetworkState, Received},
             workers::Workers,
+        },
+        sys::{
+            errno::Errno,
+            owned::{self, OwnedDescriptor},
+            syscall,
         },
     },
 };
@@ -164,7 +163,7 @@ impl Sim {
         }
         let descriptor = Arc::clone(&source.descriptor);
         let mut block = vec![0; BLOCK_LEN];
-        let ended = match syscall::read(descriptor.as_fd(), &mut block) {
+        let ended = match syscall::read(descriptor.borrow(), &mut block) {
             Ok(0) => Ended::EndOfStream,
             Ok(count) => {
                 block.truncate(count);
@@ -179,7 +178,7 @@ impl Sim {
     /// Files are this machine's, and done at once.
     fn begin_on_file(&mut self, resource: Id, operation: Id, task: FileTask) {
         let Some(source) = self.source(resource) else { return };
-        let fd = source.descriptor.as_fd();
+        let fd = source.descriptor.borrow();
         let done = match task {
             FileTask::Read { offset, size } => {
                 let mut block = vec![0; size];
@@ -201,7 +200,7 @@ impl Sim {
             source.sending = Some(gather);
             return self.try_send(resource, socket);
         }
-        let result = syscall::write(source.descriptor.as_fd(), &gather, false);
+        let result = syscall::write(source.descriptor.borrow(), &gather, false);
         let result = result.map_err(Into::into);
         self.complete(resource, Event::Sent { gather, result });
     }
@@ -641,8 +640,8 @@ impl Driver for Sim {
         Ok(())
     }
 
-    fn as_pollable(&self) -> io::Result<OwnedFd> {
-        null()?.try_clone_to_owned()
+    fn as_pollable(&self) -> io::Result<OwnedDescriptor> {
+        owned::duplicate(owned::null()?)
     }
 
     fn name(&self) -> &'static str {

@@ -3,28 +3,30 @@
 use std::{
     io,
     net::SocketAddr,
-    os::fd::OwnedFd,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use rustix::io::Errno;
-
 use crate::{
     pure::{
         address::{AddrInfo, Address, Query},
         error::{Error, IoOperation, Result},
-        options::ConnectOptions,
+        options::{ConnectOptions, Sharing},
         table::Id,
     },
     system::{
         descriptor::Descriptor,
         driver::AnyDriver,
-        fd_kind::{self, Examined, FdKind},
+        fd_kind::FdKind,
         pool::Pool,
         sim::{Host, Network, bell::Bell, socket::Socket, state::Owner, workers::Workers},
-        socket::Sharing,
+        sys::{
+            address,
+            errno::Errno,
+            examine::{self, Examined},
+            owned::OwnedDescriptor,
+        },
     },
 };
 
@@ -75,7 +77,7 @@ impl SimEnv {
         Ok(self.host.network.descriptor(id))
     }
 
-    fn open(&self, tcp: bool) -> rustix::io::Result<Id> {
+    fn open(&self, tcp: bool) -> std::result::Result<Id, Errno> {
         let owner = Owner::Engine { engine: self.engine, resource: Id::NONE };
         self.host.network.lock().open(self.host.number, owner, tcp)
     }
@@ -90,14 +92,14 @@ impl SimEnv {
 
     pub(crate) fn listen_unix(&self, path: &Path) -> Result<Arc<Descriptor>> {
         let address = Address::from(path);
-        address.to_system()?;
+        address::to_system(&address)?;
         self.listen(&address, |state, id| state.listen_unix(id, path))
     }
 
     fn listen(
         &self,
         address: &Address,
-        begin: impl FnOnce(&mut super::state::NetworkState, Id) -> rustix::io::Result<()>,
+        begin: impl FnOnce(&mut super::state::NetworkState, Id) -> std::result::Result<(), Errno>,
     ) -> Result<Arc<Descriptor>> {
         let failed = |cause: Errno| Error::io_on(IoOperation::Listen, address, cause);
         let id = self.open(address.as_inet().is_some()).map_err(failed)?;
@@ -108,8 +110,8 @@ impl SimEnv {
     }
 
     /// Files are this machine's. Nothing else of it leads into the network.
-    pub(crate) fn examine(fd: OwnedFd, exclusive: bool) -> Result<Examined> {
-        match fd_kind::examine(fd, exclusive)? {
+    pub(crate) fn examine(fd: OwnedDescriptor, exclusive: bool) -> Result<Examined> {
+        match examine::examine(fd, exclusive)? {
             file @ Examined { fd_kind: FdKind::File { .. } | FdKind::Device { .. }, .. } => {
                 Ok(file)
             }
@@ -124,7 +126,7 @@ impl SimEnv {
         Err(Error::unsupported("a simulated engine listens in its own network only"))
     }
 
-    pub(crate) fn listen_unix_for_several() -> Result<OwnedFd> {
+    pub(crate) fn listen_unix_for_several() -> Result<OwnedDescriptor> {
         Err(Error::unsupported("simulated engines do not accept from one socket"))
     }
 
@@ -142,7 +144,7 @@ impl SimEnv {
         if state.rng.chance(failure) {
             return Err(query.failed(io::ErrorKind::HostUnreachable, "the resolver is silent"));
         }
-        let name = query.host().trim_end_matches('.').to_ascii_lowercase();
+        let name = query.host.trim_end_matches('.').to_ascii_lowercase();
         let found = match name.as_str() {
             "localhost" => Some(vec![std::net::Ipv4Addr::LOCALHOST.into()]),
             name => state.names.get(name).cloned(),

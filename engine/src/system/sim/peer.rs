@@ -10,10 +10,8 @@ use std::{
     },
 };
 
-use rustix::io::Errno;
-
 use crate::{
-    pure::{address::Address, table::Id},
+    pure::{address::Address, options::Sharing, table::Id},
     system::{
         driver::Release,
         sim::{
@@ -21,7 +19,7 @@ use crate::{
             socket::Socket,
             state::{Attempt, NetworkState, Owner, Received},
         },
-        socket::Sharing,
+        sys::errno::Errno,
     },
 };
 

@@ -1,7 +1,5 @@
 //! [`Socket`]: what the descriptors of a simulated engine hold.
 
-use rustix::io::Errno;
-
 use crate::{
     pure::{
         address::Address,
@@ -14,6 +12,7 @@ use crate::{
             Network,
             state::{Attempt, Received},
         },
+        sys::errno::Errno,
     },
 };
 

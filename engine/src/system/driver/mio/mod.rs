@@ -12,7 +12,6 @@
 use std::{
     collections::{HashMap, VecDeque},
     io,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -20,8 +19,7 @@ use std::{
     time::Duration,
 };
 
-use ::mio::{Events, Interest, Poll, Token, Waker as MioWaker, unix::SourceFd};
-use rustix::{event::PollFlags, io::Errno};
+use ::mio::{Events, Poll, Token, Waker as MioWaker};
 
 use crate::{
     pure::{
@@ -34,12 +32,19 @@ use crate::{
         driver::{
             Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Role, Waker,
             blocks::{BLOCK_LEN, Blocks},
+            close::close,
             mio::source::Source,
             refusals::Refusals,
-            syscall::{self, Attempt, Pushed, Received},
         },
         fd_kind::FdKind,
         pool::{Job, Lane, Pool, Refused, Ticket},
+        sys::{
+            errno::Errno,
+            outcome::{Attempt, Pushed, Received},
+            owned::OwnedDescriptor,
+            readiness::{self, Registration},
+            syscall,
+        },
     },
 };
 
@@ -103,7 +108,7 @@ enum FileEvent {
 }
 
 enum TaskDone {
-    Read { block: Vec<u8>, result: rustix::io::Result<usize> },
+    Read { block: Vec<u8>, result: Result<usize, Errno> },
     Other(FileDone),
 }
 
@@ -146,24 +151,11 @@ impl Mio {
         if source.registered {
             return Ok(());
         }
-        let number = source.descriptor.as_fd().as_raw_fd();
-        let interest = match source.fd_kind {
-            FdKind::Listener => Interest::READABLE,
-            // An urgent byte cuts receives short.
-            FdKind::Socket { .. } => Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY,
-            _ => Interest::READABLE | Interest::WRITABLE,
-        };
-        match registry.register(&mut SourceFd(&number), token(resource), interest) {
-            // A device that cannot be waited for: what poll(2) says of it is that it is ready.
-            Err(error)
-                if matches!(source.fd_kind, FdKind::Device { .. })
-                    && Errno::from_io_error(&error) == Some(Errno::PERM) =>
-            {
-                source.is_always_ready = true;
-                (source.readable, source.writable) = (true, true);
-            }
-            Err(error) => return Err(error),
-            Ok(()) => {}
+        let fd = source.descriptor.borrow();
+        source.registration = Registration::new(registry, fd, source.fd_kind, token(resource))?;
+        if source.registration.is_none() {
+            source.is_always_ready = true;
+            (source.readable, source.writable) = (true, true);
         }
         source.registered = true;
         Ok(())
@@ -224,7 +216,7 @@ impl Mio {
 
     fn begin_connect(&mut self, resource: Id, address: &crate::pure::address::Address) {
         let Some(source) = self.source(resource) else { return };
-        match syscall::connect(source.descriptor.as_fd(), address) {
+        match syscall::connect(source.descriptor.borrow(), address) {
             Ok(true) => self.complete(resource, Event::Connected(Ok(()))),
             Ok(false) => {
                 source.connecting = true;
@@ -245,7 +237,7 @@ impl Mio {
         let Some(source) = self.source(resource) else { return };
         let Some(gather) = source.sending.take() else { return };
         let pushed = if source.writable {
-            syscall::send(source.descriptor.as_fd(), source.fd_kind, &gather)
+            syscall::send(source.descriptor.borrow(), source.fd_kind, &gather)
         } else {
             Pushed::Full
         };
@@ -256,11 +248,11 @@ impl Mio {
     fn end_try(&mut self, resource: Id, gather: Box<Gather>, pushed: Pushed) {
         let Some(source) = self.source(resource) else { return };
         match pushed {
-            Pushed::MayWait if syscall::is_ready(source.descriptor.as_fd(), PollFlags::OUT) => {
+            Pushed::MayWait if syscall::is_writable(source.descriptor.borrow()) => {
                 self.send_on_worker(resource, gather);
             }
             Pushed::Full | Pushed::MayWait => {
-                source.writable = false;
+                source.await_writable();
                 if let Err(error) = self.register(resource) {
                     let result = Err(error);
                     return self.complete(resource, Event::Sent { gather, result });
@@ -279,8 +271,11 @@ impl Mio {
                 }
             }
             Pushed::Done(result) => {
-                source.writable =
-                    result.is_err() || result == Ok(gather.len()) || !source.short_send_fills();
+                if let Ok(sent) = result {
+                    source.was_sent(sent, gather.len());
+                } else {
+                    source.writable = true;
+                }
                 let result = result.map_err(io::Error::from);
                 self.complete(resource, Event::Sent { gather, result });
                 // A short send finds the socket full; registered, it hears when there is room.
@@ -302,7 +297,7 @@ impl Mio {
         source.writable = source.is_always_ready;
         let (fd_kind, descriptor) = (source.fd_kind, Arc::clone(&source.descriptor));
         let job = move || {
-            let pushed = syscall::send_waiting(descriptor.as_fd(), fd_kind, &gather, &wanted);
+            let pushed = syscall::send_waiting(descriptor.borrow(), fd_kind, &gather, &wanted);
             drop(descriptor);
             let event = FileEvent::Pushed(gather, pushed);
             report(&finished, &waker, Finished { resource, event });
@@ -380,14 +375,14 @@ impl Mio {
             FileTask::Read { offset, size } => {
                 let mut block = self.blocks.get_sized(size);
                 let slice = &mut block[..size];
-                let attempt = syscall::read_file_at_once(descriptor.as_fd(), slice, offset);
+                let attempt = syscall::read_file_at_once(descriptor.borrow(), slice, offset);
                 if let Attempt::Done(result) = attempt {
                     let done = self.was_read(block, result);
                     return self.complete(resource, Event::File { operation, done });
                 }
                 let job = move || {
                     let slice = &mut block[..size];
-                    let result = syscall::read_file(descriptor.as_fd(), slice, offset);
+                    let result = syscall::read_file(descriptor.borrow(), slice, offset);
                     // Before it is told, so that a close that follows has the only reference left.
                     drop(descriptor);
                     tell(TaskDone::Read { block, result });
@@ -396,7 +391,7 @@ impl Mio {
             }
             FileTask::Write { offset, bytes } => {
                 let job = move || {
-                    let result = syscall::write_at(descriptor.as_fd(), &bytes, offset);
+                    let result = syscall::write_at(descriptor.borrow(), &bytes, offset);
                     drop((bytes, descriptor));
                     tell(TaskDone::Other(FileDone::Written(result.map_err(Into::into))));
                 };
@@ -404,7 +399,7 @@ impl Mio {
             }
             FileTask::Sync => {
                 let job = move || {
-                    let result = syscall::sync(descriptor.as_fd());
+                    let result = syscall::sync(descriptor.borrow());
                     drop(descriptor);
                     tell(TaskDone::Other(FileDone::Synced(result.map_err(Into::into))));
                 };
@@ -416,7 +411,7 @@ impl Mio {
         }
     }
 
-    fn was_read(&self, block: Vec<u8>, result: rustix::io::Result<usize>) -> FileDone {
+    fn was_read(&self, block: Vec<u8>, result: Result<usize, Errno>) -> FileDone {
         let received = |count| self.blocks.received_sized(block, count);
         FileDone::Read(result.map(received).map_err(Into::into))
     }
@@ -478,8 +473,8 @@ impl Mio {
     fn attend(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
         let Some(source) = self.source(resource) else { return 0 };
         if source.connecting && source.writable {
-            match syscall::connected(source.descriptor.as_fd()) {
-                Attempt::WouldBlock => source.writable = false,
+            match syscall::connected(source.descriptor.borrow()) {
+                Attempt::WouldBlock => source.await_writable(),
                 Attempt::Done(result) => {
                     source.connecting = false;
                     let event = Event::Connected(result.map_err(Into::into));
@@ -507,7 +502,8 @@ impl Mio {
     #[inline]
     fn receive(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
         let Some(source) = self.sources.get_mut(resource) else { return 0 };
-        let received = syscall::receive(source.descriptor.as_fd(), source.fd_kind, &mut self.block);
+        let received =
+            syscall::receive(source.descriptor.borrow(), source.fd_kind, &mut self.block);
         self.was_received(resource, received, completions)
     }
 
@@ -521,7 +517,7 @@ impl Mio {
         source.readable = source.is_always_ready;
         let (fd_kind, descriptor) = (source.fd_kind, Arc::clone(&source.descriptor));
         let job = move || {
-            let received = syscall::receive_waiting(descriptor.as_fd(), fd_kind, &mut block);
+            let received = syscall::receive_waiting(descriptor.borrow(), fd_kind, &mut block);
             drop(descriptor);
             let event = FileEvent::Received(block, received);
             report(&finished, &waker, Finished { resource, event });
@@ -572,10 +568,11 @@ impl Mio {
         let Some(source) = self.sources.get_mut(resource) else { return 0 };
         let event = match received {
             Received::Nothing if !source.is_always_ready => {
-                (source.readable, source.urgent) = (false, false);
+                source.urgent = false;
+                source.await_readable();
                 return 0;
             }
-            Received::MayWait if !syscall::is_ready(source.descriptor.as_fd(), PollFlags::IN) => {
+            Received::MayWait if !syscall::is_readable(source.descriptor.borrow()) => {
                 source.readable = false;
                 return 0;
             }
@@ -621,9 +618,9 @@ impl Mio {
     fn accept(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         for _ in 0..ACCEPT_BATCH {
             let Some(source) = self.source(resource) else { return };
-            match syscall::accept(source.descriptor.as_fd()) {
+            match syscall::accept(source.descriptor.borrow()) {
                 Attempt::WouldBlock => {
-                    source.readable = false;
+                    source.await_readable();
                     return;
                 }
                 Attempt::Done(Ok(connection)) => {
@@ -689,11 +686,8 @@ impl Driver for Mio {
 
     fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>> {
         let source = self.sources.remove(resource)?;
-        if source.registered && !source.is_always_ready {
-            // Before the descriptor goes: a duplicate elsewhere would keep the registration alive.
-            // An error means that it is gone already.
-            let number = source.descriptor.as_fd().as_raw_fd();
-            drop(self.poll.registry().deregister(&mut SourceFd(&number)));
+        if let Some(registration) = source.registration {
+            registration.remove(self.poll.registry(), source.descriptor.borrow());
         }
         Some(source.descriptor)
     }
@@ -716,7 +710,7 @@ impl Driver for Mio {
             Operation::File { operation, task } => self.begin_on_file(resource, operation, task),
             Operation::ShutdownWrite => {
                 let Some(source) = self.source(resource) else { return };
-                let result = syscall::shutdown_write(source.descriptor.as_fd());
+                let result = syscall::shutdown_write(source.descriptor.borrow());
                 self.complete(resource, Event::ShutDown(result.map_err(Into::into)));
             }
             Operation::Close(release) => {
@@ -726,7 +720,7 @@ impl Driver for Mio {
                 let fd_kind = self.source(resource).map(|source| source.fd_kind);
                 let event = match (self.detach(resource), fd_kind) {
                     (Some(descriptor), Some(fd_kind)) => {
-                        syscall::close(descriptor, fd_kind, release, &mut self.block)
+                        close(descriptor, fd_kind, release, &mut self.block)
                     }
                     // A pipe that was closed with its outgoing direction.
                     _ => Event::Closed,
@@ -742,14 +736,14 @@ impl Driver for Mio {
         if !source.writable || !source.fd_kind.is_socket() {
             return None;
         }
-        match syscall::send_bytes(source.descriptor.as_fd(), bytes) {
+        match syscall::send_bytes(source.descriptor.borrow(), bytes) {
             // Submitted, it is registered and waits for room.
             Err(Errno::AGAIN) => {
-                source.writable = false;
+                source.await_writable();
                 None
             }
             Ok(sent) => {
-                source.writable = sent == bytes.len() || !source.short_send_fills();
+                source.was_sent(sent, bytes.len());
                 Some(Ok(sent))
             }
             Err(error) => Some(Err(error.into())),
@@ -841,8 +835,8 @@ impl Driver for Mio {
         Ok(())
     }
 
-    fn as_pollable(&self) -> io::Result<OwnedFd> {
-        self.poll.registry().as_fd().try_clone_to_owned()
+    fn as_pollable(&self) -> io::Result<OwnedDescriptor> {
+        readiness::pollable(&self.poll)
     }
 
     fn name(&self) -> &'static str {

@@ -4,7 +4,11 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 use crate::{
     pure::buffer::outgoing::Gather,
-    system::{descriptor::Descriptor, driver::syscall::Received, fd_kind::FdKind},
+    system::{
+        descriptor::Descriptor,
+        fd_kind::FdKind,
+        sys::{outcome::Received, readiness::Registration},
+    },
 };
 
 /// One descriptor, what is asked of it, and what is known of its readiness.
@@ -13,7 +17,9 @@ use crate::{
 pub(super) struct Source {
     pub(super) descriptor: Arc<Descriptor>,
     pub(super) fd_kind: FdKind,
+    /// Whether it was tried to register it, with success or because it need not be.
     pub(super) registered: bool,
+    pub(super) registration: Option<Registration>,
     /// In the driver's list of sources with something to do.
     pub(super) listed: bool,
 
@@ -53,6 +59,7 @@ impl Source {
             descriptor,
             fd_kind,
             registered: false,
+            registration: None,
             listed: false,
             readable: false,
             urgent,
@@ -71,10 +78,29 @@ impl Source {
         }
     }
 
-    /// Whether a send that takes less than it was given has found the system full, and is told when
-    /// there is room. A Unix socket may have lacked memory instead.
-    pub(super) fn short_send_fills(&self) -> bool {
-        self.fd_kind == FdKind::Socket { tcp: true }
+    /// A call has found nothing: an event says when there is something.
+    pub(super) fn await_readable(&mut self) {
+        self.readable = false;
+        if let Some(registration) = &self.registration {
+            registration.ask_again();
+        }
+    }
+
+    /// A call has found no room: an event says when there is some.
+    pub(super) fn await_writable(&mut self) {
+        self.writable = false;
+        if let Some(registration) = &self.registration {
+            registration.ask_again();
+        }
+    }
+
+    /// So many bytes of `len` were sent. Less than all have found the system full, and an event
+    /// says when there is room; but a Unix socket may have lacked memory instead.
+    pub(super) fn was_sent(&mut self, sent: usize, len: usize) {
+        self.writable = true;
+        if sent < len && self.fd_kind == (FdKind::Socket { tcp: true }) {
+            self.await_writable();
+        }
     }
 
     /// Whether something asked for can be done now.

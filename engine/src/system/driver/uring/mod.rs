@@ -9,13 +9,7 @@
 //! Only the last report of an operation ends it. So a reception that was cancelled brings what had
 //! arrived by then, and a connection that was accepted meanwhile is not lost.
 
-use std::{
-    collections::HashMap,
-    io,
-    os::fd::{AsFd, OwnedFd},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use rustix::{event::PollFlags, io::Errno};
 
@@ -32,8 +26,8 @@ use crate::{
         driver::{
             Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Release, Role, Waker,
             blocks::Blocks,
+            close::close,
             refusals::Refusals,
-            syscall::{self, Pushed, Received},
             uring::{
                 buffers::{Buffers, LEN},
                 in_flight::{DeviceRead, Flight, InFlight, ReadAt, Work, WriteAt},
@@ -42,6 +36,10 @@ use crate::{
             },
         },
         fd_kind::FdKind,
+        sys::{
+            outcome::{Pushed, Received},
+            syscall,
+        },
     },
 };
 
@@ -154,7 +152,7 @@ impl Uring {
     fn begin(&mut self, resource: Id, work: Work) -> Option<Id> {
         let source = self.sources.get_mut(resource)?;
         source.flights += 1;
-        Some(self.in_flight.begin(&mut self.ring, resource, source.descriptor.as_fd(), work))
+        Some(self.in_flight.begin(&mut self.ring, resource, source.descriptor.borrow(), work))
     }
 
     /// Has a pipe or terminal tried in the next wait.
@@ -268,7 +266,7 @@ impl Uring {
             let received = match result {
                 // Interrupted: read again, unless it was asked to end.
                 Err(Errno::INTR | Errno::CANCELED) => Received::Nothing,
-                result => syscall::received(source.descriptor.as_fd(), source.fd_kind, result),
+                result => syscall::received(source.descriptor.borrow(), source.fd_kind, result),
             };
             match received {
                 Received::Nothing if stopping => {
@@ -384,7 +382,8 @@ impl Uring {
 
     fn try_receive(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let Some(source) = self.sources.get_mut(resource) else { return };
-        let received = syscall::receive(source.descriptor.as_fd(), source.fd_kind, &mut self.block);
+        let received =
+            syscall::receive(source.descriptor.borrow(), source.fd_kind, &mut self.block);
         self.was_received(resource, received, completions);
     }
 
@@ -424,7 +423,7 @@ impl Uring {
     fn try_send(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let Some(source) = self.source(resource) else { return };
         let Some(gather) = source.unsent.take() else { return };
-        match syscall::send(source.descriptor.as_fd(), source.fd_kind, &gather) {
+        match syscall::send(source.descriptor.borrow(), source.fd_kind, &gather) {
             Pushed::Full => self.await_room(resource, gather, completions),
             Pushed::MayWait => {
                 let key = self.begin(resource, Work::write(gather));
@@ -462,7 +461,7 @@ impl Uring {
     fn await_room(&mut self, resource: Id, gather: Box<Gather>, completions: &mut Vec<Completion>) {
         if let Some(source) = self.source(resource)
             && matches!(source.fd_kind, FdKind::Device { .. })
-            && syscall::is_ready(source.descriptor.as_fd(), PollFlags::OUT)
+            && syscall::is_ready(source.descriptor.borrow(), PollFlags::OUT)
         {
             source.sending = InHand::NONE;
             let event = Event::Sent { gather, result: Err(Errno::AGAIN.into()) };
@@ -569,7 +568,7 @@ impl Uring {
         }
         // A Unix socket is connected at once or not at all. Left to the kernel, one whose backlog
         // is full would occupy a thread of its.
-        let result = syscall::connect(source.descriptor.as_fd(), address);
+        let result = syscall::connect(source.descriptor.borrow(), address);
         self.complete(resource, Event::Connected(result.map(drop).map_err(Into::into)));
     }
 
@@ -591,7 +590,7 @@ impl Uring {
         let fd_kind = self.source(resource).map(|source| source.fd_kind);
         let event = match (self.detach(resource), fd_kind) {
             (Some(descriptor), Some(fd_kind)) => {
-                syscall::close(descriptor, fd_kind, release, &mut self.block)
+                close(descriptor, fd_kind, release, &mut self.block)
             }
             // A pipe that was closed with its outgoing direction.
             _ => Event::Closed,
@@ -723,7 +722,7 @@ impl Driver for Uring {
             Operation::File { operation, task } => self.begin_on_file(resource, operation, task),
             Operation::ShutdownWrite => {
                 let Some(source) = self.source(resource) else { return };
-                let result = syscall::shutdown_write(source.descriptor.as_fd());
+                let result = syscall::shutdown_write(source.descriptor.borrow());
                 self.complete(resource, Event::ShutDown(result.map_err(Into::into)));
             }
             Operation::Close(release) => match self.source(resource) {

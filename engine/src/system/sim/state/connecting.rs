@@ -9,10 +9,9 @@ use std::{
 };
 
 use bytes::BytesMut;
-use rustix::io::Errno;
 
 use crate::{
-    pure::{address::Address, table::Id},
+    pure::{address::Address, options::Sharing, table::Id},
     system::{
         driver::Release,
         sim::{
@@ -22,7 +21,7 @@ use crate::{
                 Socket,
             },
         },
-        socket::Sharing,
+        sys::errno::Errno,
     },
 };
 

@@ -18,14 +18,16 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use rustix::io::Errno;
 
 use crate::{
     pure::{
         address::Address,
         table::{Id, Table},
     },
-    system::sim::{Link, Machine, Rng, bell::Bell, trace::Trace},
+    system::{
+        sim::{Link, Machine, Rng, bell::Bell, trace::Trace},
+        sys::errno::Errno,
+    },
 };
 
 type Result<T> = std::result::Result<T, Errno>;

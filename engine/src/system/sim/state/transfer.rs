@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use rustix::io::Errno;
 
 use crate::{
     pure::table::Id,
@@ -14,6 +13,7 @@ use crate::{
             state::{Attempt, Fate, Happening, NetworkState, Received, Result, Role, abridged},
             trace::digest,
         },
+        sys::errno::Errno,
     },
 };
 

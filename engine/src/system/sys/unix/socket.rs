@@ -3,7 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
     time::Duration,
 };
@@ -18,11 +18,14 @@ use rustix::{
     },
 };
 
-use crate::pure::{
-    address::Address,
-    clock::now,
-    error::{Error, IoOperation, Result},
-    options::{ConnectOptions, ListenOptions},
+use crate::{
+    pure::{
+        address::Address,
+        clock::now,
+        error::{Error, IoOperation, Result},
+        options::{ConnectOptions, ListenOptions, Sharing},
+    },
+    system::sys::address,
 };
 
 /// A socket to connect to this address with.
@@ -40,17 +43,6 @@ pub(crate) fn for_connecting(address: &Address, options: &ConnectOptions) -> Res
         bound.map_err(|cause| Error::io_on(IoOperation::Bind, local, cause))?;
     }
     Ok(fd)
-}
-
-/// Who else may listen at the address of a TCP socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sharing {
-    /// Nobody.
-    Nobody,
-    /// Nobody may already; from now on others that share it may.
-    First,
-    /// Others that share it, now and later.
-    Others,
 }
 
 /// How long an address may still be in use that a process listened at which has just ended. The
@@ -147,7 +139,7 @@ fn await_departure(departures: Option<&OwnedFd>, left: Duration) -> io::Result<(
 /// A Unix socket that listens.
 pub(crate) fn listen_unix(path: &Path, options: &ListenOptions) -> Result<OwnedFd> {
     // An empty path would be no file at all, but a name that the system makes up.
-    Address::from(path).to_system()?;
+    address::to_system(&Address::from(path))?;
     let listening = || -> io::Result<OwnedFd> {
         let fd = unix()?;
         bind(&fd, &SocketAddrUnix::new(path)?)?;
@@ -155,6 +147,11 @@ pub(crate) fn listen_unix(path: &Path, options: &ListenOptions) -> Result<OwnedF
         Ok(fd)
     };
     listening().map_err(|cause| Error::io_on(IoOperation::Listen, path.display(), cause))
+}
+
+/// Has what is sent go out at once, without Nagle's delay.
+pub(crate) fn set_nodelay(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(sockopt::set_tcp_nodelay(fd, true)?)
 }
 
 /// What the system takes for a backlog; it has a limit of its own far below.

@@ -2,16 +2,14 @@
 
 use std::{
     io::{IoSlice, IoSliceMut},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    os::fd::{BorrowedFd, OwnedFd},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    fs::{SeekFrom, seek},
     io::{Errno, ReadWriteFlags, Result, retry_on_intr},
     net::{
         RecvAncillaryBuffer, RecvFlags, RecvMsg, ReturnFlags, SendAncillaryBuffer, SendFlags,
@@ -24,42 +22,10 @@ use rustix::{
 use crate::{
     pure::{address::Address, buffer::outgoing::Gather},
     system::{
-        descriptor::Descriptor,
-        driver::{Event, Release},
         fd_kind::FdKind,
+        sys::outcome::{Attempt, Pushed, Received},
     },
 };
-
-/// What a call that must not wait came to.
-#[derive(Debug)]
-pub(crate) enum Attempt<T> {
-    Done(Result<T>),
-    WouldBlock,
-}
-
-/// What a read came to.
-#[derive(Debug)]
-pub(super) enum Received {
-    /// So many bytes.
-    Some(usize),
-    /// The same, and there were no more.
-    All(usize),
-    Nothing,
-    End,
-    Failed(Errno),
-    /// Only a call that may wait can tell, see [`receive_waiting`].
-    MayWait,
-}
-
-/// What a write of a stream came to.
-#[derive(Debug)]
-pub(super) enum Pushed {
-    Done(Result<usize>),
-    /// The system has no room.
-    Full,
-    /// Only a call that may wait can tell, see [`send_waiting`].
-    MayWait,
-}
 
 /// A peer that is gone is told by an error and not by a signal. And a socket that others hold, too,
 /// may have been made a blocking one by them.
@@ -73,7 +39,7 @@ const TURN: usize = 4096;
 const NOWHERE: u64 = u64::MAX;
 
 /// Reads what is no regular file. Never waits.
-pub(super) fn receive(fd: BorrowedFd<'_>, fd_kind: FdKind, block: &mut [u8]) -> Received {
+pub(crate) fn receive(fd: BorrowedFd<'_>, fd_kind: FdKind, block: &mut [u8]) -> Received {
     let result = match fd_kind {
         FdKind::Socket { .. } => return receive_from_socket(fd, block),
         FdKind::Terminal { shared: true } => return Received::MayWait,
@@ -92,7 +58,7 @@ pub(super) fn receive(fd: BorrowedFd<'_>, fd_kind: FdKind, block: &mut [u8]) -> 
 }
 
 /// The same by a call that waits if somebody else takes what there is first; on a thread.
-pub(super) fn receive_waiting(fd: BorrowedFd<'_>, fd_kind: FdKind, block: &mut [u8]) -> Received {
+pub(crate) fn receive_waiting(fd: BorrowedFd<'_>, fd_kind: FdKind, block: &mut [u8]) -> Received {
     if !is_ready(fd, PollFlags::IN) {
         return Received::Nothing;
     }
@@ -100,7 +66,7 @@ pub(super) fn receive_waiting(fd: BorrowedFd<'_>, fd_kind: FdKind, block: &mut [
 }
 
 /// What it means that a read of something that is neither a socket nor a file came to this.
-pub(super) fn received(fd: BorrowedFd<'_>, fd_kind: FdKind, result: Result<usize>) -> Received {
+pub(crate) fn received(fd: BorrowedFd<'_>, fd_kind: FdKind, result: Result<usize>) -> Received {
     match result {
         Ok(0) if has_ended(fd, fd_kind) => Received::End,
         Ok(0) | Err(Errno::AGAIN) => Received::Nothing,
@@ -128,7 +94,7 @@ fn has_ended(fd: BorrowedFd<'_>, fd_kind: FdKind) -> bool {
 }
 
 /// Writes to what is no regular file. Never waits.
-pub(super) fn send(fd: BorrowedFd<'_>, fd_kind: FdKind, gather: &Gather) -> Pushed {
+pub(crate) fn send(fd: BorrowedFd<'_>, fd_kind: FdKind, gather: &Gather) -> Pushed {
     let result = match (fd_kind, gather.single()) {
         (FdKind::Socket { .. }, Some(bytes)) => send_bytes(fd, bytes),
         (FdKind::Socket { .. }, None) => {
@@ -169,7 +135,7 @@ pub(super) fn send(fd: BorrowedFd<'_>, fd_kind: FdKind, gather: &Gather) -> Push
 /// The same by calls that may wait, on a thread, as long as it is `wanted`. A terminal promises
 /// room for a byte and not for how many, so that it is given one at a time: whoever cancels the
 /// rest then does not wait for somebody to read.
-pub(super) fn send_waiting(
+pub(crate) fn send_waiting(
     fd: BorrowedFd<'_>,
     fd_kind: FdKind,
     gather: &Gather,
@@ -254,12 +220,12 @@ fn receive_from_socket(fd: BorrowedFd<'_>, block: &mut [u8]) -> Received {
 }
 
 /// Sends to a socket.
-pub(super) fn send_bytes(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
+pub(crate) fn send_bytes(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
     retry_on_intr(|| rustix::net::send(fd, bytes, SEND_FLAGS))
 }
 
 /// Begins to connect. Returns whether it is done already.
-pub(super) fn connect(fd: BorrowedFd<'_>, address: &Address) -> Result<bool> {
+pub(crate) fn connect(fd: BorrowedFd<'_>, address: &Address) -> Result<bool> {
     let result = match address {
         Address::Inet(address) => retry_on_intr(|| rustix::net::connect(fd, address)),
         Address::Unix(path) => SocketAddrUnix::new(path)
@@ -277,7 +243,7 @@ pub(super) fn connect(fd: BorrowedFd<'_>, address: &Address) -> Result<bool> {
 }
 
 /// How a connect ended. A writable socket may be a spurious event, so its peer is asked for.
-pub(super) fn connected(fd: BorrowedFd<'_>) -> Attempt<()> {
+pub(crate) fn connected(fd: BorrowedFd<'_>) -> Attempt<()> {
     match sockopt::socket_error(fd) {
         Ok(Ok(())) => {}
         Ok(Err(error)) | Err(error) => return Attempt::Done(Err(error)),
@@ -291,7 +257,7 @@ pub(super) fn connected(fd: BorrowedFd<'_>) -> Attempt<()> {
 
 /// Takes one connection. Those that died while they waited, and network errors that Linux passes on
 /// from them, are skipped, see accept(2).
-pub(super) fn accept(fd: BorrowedFd<'_>) -> Attempt<OwnedFd> {
+pub(crate) fn accept(fd: BorrowedFd<'_>) -> Attempt<OwnedFd> {
     const DEAD_MAX: usize = 1024;
     for _ in 0..DEAD_MAX {
         match accept_with(fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
@@ -304,7 +270,7 @@ pub(super) fn accept(fd: BorrowedFd<'_>) -> Attempt<OwnedFd> {
 }
 
 /// Whether an accept failed for the sake of one connection, and the next may succeed.
-pub(super) const fn is_of_one_connection(error: Errno) -> bool {
+pub(crate) const fn is_of_one_connection(error: Errno) -> bool {
     matches!(
         error,
         Errno::INTR
@@ -320,7 +286,7 @@ pub(super) const fn is_of_one_connection(error: Errno) -> bool {
     )
 }
 
-pub(super) fn shutdown_write(fd: BorrowedFd<'_>) -> Result<()> {
+pub(crate) fn shutdown_write(fd: BorrowedFd<'_>) -> Result<()> {
     match shutdown(fd, Shutdown::Write) {
         // The peer has reset the connection: the direction has ended all the same.
         Err(Errno::NOTCONN) => Ok(()),
@@ -331,69 +297,41 @@ pub(super) fn shutdown_write(fd: BorrowedFd<'_>) -> Result<()> {
 /// How many blocks are read away before a close: more than a socket's buffer holds by default.
 const DRAIN_MAX: usize = 128;
 
-/// Ends what closing ends, and closes, whoever still holds the number. What may have to wait for
-/// that is given back, to be closed where nobody else waits.
-pub(super) fn close(
-    descriptor: Arc<Descriptor>,
-    fd_kind: FdKind,
-    release: Release,
-    block: &mut [u8],
-) -> Event {
-    before_close(descriptor.as_fd(), release, block);
-    let resets = matches!(release, Release::Reset | Release::ResetForAll);
-    if !resets && may_wait_to_close(&descriptor, fd_kind) {
-        return Event::LetGo(descriptor);
-    }
-    descriptor.release();
-    Event::Closed
-}
-
-/// Whether close(2) may wait: for a file's server, a line to take what was written, or the peer, if
-/// the program has set SO_LINGER, which holds for non-blocking sockets as well.
-pub(crate) fn may_wait_to_close(descriptor: &Descriptor, fd_kind: FdKind) -> bool {
-    match fd_kind {
-        FdKind::File { .. } | FdKind::Terminal { .. } | FdKind::Device { .. } => true,
-        FdKind::Pipe { .. } | FdKind::Listener => false,
-        FdKind::Socket { .. } => {
-            // Nobody else can have set it, so that others need not be asked.
-            descriptor.is_touched()
-                && sockopt::socket_linger(descriptor).is_ok_and(|linger| linger.is_some())
+/// Ends the outgoing direction of a connection and reads what has arrived, so that closing it
+/// resets nothing. An error means that this is no socket, or none with a connection.
+pub(crate) fn end_in_order(fd: BorrowedFd<'_>, block: &mut [u8]) {
+    let _ = shutdown(fd, Shutdown::Write);
+    // A bound, because a peer may send as fast as this reads.
+    for _ in 0..DRAIN_MAX {
+        match recv(fd, &mut *block, RecvFlags::DONTWAIT) {
+            Ok((1.., _)) | Err(Errno::INTR) => {}
+            _ => break,
         }
     }
 }
 
-/// Ends a connection in good order, so that a close that follows resets nothing; it is not closed
-/// yet.
-pub(crate) fn end_in_order(descriptor: &Descriptor, block: &mut [u8]) {
-    if !descriptor.end_simulated() {
-        before_close(descriptor.as_fd(), Release::Drain, block);
-    }
+/// Has the close that follows reset a connection.
+pub(crate) fn reset_by_close(fd: BorrowedFd<'_>) {
+    let _ = sockopt::set_socket_linger(fd, Some(Duration::ZERO));
 }
 
-/// Decides how closing ends a connection. An error means that this is no socket, or none with a
-/// connection, and nothing is to be reset or ended.
-fn before_close(fd: BorrowedFd<'_>, release: Release, block: &mut [u8]) {
-    match release {
-        Release::Close => {}
-        Release::Drain => {
-            let _ = shutdown(fd, Shutdown::Write);
-            // A bound, because a peer may send as fast as this reads.
-            for _ in 0..DRAIN_MAX {
-                match recv(fd, &mut *block, RecvFlags::DONTWAIT) {
-                    Ok((1.., _)) | Err(Errno::INTR) => {}
-                    _ => break,
-                }
-            }
-        }
-        Release::Reset => {
-            let _ = sockopt::set_socket_linger(fd, Some(Duration::ZERO));
-        }
-        // Not by the option: it would stay with the other copies, and have the last of them reset
-        // the connection whenever it is closed.
-        Release::ResetForAll => {
-            let _ = connect_unspec(fd);
-        }
-    }
+/// Resets a connection now, whoever else holds it.
+pub(crate) fn reset(fd: BorrowedFd<'_>) {
+    // Not by the option: it would stay with the other copies, and have the last of them reset the
+    // connection whenever it is closed.
+    let _ = connect_unspec(fd);
+}
+
+/// Whether the close of a socket waits for its peer, as SO_LINGER has it, for non-blocking ones as
+/// well.
+pub(crate) fn lingers(fd: BorrowedFd<'_>) -> bool {
+    sockopt::socket_linger(fd).is_ok_and(|linger| linger.is_some())
+}
+
+/// Moves the cursor of a file back by so many bytes.
+pub(crate) fn move_cursor_back(fd: BorrowedFd<'_>, bytes: i64) {
+    // Fails for what has no cursor, where nothing was read ahead.
+    let _ = seek(fd, SeekFrom::Current(-bytes));
 }
 
 /// Stands for the system's cursor where a position is asked for, preadv2(2).
@@ -405,7 +343,7 @@ pub(crate) fn read_at_once(fd: BorrowedFd<'_>, block: &mut [u8]) -> Attempt<usiz
 }
 
 /// Reads a file at a position, if that need not wait for a disk.
-pub(super) fn read_file_at_once(
+pub(crate) fn read_file_at_once(
     fd: BorrowedFd<'_>,
     block: &mut [u8],
     offset: u64,
@@ -423,7 +361,7 @@ pub(crate) fn read(fd: BorrowedFd<'_>, block: &mut [u8]) -> Result<usize> {
 }
 
 /// Reads a file at a position, on a worker.
-pub(super) fn read_file(fd: BorrowedFd<'_>, block: &mut [u8], offset: u64) -> Result<usize> {
+pub(crate) fn read_file(fd: BorrowedFd<'_>, block: &mut [u8], offset: u64) -> Result<usize> {
     retry_on_intr(|| rustix::io::pread(fd, &mut *block, offset))
 }
 
@@ -439,23 +377,34 @@ pub(crate) fn write(fd: BorrowedFd<'_>, gather: &Gather, append: bool) -> Result
 }
 
 /// Writes to a file at a position, on a worker.
-pub(super) fn write_at(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<usize> {
+pub(crate) fn write_at(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<usize> {
     retry_on_intr(|| rustix::io::pwrite(fd, bytes, offset))
 }
 
 /// Brings a file to its medium, on a worker.
-pub(super) fn sync(fd: BorrowedFd<'_>) -> Result<()> {
+pub(crate) fn sync(fd: BorrowedFd<'_>) -> Result<()> {
     retry_on_intr(|| rustix::fs::fsync(fd))
 }
 
+/// Whether a read would find something, or so the system says: as it does of what cannot be waited
+/// for.
+pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    is_ready(fd, PollFlags::IN)
+}
+
+/// Whether a write would find room, or so the system says.
+pub(crate) fn is_writable(fd: BorrowedFd<'_>) -> bool {
+    is_ready(fd, PollFlags::OUT)
+}
+
 /// Whether poll(2) says of something that it is ready, as it does of what cannot be waited for.
-pub(super) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {
+pub(crate) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {
     let mut fds = [PollFd::new(&fd, flags)];
     matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
 }
 
 /// Waits for nothing, so long or until a signal comes: a driver that cannot wait.
-pub(super) fn pause(time: Duration) {
+pub(crate) fn pause(time: Duration) {
     // Whatever it says, time has passed or a signal has come.
     let _ = poll(&mut [], Timespec::try_from(time).ok().as_ref());
 }

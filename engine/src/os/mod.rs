@@ -1,0 +1,13 @@
+//! What differs from system to system: descriptors on Unix, sockets and handles on Windows.
+//!
+//! On Unix [`Stream`](crate::Stream), [`Listener`](crate::Listener), [`File`](crate::File) and
+//! [`Engine`](crate::Engine) lend their descriptors by [`AsFd`](std::os::fd::AsFd), and
+//! [`attach`](crate::Handle::attach) takes whatever can be turned into an
+//! [`OwnedFd`](std::os::fd::OwnedFd).
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+pub mod windows;
+
+pub use crate::system::sys::owned::OwnedDescriptor;

@@ -1,0 +1,1 @@
+//! What only Windows has: sockets and handles.
