@@ -25,3 +25,29 @@ mod unix {
         }
     }
 }
+
+#[cfg(windows)]
+mod windows {
+    use std::os::windows::io::{AsHandle, AsSocket, BorrowedHandle, BorrowedSocket};
+
+    use crate::{File, Listener, Stream};
+
+    impl AsSocket for Stream {
+        fn as_socket(&self) -> BorrowedSocket<'_> {
+            self.engine_stream().as_socket()
+        }
+    }
+
+    impl AsSocket for Listener {
+        fn as_socket(&self) -> BorrowedSocket<'_> {
+            self.engine_listener().as_socket()
+        }
+    }
+
+    /// As the engine's file.
+    impl AsHandle for File {
+        fn as_handle(&self) -> BorrowedHandle<'_> {
+            self.engine_file().as_handle()
+        }
+    }
+}

@@ -26,7 +26,7 @@ use crate::{
     },
     system::{
         descriptor::{Descriptor, Tenure},
-        sys::owned::OwnedDescriptor,
+        sys::owned::{self, OwnedDescriptor},
     },
 };
 
@@ -427,7 +427,8 @@ impl Engines {
     ) -> Result<()> {
         // A descriptor for each: an engine that closes its own leaves the socket to the others.
         let running = self.running()?;
-        let sockets = iter::repeat_with(|| socket.try_clone()).take(running.len());
+        let sockets =
+            iter::repeat_with(|| owned::duplicate(owned::borrow(&socket))).take(running.len());
         let sockets = sockets.collect::<io::Result<Vec<_>>>();
         let sockets = sockets.map_err(|cause| Error::io(IoOperation::Listen, cause))?;
         let listeners = running.into_iter().zip(sockets).filter_map(|(handle, socket)| {

@@ -159,7 +159,7 @@ impl Listener {
         if self.descriptor().lend() {
             self.set_exclusive(false);
         }
-        self.descriptor().borrow()
+        self.descriptor().lend_out()
     }
 }
 

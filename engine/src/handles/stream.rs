@@ -337,7 +337,7 @@ impl Stream {
         if self.descriptor().lend() {
             self.set_exclusive(false);
         }
-        self.descriptor().borrow()
+        self.descriptor().lend_out()
     }
 }
 

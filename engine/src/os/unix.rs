@@ -38,7 +38,7 @@ impl AsFd for Listener {
 /// device.
 impl AsFd for File {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptor().borrow()
+        self.descriptor().lend_out()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
         fd_kind::FdKind,
         sys::{
             address,
-            owned::{self, BorrowedDescriptor, OwnedDescriptor},
+            owned::{self, BorrowedDescriptor, OwnedDescriptor, Slot},
         },
     },
 };
@@ -64,7 +64,7 @@ impl Tenure {
 #[derive(Debug)]
 enum OpenFile {
     /// Of this machine.
-    System(OwnedDescriptor),
+    System(Slot),
     /// Of a simulated network. What it lends is the null device.
     #[cfg(feature = "sim")]
     Simulated(crate::system::sim::socket::Socket),
@@ -73,7 +73,7 @@ enum OpenFile {
 impl Descriptor {
     pub(crate) fn new(fd: OwnedDescriptor) -> Arc<Self> {
         Arc::new(Self {
-            file: OpenFile::System(fd),
+            file: OpenFile::System(Slot::new(fd)),
             lent: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             touched: AtomicBool::new(false),
@@ -164,19 +164,17 @@ impl Descriptor {
             return socket.close();
         }
         if let Err(shared) = Arc::try_unwrap(self)
-            && let Some(fd) = shared.system()
+            && let Some(slot) = shared.system()
         {
-            owned::close_lent(fd);
+            slot.close_lent();
         }
     }
 
     /// The address of this end, of a socket.
     pub(crate) fn local_address(&self) -> Result<Address> {
         match &self.file {
-            OpenFile::System(fd) => {
-                let answer = owned::local_address(owned::borrow(fd));
-                to_address(fd, answer, IoOperation::GetSockName)
-            }
+            OpenFile::System(slot) => slot
+                .inspect(|fd| to_address(fd, owned::local_address(fd), IoOperation::GetSockName)),
             #[cfg(feature = "sim")]
             OpenFile::Simulated(socket) => socket.local_address(),
         }
@@ -185,9 +183,8 @@ impl Descriptor {
     /// The address of the other end, of a socket.
     pub(crate) fn peer_address(&self) -> Result<Address> {
         match &self.file {
-            OpenFile::System(fd) => {
-                let answer = owned::peer_address(owned::borrow(fd));
-                to_address(fd, answer, IoOperation::GetPeerName)
+            OpenFile::System(slot) => {
+                slot.inspect(|fd| to_address(fd, owned::peer_address(fd), IoOperation::GetPeerName))
             }
             #[cfg(feature = "sim")]
             OpenFile::Simulated(socket) => socket.peer_address(),
@@ -216,7 +213,9 @@ impl Descriptor {
     pub(crate) fn into_owned(self: Arc<Self>) -> io::Result<OwnedDescriptor> {
         match Arc::try_unwrap(self) {
             Ok(sole) => match sole.file {
-                OpenFile::System(fd) => Ok(fd),
+                OpenFile::System(slot) => {
+                    slot.into_owned().ok_or_else(|| io::ErrorKind::NotConnected.into())
+                }
                 #[cfg(feature = "sim")]
                 OpenFile::Simulated(socket) => {
                     socket.part();
@@ -229,8 +228,8 @@ impl Descriptor {
                     socket.part();
                     return owned::duplicate(owned::null()?);
                 }
-                let fd = shared.system().ok_or(io::ErrorKind::Unsupported)?;
-                let fd = owned::duplicate(owned::borrow(fd))?;
+                let slot = shared.system().ok_or(io::ErrorKind::Unsupported)?;
+                let fd = owned::duplicate(slot.borrow())?;
                 shared.release();
                 Ok(fd)
             }
@@ -241,28 +240,59 @@ impl Descriptor {
     #[inline]
     pub(crate) fn borrow(&self) -> BorrowedDescriptor<'_> {
         match &self.file {
-            OpenFile::System(fd) => owned::borrow(fd),
+            OpenFile::System(slot) => slot.borrow(),
             #[cfg(feature = "sim")]
             OpenFile::Simulated(_) => owned::null().expect("opened when the engine was built"),
         }
     }
 
-    const fn system(&self) -> Option<&OwnedDescriptor> {
+    /// What the program gets, to do with it what it likes for as long as a clone lives.
+    pub(crate) fn lend_out(&self) -> BorrowedDescriptor<'_> {
+        self.system().map_or_else(|| self.borrow(), Slot::lend)
+    }
+
+    /// For a worker, which may have it in hand while it is closed.
+    pub(crate) fn hold(self: &Arc<Self>) -> Held {
+        if let Some(slot) = self.system() {
+            slot.hold();
+        }
+        Held(Arc::clone(self))
+    }
+
+    const fn system(&self) -> Option<&Slot> {
         match &self.file {
-            OpenFile::System(fd) => Some(fd),
+            OpenFile::System(slot) => Some(slot),
             #[cfg(feature = "sim")]
             OpenFile::Simulated(_) => None,
         }
     }
 }
 
+/// A descriptor in the hands of a worker.
+#[derive(Debug)]
+pub(crate) struct Held(Arc<Descriptor>);
+
+impl Held {
+    pub(crate) fn borrow(&self) -> BorrowedDescriptor<'_> {
+        self.0.borrow()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(slot) = self.0.system() {
+            slot.let_go();
+        }
+    }
+}
+
 /// What the system says of an address.
 fn to_address(
-    fd: &OwnedDescriptor,
+    fd: BorrowedDescriptor<'_>,
     answer: io::Result<SockAddr>,
     operation: IoOperation,
 ) -> Result<Address> {
-    let failed = |cause| Error::io_on(operation, owned::label(owned::borrow(fd)), cause);
+    let failed = |cause| Error::io_on(operation, owned::label(fd), cause);
     let address = answer.map_err(failed)?;
     address::from_system(&address).ok_or_else(|| Error::unsupported("this family of addresses"))
 }

@@ -14,6 +14,7 @@ use crate::{
     handles::queue::message::Message,
     pure::{buffer::outgoing::Gather, table::Id},
     system::{
+        descriptor::Descriptor,
         driver::{Driver, Ended},
         pool::{Job, Lane, Refused},
         sys::{errno::Errno, outcome::Attempt, syscall},
@@ -23,7 +24,7 @@ use crate::{
 impl Core {
     /// Reads a file once.
     pub(crate) fn read_file(&mut self, stream: Id) {
-        let Some(descriptor) = self.driver.descriptor(stream).map(Arc::clone) else { return };
+        let Some(descriptor) = self.driver.descriptor(stream).map(Descriptor::hold) else { return };
         let mut block = self.blocks.get();
         self.errands += 1;
         // This waits for no disk, and for the cursor only while somebody else is reading or
@@ -66,7 +67,7 @@ impl Core {
 
     /// Writes to a file, all or a part.
     pub(crate) fn write_file(&mut self, stream: Id, gather: Box<Gather>) {
-        let Some(descriptor) = self.driver.descriptor(stream).map(Arc::clone) else { return };
+        let Some(descriptor) = self.driver.descriptor(stream).map(Descriptor::hold) else { return };
         let append = self.stream(stream).is_some_and(|state| state.fd_kind.appends());
         self.errands += 1;
         let shared = Arc::clone(&self.shared);

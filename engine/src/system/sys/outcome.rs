@@ -14,7 +14,8 @@ pub(crate) enum Attempt<T> {
 pub(crate) enum Received {
     /// So many bytes.
     Some(usize),
-    /// The same, and there were no more.
+    /// The same, and there were no more, where a call tells so.
+    #[cfg_attr(windows, expect(dead_code, reason = "no call tells"))]
     All(usize),
     Nothing,
     End,

@@ -295,7 +295,7 @@ impl Mio {
         source.pushing = Some(Arc::clone(&wanted));
         // Set again by an event that comes meanwhile.
         source.writable = source.is_always_ready;
-        let (fd_kind, descriptor) = (source.fd_kind, Arc::clone(&source.descriptor));
+        let (fd_kind, descriptor) = (source.fd_kind, source.descriptor.hold());
         let job = move || {
             let pushed = syscall::send_waiting(descriptor.borrow(), fd_kind, &gather, &wanted);
             drop(descriptor);
@@ -365,7 +365,7 @@ impl Mio {
     /// else on a worker.
     fn begin_on_file(&mut self, resource: Id, operation: Id, task: FileTask) {
         let Some(source) = self.source(resource) else { return };
-        let descriptor = Arc::clone(&source.descriptor);
+        let descriptor = source.descriptor.hold();
         let (finished, waker) = (Arc::clone(&self.finished), Arc::clone(&self.waker));
         let tell = move |done| {
             let event = FileEvent::Task { operation, done };
@@ -515,7 +515,7 @@ impl Mio {
         source.busy = true;
         // Set again by an event that comes meanwhile.
         source.readable = source.is_always_ready;
-        let (fd_kind, descriptor) = (source.fd_kind, Arc::clone(&source.descriptor));
+        let (fd_kind, descriptor) = (source.fd_kind, source.descriptor.hold());
         let job = move || {
             let received = syscall::receive_waiting(descriptor.borrow(), fd_kind, &mut block);
             drop(descriptor);

@@ -47,18 +47,59 @@ pub(crate) fn peer_address(fd: BorrowedFd<'_>) -> io::Result<SockAddr> {
     SockRef::from(&fd).peer_addr()
 }
 
-/// Closes an open file whose number somebody may still have in hand, now: the number leads to the
-/// null device from then on.
-pub(crate) fn close_lent(fd: &OwnedFd) {
-    let Ok(null) = null() else { return };
-    // SAFETY: the number is open: `fd` owns it and lives through this function. `ManuallyDrop`
-    // keeps this second owner from ever closing it.
-    #[expect(unsafe_code, reason = "dup3 wants an owner, and clones share this one")]
-    let number = unsafe { OwnedFd::from_raw_fd(fd.as_raw_fd()) };
-    let mut number = ManuallyDrop::new(number);
-    // Cannot fail on two open descriptors but by a race with `open` (EBUSY), which is to be tried
-    // again.
-    while dup3(null, &mut number, DupFlags::CLOEXEC) == Err(rustix::io::Errno::BUSY) {}
+/// Where a descriptor is kept that can be closed while others still have its number in hand: it
+/// leads to the null device then.
+#[derive(Debug)]
+pub(crate) struct Slot(OwnedFd);
+
+impl Slot {
+    pub(crate) const fn new(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    /// For the engine's thread.
+    #[inline]
+    pub(crate) fn borrow(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// For the program, which may keep it as long as this lives.
+    #[inline]
+    pub(crate) fn lend(&self) -> BorrowedFd<'_> {
+        self.borrow()
+    }
+
+    /// Looks at it on any thread.
+    pub(crate) fn inspect<R>(&self, f: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
+        f(self.borrow())
+    }
+
+    /// A worker takes it in hand. Its number stays its own here, whoever closes it.
+    #[expect(clippy::unused_self, reason = "elsewhere it must not be closed meanwhile")]
+    pub(crate) const fn hold(&self) {}
+
+    /// A worker lets go of it.
+    #[expect(clippy::unused_self, reason = "elsewhere it may be closed now")]
+    pub(crate) const fn let_go(&self) {}
+
+    /// Closes the open file now. The number leads to the null device from then on.
+    pub(crate) fn close_lent(&self) {
+        let Ok(null) = null() else { return };
+        // SAFETY: the number is open: `self` owns it and lives through this function.
+        // `ManuallyDrop` keeps this second owner from ever closing it.
+        #[expect(unsafe_code, reason = "dup3 wants an owner, and clones share this one")]
+        let number = unsafe { OwnedFd::from_raw_fd(self.0.as_raw_fd()) };
+        let mut number = ManuallyDrop::new(number);
+        // Cannot fail on two open descriptors but by a race with `open` (EBUSY), which is to be
+        // tried again.
+        while dup3(null, &mut number, DupFlags::CLOEXEC) == Err(rustix::io::Errno::BUSY) {}
+    }
+
+    /// Gives it up. None if it was closed, which it never is here.
+    #[expect(clippy::unnecessary_wraps, reason = "elsewhere it may have been closed")]
+    pub(crate) fn into_owned(self) -> Option<OwnedFd> {
+        Some(self.0)
+    }
 }
 
 /// The null device, opened once for the process, so that closing needs no descriptor when there are

@@ -1,1 +1,283 @@
-//! To be written.
+//! One operation, one system call. Those of sockets do not wait; of handles only threads ask.
+
+use std::{
+    fs::File,
+    io::{self, IoSlice, Read, Seek, SeekFrom, Write},
+    mem::ManuallyDrop,
+    net::Shutdown,
+    os::windows::{
+        fs::FileExt,
+        io::{AsRawHandle, FromRawHandle},
+    },
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    pure::{address::Address, buffer::outgoing::Gather},
+    system::{
+        fd_kind::FdKind,
+        sys::{
+            address,
+            errno::Errno,
+            outcome::{Attempt, Pushed, Received},
+            owned::{BorrowedDescriptor, OwnedDescriptor},
+        },
+    },
+};
+
+type Result<T> = std::result::Result<T, Errno>;
+
+/// How much a thread writes to a pipe or console before it is asked for more: that much of what is
+/// cancelled may still be written.
+const PIECE: usize = 4096;
+
+/// Reads what is no regular file. Never waits.
+pub(crate) fn receive(fd: BorrowedDescriptor<'_>, _: FdKind, block: &mut [u8]) -> Received {
+    let Some(socket) = fd.socket() else { return Received::MayWait };
+    match (&*socket).read(block) {
+        Ok(0) => Received::End,
+        Ok(count) => Received::Some(count),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Nothing,
+        Err(error) => Received::Failed(Errno::of(&error)),
+    }
+}
+
+/// The same by a call that waits; on a thread.
+pub(crate) fn receive_waiting(
+    fd: BorrowedDescriptor<'_>,
+    fd_kind: FdKind,
+    block: &mut [u8],
+) -> Received {
+    match with_file(fd, |mut file| file.read(block)) {
+        // A writer of a pipe may write a message of nothing; its end is an error, below.
+        Ok(0) if matches!(fd_kind, FdKind::Pipe { .. }) => Received::Nothing,
+        Ok(0) | Err(Errno::PIPE) => Received::End,
+        Ok(count) => Received::Some(count),
+        Err(error) => Received::Failed(error),
+    }
+}
+
+/// Writes to what is no regular file. Never waits.
+pub(crate) fn send(fd: BorrowedDescriptor<'_>, _: FdKind, gather: &Gather) -> Pushed {
+    let Some(socket) = fd.socket() else { return Pushed::MayWait };
+    let result = match gather.single() {
+        Some(bytes) => socket.send(bytes),
+        None => socket.send_vectored(&gather.slices()),
+    };
+    match result.map_err(|error| Errno::of(&error)) {
+        Err(Errno::AGAIN) => Pushed::Full,
+        result => Pushed::Done(result),
+    }
+}
+
+/// The same by calls that may wait, on a thread, as long as it is `wanted`. Nothing tells how much a
+/// pipe or a console takes without waiting, so it is given a piece at a time.
+pub(crate) fn send_waiting(
+    fd: BorrowedDescriptor<'_>,
+    _: FdKind,
+    gather: &Gather,
+    wanted: &AtomicBool,
+) -> Pushed {
+    let slices = gather.slices();
+    let first: &[u8] = &slices[0];
+    if !wanted.load(Relaxed) {
+        return Pushed::Full;
+    }
+    let piece = &first[..first.len().min(PIECE)];
+    Pushed::Done(with_file(fd, |mut file| file.write(piece)).map_err(|error| match error {
+        // What a pipe without a reader says while it closes: ERROR_NO_DATA.
+        Errno::NO_DATA => Errno::PIPE,
+        error => error,
+    }))
+}
+
+/// Sends to a socket.
+pub(crate) fn send_bytes(fd: BorrowedDescriptor<'_>, bytes: &[u8]) -> Result<usize> {
+    match fd.socket() {
+        Some(socket) => socket.send(bytes).map_err(|error| Errno::of(&error)),
+        None => Err(Errno::NOTSOCK),
+    }
+}
+
+/// Begins to connect. Returns whether it is done already.
+pub(crate) fn connect(fd: BorrowedDescriptor<'_>, to: &Address) -> Result<bool> {
+    let socket = fd.socket().ok_or(Errno::NOTSOCK)?;
+    let to = address::to_system(to).map_err(|_| Errno::AFNOSUPPORT)?;
+    match socket.connect(&to) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(Errno::of(&error)),
+    }
+}
+
+/// How a connect ended. A writable socket may be a spurious event, so its peer is asked for.
+pub(crate) fn connected(fd: BorrowedDescriptor<'_>) -> Attempt<()> {
+    let Some(socket) = fd.socket() else { return Attempt::Done(Err(Errno::NOTSOCK)) };
+    match socket.take_error() {
+        Ok(None) => {}
+        Ok(Some(error)) | Err(error) => return Attempt::Done(Err(Errno::of(&error))),
+    }
+    match socket.peer_addr().map_err(|error| Errno::of(&error)) {
+        Ok(_) => Attempt::Done(Ok(())),
+        Err(Errno::NOTCONN) => Attempt::WouldBlock,
+        Err(error) => Attempt::Done(Err(error)),
+    }
+}
+
+/// Takes one connection. Those that died while they waited are skipped.
+pub(crate) fn accept(fd: BorrowedDescriptor<'_>) -> Attempt<OwnedDescriptor> {
+    const DEAD_MAX: usize = 1024;
+    let Some(socket) = fd.socket() else { return Attempt::Done(Err(Errno::NOTSOCK)) };
+    for _ in 0..DEAD_MAX {
+        let accepted = socket.accept().and_then(|(connection, _)| {
+            connection.set_nonblocking(true)?;
+            Ok(connection)
+        });
+        match accepted.map_err(|error| Errno::of(&error)) {
+            Err(Errno::AGAIN) => return Attempt::WouldBlock,
+            Err(Errno::CONNRESET | Errno::CONNABORTED) => {}
+            result => return Attempt::Done(result.map(Into::into)),
+        }
+    }
+    Attempt::WouldBlock
+}
+
+pub(crate) fn shutdown_write(fd: BorrowedDescriptor<'_>) -> Result<()> {
+    let Some(socket) = fd.socket() else { return Err(Errno::NOTSOCK) };
+    match socket.shutdown(Shutdown::Write).map_err(|error| Errno::of(&error)) {
+        // The peer has reset the connection: the direction has ended all the same.
+        Err(Errno::NOTCONN | Errno::CONNRESET | Errno::CONNABORTED) => Ok(()),
+        result => result,
+    }
+}
+
+/// How many blocks are read away before a close: more than a socket's buffer holds by default.
+const DRAIN_MAX: usize = 128;
+
+/// Ends the outgoing direction of a connection and reads what has arrived, so that closing it
+/// resets nothing.
+pub(crate) fn end_in_order(fd: BorrowedDescriptor<'_>, block: &mut [u8]) {
+    let Some(socket) = fd.socket() else { return };
+    let _ = socket.shutdown(Shutdown::Write);
+    // A bound, because a peer may send as fast as this reads.
+    for _ in 0..DRAIN_MAX {
+        if !matches!((&*socket).read(block), Ok(1..)) {
+            break;
+        }
+    }
+}
+
+/// Has the close that follows reset a connection.
+pub(crate) fn reset_by_close(fd: BorrowedDescriptor<'_>) {
+    if let Some(socket) = fd.socket() {
+        let _ = socket.set_linger(Some(Duration::ZERO));
+    }
+}
+
+/// Resets a connection that others hold, too: with the last of them, as nothing does so before.
+pub(crate) fn reset(fd: BorrowedDescriptor<'_>) {
+    reset_by_close(fd);
+}
+
+/// Whether the close of a socket waits for its peer, as SO_LINGER has it. Never of a non-blocking
+/// one, as all of the engine's are: closesocket fails with WSAEWOULDBLOCK then, and so it waits.
+pub(crate) fn lingers(fd: BorrowedDescriptor<'_>) -> bool {
+    fd.socket().is_some_and(|socket| socket.linger().is_ok_and(|linger| linger.is_some()))
+}
+
+/// Moves the cursor of a file back by so many bytes.
+pub(crate) fn move_cursor_back(fd: BorrowedDescriptor<'_>, bytes: i64) {
+    // Fails for what has no cursor, where nothing was read ahead.
+    let _ = with_file(fd, |mut file| file.seek(SeekFrom::Current(-bytes)));
+}
+
+/// Nothing tells whether the read of a file would wait for a disk.
+pub(crate) const fn read_at_once(_: BorrowedDescriptor<'_>, _: &mut [u8]) -> Attempt<usize> {
+    Attempt::WouldBlock
+}
+
+/// Nothing tells whether the read of a file would wait for a disk.
+pub(crate) const fn read_file_at_once(
+    _: BorrowedDescriptor<'_>,
+    _: &mut [u8],
+    _: u64,
+) -> Attempt<usize> {
+    Attempt::WouldBlock
+}
+
+/// Reads a file at its cursor, or what has none, on a worker.
+pub(crate) fn read(fd: BorrowedDescriptor<'_>, block: &mut [u8]) -> Result<usize> {
+    with_file(fd, |mut file| file.read(block))
+}
+
+/// Reads a file at a position, on a worker. Moves the cursor there, which nothing reads a file by
+/// position goes by.
+pub(crate) fn read_file(
+    fd: BorrowedDescriptor<'_>,
+    block: &mut [u8],
+    offset: u64,
+) -> Result<usize> {
+    with_file(fd, |file| file.seek_read(block, offset))
+}
+
+/// Writes to a file at its cursor, or to what has none, on a worker. One that was opened for
+/// appending is written at its end by the system.
+pub(crate) fn write(fd: BorrowedDescriptor<'_>, gather: &Gather, _append: bool) -> Result<usize> {
+    let slices: Vec<IoSlice<'_>> = gather.slices();
+    with_file(fd, |mut file| {
+        let mut written = 0;
+        // One call writes one piece.
+        for slice in &slices {
+            match file.write(slice) {
+                Ok(count) => {
+                    written += count;
+                    if count < slice.len() {
+                        break;
+                    }
+                }
+                // Said again by the next.
+                Err(_) if written > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    })
+}
+
+/// Writes to a file at a position, on a worker.
+pub(crate) fn write_at(fd: BorrowedDescriptor<'_>, bytes: &[u8], offset: u64) -> Result<usize> {
+    with_file(fd, |file| file.seek_write(bytes, offset))
+}
+
+/// Brings a file to its medium, on a worker.
+pub(crate) fn sync(fd: BorrowedDescriptor<'_>) -> Result<()> {
+    with_file(fd, File::sync_all)
+}
+
+/// Whether a read would find something. Of a handle nothing tells before a call that waits.
+pub(crate) const fn is_readable(_: BorrowedDescriptor<'_>) -> bool {
+    true
+}
+
+/// Whether a write would find room. Of a handle nothing tells before a call that waits.
+pub(crate) const fn is_writable(_: BorrowedDescriptor<'_>) -> bool {
+    true
+}
+
+/// Waits for nothing, so long: a driver that cannot wait.
+#[expect(clippy::disallowed_methods, reason = "there is nothing that could be waited for")]
+pub(crate) fn pause(time: Duration) {
+    thread::sleep(time);
+}
+
+/// Uses a handle as the standard library's file, which knows how to read and write it.
+fn with_file<R>(fd: BorrowedDescriptor<'_>, f: impl FnOnce(&File) -> io::Result<R>) -> Result<R> {
+    let handle = fd.as_handle().ok_or(Errno::BADF)?;
+    #[expect(unsafe_code, reason = "the library wants an owner, and this handle is borrowed")]
+    // SAFETY: the handle is open as long as it is borrowed. `ManuallyDrop` keeps this second owner
+    // from ever closing it.
+    let file = ManuallyDrop::new(unsafe { File::from_raw_handle(handle.as_raw_handle()) });
+    f(&file).map_err(|error| Errno::of(&error))
+}
