@@ -288,7 +288,7 @@ fn remembers(
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixStream;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::{
@@ -314,8 +314,9 @@ mod tests {
     #[test]
     fn deadlines_of_what_was_cancelled_are_not_kept_though_the_engine_is_never_idle() {
         let engine = Engine::new().unwrap();
-        let (_peer, ours) = UnixStream::pair().unwrap();
-        let stream = engine.attach(ours).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let stream = engine.attach(listener.accept().unwrap().0).unwrap();
         // With nothing else armed, and with something.
         for _ in 0..2 {
             let stream = stream.clone();

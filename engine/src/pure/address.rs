@@ -540,8 +540,8 @@ fn family(address: SocketAddr) -> Family {
 }
 
 /// The numbers of the protocols, as everywhere (RFC 1700).
-const IPPROTO_TCP: i32 = 6;
-const IPPROTO_UDP: i32 = 17;
+pub(crate) const IPPROTO_TCP: i32 = 6;
+pub(crate) const IPPROTO_UDP: i32 = 17;
 
 /// The names of services that a simulated host knows.
 #[cfg(feature = "sim")]

@@ -7,7 +7,7 @@ use dns_lookup::{AddrFamily, AddrInfoHints, LookupError, LookupErrorKind, SockTy
 
 use crate::{
     pure::{
-        address::{AddrInfo, Family, Hints, Query, SocketType, answer},
+        address::{AddrInfo, Family, Hints, IPPROTO_TCP, IPPROTO_UDP, Query, SocketType, answer},
         error::{Error, Result},
     },
     system::sys::resolver as flags,
@@ -84,7 +84,13 @@ fn from_system(info: dns_lookup::AddrInfo) -> Option<AddrInfo> {
         // Raw sockets, which nobody can have meant who asks for `Any` here.
         _ => return None,
     };
-    let answer = answer(info.sockaddr, (socket_type, info.protocol));
+    // Windows leaves out the protocol where the type says it.
+    let protocol = match (socket_type, info.protocol) {
+        (SocketType::Stream, 0) => IPPROTO_TCP,
+        (SocketType::Datagram, 0) => IPPROTO_UDP,
+        (_, protocol) => protocol,
+    };
+    let answer = answer(info.sockaddr, (socket_type, protocol));
     Some(AddrInfo { canonical_name: info.canonname, ..answer })
 }
 

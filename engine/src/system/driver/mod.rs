@@ -44,6 +44,7 @@ mod sim;
 #[cfg(all(target_os = "linux", feature = "io-uring"))]
 mod uring;
 mod waker;
+mod workers;
 
 pub(crate) use self::{
     any::AnyDriver,

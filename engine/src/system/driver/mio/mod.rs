@@ -10,10 +10,10 @@
 //! parsed and answered.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
@@ -30,14 +30,15 @@ use crate::{
     system::{
         descriptor::Descriptor,
         driver::{
-            Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Role, Waker,
+            Completion, Driver, Ended, Event, FileTask, Operation, Role, Waker,
             blocks::{BLOCK_LEN, Blocks},
             close::close,
             mio::source::Source,
             refusals::Refusals,
+            workers::{Finished, WorkerEvent, Workers},
         },
         fd_kind::FdKind,
-        pool::{Job, Lane, Pool, Refused, Ticket},
+        pool::Pool,
         sys::{
             errno::Errno,
             outcome::{Attempt, Pushed, Received},
@@ -73,49 +74,15 @@ pub(crate) struct Mio {
     done: Vec<Completion>,
     blocks: Blocks,
     block: Vec<u8>,
-    pool: Pool,
-    /// What workers have done to files.
-    finished: Arc<Mutex<Vec<Finished>>>,
-    /// Which jobs work for which operations above, on files by position.
-    tasks: HashMap<Id, Task>,
-    /// How many jobs on files they have in hand...
-    at_work: usize,
-    /// ...of which so many wait for a device to say something, which it need not.
-    reading: usize,
+    workers: Workers,
     refusals: Refusals,
-}
-
-/// A job for an operation on a file by position.
-struct Task {
-    ticket: Ticket,
-    /// What it has done if it never begins.
-    undone: fn() -> FileDone,
-}
-
-/// What a worker has done to a file.
-struct Finished {
-    resource: Id,
-    event: FileEvent,
-}
-
-enum FileEvent {
-    /// What a worker has received that may have waited, and its block.
-    Received(Vec<u8>, Received),
-    /// The same of a send.
-    Pushed(Box<Gather>, Pushed),
-    /// Something at a position, for an operation above; a read with its block.
-    Task { operation: Id, done: TaskDone },
-}
-
-enum TaskDone {
-    Read { block: Vec<u8>, result: Result<usize, Errno> },
-    Other(FileDone),
 }
 
 impl Mio {
     pub(crate) fn new(pool: Pool) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(MioWaker::new(poll.registry(), WAKER)?);
+        let workers = Workers::new(pool, Waker::Mio(Arc::clone(&waker)));
         Ok(Self {
             poll,
             events: Events::with_capacity(256),
@@ -127,11 +94,7 @@ impl Mio {
             done: Vec::new(),
             blocks: Blocks::default(),
             block: vec![0; BLOCK_LEN],
-            pool,
-            finished: Arc::default(),
-            tasks: HashMap::new(),
-            at_work: 0,
-            reading: 0,
+            workers,
             refusals: Refusals::default(),
         })
     }
@@ -289,38 +252,20 @@ impl Mio {
         if let Err(error) = self.register(resource) {
             return self.complete(resource, Event::Sent { gather, result: Err(error) });
         }
-        let (finished, waker) = (Arc::clone(&self.finished), Arc::clone(&self.waker));
-        let Some(source) = self.source(resource) else { return };
+        let Some(source) = self.sources.get_mut(resource) else { return };
         let wanted = Arc::new(AtomicBool::new(true));
         source.pushing = Some(Arc::clone(&wanted));
         // Set again by an event that comes meanwhile.
         source.writable = source.is_always_ready;
-        let (fd_kind, descriptor) = (source.fd_kind, source.descriptor.hold());
-        let job = move || {
-            let pushed = syscall::send_waiting(descriptor.borrow(), fd_kind, &gather, &wanted);
-            drop(descriptor);
-            let event = FileEvent::Pushed(gather, pushed);
-            report(&finished, &waker, Finished { resource, event });
-        };
-        self.at_work += 1;
-        if let Err(job) = self.hand_to_device_worker(Box::new(job)) {
+        let (descriptor, fd_kind) = (&source.descriptor, source.fd_kind);
+        if let Err(job) = self.workers.send(resource, descriptor, fd_kind, gather, wanted) {
             // Brings the bytes back, to be tried again.
-            if let Some(source) = self.source(resource) {
-                source.writable = true;
-                if let Some(wanted) = source.pushing.take() {
-                    wanted.store(false, Relaxed);
-                }
+            source.writable = true;
+            if let Some(wanted) = source.pushing.take() {
+                wanted.store(false, Relaxed);
             }
             self.make_ready(resource);
             job();
-        }
-    }
-
-    /// Hands a job that may wait to a worker; the loop never waits itself.
-    fn hand_to_device_worker(&self, job: Job) -> Result<(), Job> {
-        match self.pool.submit(Lane::Devices, job) {
-            Ok(_) => Ok(()),
-            Err(Refused::Full(job) | Refused::NoThread(_, job) | Refused::Closed(job)) => Err(job),
         }
     }
 
@@ -348,97 +293,20 @@ impl Mio {
         }
     }
 
-    /// Hands a job on a file to a worker. Where none can be had the engine does it itself: slow is
-    /// better than lost.
-    fn hand_to_worker(&mut self, job: Job) -> Option<Ticket> {
-        self.at_work += 1;
-        match self.pool.submit(Lane::Files, job) {
-            Ok(ticket) => Some(ticket),
-            Err(Refused::Full(job) | Refused::NoThread(_, job) | Refused::Closed(job)) => {
-                job();
-                None
-            }
-        }
-    }
-
-    /// Does something to a file at a position: a read at once if the bytes are in memory, anything
-    /// else on a worker.
     fn begin_on_file(&mut self, resource: Id, operation: Id, task: FileTask) {
-        let Some(source) = self.source(resource) else { return };
-        let descriptor = source.descriptor.hold();
-        let (finished, waker) = (Arc::clone(&self.finished), Arc::clone(&self.waker));
-        let tell = move |done| {
-            let event = FileEvent::Task { operation, done };
-            report(&finished, &waker, Finished { resource, event });
-        };
-        let (job, undone): (Job, fn() -> FileDone) = match task {
-            FileTask::Read { offset, size } => {
-                let mut block = self.blocks.get_sized(size);
-                let slice = &mut block[..size];
-                let attempt = syscall::read_file_at_once(descriptor.borrow(), slice, offset);
-                if let Attempt::Done(result) = attempt {
-                    let done = self.was_read(block, result);
-                    return self.complete(resource, Event::File { operation, done });
-                }
-                let job = move || {
-                    let slice = &mut block[..size];
-                    let result = syscall::read_file(descriptor.borrow(), slice, offset);
-                    // Before it is told, so that a close that follows has the only reference left.
-                    drop(descriptor);
-                    tell(TaskDone::Read { block, result });
-                };
-                (Box::new(job), || FileDone::Read(Err(Errno::CANCELED.into())))
-            }
-            FileTask::Write { offset, bytes } => {
-                let job = move || {
-                    let result = syscall::write_at(descriptor.borrow(), &bytes, offset);
-                    drop((bytes, descriptor));
-                    tell(TaskDone::Other(FileDone::Written(result.map_err(Into::into))));
-                };
-                (Box::new(job), || FileDone::Written(Ok(0)))
-            }
-            FileTask::Sync => {
-                let job = move || {
-                    let result = syscall::sync(descriptor.borrow());
-                    drop(descriptor);
-                    tell(TaskDone::Other(FileDone::Synced(result.map_err(Into::into))));
-                };
-                (Box::new(job), || FileDone::Synced(Err(Errno::CANCELED.into())))
-            }
-        };
-        if let Some(ticket) = self.hand_to_worker(job) {
-            self.tasks.insert(operation, Task { ticket, undone });
+        let Some(source) = self.sources.get(resource) else { return };
+        let (workers, blocks) = (&mut self.workers, &self.blocks);
+        let done = workers.begin_on_file(resource, operation, &source.descriptor, task, blocks);
+        if let Some(done) = done {
+            self.complete(resource, Event::File { operation, done });
         }
     }
 
-    fn was_read(&self, block: Vec<u8>, result: Result<usize, Errno>) -> FileDone {
-        let received = |count| self.blocks.received_sized(block, count);
-        FileDone::Read(result.map(received).map_err(Into::into))
-    }
-
-    /// A job on a file that has not begun is not done; one that has ends by itself.
-    fn cancel_on_file(&mut self, resource: Id, operation: Id) {
-        let Some(task) = self.tasks.get(&operation) else { return };
-        let Some(job) = self.pool.abandon(task.ticket) else { return };
-        drop(job);
-        self.at_work -= 1;
-        if let Some(Task { undone, .. }) = self.tasks.remove(&operation) {
-            self.complete(resource, Event::File { operation, done: undone() });
-        }
-    }
-
-    /// Takes what workers have done to files.
-    fn reap_files(&mut self, completions: &mut Vec<Completion>) {
-        if self.at_work == 0 {
-            return;
-        }
-        let finished =
-            std::mem::take(&mut *self.finished.lock().unwrap_or_else(PoisonError::into_inner));
-        for Finished { resource, event } in finished {
-            self.at_work -= 1;
+    /// Takes what workers have done.
+    fn reap_workers(&mut self, completions: &mut Vec<Completion>) {
+        for Finished { resource, event } in self.workers.take_finished() {
             match event {
-                FileEvent::Received(block, received) => {
-                    self.reading -= 1;
+                WorkerEvent::Received(block, received) => {
                     let Some(source) = self.source(resource) else { continue };
                     source.busy = false;
                     if source.receiving {
@@ -447,14 +315,9 @@ impl Mio {
                         source.late = Some((block, received));
                     }
                 }
-                FileEvent::Pushed(gather, pushed) => self.was_pushed(resource, gather, pushed),
-                FileEvent::Task { operation, done } => {
-                    self.tasks.remove(&operation);
-                    let done = match done {
-                        TaskDone::Read { block, result } => self.was_read(block, result),
-                        TaskDone::Other(done) => done,
-                    };
-                    let event = Event::File { operation, done };
+                WorkerEvent::Pushed(gather, pushed) => self.was_pushed(resource, gather, pushed),
+                WorkerEvent::Task { operation, done } => {
+                    let event = Event::File { operation, done: done.into_done(&self.blocks) };
                     completions.push(Completion { resource, event });
                 }
             }
@@ -509,27 +372,13 @@ impl Mio {
 
     /// Has a worker receive what only a call that may wait can.
     fn receive_on_worker(&mut self, resource: Id) {
-        let mut block = self.blocks.get();
-        let (finished, waker) = (Arc::clone(&self.finished), Arc::clone(&self.waker));
-        let Some(source) = self.source(resource) else { return };
+        let Some(source) = self.sources.get_mut(resource) else { return };
         source.busy = true;
         // Set again by an event that comes meanwhile.
         source.readable = source.is_always_ready;
-        let (fd_kind, descriptor) = (source.fd_kind, source.descriptor.hold());
-        let job = move || {
-            let received = syscall::receive_waiting(descriptor.borrow(), fd_kind, &mut block);
-            drop(descriptor);
-            let event = FileEvent::Received(block, received);
-            report(&finished, &waker, Finished { resource, event });
-        };
-        self.at_work += 1;
-        self.reading += 1;
-        if self.hand_to_device_worker(Box::new(job)).is_err() {
-            self.at_work -= 1;
-            self.reading -= 1;
-            if let Some(source) = self.source(resource) {
-                (source.busy, source.readable) = (false, true);
-            }
+        let (descriptor, fd_kind) = (&source.descriptor, source.fd_kind);
+        if !self.workers.receive(resource, descriptor, fd_kind, self.blocks.get()) {
+            (source.busy, source.readable) = (false, true);
             self.make_ready(resource);
         }
     }
@@ -770,7 +619,10 @@ impl Driver for Mio {
                 (None, Some(wanted)) => return wanted.store(false, Relaxed),
                 (None, None) => return,
             },
-            Role::File(operation) => return self.cancel_on_file(resource, operation),
+            Role::File(operation) => match self.workers.cancel_on_file(operation) {
+                Some(done) => Event::File { operation, done },
+                None => return,
+            },
             // Unknown, finished, or in a worker's hands: it ends by itself.
             _ => return,
         };
@@ -807,7 +659,7 @@ impl Driver for Mio {
             };
             received += self.visit(resource, completions);
         }
-        self.reap_files(completions);
+        self.reap_workers(completions);
         completions.append(&mut self.done);
         Ok(())
     }
@@ -824,7 +676,7 @@ impl Driver for Mio {
     }
 
     fn is_at_work(&self) -> bool {
-        self.at_work > self.reading
+        self.workers.is_at_work()
     }
 
     fn waker(&self) -> Waker {
@@ -847,18 +699,6 @@ impl Driver for Mio {
 #[expect(clippy::cast_possible_truncation, reason = "the engine is for 64-bit systems")]
 const fn token(resource: Id) -> Token {
     Token(resource.to_bits() as usize)
-}
-
-/// Tells what a worker has done. Only the first since the engine has looked wakes it, which takes
-/// all.
-fn report(finished: &Mutex<Vec<Finished>>, waker: &MioWaker, done: Finished) {
-    let mut finished = finished.lock().unwrap_or_else(PoisonError::into_inner);
-    finished.push(done);
-    let is_first = finished.len() == 1;
-    drop(finished);
-    if is_first {
-        drop(waker.wake());
-    }
 }
 
 #[cfg(test)]

@@ -60,7 +60,6 @@ impl Errno {
         }
     }
 
-    #[cfg(test)]
     pub(crate) const fn raw_os_error(self) -> i32 {
         self.0
     }
