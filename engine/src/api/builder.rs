@@ -38,6 +38,9 @@ pub enum DriverChoice {
     /// or the system denies it, as containers do. Then asking for it is
     /// [`Error::Unsupported`](crate::Error::Unsupported).
     IoUring,
+    /// Completions, by a completion port: Windows. Elsewhere asking for it is
+    /// [`Error::Unsupported`](crate::Error::Unsupported).
+    Iocp,
 }
 
 impl DriverChoice {
@@ -50,8 +53,9 @@ impl DriverChoice {
             Some("auto") => Ok(Some(Self::Auto)),
             Some("mio") => Ok(Some(Self::Mio)),
             Some("io_uring") => Ok(Some(Self::IoUring)),
+            Some("iocp") => Ok(Some(Self::Iocp)),
             _ => Err(Error::unsupported(format_args!(
-                "FACADE_DRIVER={}: it can be auto, mio or io_uring",
+                "FACADE_DRIVER={}: it can be auto, mio, io_uring or iocp",
                 name.to_string_lossy().escape_debug()
             ))),
         }
@@ -96,8 +100,8 @@ impl Builder {
         Self::default()
     }
 
-    /// Chooses the driver. The environment variable `FACADE_DRIVER` wins: `auto`, `mio` or
-    /// `io_uring`, in exactly these letters.
+    /// Chooses the driver. The environment variable `FACADE_DRIVER` wins: `auto`, `mio`,
+    /// `io_uring` or `iocp`, in exactly these letters.
     ///
     /// ```
     /// use facade_engine::{DriverChoice, Engine};
@@ -185,10 +189,13 @@ impl Builder {
             DriverChoice::IoUring => AnyDriver::io_uring().map_err(|cause| {
                 Error::unsupported(format_args!("the io_uring driver: {cause}"))
             })?,
-            // Containers and older systems deny it, and nobody need notice but by the speed.
-            DriverChoice::Auto => {
-                AnyDriver::io_uring().or_else(|_| AnyDriver::mio(pool.clone())).map_err(failed)?
-            }
+            DriverChoice::Iocp => AnyDriver::iocp(pool.clone())
+                .map_err(|cause| Error::unsupported(format_args!("the iocp driver: {cause}")))?,
+            // Containers and older systems deny them, and nobody need notice but by the speed.
+            DriverChoice::Auto => AnyDriver::io_uring()
+                .or_else(|_| AnyDriver::iocp(pool.clone()))
+                .or_else(|_| AnyDriver::mio(pool.clone()))
+                .map_err(failed)?,
         };
         self.build_on(Env::Real, driver, pool)
     }

@@ -3,7 +3,8 @@
 //! On Unix [`Stream`](crate::Stream), [`Listener`](crate::Listener), [`File`](crate::File) and
 //! [`Engine`](crate::Engine) lend their descriptors by [`AsFd`](std::os::fd::AsFd), and
 //! [`attach`](crate::Handle::attach) takes whatever can be turned into an
-//! [`OwnedFd`](std::os::fd::OwnedFd).
+//! [`OwnedFd`](std::os::fd::OwnedFd). On Windows streams and listeners lend their sockets by
+//! `AsSocket`, files their handles by `AsHandle`, and [`OwnedDescriptor`] is a socket or a handle.
 
 #[cfg(unix)]
 mod unix;

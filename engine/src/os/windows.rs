@@ -3,9 +3,27 @@
 use std::os::windows::io::{AsHandle, AsSocket, BorrowedHandle, BorrowedSocket};
 
 use crate::{
-    File, Listener, Stream,
+    Engine, Error, File, Listener, Result, Stream,
     system::sys::owned::{self, BorrowedDescriptor},
 };
+
+/// Waiting for an engine inside a loop of the program's own.
+pub trait EngineExt {
+    /// A handle that is signalled when a turn would do something; see
+    /// [`Engine::next_deadline`]. To be waited for, by WaitForSingleObject, MsgWaitForMultipleObjects
+    /// and their kin, and for nothing else: it is the engine's completion port.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] on the readiness driver, whose wait nothing else can stand in for.
+    fn waitable(&self) -> Result<BorrowedHandle<'_>>;
+}
+
+impl EngineExt for Engine {
+    fn waitable(&self) -> Result<BorrowedHandle<'_>> {
+        self.lend().as_handle().ok_or_else(|| Error::unsupported("waiting for the mio driver"))
+    }
+}
 
 /// Lends the socket, e.g. to set its options; a socket that leads nowhere if the stream is a pipe, a
 /// file or a console, or once it is closed.

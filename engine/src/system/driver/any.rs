@@ -2,6 +2,8 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+#[cfg(windows)]
+use crate::system::driver::iocp::Iocp;
 #[cfg(feature = "sim")]
 use crate::system::driver::sim::Sim;
 #[cfg(all(target_os = "linux", feature = "io-uring"))]
@@ -28,6 +30,8 @@ pub(crate) enum AnyDriver {
     Mio(Mio),
     #[cfg(all(target_os = "linux", feature = "io-uring"))]
     Uring(Uring),
+    #[cfg(windows)]
+    Iocp(Iocp),
     #[cfg(feature = "sim")]
     Sim(Sim),
 }
@@ -39,6 +43,8 @@ macro_rules! in_use {
             Self::Mio($driver) => $call,
             #[cfg(all(target_os = "linux", feature = "io-uring"))]
             Self::Uring($driver) => $call,
+            #[cfg(windows)]
+            Self::Iocp($driver) => $call,
             #[cfg(feature = "sim")]
             Self::Sim($driver) => $call,
         }
@@ -67,6 +73,18 @@ impl AnyDriver {
     #[cfg(all(target_os = "linux", feature = "io-uring"))]
     pub(crate) fn io_uring() -> io::Result<Self> {
         Uring::new().map(Self::Uring)
+    }
+
+    /// The completion driver of Windows.
+    #[cfg(windows)]
+    pub(crate) fn iocp(pool: Pool) -> io::Result<Self> {
+        Iocp::new(pool).map(Self::Iocp)
+    }
+
+    /// Another system's.
+    #[cfg(not(windows))]
+    pub(crate) fn iocp(_: Pool) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Left out, or another system's.

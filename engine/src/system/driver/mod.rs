@@ -34,6 +34,8 @@ mod any;
 pub(crate) mod blocks;
 mod close;
 mod interface;
+#[cfg(windows)]
+mod iocp;
 mod mio;
 mod operation;
 mod refusals;

@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+#[cfg(windows)]
+use crate::system::driver::iocp::port::Port;
 #[cfg(all(target_os = "linux", feature = "io-uring"))]
 use crate::system::driver::uring::bell::Bell as UringBell;
 #[cfg(feature = "sim")]
@@ -13,6 +15,8 @@ pub(crate) enum Waker {
     Mio(Arc<::mio::Waker>),
     #[cfg(all(target_os = "linux", feature = "io-uring"))]
     Uring(Arc<UringBell>),
+    #[cfg(windows)]
+    Iocp(Arc<Port>),
     #[cfg(feature = "sim")]
     Sim(Arc<SimBell>),
 }
@@ -24,6 +28,8 @@ impl Waker {
             Self::Mio(waker) => drop(waker.wake()),
             #[cfg(all(target_os = "linux", feature = "io-uring"))]
             Self::Uring(bell) => bell.ring(),
+            #[cfg(windows)]
+            Self::Iocp(port) => port.wake(),
             #[cfg(feature = "sim")]
             Self::Sim(bell) => bell.ring(),
         }

@@ -60,6 +60,16 @@ impl Errno {
         }
     }
 
+    /// By its number in Win32, as operations end with that began otherwise than by Winsock.
+    pub(crate) const fn from_win32(number: u32) -> Self {
+        of(number)
+    }
+
+    /// By its number in Winsock.
+    pub(crate) const fn from_winsock(number: i32) -> Self {
+        Self(number)
+    }
+
     pub(crate) const fn raw_os_error(self) -> i32 {
         self.0
     }

@@ -1,0 +1,413 @@
+//! [`InFlight`]: what the system has in hand, and the memory that it may touch until it says that
+//! an operation has ended (D3).
+//!
+//! A flight is a box whose address is given to the system as that of its OVERLAPPED. From then on
+//! nobody touches it but by that address, until the packet with it has come: only [`InFlight::end`]
+//! makes a box of it again. A flight that the system never gives back is leaked (D8).
+
+#![expect(unsafe_code, reason = "operations of the system, and memory that it has in hand")]
+
+use std::{
+    os::windows::io::{AsRawSocket, BorrowedSocket, RawHandle},
+    ptr::{self, NonNull},
+    sync::OnceLock,
+};
+
+use socket2::{SockAddr, Socket};
+use windows_sys::{
+    Win32::{
+        Foundation::{
+            NTSTATUS, RtlNtStatusToDosError, STATUS_CANCELLED, STATUS_CONNECTION_ABORTED,
+            STATUS_CONNECTION_REFUSED, STATUS_CONNECTION_RESET, STATUS_HOST_UNREACHABLE,
+            STATUS_INSUFFICIENT_RESOURCES, STATUS_IO_TIMEOUT, STATUS_LOCAL_DISCONNECT,
+            STATUS_NETWORK_UNREACHABLE, STATUS_REMOTE_DISCONNECT,
+        },
+        Networking::WinSock::{
+            LPFN_ACCEPTEX, LPFN_CONNECTEX, SIO_GET_EXTENSION_FUNCTION_POINTER, SO_PROTOCOL_INFOW,
+            SO_UPDATE_ACCEPT_CONTEXT, SO_UPDATE_CONNECT_CONTEXT, SOCKADDR_STORAGE, SOCKET,
+            SOL_SOCKET, WSA_IO_PENDING, WSABUF, WSAGetLastError, WSAID_ACCEPTEX, WSAID_CONNECTEX,
+            WSAIoctl, WSAPROTOCOL_INFOW, WSARecv, XP1_IFS_HANDLES, getsockopt, setsockopt,
+        },
+        Storage::FileSystem::SetFileCompletionNotificationModes,
+        System::{
+            IO::{CancelIoEx, OVERLAPPED},
+            WindowsProgramming::{
+                FILE_SKIP_COMPLETION_PORT_ON_SUCCESS, FILE_SKIP_SET_EVENT_ON_HANDLE,
+            },
+        },
+    },
+    core::GUID,
+};
+
+use crate::{
+    pure::table::{Id, Table},
+    system::{
+        driver::iocp::{
+            afd::{Afd, PollInfo},
+            port::Packet,
+        },
+        sys::{errno::Errno, socket::number},
+    },
+};
+
+/// An operation of the system, and what it works with.
+#[repr(C)]
+struct Flight {
+    /// First, so that its address is that of the flight.
+    overlapped: OVERLAPPED,
+    id: Id,
+    resource: Id,
+    /// What it was begun on, to be cancelled by.
+    handle: RawHandle,
+    /// How much it did, if it ended inside the call that began it and no packet comes.
+    at_once: Option<u32>,
+    work: Work,
+}
+
+/// What an operation does.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Receives into this block.
+    Receive(Vec<u8>),
+    /// Accepts with this socket.
+    Accept(Box<Accepting>),
+    /// Connects to this address.
+    Connect(Box<SockAddr>),
+    /// Waits until there is something to receive or accept.
+    PollIn(PollInfo),
+    /// Waits until there is room to send.
+    PollOut(PollInfo),
+}
+
+/// A socket that becomes the next connection.
+#[derive(Debug)]
+pub(super) struct Accepting {
+    pub(super) socket: Socket,
+    /// Where the system writes the addresses of both ends, in a form of its own.
+    addresses: [u8; 2 * ADDRESS_LEN],
+}
+
+/// What AcceptEx wants for an address: sixteen bytes more than the longest has.
+const ADDRESS_LEN: usize = size_of::<SOCKADDR_STORAGE>() + 16;
+
+impl Accepting {
+    pub(super) fn new(socket: Socket) -> Box<Self> {
+        Box::new(Self { socket, addresses: [0; 2 * ADDRESS_LEN] })
+    }
+}
+
+/// What has become of an operation.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) resource: Id,
+    pub(super) work: Work,
+    /// How many bytes it moved.
+    pub(super) result: Result<usize, Errno>,
+}
+
+/// What became of the beginning of an operation.
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// A packet will tell of this one.
+    Pending(Id),
+    /// No packet comes: it has ended already, and is to be treated as if this one had come.
+    AtOnce(Id, Packet),
+}
+
+/// What an operation is begun on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct On<'a> {
+    pub(super) resource: Id,
+    pub(super) socket: BorrowedSocket<'a>,
+    /// Whether no packet comes of what ends inside its call, see [`skip_on_success`].
+    pub(super) skips: bool,
+}
+
+/// All that the system has in hand.
+#[derive(Debug)]
+pub(super) struct InFlight(Table<NonNull<Flight>>);
+
+impl InFlight {
+    pub(super) const fn new() -> Self {
+        Self(Table::new())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Begins an operation on a socket. Polls are begun by [`poll`](Self::poll).
+    pub(super) fn begin(&mut self, on: On<'_>, work: Work) -> Result<Begun, (Errno, Work)> {
+        let handle = on.socket.as_raw_socket() as RawHandle;
+        let flight = self.board(on.resource, handle, work);
+        let socket = number(on.socket);
+        let mut count = 0;
+        // SAFETY: the flight is boxed, and touched by nobody else until its packet has come.
+        let begun = unsafe {
+            let overlapped = &raw mut (*flight.as_ptr()).overlapped;
+            match &mut (*flight.as_ptr()).work {
+                Work::Receive(block) => receive(socket, block, &mut count, overlapped),
+                Work::Accept(accepting) => accept(socket, accepting, &mut count, overlapped),
+                Work::Connect(to) => connect(socket, to, &mut count, overlapped),
+                Work::PollIn(_) | Work::PollOut(_) => Err(Errno::INVAL),
+            }
+        };
+        self.took_off(flight, begun.map(|at_once| at_once && on.skips), count)
+    }
+
+    /// Begins a poll.
+    pub(super) fn poll(
+        &mut self,
+        afd: &Afd,
+        resource: Id,
+        work: Work,
+    ) -> Result<Begun, (Errno, Work)> {
+        let flight = self.board(resource, afd.handle(), work);
+        // SAFETY: the flight is boxed, and touched by nobody else until its packet has come.
+        let begun = unsafe {
+            let overlapped = &raw mut (*flight.as_ptr()).overlapped;
+            match &mut (*flight.as_ptr()).work {
+                Work::PollIn(info) | Work::PollOut(info) => afd.poll(&raw mut *info, overlapped),
+                _ => Err(Errno::INVAL),
+            }
+        };
+        self.took_off(flight, begun.map(|()| false), 0)
+    }
+
+    fn board(&mut self, resource: Id, handle: RawHandle, work: Work) -> NonNull<Flight> {
+        let overlapped = OVERLAPPED::default();
+        let (id, at_once) = (Id::NONE, None);
+        let flight = Box::new(Flight { overlapped, id, resource, handle, at_once, work });
+        let flight = NonNull::from(Box::leak(flight));
+        let id = self.0.insert(flight);
+        // SAFETY: nobody else has it yet.
+        unsafe { (*flight.as_ptr()).id = id };
+        flight
+    }
+
+    /// An operation was begun: for good, and whether it has ended already, or not at all.
+    fn took_off(
+        &mut self,
+        flight: NonNull<Flight>,
+        begun: Result<bool, Errno>,
+        count: u32,
+    ) -> Result<Begun, (Errno, Work)> {
+        // SAFETY: what is read was written before it was begun, and the system does not touch it.
+        let id = unsafe { (*flight.as_ptr()).id };
+        match begun {
+            Ok(false) => Ok(Begun::Pending(id)),
+            Ok(true) => {
+                // SAFETY: it has ended, and no packet comes.
+                unsafe { (*flight.as_ptr()).at_once = Some(count) };
+                Ok(Begun::AtOnce(id, flight.cast()))
+            }
+            Err(error) => {
+                self.0.remove(id);
+                // SAFETY: the system has refused it, and does not know it any more.
+                let flight = unsafe { Box::from_raw(flight.as_ptr()) };
+                Err((error, flight.work))
+            }
+        }
+    }
+
+    /// An operation has ended, as its packet says.
+    pub(super) fn end(&mut self, packet: Packet) -> Option<Report> {
+        let flight: NonNull<Flight> = packet.cast();
+        // SAFETY: all packets of the port are of flights, but for those without an address; it is
+        // in the table until its one packet has come, and so not freed.
+        let id = unsafe { (*flight.as_ptr()).id };
+        self.0.remove(id)?;
+        // SAFETY: its packet has come, so the system has let go of it; and it was in the table,
+        // so this is the first and only time.
+        let flight = unsafe { Box::from_raw(flight.as_ptr()) };
+        let Flight { overlapped, resource, at_once, work, .. } = *flight;
+        let result = match at_once {
+            Some(count) => Ok(count as usize),
+            None => outcome(&overlapped),
+        };
+        Some(Report { resource, work, result })
+    }
+
+    /// Asks the system to end an operation. Its packet comes in any case, with its true result if
+    /// that was sooner (D4).
+    pub(super) fn cancel(&self, id: Id) {
+        if let Some(flight) = self.0.get(id) {
+            cancel(*flight);
+        }
+    }
+
+    pub(super) fn cancel_all(&self) {
+        for id in self.0.ids() {
+            self.cancel(id);
+        }
+    }
+}
+
+fn cancel(flight: NonNull<Flight>) {
+    // SAFETY: the flight is in the table and so not freed; of it only what the system does not
+    // touch is read. The handle is open, or the system says that it knows no such operation on it.
+    unsafe {
+        CancelIoEx((*flight.as_ptr()).handle, &raw const (*flight.as_ptr()).overlapped);
+    }
+}
+
+/// What the system says of an operation that has ended.
+fn outcome(overlapped: &OVERLAPPED) -> Result<usize, Errno> {
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is the status")]
+    let status = overlapped.Internal as NTSTATUS;
+    match status {
+        0.. => Ok(overlapped.InternalHigh),
+        STATUS_CANCELLED => Err(Errno::CANCELED),
+        STATUS_CONNECTION_RESET | STATUS_REMOTE_DISCONNECT => Err(Errno::CONNRESET),
+        STATUS_CONNECTION_ABORTED | STATUS_LOCAL_DISCONNECT => Err(Errno::CONNABORTED),
+        STATUS_CONNECTION_REFUSED => Err(Errno::CONNREFUSED),
+        STATUS_IO_TIMEOUT => Err(Errno::TIMEDOUT),
+        STATUS_HOST_UNREACHABLE => Err(Errno::HOSTUNREACH),
+        STATUS_NETWORK_UNREACHABLE => Err(Errno::NETUNREACH),
+        STATUS_INSUFFICIENT_RESOURCES => Err(Errno::NOBUFS),
+        // SAFETY: computes a number from a number.
+        other => Err(Errno::from_win32(unsafe { RtlNtStatusToDosError(other) })),
+    }
+}
+
+/// What a call of Winsock says: whether it has ended at once.
+fn begun(done: i32) -> Result<bool, Errno> {
+    if done == 0 {
+        return Ok(true);
+    }
+    // SAFETY: reads what this thread's last call has left.
+    match unsafe { WSAGetLastError() } {
+        WSA_IO_PENDING => Ok(false),
+        error => Err(Errno::from_winsock(error)),
+    }
+}
+
+/// # Safety
+///
+/// `block` and `overlapped` must stay valid, and be touched by nobody else, until the packet has
+/// come.
+unsafe fn receive(
+    socket: SOCKET,
+    block: &mut [u8],
+    count: &mut u32,
+    overlapped: *mut OVERLAPPED,
+) -> Result<bool, Errno> {
+    let len = u32::try_from(block.len()).unwrap_or(u32::MAX);
+    let buffer = WSABUF { len, buf: block.as_mut_ptr() };
+    let mut flags = 0;
+    // SAFETY: as the caller says; what describes the block is needed during the call only.
+    begun(unsafe { WSARecv(socket, &raw const buffer, 1, count, &raw mut flags, overlapped, None) })
+}
+
+/// # Safety
+///
+/// As of [`receive`], of what is accepted with.
+unsafe fn accept(
+    listener: SOCKET,
+    accepting: &mut Accepting,
+    count: &mut u32,
+    overlapped: *mut OVERLAPPED,
+) -> Result<bool, Errno> {
+    static ACCEPT_EX: OnceLock<LPFN_ACCEPTEX> = OnceLock::new();
+    let Some(accept_ex) = extension(&ACCEPT_EX, listener, WSAID_ACCEPTEX)? else {
+        return Err(Errno::INVAL);
+    };
+    let len = u32::try_from(ADDRESS_LEN).expect("a few bytes");
+    let socket = SOCKET::try_from(accepting.socket.as_raw_socket()).expect("as wide as a pointer");
+    let addresses = accepting.addresses.as_mut_ptr().cast();
+    // SAFETY: as the caller says; there is room for both addresses, and none for first bytes.
+    let done = unsafe { accept_ex(listener, socket, addresses, 0, len, len, count, overlapped) };
+    begun(i32::from(done == 0))
+}
+
+/// # Safety
+///
+/// As of [`receive`], of the address.
+unsafe fn connect(
+    socket: SOCKET,
+    to: &SockAddr,
+    count: &mut u32,
+    overlapped: *mut OVERLAPPED,
+) -> Result<bool, Errno> {
+    static CONNECT_EX: OnceLock<LPFN_CONNECTEX> = OnceLock::new();
+    let Some(connect_ex) = extension(&CONNECT_EX, socket, WSAID_CONNECTEX)? else {
+        return Err(Errno::INVAL);
+    };
+    // SAFETY: as the caller says; nothing is sent along.
+    let done = unsafe {
+        connect_ex(socket, to.as_ptr().cast(), to.len(), ptr::null(), 0, count, overlapped)
+    };
+    begun(i32::from(done == 0))
+}
+
+/// A function that Winsock gives a pointer to. `F` is an optional pointer to one.
+fn extension<F: Copy>(known: &'static OnceLock<F>, socket: SOCKET, name: GUID) -> Result<F, Errno> {
+    if let Some(known) = known.get() {
+        return Ok(*known);
+    }
+    let mut function = std::mem::MaybeUninit::<F>::zeroed();
+    let room = u32::try_from(size_of::<F>()).expect("a few bytes");
+    let name_len = u32::try_from(size_of::<GUID>()).expect("a few bytes");
+    let mut len = 0;
+    // SAFETY: the socket is open, and the memory is as long as is said.
+    let done = unsafe {
+        WSAIoctl(
+            socket,
+            SIO_GET_EXTENSION_FUNCTION_POINTER,
+            (&raw const name).cast(),
+            name_len,
+            function.as_mut_ptr().cast(),
+            room,
+            &raw mut len,
+            ptr::null_mut(),
+            None,
+        )
+    };
+    if done != 0 {
+        // SAFETY: reads what this thread's last call has left.
+        return Err(Errno::from_winsock(unsafe { WSAGetLastError() }));
+    }
+    // SAFETY: zeros are no pointer, and else it is the one that was asked for by its name.
+    let function = unsafe { function.assume_init() };
+    Ok(*known.get_or_init(|| function))
+}
+
+/// A connection was accepted with this socket, which takes over what the listener has set.
+pub(super) fn update_accepted(socket: &Socket, listener: BorrowedSocket<'_>) -> Result<(), Errno> {
+    let listener = number(listener);
+    let value = (&raw const listener).cast();
+    let len = i32::try_from(size_of_val(&listener)).expect("a few bytes");
+    let socket = SOCKET::try_from(socket.as_raw_socket()).expect("as wide as a pointer");
+    // SAFETY: both are open, and the value is as long as is said.
+    let done = unsafe { setsockopt(socket, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, value, len) };
+    begun(done).map(drop)
+}
+
+/// A socket is connected, and is to know of it itself: else it can neither be shut down nor say who
+/// its peer is.
+pub(super) fn update_connected(socket: BorrowedSocket<'_>) -> Result<(), Errno> {
+    // SAFETY: it is open, and there is no value.
+    let done = unsafe {
+        setsockopt(number(socket), SOL_SOCKET, SO_UPDATE_CONNECT_CONTEXT, ptr::null(), 0)
+    };
+    begun(done).map(drop)
+}
+
+/// Has no packet come of what ends inside the call that begins it. Returns whether that is so: it
+/// is not where other software has put a socket of its own on top of the system's, of which nobody
+/// knows what it does then.
+pub(super) fn skip_on_success(socket: BorrowedSocket<'_>) -> bool {
+    let mut info = WSAPROTOCOL_INFOW::default();
+    let mut len = i32::try_from(size_of_val(&info)).expect("a few hundred bytes");
+    let socket = number(socket);
+    let to = (&raw mut info).cast();
+    // SAFETY: the socket is open, and `info` is as long as is said.
+    let done = unsafe { getsockopt(socket, SOL_SOCKET, SO_PROTOCOL_INFOW, to, &raw mut len) };
+    if done != 0 || info.dwServiceFlags1 & XP1_IFS_HANDLES == 0 {
+        return false;
+    }
+    let modes = FILE_SKIP_COMPLETION_PORT_ON_SUCCESS | FILE_SKIP_SET_EVENT_ON_HANDLE;
+    let modes = u8::try_from(modes).expect("two bits");
+    // SAFETY: the socket is open, and is a handle of the system, as it says.
+    unsafe { SetFileCompletionNotificationModes(socket as _, modes) != 0 }
+}

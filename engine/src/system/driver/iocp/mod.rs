@@ -1,0 +1,941 @@
+//! The completion driver of Windows: a completion port.
+//!
+//! **Receiving** is a WSARecv into memory of the driver's, at any time one of a socket. What waits
+//! costs a small block; a receive that filled its block is followed by a larger one.
+//!
+//! **Sending** is a call that does not wait, and says at once and exactly how much the system took:
+//! so a write that is cancelled or times out knows how much of it was sent, to the byte. A WSASend
+//! that is under way does not: the system may have taken any part of it, and cancelling it may abort
+//! the connection. Where there is no room it is waited for, without sending.
+//!
+//! **Accepting** is an AcceptEx with a socket made for it, **connecting** a ConnectEx. Neither sends
+//! or receives first bytes along, though both could: an AcceptEx that wants some does not end before
+//! they have come, so that nobody would hear of a connection that is silent; and the bytes of a
+//! ConnectEx are taken before there is a connection, so that nobody could say of a write that was
+//! cancelled meanwhile that not a byte of it was taken.
+//!
+//! **Handles** (pipes, consoles, files) are read and written by workers: whether a handle may be used
+//! with a port is decided when it is opened, and those that programs bring were opened without.
+
+mod afd;
+mod in_flight;
+pub(crate) mod port;
+mod source;
+
+use std::{
+    io, mem,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::windows::io::{AsHandle, AsRawSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::{
+    pure::{
+        address::Address,
+        buffer::outgoing::Gather,
+        clock::now,
+        panics::Panics,
+        table::{Id, SideTable},
+    },
+    system::{
+        descriptor::Descriptor,
+        driver::{
+            Completion, Driver, Ended, Event, FileTask, Operation, Release, Role, Waker,
+            blocks::{BLOCK_LEN, Blocks},
+            close::close,
+            iocp::{
+                afd::{Afd, PollInfo},
+                in_flight::{Accepting, Begun, InFlight, On, Report, Work},
+                port::{Packet, Port},
+                source::{Source, Way},
+            },
+            refusals::Refusals,
+            workers::{Finished, WorkerEvent, Workers},
+        },
+        fd_kind::FdKind,
+        pool::Pool,
+        sys::{
+            address,
+            errno::Errno,
+            outcome::{Attempt, Pushed, Received},
+            owned::OwnedDescriptor,
+            syscall,
+        },
+    },
+};
+
+/// How much a receive takes at most whose predecessor did not fill its block: what a connection
+/// costs that is silent.
+const SMALL: usize = 4096;
+/// How many small blocks are kept.
+const SMALL_KEPT: usize = 64;
+/// How often a driver that goes asks the system to let go of its memory, and how long it waits for
+/// that each time.
+const REQUESTS: u32 = 10;
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// The driver.
+pub(crate) struct Iocp {
+    port: Arc<Port>,
+    /// Opened when something is first polled for.
+    afd: Option<Afd>,
+    in_flight: InFlight,
+    sources: SideTable<Source>,
+    /// Receptions, acceptings and sends to be tried in the next wait.
+    resting: Vec<Id>,
+    /// What ended at once, for the next wait.
+    done: Vec<Completion>,
+    /// What ended inside the calls that began it, for the next wait.
+    at_once: Vec<Packet>,
+    /// What the port has said, within one wait.
+    packets: Vec<Packet>,
+    blocks: Blocks,
+    small: Vec<Vec<u8>>,
+    block: Vec<u8>,
+    workers: Workers,
+    refusals: Refusals,
+}
+
+impl Iocp {
+    pub(crate) fn new(pool: Pool) -> io::Result<Self> {
+        let port = Arc::new(Port::new()?);
+        let workers = Workers::new(pool, Waker::Iocp(Arc::clone(&port)));
+        Ok(Self {
+            port,
+            afd: None,
+            in_flight: InFlight::new(),
+            sources: SideTable::new(),
+            resting: Vec::new(),
+            done: Vec::new(),
+            at_once: Vec::new(),
+            packets: Vec::new(),
+            blocks: Blocks::default(),
+            small: Vec::new(),
+            block: vec![0; BLOCK_LEN],
+            workers,
+            refusals: Refusals::default(),
+        })
+    }
+
+    fn source(&mut self, resource: Id) -> Option<&mut Source> {
+        self.sources.get_mut(resource)
+    }
+
+    fn complete(&mut self, resource: Id, event: Event) {
+        self.done.push(Completion { resource, event });
+    }
+
+    /// Has what a source wants tried in the next wait.
+    fn rest(&mut self, resource: Id) {
+        self.resting.push(resource);
+    }
+
+    /// How the completions of a source come: found out at the first need.
+    fn way(&mut self, resource: Id) -> Way {
+        let Some(source) = self.sources.get_mut(resource) else { return Way::Workers };
+        if let (Way::Unknown, Some(socket)) = (source.way, source.descriptor.borrow().as_socket()) {
+            // A socket has one port for good, and needs to be made for that.
+            source.way = match self.port.associate(socket.as_raw_socket() as _) {
+                Ok(()) => Way::Port { skips: in_flight::skip_on_success(socket) },
+                Err(_) => Way::Polled,
+            };
+        }
+        source.way
+    }
+
+    /// Begins an operation on a socket. Returns its key.
+    fn begin(&mut self, resource: Id, work: Work) -> Result<Id, (Errno, Work)> {
+        let way = self.way(resource);
+        let Some(source) = self.sources.get_mut(resource) else { return Err((Errno::BADF, work)) };
+        let Some(socket) = source.descriptor.borrow().as_socket() else {
+            return Err((Errno::NOTSOCK, work));
+        };
+        let begun = match work {
+            Work::PollIn(_) | Work::PollOut(_) => {
+                let afd = match &mut self.afd {
+                    Some(afd) => afd,
+                    none => match Afd::open(&self.port) {
+                        Ok(afd) => none.insert(afd),
+                        Err(error) => return Err((Errno::of(&error), work)),
+                    },
+                };
+                self.in_flight.poll(afd, resource, work)?
+            }
+            work => {
+                let skips = way == Way::Port { skips: true };
+                self.in_flight.begin(On { resource, socket, skips }, work)?
+            }
+        };
+        source.flights += 1;
+        Ok(match begun {
+            Begun::Pending(key) => key,
+            Begun::AtOnce(key, packet) => {
+                self.at_once.push(packet);
+                key
+            }
+        })
+    }
+
+    /// Polls for one of these events.
+    fn poll(
+        &mut self,
+        resource: Id,
+        events: u32,
+        work: impl FnOnce(PollInfo) -> Work,
+    ) -> Result<Id, Errno> {
+        let source = self.sources.get(resource).ok_or(Errno::BADF)?;
+        let socket = source.descriptor.borrow().as_socket().ok_or(Errno::NOTSOCK)?;
+        let base = afd::base_of(socket).map_err(|error| Errno::of(&error))?;
+        self.begin(resource, work(PollInfo::new(base, events))).map_err(|(error, _)| error)
+    }
+
+    // Receiving
+
+    fn begin_receive(&mut self, resource: Id, once: bool) {
+        let Some(source) = self.source(resource) else {
+            // A pipe both of whose directions ended with the outgoing one.
+            return self.complete(resource, Event::ReceiveEnded(Ended::EndOfStream));
+        };
+        source.receiving = true;
+        source.once = once;
+        let late = source.late.take();
+        let mut done = mem::take(&mut self.done);
+        match late {
+            Some((block, received)) => self.read_by_worker(resource, block, received, &mut done),
+            None => self.arm_reception(resource, &mut done),
+        }
+        self.done = done;
+    }
+
+    fn arm_reception(&mut self, resource: Id, completions: &mut Vec<Completion>) {
+        let way = self.way(resource);
+        let Some(source) = self.source(resource) else { return };
+        if source.reception.is_some() || source.busy {
+            return;
+        }
+        let filled = source.filled;
+        let armed = match way {
+            Way::Workers => return self.receive_on_worker(resource),
+            Way::Polled => {
+                let events = afd::RECEIVE | afd::DISCONNECT | afd::ABORT | afd::LOCAL_CLOSE;
+                self.poll(resource, events, Work::PollIn)
+            }
+            Way::Port { .. } | Way::Unknown => {
+                let block = if filled { self.blocks.get() } else { self.small_block() };
+                self.begin(resource, Work::Receive(block)).map_err(|(error, work)| {
+                    self.reuse(work);
+                    error
+                })
+            }
+        };
+        match armed {
+            Ok(key) => {
+                if let Some(source) = self.source(resource) {
+                    source.reception = Some(key);
+                }
+            }
+            Err(error) => {
+                self.end_receive(resource, Ended::Failed(error.into()), completions);
+            }
+        }
+    }
+
+    fn small_block(&mut self) -> Vec<u8> {
+        self.small.pop().unwrap_or_else(|| vec![0; SMALL])
+    }
+
+    /// Keeps the memory of an operation that has ended, or never began.
+    fn reuse(&mut self, work: Work) {
+        if let Work::Receive(block) = work {
+            match block.len() {
+                BLOCK_LEN => self.blocks.put(block),
+                _ if self.small.len() < SMALL_KEPT => self.small.push(block),
+                _ => {}
+            }
+        }
+    }
+
+    fn end_receive(&mut self, resource: Id, ended: Ended, completions: &mut Vec<Completion>) {
+        let Some(source) = self.source(resource) else { return };
+        source.stopping = false;
+        if mem::take(&mut source.receiving) {
+            completions.push(Completion { resource, event: Event::ReceiveEnded(ended) });
+        }
+    }
+
+    /// A receive has ended.
+    fn received(
+        &mut self,
+        resource: Id,
+        mut block: Vec<u8>,
+        result: Result<usize, Errno>,
+        completions: &mut Vec<Completion>,
+    ) {
+        let len = block.len();
+        let bytes = match result {
+            Ok(count @ 1..) if len == BLOCK_LEN => {
+                let bytes = self.blocks.received(&mut block, count);
+                Some(bytes)
+            }
+            Ok(count @ 1..) => Some(Bytes::copy_from_slice(&block[..count])),
+            _ => None,
+        };
+        self.reuse(Work::Receive(block));
+        let Some(source) = self.source(resource) else { return };
+        source.reception = None;
+        source.filled = result == Ok(len);
+        self.was_received(resource, bytes, result.map(drop), completions);
+    }
+
+    /// Reports what a receive came to, and has it go on if it is to. No bytes are the end.
+    fn was_received(
+        &mut self,
+        resource: Id,
+        bytes: Option<Bytes>,
+        result: Result<(), Errno>,
+        completions: &mut Vec<Completion>,
+    ) {
+        let Some(source) = self.source(resource) else { return };
+        let over = source.stopping || source.once;
+        match (bytes, result) {
+            (Some(bytes), _) => {
+                completions.push(Completion { resource, event: Event::Received(bytes) });
+                match over {
+                    true => self.end_receive(resource, Ended::Stopped, completions),
+                    // In the next wait: those it was brought to may not want more.
+                    false => self.rest(resource),
+                }
+            }
+            (None, Ok(())) => self.end_receive(resource, Ended::EndOfStream, completions),
+            (None, Err(Errno::CANCELED)) if source.stopping => {
+                self.end_receive(resource, Ended::Stopped, completions);
+            }
+            (None, Err(Errno::CANCELED)) => self.rest(resource),
+            (None, Err(error)) => {
+                self.end_receive(resource, Ended::Failed(error.into()), completions);
+            }
+        }
+    }
+
+    /// What is polled for may be received now.
+    fn polled_in(
+        &mut self,
+        resource: Id,
+        result: Result<usize, Errno>,
+        completions: &mut Vec<Completion>,
+    ) {
+        let Some(source) = self.sources.get_mut(resource) else { return };
+        source.reception = None;
+        if source.accepting {
+            return self.accept_polled(resource, result, completions);
+        }
+        if let Err(error) = result {
+            return self.was_received(resource, None, Err(error), completions);
+        }
+        if source.stopping {
+            return self.end_receive(resource, Ended::Stopped, completions);
+        }
+        let fd = source.descriptor.borrow();
+        match syscall::receive(fd, source.fd_kind, &mut self.block) {
+            Received::Some(count) | Received::All(count) => {
+                let bytes = self.blocks.received(&mut self.block, count);
+                self.was_received(resource, Some(bytes), Ok(()), completions);
+            }
+            Received::Nothing | Received::MayWait => self.rest(resource),
+            Received::End => self.was_received(resource, None, Ok(()), completions),
+            Received::Failed(error) => {
+                self.was_received(resource, None, Err(error), completions);
+            }
+        }
+    }
+
+    // Sending
+
+    fn begin_send(&mut self, resource: Id, gather: Box<Gather>) {
+        let Some(source) = self.source(resource) else { return };
+        source.unsent = Some(gather);
+        let mut done = mem::take(&mut self.done);
+        self.try_send(resource, &mut done);
+        self.done = done;
+    }
+
+    /// Sends what the system takes now, or waits for room.
+    fn try_send(&mut self, resource: Id, completions: &mut Vec<Completion>) {
+        let Some(source) = self.source(resource) else { return };
+        if source.room.is_some() {
+            return;
+        }
+        let Some(gather) = source.unsent.take() else { return };
+        if source.way == Way::Workers {
+            return self.send_on_worker(resource, gather);
+        }
+        let result = match syscall::send(source.descriptor.borrow(), source.fd_kind, &gather) {
+            Pushed::Done(result) => result,
+            Pushed::Full | Pushed::MayWait => {
+                source.unsent = Some(gather);
+                match self.await_room(resource) {
+                    Ok(()) => return,
+                    Err(error) => {
+                        let unsent = self.source(resource).and_then(|source| source.unsent.take());
+                        let Some(gather) = unsent else { return };
+                        let event = Event::Sent { gather, result: Err(error.into()) };
+                        return completions.push(Completion { resource, event });
+                    }
+                }
+            }
+        };
+        let result = result.map_err(Into::into);
+        completions.push(Completion { resource, event: Event::Sent { gather, result } });
+    }
+
+    fn await_room(&mut self, resource: Id) -> Result<(), Errno> {
+        let events = afd::SEND | afd::ABORT | afd::LOCAL_CLOSE;
+        let key = self.poll(resource, events, Work::PollOut)?;
+        if let Some(source) = self.source(resource) {
+            source.room = Some(key);
+        }
+        Ok(())
+    }
+
+    // Accepting and connecting
+
+    fn arm_accepting(&mut self, resource: Id, completions: &mut Vec<Completion>) {
+        let way = self.way(resource);
+        let Some(source) = self.source(resource) else { return };
+        if source.reception.is_some() {
+            return;
+        }
+        let armed = match way {
+            Way::Polled => self.poll(resource, afd::ACCEPT | afd::LOCAL_CLOSE, Work::PollIn),
+            _ => match socket_for(source) {
+                Ok(socket) => {
+                    let work = Work::Accept(Accepting::new(socket));
+                    self.begin(resource, work).map_err(|(error, _)| error)
+                }
+                Err(error) => Err(Errno::of(&error)),
+            },
+        };
+        match armed {
+            Ok(key) => {
+                if let Some(source) = self.source(resource) {
+                    source.reception = Some(key);
+                }
+            }
+            // Of a connection that died while it waited. The next may live.
+            Err(Errno::CONNRESET) => self.rest(resource),
+            Err(error) => self.end_accept(resource, Some(error.into()), completions),
+        }
+    }
+
+    fn end_accept(
+        &mut self,
+        resource: Id,
+        error: Option<io::Error>,
+        completions: &mut Vec<Completion>,
+    ) {
+        let Some(source) = self.source(resource) else { return };
+        source.stopping = false;
+        if mem::take(&mut source.accepting) {
+            completions.push(Completion { resource, event: Event::AcceptEnded(error) });
+        }
+    }
+
+    /// An AcceptEx has ended.
+    fn accepted(
+        &mut self,
+        resource: Id,
+        accepting: Accepting,
+        result: Result<usize, Errno>,
+        completions: &mut Vec<Completion>,
+    ) {
+        let Some(source) = self.source(resource) else { return };
+        source.reception = None;
+        let accepted = result.and_then(|_| {
+            let listener = source.descriptor.borrow().as_socket().ok_or(Errno::NOTSOCK)?;
+            in_flight::update_accepted(&accepting.socket, listener)?;
+            accepting.socket.set_nonblocking(true).map_err(|error| Errno::of(&error))?;
+            Ok(accepting.socket.into())
+        });
+        self.was_accepted(resource, accepted, completions);
+    }
+
+    /// Reports what an accepting came to, and has it go on if it is to.
+    fn was_accepted(
+        &mut self,
+        resource: Id,
+        accepted: Result<OwnedDescriptor, Errno>,
+        completions: &mut Vec<Completion>,
+    ) {
+        let Some(source) = self.source(resource) else { return };
+        let failure = match accepted {
+            Ok(connection) => {
+                source.accept_most -= 1;
+                let event = Event::Accepted(Descriptor::new(connection));
+                completions.push(Completion { resource, event });
+                None
+            }
+            // Of a connection that died while it waited. The next may live.
+            Err(Errno::CONNRESET | Errno::CONNABORTED | Errno::CANCELED) => None,
+            Err(error) => Some(error.into()),
+        };
+        let Some(source) = self.source(resource) else { return };
+        if failure.is_some() || source.stopping || source.accept_most == 0 {
+            let failure = failure.filter(|_| !source.stopping);
+            return self.end_accept(resource, failure, completions);
+        }
+        self.rest(resource);
+    }
+
+    fn accept_polled(
+        &mut self,
+        resource: Id,
+        result: Result<usize, Errno>,
+        completions: &mut Vec<Completion>,
+    ) {
+        let Some(source) = self.source(resource) else { return };
+        if source.stopping {
+            return self.end_accept(resource, None, completions);
+        }
+        let accepted = match result {
+            Ok(_) => match syscall::accept(source.descriptor.borrow()) {
+                Attempt::WouldBlock => return self.rest(resource),
+                Attempt::Done(result) => result,
+            },
+            Err(error) => Err(error),
+        };
+        self.was_accepted(resource, accepted, completions);
+    }
+
+    fn begin_connect(&mut self, resource: Id, address: &Address) {
+        let to = match (address, address::to_system(address)) {
+            (Address::Inet(inet), Ok(to)) => self.bind_for_connecting(resource, inet).map(|()| to),
+            _ => Err(Errno::AFNOSUPPORT),
+        };
+        let begun = to.and_then(|to| {
+            self.begin(resource, Work::Connect(Box::new(to))).map_err(|(error, _)| error)
+        });
+        match begun {
+            Ok(key) => {
+                if let Some(source) = self.source(resource) {
+                    source.connecting = Some(key);
+                }
+            }
+            Err(error) => self.complete(resource, Event::Connected(Err(error.into()))),
+        }
+    }
+
+    /// ConnectEx wants a socket that is bound, to whichever address.
+    fn bind_for_connecting(&mut self, resource: Id, to: &SocketAddr) -> Result<(), Errno> {
+        let source = self.source(resource).ok_or(Errno::BADF)?;
+        let fd = source.descriptor.borrow();
+        let socket = fd.socket().ok_or(Errno::NOTSOCK)?;
+        let any: SockAddr = match to {
+            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into(),
+            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into(),
+        };
+        match socket.bind(&any).map_err(|error| Errno::of(&error)) {
+            // It is bound: the program has said where.
+            Err(Errno::INVAL) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn connected(
+        &mut self,
+        resource: Id,
+        result: Result<usize, Errno>,
+        completions: &mut Vec<Completion>,
+    ) {
+        let Some(source) = self.source(resource) else { return };
+        source.connecting = None;
+        let result = result.and_then(|_| {
+            let socket = source.descriptor.borrow().as_socket().ok_or(Errno::NOTSOCK)?;
+            in_flight::update_connected(socket)
+        });
+        let event = Event::Connected(result.map_err(Into::into));
+        completions.push(Completion { resource, event });
+    }
+
+    // Handles
+
+    fn receive_on_worker(&mut self, resource: Id) {
+        let Some(source) = self.sources.get_mut(resource) else { return };
+        source.busy = true;
+        let (descriptor, fd_kind) = (&source.descriptor, source.fd_kind);
+        if !self.workers.receive(resource, descriptor, fd_kind, self.blocks.get()) {
+            source.busy = false;
+            self.rest(resource);
+        }
+    }
+
+    /// What a worker has received comes to a reception.
+    fn read_by_worker(
+        &mut self,
+        resource: Id,
+        mut block: Vec<u8>,
+        received: Received,
+        completions: &mut Vec<Completion>,
+    ) {
+        let (bytes, result) = match received {
+            Received::Some(count) | Received::All(count) => {
+                (Some(self.blocks.received(&mut block, count)), Ok(()))
+            }
+            Received::Nothing | Received::MayWait => (None, Err(Errno::CANCELED)),
+            Received::End => (None, Ok(())),
+            Received::Failed(error) => (None, Err(error)),
+        };
+        self.blocks.put(block);
+        self.was_received(resource, bytes, result, completions);
+    }
+
+    fn send_on_worker(&mut self, resource: Id, gather: Box<Gather>) {
+        let Some(source) = self.sources.get_mut(resource) else { return };
+        let wanted = Arc::new(AtomicBool::new(true));
+        source.pushing = Some(Arc::clone(&wanted));
+        let (descriptor, fd_kind) = (&source.descriptor, source.fd_kind);
+        if let Err(job) = self.workers.send(resource, descriptor, fd_kind, gather, wanted) {
+            // Brings the bytes back, to be tried again.
+            if let Some(wanted) = &source.pushing {
+                wanted.store(false, Relaxed);
+            }
+            job();
+        }
+    }
+
+    /// What a worker has sent comes back.
+    fn was_pushed(
+        &mut self,
+        resource: Id,
+        gather: Box<Gather>,
+        pushed: Pushed,
+        completions: &mut Vec<Completion>,
+    ) {
+        let Some(source) = self.source(resource) else { return };
+        source.pushing = None;
+        let result = match pushed {
+            Pushed::Done(result) => result.map_err(Into::into),
+            Pushed::Full | Pushed::MayWait => Ok(0),
+        };
+        completions.push(Completion { resource, event: Event::Sent { gather, result } });
+    }
+
+    fn begin_on_file(&mut self, resource: Id, operation: Id, task: FileTask) {
+        let Some(source) = self.sources.get(resource) else { return };
+        let (workers, blocks) = (&mut self.workers, &self.blocks);
+        let done = workers.begin_on_file(resource, operation, &source.descriptor, task, blocks);
+        if let Some(done) = done {
+            self.complete(resource, Event::File { operation, done });
+        }
+    }
+
+    fn reap_workers(&mut self, completions: &mut Vec<Completion>) {
+        for Finished { resource, event } in self.workers.take_finished() {
+            match event {
+                WorkerEvent::Received(block, received) => {
+                    let Some(source) = self.source(resource) else { continue };
+                    source.busy = false;
+                    if source.receiving {
+                        self.read_by_worker(resource, block, received, completions);
+                    } else {
+                        source.late = Some((block, received));
+                    }
+                }
+                WorkerEvent::Pushed(gather, pushed) => {
+                    self.was_pushed(resource, gather, pushed, completions);
+                }
+                WorkerEvent::Task { operation, done } => {
+                    let event = Event::File { operation, done: done.into_done(&self.blocks) };
+                    completions.push(Completion { resource, event });
+                }
+            }
+        }
+    }
+
+    // Ending
+
+    /// Asks a reception or accepting to end, once.
+    fn stop_reception(&mut self, resource: Id) {
+        let Some(source) = self.source(resource) else { return };
+        if let Some(key) = source.reception
+            && !mem::replace(&mut source.stopping, true)
+        {
+            self.in_flight.cancel(key);
+        }
+    }
+
+    /// Releases the descriptor of a source, of which the system has nothing in hand any more.
+    fn finish_close(&mut self, resource: Id, release: Release, completions: &mut Vec<Completion>) {
+        self.end_receive(resource, Ended::EndOfStream, completions);
+        let fd_kind = self.source(resource).map(|source| source.fd_kind);
+        let event = match (self.detach(resource), fd_kind) {
+            (Some(descriptor), Some(fd_kind)) => {
+                close(descriptor, fd_kind, release, &mut self.block)
+            }
+            // A pipe that was closed with its outgoing direction.
+            _ => Event::Closed,
+        };
+        completions.push(Completion { resource, event });
+    }
+
+    /// Deals with what has ended.
+    fn dispatch(&mut self, packet: Packet, completions: &mut Vec<Completion>) {
+        let Some(Report { resource, work, result }) = self.in_flight.end(packet) else { return };
+        if let Some(source) = self.source(resource) {
+            source.flights -= 1;
+        }
+        match work {
+            Work::Receive(block) => self.received(resource, block, result, completions),
+            Work::Accept(accepting) => self.accepted(resource, *accepting, result, completions),
+            Work::Connect(_) => self.connected(resource, result, completions),
+            Work::PollIn(_) => self.polled_in(resource, result, completions),
+            Work::PollOut(_) => {
+                if let Some(source) = self.source(resource) {
+                    source.room = None;
+                }
+                self.try_send(resource, completions);
+            }
+        }
+        if let Some(source) = self.source(resource)
+            && source.flights == 0
+            && let Some(release) = source.closing.take()
+        {
+            self.finish_close(resource, release, completions);
+        }
+    }
+
+    /// Goes on with what a source wants.
+    fn resume(&mut self, resource: Id, completions: &mut Vec<Completion>) {
+        let Some(source) = self.source(resource) else { return };
+        if source.closing.is_some() {
+            return;
+        }
+        if source.receiving {
+            self.arm_reception(resource, completions);
+        } else if source.accepting {
+            self.arm_accepting(resource, completions);
+        }
+    }
+
+    /// The system refused to wait: there is a pause instead, but no longer than the wait was to be,
+    /// and the caller goes on as if nothing had come.
+    fn bear(&mut self, error: io::Error, wait: Option<Duration>) -> io::Result<()> {
+        let pause = self.refusals.bear(error, now())?;
+        syscall::pause(wait.unwrap_or(pause).min(pause));
+        Ok(())
+    }
+}
+
+/// A socket that becomes a connection of this listener.
+fn socket_for(listener: &Source) -> io::Result<Socket> {
+    let fd = listener.descriptor.borrow();
+    let address = fd.socket().ok_or(io::ErrorKind::Unsupported)?.local_addr()?;
+    let domain = address.as_socket().map_or(Domain::IPV4, Domain::for_address);
+    Socket::new(domain, Type::STREAM, Some(Protocol::TCP))
+}
+
+impl Driver for Iocp {
+    fn attach(&mut self, resource: Id, descriptor: Arc<Descriptor>, fd_kind: FdKind) {
+        self.sources.insert(resource, Source::new(descriptor, fd_kind));
+    }
+
+    fn detach(&mut self, resource: Id) -> Option<Arc<Descriptor>> {
+        let source = self.sources.remove(resource)?;
+        assert_eq!(source.flights, 0, "the system has nothing of it in hand");
+        Some(source.descriptor)
+    }
+
+    fn descriptor(&self, resource: Id) -> Option<&Arc<Descriptor>> {
+        self.sources.get(resource).map(|source| &source.descriptor)
+    }
+
+    fn submit(&mut self, resource: Id, operation: Operation) {
+        match operation {
+            Operation::Receive { once } => self.begin_receive(resource, once),
+            Operation::Send(gather) => self.begin_send(resource, gather),
+            Operation::Accept { most } => {
+                let Some(source) = self.source(resource) else { return };
+                source.accepting = true;
+                source.accept_most = most;
+                let mut done = mem::take(&mut self.done);
+                self.arm_accepting(resource, &mut done);
+                self.done = done;
+            }
+            Operation::Connect { address } => self.begin_connect(resource, &address),
+            // What is under way the system tries by itself.
+            Operation::Probe => {}
+            Operation::File { operation, task } => self.begin_on_file(resource, operation, task),
+            Operation::ShutdownWrite => {
+                let Some(source) = self.source(resource) else { return };
+                let result = syscall::shutdown_write(source.descriptor.borrow());
+                self.complete(resource, Event::ShutDown(result.map_err(Into::into)));
+            }
+            Operation::Close(release) => match self.source(resource) {
+                Some(source) if source.flights > 0 => {
+                    source.closing = Some(release);
+                    let held = [source.room, source.connecting];
+                    for key in held.into_iter().flatten() {
+                        self.in_flight.cancel(key);
+                    }
+                    self.stop_reception(resource);
+                }
+                _ => {
+                    let mut done = mem::take(&mut self.done);
+                    self.finish_close(resource, release, &mut done);
+                    self.done = done;
+                }
+            },
+        }
+    }
+
+    #[inline]
+    fn send_now(&mut self, resource: Id, bytes: &[u8]) -> Option<io::Result<usize>> {
+        let source = self.source(resource)?;
+        if source.room.is_some() || !source.fd_kind.is_socket() {
+            return None;
+        }
+        match syscall::send_bytes(source.descriptor.borrow(), bytes) {
+            // Submitted, it waits for room.
+            Err(Errno::AGAIN) => None,
+            result => Some(result.map_err(Into::into)),
+        }
+    }
+
+    fn cancel(&mut self, resource: Id, role: Role) {
+        let Some(source) = self.source(resource) else { return };
+        match role {
+            Role::Receive | Role::Accept if source.reception.is_some() => {
+                self.stop_reception(resource);
+            }
+            // Resting, or in a worker's hands: the system has nothing of it.
+            Role::Receive if source.receiving => {
+                source.receiving = false;
+                self.complete(resource, Event::ReceiveEnded(Ended::Stopped));
+            }
+            Role::Accept if source.accepting => {
+                source.accepting = false;
+                self.complete(resource, Event::AcceptEnded(None));
+            }
+            Role::Receive | Role::Accept => {}
+            Role::Connect => {
+                if let Some(key) = source.connecting {
+                    self.in_flight.cancel(key);
+                }
+            }
+            Role::Send => match (source.unsent.take(), &source.pushing) {
+                // What waits for room stays, for the next send.
+                (Some(gather), _) => {
+                    self.complete(resource, Event::Sent { gather, result: Ok(0) });
+                }
+                (None, Some(wanted)) => wanted.store(false, Relaxed),
+                (None, None) => {}
+            },
+            Role::File(operation) => {
+                if let Some(done) = self.workers.cancel_on_file(operation) {
+                    self.complete(resource, Event::File { operation, done });
+                }
+            }
+        }
+    }
+
+    fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        completions: &mut Vec<Completion>,
+    ) -> io::Result<()> {
+        completions.append(&mut self.done);
+        for resource in mem::take(&mut self.resting) {
+            self.resume(resource, completions);
+        }
+        let nothing_yet =
+            completions.is_empty() && self.at_once.is_empty() && self.resting.is_empty();
+        let wait = if nothing_yet { timeout } else { Some(Duration::ZERO) };
+        let mut packets = mem::take(&mut self.packets);
+        packets.append(&mut self.at_once);
+        let taken = self.port.take(wait, &mut packets);
+        if taken.is_ok() {
+            self.refusals.end();
+        }
+        for packet in packets.drain(..) {
+            self.dispatch(packet, completions);
+        }
+        // Put back for its memory.
+        self.packets = packets;
+        self.reap_workers(completions);
+        completions.append(&mut self.done);
+        taken.or_else(|error| self.bear(error, wait))
+    }
+
+    /// Nothing is ever held back.
+    fn flush(&mut self) {}
+
+    fn take_done(&mut self, completions: &mut Vec<Completion>) {
+        completions.append(&mut self.done);
+    }
+
+    fn has_work(&mut self) -> bool {
+        !self.done.is_empty() || !self.resting.is_empty() || !self.at_once.is_empty()
+    }
+
+    fn is_at_work(&self) -> bool {
+        self.workers.is_at_work()
+    }
+
+    fn waker(&self) -> Waker {
+        Waker::Iocp(Arc::clone(&self.port))
+    }
+
+    fn as_pollable(&self) -> io::Result<OwnedDescriptor> {
+        Ok(self.port.as_handle().try_clone_to_owned()?.into())
+    }
+
+    fn watch(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn name(&self) -> &'static str {
+        "iocp"
+    }
+}
+
+impl Drop for Iocp {
+    fn drop(&mut self) {
+        for _ in 0..REQUESTS {
+            if self.in_flight.len() == 0 {
+                return;
+            }
+            self.in_flight.cancel_all();
+            if self.drain().is_err() {
+                break;
+            }
+        }
+        // What is left is leaked: it is in the system's hands.
+    }
+}
+
+impl Iocp {
+    /// Waits for everything in flight to end, but not for ever. What it brings is dropped: a
+    /// connection is closed by that.
+    fn drain(&mut self) -> io::Result<()> {
+        let until = now() + PATIENCE;
+        let mut panics = Panics::default();
+        let mut packets = mem::take(&mut self.at_once);
+        while self.in_flight.len() > 0 {
+            for packet in packets.drain(..) {
+                panics.contain(|| drop(self.in_flight.end(packet)));
+            }
+            let left = until.saturating_duration_since(now());
+            if left.is_zero() || self.in_flight.len() == 0 {
+                break;
+            }
+            self.port.take(Some(left), &mut packets)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! [`Source`]: one socket or handle as the completion driver sees it.
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use crate::{
+    pure::{buffer::outgoing::Gather, table::Id},
+    system::{descriptor::Descriptor, driver::Release, fd_kind::FdKind, sys::outcome::Received},
+};
+
+/// How the completions of a socket come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Nobody has asked yet.
+    Unknown,
+    /// To the engine's port. `skips`: but not of what ends inside the call that begins it.
+    Port { skips: bool },
+    /// To somebody else's port, or nowhere: what the engine wants is polled for.
+    Polled,
+    /// It is a handle: workers do all.
+    Workers,
+}
+
+/// One socket or handle, and what is asked of it.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state in disguise")]
+pub(super) struct Source {
+    pub(super) descriptor: Arc<Descriptor>,
+    pub(super) fd_kind: FdKind,
+    pub(super) way: Way,
+    /// How many operations the system has in hand.
+    pub(super) flights: u32,
+
+    /// A reception was asked for, and has not been reported to be over.
+    pub(super) receiving: bool,
+    /// It is over when it has brought something.
+    pub(super) once: bool,
+    /// The last receive filled its block, so that the next has a larger one.
+    pub(super) filled: bool,
+    pub(super) accepting: bool,
+    /// How many connections the accepting is still for.
+    pub(super) accept_most: usize,
+    /// What receives or accepts.
+    pub(super) reception: Option<Id>,
+    /// It was asked to end.
+    pub(super) stopping: bool,
+    pub(super) connecting: Option<Id>,
+    /// What is being sent, until the system has room for it.
+    pub(super) unsent: Option<Box<Gather>>,
+    /// What waits for that room.
+    pub(super) room: Option<Id>,
+    /// What is to be done when the system has nothing of it in hand any more.
+    pub(super) closing: Option<Release>,
+
+    /// A worker reads this.
+    pub(super) busy: bool,
+    /// What it has brought when nobody wanted it any more, for whoever does next.
+    pub(super) late: Option<(Vec<u8>, Received)>,
+    /// A worker sends, as long as this says that it is wanted.
+    pub(super) pushing: Option<Arc<AtomicBool>>,
+}
+
+impl Source {
+    pub(super) fn new(descriptor: Arc<Descriptor>, fd_kind: FdKind) -> Self {
+        let is_socket = matches!(fd_kind, FdKind::Socket { .. } | FdKind::Listener);
+        Self {
+            descriptor,
+            fd_kind,
+            way: if is_socket { Way::Unknown } else { Way::Workers },
+            flights: 0,
+            receiving: false,
+            once: false,
+            filled: false,
+            accepting: false,
+            accept_most: 0,
+            reception: None,
+            stopping: false,
+            connecting: None,
+            unsent: None,
+            room: None,
+            closing: None,
+            busy: false,
+            late: None,
+            pushing: None,
+        }
+    }
+}
