@@ -142,15 +142,16 @@ impl InFlight {
         let flight = self.board(on.resource, handle, work);
         let socket = number(on.socket);
         let mut count = 0;
-        // SAFETY: the flight is boxed, and touched by nobody else until its packet has come.
-        let begun = unsafe {
-            let overlapped = &raw mut (*flight.as_ptr()).overlapped;
-            match &mut (*flight.as_ptr()).work {
-                Work::Receive(block) => receive(socket, block, &mut count, overlapped),
-                Work::Accept(accepting) => accept(socket, accepting, &mut count, overlapped),
-                Work::Connect(to) => connect(socket, to, &mut count, overlapped),
-                Work::PollIn(_) | Work::PollOut(_) => Err(Errno::INVAL),
-            }
+        let (overlapped, work) = parts(flight);
+        let begun = match work {
+            // SAFETY: of all three: the flight is boxed, and touched by nobody else until its
+            // packet has come.
+            Work::Receive(block) => unsafe { receive(socket, block, &mut count, overlapped) },
+            // SAFETY: as above.
+            Work::Accept(accepting) => unsafe { accept(socket, accepting, &mut count, overlapped) },
+            // SAFETY: as above.
+            Work::Connect(to) => unsafe { connect(socket, to, &mut count, overlapped) },
+            Work::PollIn(_) | Work::PollOut(_) => Err(Errno::INVAL),
         };
         self.took_off(flight, begun.map(|at_once| at_once && on.skips), count)
     }
@@ -163,13 +164,11 @@ impl InFlight {
         work: Work,
     ) -> Result<Begun, (Errno, Work)> {
         let flight = self.board(resource, afd.handle(), work);
-        // SAFETY: the flight is boxed, and touched by nobody else until its packet has come.
-        let begun = unsafe {
-            let overlapped = &raw mut (*flight.as_ptr()).overlapped;
-            match &mut (*flight.as_ptr()).work {
-                Work::PollIn(info) | Work::PollOut(info) => afd.poll(&raw mut *info, overlapped),
-                _ => Err(Errno::INVAL),
-            }
+        let (overlapped, work) = parts(flight);
+        let begun = match work {
+            // SAFETY: the flight is boxed, and touched by nobody else until its packet has come.
+            Work::PollIn(info) | Work::PollOut(info) => unsafe { afd.poll(info, overlapped) },
+            _ => Err(Errno::INVAL),
         };
         self.took_off(flight, begun.map(|()| false), 0)
     }
@@ -244,11 +243,20 @@ impl InFlight {
 }
 
 fn cancel(flight: NonNull<Flight>) {
-    // SAFETY: the flight is in the table and so not freed; of it only what the system does not
-    // touch is read. The handle is open, or the system says that it knows no such operation on it.
-    unsafe {
-        CancelIoEx((*flight.as_ptr()).handle, &raw const (*flight.as_ptr()).overlapped);
-    }
+    // SAFETY: the flight is in the table and so not freed, and the system does not touch this.
+    let handle = unsafe { (*flight.as_ptr()).handle };
+    // SAFETY: computes an address within the flight.
+    let overlapped = unsafe { &raw const (*flight.as_ptr()).overlapped };
+    // SAFETY: the handle is open, or the system says that it knows no such operation on it.
+    unsafe { CancelIoEx(handle, overlapped) };
+}
+
+/// What the system is given of a flight that is about to begin, and what it is to do.
+fn parts<'a>(flight: NonNull<Flight>) -> (*mut OVERLAPPED, &'a mut Work) {
+    // SAFETY: computes an address within the flight, which was boxed just now.
+    let overlapped = unsafe { &raw mut (*flight.as_ptr()).overlapped };
+    // SAFETY: nobody else has it yet, and the caller does not keep this longer than its call.
+    (overlapped, unsafe { &mut (*flight.as_ptr()).work })
 }
 
 /// What the system says of an operation that has ended.

@@ -15,7 +15,9 @@ const fn of(number: u32) -> Errno {
 
 impl Errno {
     pub(crate) const ACCESS: Self = Self(winsock::WSAEACCES);
+    #[cfg(feature = "sim")]
     pub(crate) const ADDRINUSE: Self = Self(winsock::WSAEADDRINUSE);
+    #[cfg(feature = "sim")]
     pub(crate) const ADDRNOTAVAIL: Self = Self(winsock::WSAEADDRNOTAVAIL);
     pub(crate) const AFNOSUPPORT: Self = Self(winsock::WSAEAFNOSUPPORT);
     pub(crate) const AGAIN: Self = Self(winsock::WSAEWOULDBLOCK);
@@ -35,6 +37,7 @@ impl Errno {
     pub(crate) const NFILE: Self = of(win32::ERROR_TOO_MANY_OPEN_FILES);
     pub(crate) const NOBUFS: Self = Self(winsock::WSAENOBUFS);
     pub(crate) const NO_DATA: Self = of(win32::ERROR_NO_DATA);
+    #[cfg(feature = "sim")]
     pub(crate) const NOENT: Self = of(win32::ERROR_FILE_NOT_FOUND);
     pub(crate) const NOMEM: Self = of(win32::ERROR_NOT_ENOUGH_MEMORY);
     pub(crate) const NOPROTOOPT: Self = Self(winsock::WSAENOPROTOOPT);
