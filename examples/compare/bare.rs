@@ -3,12 +3,12 @@
 use std::{
     collections::HashMap,
     io::{self, ErrorKind, Read, Write},
-    os::unix::net,
+    net,
 };
 
 use mio::{
     Events, Interest, Poll, Registry, Token,
-    net::{TcpListener, TcpStream, UnixStream},
+    net::{TcpListener, TcpStream},
 };
 
 use crate::service::{self, Then};
@@ -18,10 +18,10 @@ const STOP: Token = Token(1);
 const CHUNK: usize = 64 << 10;
 
 /// Serves until something comes on `stop`.
-pub(crate) fn serve(listener: std::net::TcpListener, stop: net::UnixStream) -> io::Result<()> {
+pub(crate) fn serve(listener: net::TcpListener, stop: net::TcpStream) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     stop.set_nonblocking(true)?;
-    let (mut listener, mut stop) = (TcpListener::from_std(listener), UnixStream::from_std(stop));
+    let (mut listener, mut stop) = (TcpListener::from_std(listener), TcpStream::from_std(stop));
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     poll.registry().register(&mut stop, STOP, Interest::READABLE)?;
@@ -91,8 +91,9 @@ impl Connection {
                 return Ok(!self.closing);
             }
             let Some(count) = ready(self.stream.read(chunk))? else { return Ok(true) };
-            // A read that comes short has found all there was, but for the end.
-            drained = count < chunk.len() && !ended;
+            // A read that comes short has found all there was, but for the end. Where there is no
+            // edge, on Windows, only one that finds nothing has mio tell of what comes next.
+            drained = cfg!(unix) && count < chunk.len() && !ended;
             self.unread.extend_from_slice(&chunk[..count]);
             self.answer();
             if count == 0 {

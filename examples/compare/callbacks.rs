@@ -1,9 +1,6 @@
 //! The line service and a client of it by callbacks.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    os::unix::net::UnixStream,
-};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use bytes::Bytes;
 use facade_engine::{Callback, Claim, Engine, Error, Handle, Listener, Local, Result, Stream};
@@ -15,7 +12,7 @@ use crate::{
 };
 
 /// Serves until something comes on `stop`.
-pub(crate) fn serve(listener: TcpListener, stop: UnixStream) -> Result<()> {
+pub(crate) fn serve(listener: TcpListener, stop: TcpStream) -> Result<()> {
     let engine = Engine::builder().limits(service::limits()).build()?;
     let (listener, stop) =
         (engine.attach_listener_exclusive(listener)?, engine.attach_exclusive(stop)?);

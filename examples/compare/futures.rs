@@ -2,8 +2,7 @@
 
 use std::{
     convert::Infallible,
-    net::{SocketAddr, TcpListener},
-    os::unix::net::UnixStream,
+    net::{SocketAddr, TcpListener, TcpStream},
     pin::pin,
 };
 
@@ -18,7 +17,7 @@ use crate::{
 };
 
 /// Serves until something comes on `stop`.
-pub(crate) fn serve(listener: TcpListener, stop: UnixStream) -> Result<()> {
+pub(crate) fn serve(listener: TcpListener, stop: TcpStream) -> Result<()> {
     let runtime = Runtime::from(Engine::builder().limits(service::limits()).build()?);
     let io = runtime.io().clone();
     let (listener, mut stop) =

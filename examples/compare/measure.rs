@@ -3,7 +3,6 @@
 use std::{
     io::{BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    os::unix::net::UnixStream,
     thread,
     time::{Duration, Instant},
 };
@@ -17,7 +16,7 @@ use facade_futures::Runtime;
 use crate::service;
 
 /// A server: it serves the listener's connections until something comes on the socket.
-pub(crate) type Serve = fn(TcpListener, UnixStream) -> Result<()>;
+pub(crate) type Serve = fn(TcpListener, TcpStream) -> Result<()>;
 
 /// What is told of one style.
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,7 +68,7 @@ fn round(serve: Serve) -> Result<Figures> {
 /// A server on a thread of its own.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    stop: UnixStream,
+    stop: TcpStream,
     thread: thread::JoinHandle<(Result<()>, AllocationInfo)>,
 }
 
@@ -77,7 +76,7 @@ impl Server {
     pub(crate) fn start(serve: Serve) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
-        let (stop, stopped) = UnixStream::pair()?;
+        let (stop, stopped) = facade_examples::pair()?;
         let thread = thread::Builder::new().name("server".into()).spawn(move || {
             let mut outcome = Ok(());
             let info = allocation_counter::measure(|| outcome = serve(listener, stopped));
@@ -174,8 +173,8 @@ pub(crate) fn engine_by_futures() -> Result<Duration> {
 }
 
 /// A stream whose lines have all been received, and are unread.
-fn waiting(engine: &Engine) -> Result<(Stream, UnixStream)> {
-    let (mut peer, ours) = UnixStream::pair()?;
+fn waiting(engine: &Engine) -> Result<(Stream, TcpStream)> {
+    let (mut peer, ours) = facade_examples::pair()?;
     let stream = engine.attach_exclusive(ours)?;
     peer.write_all(&WAITING_LINE.repeat(WAITING))?;
     // Waits for them all, and gives them back.

@@ -1,15 +1,16 @@
 //! What the examples share: arguments, errors told on stderr, signals as a stream.
 
 use std::{
-    error::Error, fmt::Display, io, os::unix::net::UnixStream, process::ExitCode, str::FromStr,
+    error::Error,
+    fmt::Display,
+    io,
+    net::{TcpListener, TcpStream},
+    process::ExitCode,
+    str::FromStr,
 };
 
 use facade_engine::{DriverChoice, Handle, Stream};
 use pico_args::Arguments;
-use signal_hook::{
-    consts::{SIGINT, SIGTERM},
-    low_level::pipe,
-};
 
 /// What an example's work ends with.
 pub type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
@@ -35,7 +36,7 @@ impl FromStr for Style {
     }
 }
 
-/// Reads `--driver auto|mio|io_uring`.
+/// Reads `--driver auto|mio|io_uring|iocp`.
 ///
 /// # Errors
 ///
@@ -45,7 +46,8 @@ pub fn driver(name: &str) -> Result<DriverChoice, String> {
         "auto" => Ok(DriverChoice::Auto),
         "mio" => Ok(DriverChoice::Mio),
         "io_uring" => Ok(DriverChoice::IoUring),
-        _ => Err(format!("{name:?} is no driver: auto, mio or io_uring")),
+        "iocp" => Ok(DriverChoice::Iocp),
+        _ => Err(format!("{name:?} is no driver: auto, mio, io_uring or iocp")),
     }
 }
 
@@ -95,16 +97,38 @@ pub fn report(error: &facade_engine::Error) {
     }
 }
 
+/// Both ends of a connection, on whichever system.
+///
+/// # Errors
+///
+/// If the system refuses the sockets.
+pub fn pair() -> io::Result<(TcpStream, TcpStream)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let one = TcpStream::connect(listener.local_addr()?)?;
+    let (other, _) = listener.accept()?;
+    Ok((one, other))
+}
+
 /// A stream that a byte comes on with each SIGINT and SIGTERM: a signal handler may do little more
-/// than write to a descriptor, and descriptors are what the engine waits for.
+/// than write to a descriptor, and descriptors are what the engine waits for. On Windows nothing
+/// comes: there Ctrl-C ends the process.
 ///
 /// # Errors
 ///
 /// If the system refuses the descriptors or the handlers.
 pub fn signals(engine: &Handle) -> Result<Stream> {
-    let (ours, theirs) = UnixStream::pair()?;
-    pipe::register(SIGINT, theirs.try_clone()?)?;
-    pipe::register(SIGTERM, theirs)?;
+    let (ours, theirs) = pair()?;
+    #[cfg(unix)]
+    {
+        use signal_hook::{
+            consts::{SIGINT, SIGTERM},
+            low_level::pipe,
+        };
+        pipe::register(SIGINT, theirs.try_clone()?)?;
+        pipe::register(SIGTERM, theirs)?;
+    }
+    #[cfg(windows)]
+    std::mem::forget(theirs);
     Ok(engine.attach_exclusive(ours)?)
 }
 
