@@ -8,6 +8,7 @@
 #![expect(unsafe_code, reason = "operations of the system, and memory that it has in hand")]
 
 use std::{
+    mem::MaybeUninit,
     os::windows::io::{AsRawSocket, BorrowedSocket, RawHandle},
     ptr::{self, NonNull},
     sync::OnceLock,
@@ -44,6 +45,7 @@ use crate::{
     system::{
         driver::iocp::{
             afd::{Afd, PollInfo},
+            memory::Memory,
             port::Packet,
         },
         sys::{errno::Errno, socket::number},
@@ -125,15 +127,19 @@ pub(super) struct On<'a> {
 
 /// All that the system has in hand.
 #[derive(Debug)]
-pub(super) struct InFlight(Table<NonNull<Flight>>);
+pub(super) struct InFlight {
+    flights: Table<NonNull<Flight>>,
+    /// Where their memory goes.
+    memory: Memory,
+}
 
 impl InFlight {
     pub(super) const fn new() -> Self {
-        Self(Table::new())
+        Self { flights: Table::new(), memory: Memory::new() }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.flights.len()
     }
 
     /// Begins an operation on a socket. Polls are begun by [`poll`](Self::poll).
@@ -178,7 +184,7 @@ impl InFlight {
         let (id, at_once) = (Id::NONE, None);
         let flight = Box::new(Flight { overlapped, id, resource, handle, at_once, work });
         let flight = NonNull::from(Box::leak(flight));
-        let id = self.0.insert(flight);
+        let id = self.flights.insert(flight);
         // SAFETY: nobody else has it yet.
         unsafe { (*flight.as_ptr()).id = id };
         flight
@@ -201,10 +207,10 @@ impl InFlight {
                 Ok(Begun::AtOnce(id, flight.cast()))
             }
             Err(error) => {
-                self.0.remove(id);
+                self.flights.remove(id);
                 // SAFETY: the system has refused it, and does not know it any more.
-                let flight = unsafe { Box::from_raw(flight.as_ptr()) };
-                Err((error, flight.work))
+                let Flight { work, .. } = unsafe { self.land(flight) };
+                Err((error, work))
             }
         }
     }
@@ -215,11 +221,10 @@ impl InFlight {
         // SAFETY: all packets of the port are of flights, but for those without an address; it is
         // in the table until its one packet has come, and so not freed.
         let id = unsafe { (*flight.as_ptr()).id };
-        self.0.remove(id)?;
+        self.flights.remove(id)?;
         // SAFETY: its packet has come, so the system has let go of it; and it was in the table,
         // so this is the first and only time.
-        let flight = unsafe { Box::from_raw(flight.as_ptr()) };
-        let Flight { overlapped, resource, at_once, work, .. } = *flight;
+        let Flight { overlapped, resource, at_once, work, .. } = unsafe { self.land(flight) };
         let result = match at_once {
             Some(count) => Ok(count as usize),
             None => outcome(&overlapped),
@@ -227,16 +232,36 @@ impl InFlight {
         Some(Report { resource, work, result })
     }
 
+    /// Takes what is in a flight, and lets go of its memory.
+    ///
+    /// # Safety
+    ///
+    /// The system must have let go of it, and it must not be used again.
+    unsafe fn land(&mut self, flight: NonNull<Flight>) -> Flight {
+        // SAFETY: it was boxed, and what is moved out is not used where it was: the memory is
+        // taken over as if nothing were in it.
+        let landed = unsafe { flight.read() };
+        // SAFETY: as above; a flight and its place have one layout.
+        self.memory
+            .take_place(unsafe { Box::from_raw(flight.cast::<MaybeUninit<Flight>>().as_ptr()) });
+        landed
+    }
+
+    /// A block that was received into, if it may be used again.
+    pub(super) fn take_block(&mut self, block: Vec<u8>) -> Option<Vec<u8>> {
+        self.memory.take_block(block)
+    }
+
     /// Asks the system to end an operation. Its packet comes in any case, with its true result if
     /// that was sooner (D4).
     pub(super) fn cancel(&self, id: Id) {
-        if let Some(flight) = self.0.get(id) {
+        if let Some(flight) = self.flights.get(id) {
             cancel(*flight);
         }
     }
 
     pub(super) fn cancel_all(&self) {
-        for id in self.0.ids() {
+        for id in self.flights.ids() {
             self.cancel(id);
         }
     }
@@ -353,7 +378,7 @@ fn extension<F: Copy>(known: &'static OnceLock<F>, socket: SOCKET, name: GUID) -
     if let Some(known) = known.get() {
         return Ok(*known);
     }
-    let mut function = std::mem::MaybeUninit::<F>::zeroed();
+    let mut function = MaybeUninit::<F>::zeroed();
     let room = u32::try_from(size_of::<F>()).expect("a few bytes");
     let name_len = u32::try_from(size_of::<GUID>()).expect("a few bytes");
     let mut len = 0;

@@ -19,6 +19,8 @@
 
 mod afd;
 mod in_flight;
+#[cfg_attr(facade_quarantine, path = "quarantine.rs")]
+mod memory;
 pub(crate) mod port;
 mod source;
 
@@ -253,7 +255,9 @@ impl Iocp {
 
     /// Keeps the memory of an operation that has ended, or never began.
     fn reuse(&mut self, work: Work) {
-        if let Work::Receive(block) = work {
+        if let Work::Receive(block) = work
+            && let Some(block) = self.in_flight.take_block(block)
+        {
             match block.len() {
                 BLOCK_LEN => self.blocks.put(block),
                 _ if self.small.len() < SMALL_KEPT => self.small.push(block),
@@ -280,9 +284,9 @@ impl Iocp {
     ) {
         let len = block.len();
         let bytes = match result {
-            Ok(count @ 1..) if len == BLOCK_LEN => {
-                let bytes = self.blocks.received(&mut block, count);
-                Some(bytes)
+            // A tool's memory is not lent.
+            Ok(count @ 1..) if len == BLOCK_LEN && !cfg!(facade_quarantine) => {
+                Some(self.blocks.received(&mut block, count))
             }
             Ok(count @ 1..) => Some(Bytes::copy_from_slice(&block[..count])),
             _ => None,

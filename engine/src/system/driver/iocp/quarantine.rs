@@ -1,0 +1,85 @@
+//! [`Memory`], as a trap: a test tool, for `--cfg facade_quarantine`.
+//!
+//! No tool sees what the system writes to a process's memory for an operation. So here all memory
+//! that the system has let go of is filled with a pattern and not used again before [`KEPT`] pieces
+//! have followed, and then every byte of it must be as it was: else the system has written to what
+//! it said it had let go of, or the driver has taken a packet for that of another operation.
+
+use std::{collections::VecDeque, mem::MaybeUninit};
+
+/// How many pieces are kept.
+const KEPT: usize = 4096;
+const PATTERN: u8 = 0xA5;
+
+/// Where memory goes that the system has just let go of: it is kept, and looked at.
+#[derive(Debug)]
+pub(super) struct Memory(VecDeque<Kept>);
+
+#[derive(Debug)]
+enum Kept {
+    Block(Vec<u8>),
+    Place(Box<[MaybeUninit<u8>]>),
+}
+
+impl Memory {
+    pub(super) const fn new() -> Self {
+        Self(VecDeque::new())
+    }
+
+    /// Keeps a block that was received into.
+    pub(super) fn take_block(&mut self, mut block: Vec<u8>) -> Option<Vec<u8>> {
+        block.fill(PATTERN);
+        self.keep(Kept::Block(block));
+        None
+    }
+
+    /// Keeps the memory of an operation, whose content was moved out.
+    #[expect(unsafe_code, reason = "memory as bytes, which are all written first")]
+    pub(super) fn take_place<T>(&mut self, place: Box<MaybeUninit<T>>) {
+        let place: *mut MaybeUninit<T> = Box::leak(place);
+        // SAFETY: the memory is as long, and nobody's; it is never given back as what it was, but
+        // leaked when its time is over.
+        let bytes = unsafe {
+            std::slice::from_raw_parts_mut(place.cast::<MaybeUninit<u8>>(), size_of::<T>())
+        };
+        bytes.fill(MaybeUninit::new(PATTERN));
+        // SAFETY: never dropped, see `Kept::check`.
+        self.keep(Kept::Place(unsafe { Box::from_raw(bytes) }));
+    }
+
+    fn keep(&mut self, kept: Kept) {
+        self.0.push_back(kept);
+        if self.0.len() > KEPT
+            && let Some(first) = self.0.pop_front()
+        {
+            first.check();
+        }
+    }
+}
+
+impl Kept {
+    /// Checks that nobody has written to it.
+    #[expect(unsafe_code, reason = "all of it was written")]
+    fn check(self) {
+        let is_untouched = |bytes: &[u8]| bytes.iter().all(|byte| *byte == PATTERN);
+        let untouched = match self {
+            Self::Block(block) => is_untouched(&block),
+            Self::Place(place) => {
+                // Leaked: it was allocated as something else.
+                let place: &[MaybeUninit<u8>] = Box::leak(place);
+                // SAFETY: all of it was written when it was taken.
+                is_untouched(unsafe { &*(std::ptr::from_ref(place) as *const [u8]) })
+            }
+        };
+        assert!(untouched, "memory was written to that the system had let go of");
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let all = std::mem::take(&mut self.0);
+        if !std::thread::panicking() {
+            all.into_iter().for_each(Kept::check);
+        }
+    }
+}
