@@ -1,9 +1,15 @@
 //! The system itself: what is called differently on each, under the same names.
 //!
 //! A folder for each system has a file of the same name for each of these modules, with the same
-//! functions. What is above knows no descriptor, no handle and no number of an error.
+//! functions. What Unix systems do not have in common is in `unix/linux.rs` and `unix/bsd.rs`, under
+//! one name here. What is above knows no descriptor, no handle and no number of an error.
 
 pub(crate) mod outcome;
+
+#[cfg(unix)]
+#[cfg_attr(target_os = "linux", path = "unix/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "unix/bsd.rs")]
+pub(crate) mod family;
 
 #[cfg_attr(unix, path = "unix/address.rs")]
 #[cfg_attr(windows, path = "windows/address.rs")]

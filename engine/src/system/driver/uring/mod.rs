@@ -37,6 +37,7 @@ use crate::{
         },
         fd_kind::FdKind,
         sys::{
+            family,
             outcome::{Pushed, Received},
             syscall,
         },
@@ -550,7 +551,7 @@ impl Uring {
         let stopped = source.stopping || source.accept_most == 0;
         match report.result {
             _ if stopped => self.end_accept(resource, None, completions),
-            Err(error) if !syscall::is_of_one_connection(error) && error != Errno::CANCELED => {
+            Err(error) if !family::is_of_one_connection(error) && error != Errno::CANCELED => {
                 self.end_accept(resource, Some(error.into()), completions);
             }
             _ => self.arm_accepting(resource),

@@ -1,20 +1,16 @@
 //! Finds out what a descriptor is that the program brings, and prepares it.
 
-use std::{
-    io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
-};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, major, minor, open},
+    fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat},
     io::Errno,
     net::{AddressFamily, SocketType, getsockname, sockopt},
 };
 
 use crate::{
     pure::error::{Error, IoOperation, Result},
-    system::fd_kind::FdKind,
+    system::{fd_kind::FdKind, sys::family},
 };
 
 /// What was found out about a descriptor that becomes a stream.
@@ -71,19 +67,21 @@ fn examine_socket(fd: BorrowedFd<'_>) -> Result<bool> {
     if sockopt::socket_type(fd).map_err(failed)? != SocketType::STREAM {
         return Err(Error::unsupported("only stream sockets are streams"));
     }
-    if sockopt::socket_acceptconn(fd).map_err(failed)? {
+    if family::listens(fd).map_err(failed)? == Some(true) {
         return Err(Error::invalid("a listening socket is not a stream: use attach_listener"));
     }
     let tcp = is_tcp(fd).map_err(failed)?;
-    if tcp {
-        sockopt::set_tcp_nodelay(fd, true).map_err(failed)?;
-    }
+    family::prepare(fd, tcp).map_err(failed)?;
     Ok(tcp)
 }
 
 fn is_tcp(fd: BorrowedFd<'_>) -> rustix::io::Result<bool> {
-    let family = getsockname(fd)?.address_family();
-    Ok(family == AddressFamily::INET || family == AddressFamily::INET6)
+    let name = match getsockname(fd) {
+        // Only macOS, of a socket that has ended both ways: nothing is sent by it any more.
+        Err(Errno::INVAL) => return Ok(false),
+        name => name?,
+    };
+    Ok([AddressFamily::INET, AddressFamily::INET6].contains(&name.address_family()))
 }
 
 fn set_nonblocking(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
@@ -94,50 +92,14 @@ fn set_nonblocking(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
     fcntl_setfl(fd, flags | OFlags::NONBLOCK)
 }
 
-/// Major and minor number of the device behind every pseudo-terminal's controlling side, ptmx(4).
-const PTY_MULTIPLEXER: (u32, u32) = (5, 2);
-
 /// Gives a pipe or terminal flags of its own: they are, if it is `exclusive`, or it is opened
 /// again. Returns whether they are still shared.
 fn own(fd: OwnedFd, exclusive: bool) -> Result<(OwnedFd, bool)> {
     if !exclusive {
-        return Ok(reopen(fd));
+        return Ok(family::reopen(fd));
     }
     set_nonblocking(fd.as_fd()).map_err(failure_of(fd.as_raw_fd()))?;
     Ok((fd, false))
-}
-
-/// Gives a pipe or terminal an open file of its own where the system can, see proc_pid_fd(5).
-/// Returns whether it is still shared.
-fn reopen(fd: OwnedFd) -> (OwnedFd, bool) {
-    let own = || -> io::Result<OwnedFd> {
-        let stat = fstat(&fd)?;
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Fifo && has_ended(fd.as_fd()) {
-            // Opened again, a FIFO would wait for its first writer, who has been here.
-            return Err(io::ErrorKind::Unsupported.into());
-        }
-        if FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
-            && (major(stat.st_rdev), minor(stat.st_rdev)) == PTY_MULTIPLEXER
-        {
-            // Opening it again would make another terminal.
-            return Err(io::ErrorKind::Unsupported.into());
-        }
-        let access = fcntl_getfl(&fd)? & OFlags::RWMODE;
-        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-        let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        Ok(open(path, flags, Mode::empty())?)
-    };
-    match own() {
-        Ok(own) => (own, false),
-        Err(_) => (fd, true),
-    }
-}
-
-/// Whether a pipe has had writers, and has none left; or readers.
-fn has_ended(fd: BorrowedFd<'_>) -> bool {
-    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
-    let polled = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
-    polled.is_ok() && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }
 
 /// Checks that something is read and written by position. Returns whether it was opened for
@@ -160,7 +122,7 @@ pub(crate) fn examine_listener(fd: BorrowedFd<'_>) -> Result<bool> {
         Errno::NOTSOCK => Error::invalid("not a socket, so not a listener"),
         cause => failure_of(fd.as_raw_fd())(cause),
     };
-    if !sockopt::socket_acceptconn(fd).map_err(failed)? {
+    if family::listens(fd).map_err(failed)? == Some(false) {
         return Err(Error::invalid("the socket does not listen"));
     }
     if sockopt::socket_type(fd).map_err(failed)? != SocketType::STREAM {
@@ -168,8 +130,6 @@ pub(crate) fn examine_listener(fd: BorrowedFd<'_>) -> Result<bool> {
     }
     set_nonblocking(fd).map_err(failed)?;
     let tcp = is_tcp(fd).map_err(failed)?;
-    if tcp {
-        sockopt::set_tcp_nodelay(fd, true).map_err(failed)?;
-    }
+    family::prepare(fd, tcp).map_err(failed)?;
     Ok(tcp)
 }

@@ -1,8 +1,13 @@
 //! Notices forks: a child of fork(2) is not to use what is its parent's.
 
-use std::{io, sync::OnceLock};
+use std::{
+    io,
+    mem::forget,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::OnceLock,
+};
 
-use crate::system::sys::owned;
+use crate::system::sys::{family, owned};
 
 /// What runs in a child, at once.
 static IN_CHILD: OnceLock<fn()> = OnceLock::new();
@@ -18,6 +23,22 @@ pub(crate) fn watch(in_child: fn()) -> io::Result<()> {
     match unsafe { libc::pthread_atfork(Some(before), None, Some(after)) } {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// Lends what tells of an engine's events, in a child of the engine's process: the null device
+/// where it is not inherited.
+pub(crate) fn lend_in_child(fd: &OwnedFd) -> BorrowedFd<'_> {
+    if family::IN_CHILDREN_TOO {
+        return fd.as_fd();
+    }
+    owned::null().expect("opened before the fork")
+}
+
+/// Lets go of it there. Where it is not inherited, its number is nobody's, or somebody else's.
+pub(crate) fn leave_in_child(fd: OwnedFd) {
+    if !family::IN_CHILDREN_TOO {
+        forget(fd);
     }
 }
 

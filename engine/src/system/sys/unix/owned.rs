@@ -12,9 +12,11 @@ use std::{
 
 use rustix::{
     fs::{Mode, OFlags, open},
-    io::{DupFlags, dup3, fcntl_dupfd_cloexec},
+    io::{Errno, fcntl_dupfd_cloexec},
 };
 use socket2::{SockAddr, SockRef};
+
+use crate::system::sys::family;
 
 /// What owns something of the system: here a file descriptor.
 pub type OwnedDescriptor = OwnedFd;
@@ -87,12 +89,12 @@ impl Slot {
         let Ok(null) = null() else { return };
         // SAFETY: the number is open: `self` owns it and lives through this function.
         // `ManuallyDrop` keeps this second owner from ever closing it.
-        #[expect(unsafe_code, reason = "dup3 wants an owner, and clones share this one")]
+        #[expect(unsafe_code, reason = "dup2 wants an owner, and clones share this one")]
         let number = unsafe { OwnedFd::from_raw_fd(self.0.as_raw_fd()) };
         let mut number = ManuallyDrop::new(number);
         // Cannot fail on two open descriptors but by a race with `open` (EBUSY), which is to be
         // tried again.
-        while dup3(null, &mut number, DupFlags::CLOEXEC) == Err(rustix::io::Errno::BUSY) {}
+        while family::replace(null, &mut number) == Err(Errno::BUSY) {}
     }
 
     /// Gives it up. None if it was closed, which it never is here.

@@ -5,10 +5,13 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd},
 };
 
-use mio::{Interest, Poll, Registry, Token, unix::SourceFd};
+use mio::{Poll, Registry, Token, unix::SourceFd};
 use rustix::io::Errno;
 
-use crate::system::{fd_kind::FdKind, sys::owned::OwnedDescriptor};
+use crate::system::{
+    fd_kind::FdKind,
+    sys::{family, owned::OwnedDescriptor},
+};
 
 /// A descriptor in the list of those that are waited for.
 #[derive(Debug)]
@@ -23,18 +26,16 @@ impl Registration {
         fd_kind: FdKind,
         token: Token,
     ) -> io::Result<Option<Self>> {
-        let interest = match fd_kind {
-            FdKind::Listener => Interest::READABLE,
-            // An urgent byte cuts receives short.
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            FdKind::Socket { .. } => Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY,
-            _ => Interest::READABLE | Interest::WRITABLE,
-        };
+        let interest = family::interest(fd, fd_kind)?;
         match registry.register(&mut SourceFd(&fd.as_raw_fd()), token, interest) {
+            Ok(()) if family::has_hung_up(fd, fd_kind) => {
+                Self(()).remove(registry, fd);
+                Ok(None)
+            }
             Ok(()) => Ok(Some(Self(()))),
             Err(error)
-                if matches!(fd_kind, FdKind::Device { .. })
-                    && Errno::from_io_error(&error) == Some(Errno::PERM) =>
+                if Errno::from_io_error(&error)
+                    .is_some_and(|error| family::is_always_ready(fd_kind, error)) =>
             {
                 Ok(None)
             }

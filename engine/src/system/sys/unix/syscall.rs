@@ -10,12 +10,12 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{SeekFrom, seek},
-    io::{Errno, ReadWriteFlags, Result, retry_on_intr},
+    io::{Errno, Result, retry_on_intr},
     net::{
-        RecvAncillaryBuffer, RecvFlags, RecvMsg, ReturnFlags, SendAncillaryBuffer, SendFlags,
-        Shutdown, SocketAddrUnix, SocketFlags, accept_with, connect_unspec, recv, recvmsg, sendmsg,
-        shutdown, sockopt,
+        RecvAncillaryBuffer, RecvFlags, RecvMsg, ReturnFlags, SendAncillaryBuffer, Shutdown,
+        SocketAddrUnix, recv, recvmsg, sendmsg, shutdown, sockopt,
     },
+    pipe::PIPE_BUF,
     termios::{LocalModes, tcgetattr},
 };
 
@@ -23,35 +23,24 @@ use crate::{
     pure::{address::Address, buffer::outgoing::Gather},
     system::{
         fd_kind::FdKind,
-        sys::outcome::{Attempt, Pushed, Received},
+        sys::{
+            family::{self, SEND_FLAGS},
+            outcome::{Attempt, Pushed, Received},
+        },
     },
 };
 
-/// A peer that is gone is told by an error and not by a signal. And a socket that others hold, too,
-/// may have been made a blocking one by them.
-const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
-
-/// What a pipe takes without blocking once it is writable, pipe(7).
-const PIPE_BUF: usize = 4096;
 /// How much a thread writes to a terminal before it is asked for more.
 const TURN: usize = 4096;
-/// No position: what has none is read and written where it is.
-const NOWHERE: u64 = u64::MAX;
-
 /// Reads what is no regular file. Never waits.
 pub(crate) fn receive(fd: BorrowedFd<'_>, fd_kind: FdKind, block: &mut [u8]) -> Received {
     let result = match fd_kind {
         FdKind::Socket { .. } => return receive_from_socket(fd, block),
         FdKind::Terminal { shared: true } => return Received::MayWait,
-        fd_kind if fd_kind.is_shared() => {
-            let mut slices = [IoSliceMut::new(block)];
-            let flags = ReadWriteFlags::NOWAIT;
-            match retry_on_intr(|| rustix::io::preadv2(fd, &mut slices, NOWHERE, flags)) {
-                // Most devices and FIFOs do not know how not to wait, nor pipes before Linux 6.4.
-                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Received::MayWait,
-                result => result,
-            }
-        }
+        fd_kind if fd_kind.is_shared() => match family::read_without_waiting(fd, block) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Received::MayWait,
+            result => result,
+        },
         _ => retry_on_intr(|| rustix::io::read(fd, &mut *block)),
     };
     received(fd, fd_kind, result)
@@ -72,7 +61,11 @@ pub(crate) fn received(fd: BorrowedFd<'_>, fd_kind: FdKind, result: Result<usize
         Ok(0) | Err(Errno::AGAIN) => Received::Nothing,
         Ok(count) => Received::Some(count),
         // A terminal whose other side is gone says so.
-        Err(Errno::IO) if matches!(fd_kind, FdKind::Terminal { .. }) => Received::End,
+        Err(error)
+            if matches!(fd_kind, FdKind::Terminal { .. }) && family::is_end_of_terminal(error) =>
+        {
+            Received::End
+        }
         Err(error) => Received::Failed(error),
     }
 }
@@ -80,12 +73,11 @@ pub(crate) fn received(fd: BorrowedFd<'_>, fd_kind: FdKind, result: Result<usize
 /// Whether a read that brought nothing was at the end.
 fn has_ended(fd: BorrowedFd<'_>, fd_kind: FdKind) -> bool {
     match fd_kind {
-        // Until the first writer has come a FIFO reads as if the last one had gone, fifo(7).
-        FdKind::Pipe { .. } => is_ready(fd, PollFlags::HUP),
+        FdKind::Pipe { .. } => !family::FIFO_WAITS_FOR_WRITER || is_hung_up(fd),
         // Where lines are edited, nothing is what the user types as the end. Else a terminal may be
         // set to say that nothing has come yet (VMIN of zero), termios(3).
         FdKind::Terminal { .. } => {
-            is_ready(fd, PollFlags::HUP)
+            is_hung_up(fd)
                 || tcgetattr(fd)
                     .map_or(true, |settings| settings.local_modes.contains(LocalModes::ICANON))
         }
@@ -105,17 +97,12 @@ pub(crate) fn send(fd: BorrowedFd<'_>, fd_kind: FdKind, gather: &Gather) -> Push
             })
         }
         (FdKind::Terminal { shared: true }, _) => return Pushed::MayWait,
-        (FdKind::Pipe { shared }, _) => {
-            match write_to_pipe(fd, &gather.slices(), shared) {
-                // FIFOs do not know how not to wait, nor pipes before Linux 6.4...
-                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Pushed::MayWait,
-                result => result,
-            }
-        }
+        (FdKind::Pipe { shared }, _) => match family::write_to_pipe(fd, &gather.slices(), shared) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Pushed::MayWait,
+            result => result,
+        },
         (FdKind::Device { shared: true }, _) => {
-            let (slices, flags) = (gather.slices(), ReadWriteFlags::NOWAIT);
-            match retry_on_intr(|| rustix::io::pwritev2(fd, &slices, NOWHERE, flags)) {
-                // ...nor most devices.
+            match family::write_without_waiting(fd, &gather.slices()) {
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Pushed::MayWait,
                 result => result,
             }
@@ -155,7 +142,7 @@ pub(crate) fn send_waiting(
     while taken < TURN && !rest.is_empty() && wanted.load(Relaxed) && is_ready(fd, PollFlags::OUT) {
         let piece = &rest[..rest.len().min(piece)];
         let result = match fd_kind {
-            FdKind::Pipe { .. } => write_to_pipe(fd, &[IoSlice::new(piece)], false),
+            FdKind::Pipe { .. } => family::write_to_pipe(fd, &[IoSlice::new(piece)], false),
             _ => retry_on_intr(|| rustix::io::write(fd, piece)),
         };
         match result {
@@ -171,32 +158,6 @@ pub(crate) fn send_waiting(
     if taken == 0 { Pushed::Full } else { Pushed::Done(Ok(taken)) }
 }
 
-/// Writes to a pipe, without waiting if its flags do not say so. If the kernel is new enough to be
-/// told (Linux 6.18), without the signal that a pipe without a reader sends: it would end a process
-/// that does not ignore it, as a Rust program does.
-fn write_to_pipe(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>], shared: bool) -> Result<usize> {
-    /// RWF_NOSIGNAL, see pwritev2(2).
-    const NOSIGNAL: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x100);
-    static IS_OLD: AtomicBool = AtomicBool::new(false);
-    let flags = if shared { ReadWriteFlags::NOWAIT } else { ReadWriteFlags::empty() };
-    let write = |flags| retry_on_intr(|| rustix::io::pwritev2(fd, slices, NOWHERE, flags));
-    let is_unknown = |result: &Result<usize>| {
-        matches!(result, Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL))
-    };
-    if !IS_OLD.load(Relaxed) {
-        let result = write(flags | NOSIGNAL);
-        if !is_unknown(&result) {
-            return result;
-        }
-    }
-    let result =
-        if shared { write(flags) } else { retry_on_intr(|| rustix::io::writev(fd, slices)) };
-    if !is_unknown(&result) {
-        IS_OLD.store(true, Relaxed);
-    }
-    result
-}
-
 /// Receives from a socket by recvmsg(2), which says more than recv(2) does: something came along
 /// with these bytes, and what comes behind them is not glued to them. So it is where descriptors
 /// were sent (SCM_RIGHTS, see unix(7)), where the receiver asks who sends (SO_PASSCRED), and where
@@ -210,7 +171,9 @@ fn receive_from_socket(fd: BorrowedFd<'_>, block: &mut [u8]) -> Received {
     });
     match result {
         Ok(RecvMsg { bytes: 0, .. }) => Received::End,
-        Ok(RecvMsg { bytes, flags, .. }) if bytes == len || flags.contains(ReturnFlags::CTRUNC) => {
+        Ok(RecvMsg { bytes, flags, .. })
+            if bytes == len || flags.contains(ReturnFlags::CTRUNC) || !family::SHORT_IS_ALL =>
+        {
             Received::Some(bytes)
         }
         Ok(RecvMsg { bytes, .. }) => Received::All(bytes),
@@ -230,8 +193,7 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, address: &Address) -> Result<bool> {
         Address::Inet(address) => retry_on_intr(|| rustix::net::connect(fd, address)),
         Address::Unix(path) => SocketAddrUnix::new(path)
             .and_then(|address| retry_on_intr(|| rustix::net::connect(fd, &address))),
-        Address::UnixAbstract(name) => SocketAddrUnix::new_abstract_name(name)
-            .and_then(|address| retry_on_intr(|| rustix::net::connect(fd, &address))),
+        Address::UnixAbstract(name) => family::connect_abstract(fd, name),
         // Refused when the connect was submitted.
         Address::UnixUnnamed => Err(Errno::INVAL),
     };
@@ -248,42 +210,24 @@ pub(crate) fn connected(fd: BorrowedFd<'_>) -> Attempt<()> {
         Ok(Ok(())) => {}
         Ok(Err(error)) | Err(error) => return Attempt::Done(Err(error)),
     }
-    match rustix::net::getpeername(fd) {
-        Ok(_) => Attempt::Done(Ok(())),
-        Err(Errno::NOTCONN) => Attempt::WouldBlock,
+    match family::is_connected(fd) {
+        Ok(true) => Attempt::Done(Ok(())),
+        Ok(false) => Attempt::WouldBlock,
         Err(error) => Attempt::Done(Err(error)),
     }
 }
 
-/// Takes one connection. Those that died while they waited, and network errors that Linux passes on
-/// from them, are skipped, see accept(2).
+/// Takes one connection. Those that died while they waited are skipped.
 pub(crate) fn accept(fd: BorrowedFd<'_>) -> Attempt<OwnedFd> {
     const DEAD_MAX: usize = 1024;
     for _ in 0..DEAD_MAX {
-        match accept_with(fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+        match family::accept(fd) {
             Err(Errno::AGAIN) => return Attempt::WouldBlock,
-            Err(error) if is_of_one_connection(error) => {}
+            Err(error) if family::is_of_one_connection(error) => {}
             result => return Attempt::Done(result),
         }
     }
     Attempt::WouldBlock
-}
-
-/// Whether an accept failed for the sake of one connection, and the next may succeed.
-pub(crate) const fn is_of_one_connection(error: Errno) -> bool {
-    matches!(
-        error,
-        Errno::INTR
-            | Errno::CONNABORTED
-            | Errno::PROTO
-            | Errno::NETDOWN
-            | Errno::NOPROTOOPT
-            | Errno::HOSTDOWN
-            | Errno::NONET
-            | Errno::HOSTUNREACH
-            | Errno::OPNOTSUPP
-            | Errno::NETUNREACH
-    )
 }
 
 pub(crate) fn shutdown_write(fd: BorrowedFd<'_>) -> Result<()> {
@@ -317,9 +261,7 @@ pub(crate) fn reset_by_close(fd: BorrowedFd<'_>) {
 
 /// Resets a connection now, whoever else holds it.
 pub(crate) fn reset(fd: BorrowedFd<'_>) {
-    // Not by the option: it would stay with the other copies, and have the last of them reset the
-    // connection whenever it is closed.
-    let _ = connect_unspec(fd);
+    family::reset(fd);
 }
 
 /// Whether the close of a socket waits for its peer, as SO_LINGER has it, for non-blocking ones as
@@ -334,12 +276,9 @@ pub(crate) fn move_cursor_back(fd: BorrowedFd<'_>, bytes: i64) {
     let _ = seek(fd, SeekFrom::Current(-bytes));
 }
 
-/// Stands for the system's cursor where a position is asked for, preadv2(2).
-const AT_CURSOR: u64 = u64::MAX;
-
 /// Reads a file at its cursor, if that need not wait for a disk.
 pub(crate) fn read_at_once(fd: BorrowedFd<'_>, block: &mut [u8]) -> Attempt<usize> {
-    read_file_at_once(fd, block, AT_CURSOR)
+    family::read_at_once(fd, block).map_or(Attempt::WouldBlock, Attempt::Done)
 }
 
 /// Reads a file at a position, if that need not wait for a disk.
@@ -348,11 +287,7 @@ pub(crate) fn read_file_at_once(
     block: &mut [u8],
     offset: u64,
 ) -> Attempt<usize> {
-    let mut slices = [IoSliceMut::new(block)];
-    match rustix::io::preadv2(fd, &mut slices, offset, ReadWriteFlags::NOWAIT) {
-        Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => Attempt::WouldBlock,
-        result => Attempt::Done(result),
-    }
+    family::read_file_at_once(fd, block, offset).map_or(Attempt::WouldBlock, Attempt::Done)
 }
 
 /// Reads a file at its cursor, or what has none, on a worker.
@@ -362,28 +297,29 @@ pub(crate) fn read(fd: BorrowedFd<'_>, block: &mut [u8]) -> Result<usize> {
 
 /// Reads a file at a position, on a worker.
 pub(crate) fn read_file(fd: BorrowedFd<'_>, block: &mut [u8], offset: u64) -> Result<usize> {
-    retry_on_intr(|| rustix::io::pread(fd, &mut *block, offset))
+    let len = block.len().min(family::CALL_MAX);
+    retry_on_intr(|| rustix::io::pread(fd, &mut block[..len], offset))
 }
 
 /// Writes to a file at its cursor, or to what has none, on a worker. One that was opened for
-/// appending is written at its end, without moving its cursor there where the system can do that,
-/// see pwrite(2).
+/// appending is written at its end.
 pub(crate) fn write(fd: BorrowedFd<'_>, gather: &Gather, append: bool) -> Result<usize> {
     let slices: Vec<IoSlice<'_>> = gather.slices();
-    if append && cfg!(target_os = "linux") {
-        return retry_on_intr(|| rustix::io::pwritev(fd, &slices, 0));
+    if append {
+        return family::append(fd, &slices);
     }
     retry_on_intr(|| rustix::io::writev(fd, &slices))
 }
 
 /// Writes to a file at a position, on a worker.
 pub(crate) fn write_at(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<usize> {
+    let bytes = &bytes[..bytes.len().min(family::CALL_MAX)];
     retry_on_intr(|| rustix::io::pwrite(fd, bytes, offset))
 }
 
 /// Brings a file to its medium, on a worker.
 pub(crate) fn sync(fd: BorrowedFd<'_>) -> Result<()> {
-    retry_on_intr(|| rustix::fs::fsync(fd))
+    family::sync(fd)
 }
 
 /// Whether a read would find something, or so the system says: as it does of what cannot be waited
@@ -401,6 +337,15 @@ pub(crate) fn is_writable(fd: BorrowedFd<'_>) -> bool {
 pub(crate) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {
     let mut fds = [PollFd::new(&fd, flags)];
     matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+}
+
+/// Whether the other side of a pipe or terminal has gone. Input is asked for, because FreeBSD says
+/// something else of a FIFO before its first writer to who asks for nothing, and macOS says of a
+/// device that it cannot look (POLLNVAL, poll(2) under BUGS).
+fn is_hung_up(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+    let polled = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    polled.is_ok() && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }
 
 /// Waits for nothing, so long or until a signal comes: a driver that cannot wait.
