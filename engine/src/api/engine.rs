@@ -38,7 +38,10 @@ use crate::{
     system::{
         descriptor::Descriptor,
         driver::Driver,
-        sys::owned::{self, BorrowedDescriptor, OwnedDescriptor},
+        sys::{
+            fork,
+            owned::{self, BorrowedDescriptor, OwnedDescriptor},
+        },
     },
 };
 
@@ -80,7 +83,8 @@ pub struct Engine {
     batch: RefCell<Batch>,
     /// Kept for its memory.
     deferred_drops: RefCell<DeferredDrops>,
-    pollable: OwnedDescriptor,
+    /// None once it was left to the parent.
+    pollable: Option<OwnedDescriptor>,
     /// Somebody waits for the descriptor instead of in a turn, so requests must wake it.
     foreign: Cell<bool>,
     /// Where it was built.
@@ -133,7 +137,7 @@ impl Engine {
             core,
             batch: RefCell::default(),
             deferred_drops: RefCell::default(),
-            pollable,
+            pollable: Some(pollable),
             foreign: Cell::new(false),
             process: std::process::id(),
         }
@@ -737,7 +741,8 @@ impl Engine {
                 inbox.ring();
             }
         }
-        owned::borrow(&self.pollable)
+        let pollable = self.pollable.as_ref().expect("there until the engine goes");
+        if self.is_inherited() { fork::lend_in_child(pollable) } else { owned::borrow(pollable) }
     }
 }
 
@@ -812,6 +817,9 @@ impl Engine {
     /// operations, and drop what the parent's callbacks hold.
     fn leave_to_parent(&mut self) {
         forget(self.core.take());
+        if let Some(pollable) = self.pollable.take() {
+            fork::leave_in_child(pollable);
+        }
         forget(mem::take(self.batch.get_mut()));
         forget(mem::take(self.deferred_drops.get_mut()));
         forget(mem::take(self.local.closures.get_mut()));
