@@ -271,6 +271,13 @@ impl Engines {
         let address = address.as_inet().ok_or_else(|| {
             Error::invalid(format_args!("{address} is no internet address: see listen_unix"))
         })?;
+        if running[0].shared().env.engines_share_a_socket() {
+            let sharing = if options.reuse_port { Sharing::Others } else { Sharing::Nobody };
+            let socket = running[0].shared().listen_tcp(address, sharing, options)?;
+            let address = inet(socket.local_address()?)?;
+            self.share(socket.into_owned().map_err(cannot_listen)?, true, serve)?;
+            return Ok(address);
+        }
         let sharing = if options.reuse_port { Sharing::Others } else { Sharing::First };
         let first = running[0].shared().listen_tcp(address, sharing, options)?;
         let address = inet(first.local_address()?)?;
@@ -430,7 +437,7 @@ impl Engines {
         let sockets =
             iter::repeat_with(|| owned::duplicate(owned::borrow(&socket))).take(running.len());
         let sockets = sockets.collect::<io::Result<Vec<_>>>();
-        let sockets = sockets.map_err(|cause| Error::io(IoOperation::Listen, cause))?;
+        let sockets = sockets.map_err(cannot_listen)?;
         let listeners = running.into_iter().zip(sockets).filter_map(|(handle, socket)| {
             let descriptor = Descriptor::new(socket);
             let listener = Listener::new(handle.clone(), descriptor, tcp, Tenure::Shared);
@@ -439,6 +446,10 @@ impl Engines {
         run_on_each(listeners, serve);
         Ok(())
     }
+}
+
+fn cannot_listen(cause: io::Error) -> Error {
+    Error::io(IoOperation::Listen, cause)
 }
 
 fn run_on_each(

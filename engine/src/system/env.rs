@@ -98,6 +98,15 @@ impl Env {
         }
     }
 
+    /// Whether engines that listen at one address share one socket.
+    pub(crate) const fn engines_share_a_socket(&self) -> bool {
+        match self {
+            Self::Real => socket::ENGINES_SHARE_A_SOCKET,
+            #[cfg(feature = "sim")]
+            Self::Simulated(_) => false,
+        }
+    }
+
     /// A Unix socket that listens.
     pub(crate) fn listen_unix(
         &self,
