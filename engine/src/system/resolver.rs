@@ -136,7 +136,9 @@ mod tests {
     #[test]
     fn zones_by_name_become_their_index() {
         let query = Query::new("fe80::1%lo", 80.into(), Hints::default()).unwrap();
-        assert_eq!(texts(lookup(&query)), ["[fe80::1%1]:80"]);
+        let answers = lookup(&query).unwrap();
+        let texts: Vec<_> = answers.iter().map(|one| one.address.to_string()).collect();
+        assert_eq!(texts, ["[fe80::1%1]:80"]);
     }
 
     #[test]
@@ -184,9 +186,5 @@ mod tests {
             Err(Error::Resolve { cause, .. }) => assert_eq!(cause.kind(), kind, "{cause}"),
             other => panic!("{other:?}"),
         }
-    }
-
-    fn texts(answers: Result<Vec<AddrInfo>>) -> Vec<String> {
-        answers.unwrap().iter().map(|one| one.address.to_string()).collect()
     }
 }
