@@ -79,6 +79,10 @@ use crate::{
 /// turn, with mio to whichever comes first. That is for connections that come one by one; of many
 /// that come at once, an engine that is awake may take most. It also costs more for each.
 ///
+/// On FreeBSD and macOS [`listen`](Self::listen) does so, too, because these systems do not spread
+/// connections over several listeners, or only over such that cannot find out whether the address
+/// is in use. [`ListenOptions::nodelay`] is taken for true there.
+///
 /// A program that keeps the threads on cores of their own can set SO_INCOMING_CPU of socket(7) on
 /// each listener, where `serve` gets it: then a connection goes to the engine on the core that it
 /// comes in on, which saves the way between cores.
@@ -218,7 +222,8 @@ impl Engines {
     ///
     /// An address that is in use is waited for as by [`Handle::listen`].
     ///
-    /// Linux spreads the connections, see [Engines](Engines#how-connections-are-spread).
+    /// Linux spreads the connections, and on FreeBSD and macOS there is one socket, see
+    /// [Engines](Engines#how-connections-are-spread).
     ///
     /// # Errors
     ///

@@ -25,15 +25,18 @@ use crate::pure::error::{Error, Result};
 #[non_exhaustive]
 pub struct ListenOptions {
     /// Whether others that say so, too, may listen at the same address, and the system spreads the
-    /// connections over them: SO_REUSEPORT of socket(7). No by default.
+    /// connections over them: SO_REUSEPORT of socket(7). No by default. FreeBSD spreads them by
+    /// SO_REUSEPORT_LB, which is what is set there; macOS shares the address and does not spread
+    /// them, so that one of the listeners gets them all.
     #[doc(alias = "SO_REUSEPORT")]
     pub reuse_port: bool,
     /// How many connections the system keeps waiting, see listen(2). 4,096 by default; Linux cuts
-    /// it down to `/proc/sys/net/core/somaxconn`.
+    /// it down to `/proc/sys/net/core/somaxconn`, FreeBSD to `kern.ipc.soacceptqueue` and macOS to
+    /// `kern.ipc.somaxconn`, which are 128.
     pub backlog: u32,
     /// Whether a socket that listens at an IPv6 address such as `[::]` takes IPv4 connections, too:
-    /// the opposite of IPV6_V6ONLY of ipv6(7). What the system does by default, which on Linux is
-    /// yes. At an IPv4 address it means nothing.
+    /// the opposite of IPV6_V6ONLY of ipv6(7). What the system does by default, which on Linux
+    /// and macOS is yes, and on FreeBSD no. At an IPv4 address it means nothing.
     #[doc(alias = "IPV6_V6ONLY")]
     pub dual_stack: Option<bool>,
     /// Whether connections send small pieces at once: TCP_NODELAY of tcp(7). Yes by default, since

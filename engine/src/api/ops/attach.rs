@@ -70,9 +70,14 @@ impl Handle {
     /// engine itself does not wait for it, not when it is dropped either. What is ours alone needs
     /// no thread.
     ///
-    /// A write to a pipe that nobody reads is an error. Before Linux 6.18 it raises SIGPIPE as
-    /// well, which a Rust program ignores; one that does not, e.g. because its `main` is in C, is
-    /// to ignore or block it.
+    /// FreeBSD and macOS open nothing a second time and know no call that does not wait, so that
+    /// pipes, FIFOs and terminals that are not ours alone are a thread's there. On macOS a FIFO has
+    /// ended before its first writer, and a send waits if another holder clears O_NONBLOCK of a
+    /// socket. See [the guide](crate::guide::drivers#on-kqueue-systems).
+    ///
+    /// A write to a pipe that nobody reads is an error. Before Linux 6.18, and on other systems, it
+    /// raises SIGPIPE as well, which a Rust program ignores; one that does not, e.g. because its
+    /// `main` is in C, is to ignore or block it.
     ///
     /// What is read are bytes. Descriptors that a peer sends along (SCM_RIGHTS, see unix(7)) are
     /// closed by the system, since nobody asks for them. An urgent byte is left out, as by read(2),

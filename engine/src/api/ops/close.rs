@@ -134,6 +134,10 @@ impl Handle {
     /// those who hold a copy of its descriptor. A Unix socket, pipe, terminal or file cannot be
     /// reset, and is closed.
     ///
+    /// FreeBSD and macOS cannot reset a connection that others may hold: there both its directions
+    /// end, which its peer takes for an end in good order if what is unsent was all, and the reset
+    /// comes when the last copy is closed.
+    ///
     /// ```
     /// use facade_engine::{Bytes, Callback, Engine, Error, Result};
     /// use std::os::unix::net::UnixStream;

@@ -145,7 +145,7 @@ impl Handle {
     }
 
     /// Succeeds when everything whose write had succeeded before this was submitted is on the
-    /// medium. See fsync(2).
+    /// medium. See fsync(2); on macOS F_FULLFSYNC of fcntl(2).
     ///
     /// # Errors
     ///
