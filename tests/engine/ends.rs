@@ -9,10 +9,10 @@ use facade_engine::{Engine, Pattern, Stream};
 use facade_tests::{
     outcome::Outcome,
     peers::{numbered, reset},
+    sockets::Sign,
     told::{Told, brief},
     turns::{turn_until, turns},
 };
-use rustix::event::PollFlags;
 
 use super::driver::{self, pair, tcp_pair, wait_for};
 
@@ -37,7 +37,7 @@ fn promise_12_the_end_of_the_stream_comes_after_every_byte_and_stays() {
     let data = numbered(100_000);
     peer.write_all(&data).unwrap();
     peer.shutdown(Shutdown::Write).unwrap();
-    wait_for(&stream, PollFlags::RDHUP);
+    wait_for(&stream, Sign::End);
     assert_eq!(read_to_end(&engine, &stream), (data, "EndOfStream".to_owned()));
     let told = Told::new();
     for name in ["first", "second"] {
@@ -57,7 +57,7 @@ fn promise_12_a_reset_comes_after_every_byte_and_stays_a_reset() {
     let data = numbered(100_000);
     peer.write_all(&data).unwrap();
     reset(peer);
-    wait_for(&stream, PollFlags::ERR);
+    wait_for(&stream, Sign::Reset);
     let reset = "Io(read, ConnectionReset)";
     assert_eq!(read_to_end(&engine, &stream), (data, reset.to_owned()));
     let told = Told::new();
@@ -98,12 +98,12 @@ fn promise_12_an_end_that_came_before_a_reset_is_the_end() {
     let (mut peer, stream) = tcp_pair(&engine);
     peer.write_all(b"all of it").unwrap();
     peer.shutdown(Shutdown::Write).unwrap();
-    wait_for(&stream, PollFlags::RDHUP);
+    wait_for(&stream, Sign::End);
     let told = Told::new();
     engine.read_all(&stream, told.value("read"));
     engine.run().unwrap();
     reset(peer);
-    wait_for(&stream, PollFlags::ERR);
+    wait_for(&stream, Sign::Reset);
     engine.read_all(&stream, told.value("exhausted"));
     engine.read_chunk(&stream, 1, told.value("chunk"));
     engine.run().unwrap();

@@ -14,7 +14,8 @@ use facade_engine::{
     Bytes, Callback, Engine, Handle, Limits, LineGlob, Local, Pattern, Regex, Stream,
 };
 use facade_tests::{
-    alone::{alone, resident},
+    alone::alone,
+    memory::resident,
     outcome::Outcome,
     peers::{arrived, numbered, unstuff},
     told::{Basket, Told},

@@ -20,7 +20,8 @@ use facade_engine::{
     Stream,
 };
 use facade_tests::{
-    alone::{alone, descriptors, resident},
+    alone::{alone, descriptors},
+    memory::resident,
     outcome::Outcome,
     peers::arrived,
     told::{Basket, Told},

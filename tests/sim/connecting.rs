@@ -4,11 +4,7 @@ use facade_engine::{
     Address, Callback, Detached, Error, Hints, Stream,
     sim::{Host, Link, Machine, Network, Peer},
 };
-use facade_tests::{
-    alone::{alone, resident},
-    outcome::Outcome,
-    told::Told,
-};
+use facade_tests::{alone::alone, memory::resident, outcome::Outcome, told::Told};
 use std::{
     io::{ErrorKind, Read, Write},
     path::PathBuf,

@@ -1,6 +1,6 @@
 //! Tests that need a process of their own: to count descriptors, or to run out of them.
 
-use std::{env, fs, process::Command};
+use std::{env, process::Command};
 
 /// Set in the process that a test runs in alone.
 const ALONE: &str = "FACADE_TEST_ALONE";
@@ -25,16 +25,11 @@ pub fn alone(module: &str, name: &str, test: impl FnOnce()) {
 }
 
 /// How many descriptors this process has open.
+#[cfg(unix)]
 pub fn descriptors() -> usize {
     // Of which one is the directory's own.
-    fs::read_dir("/proc/self/fd").unwrap().count() - 1
+    std::fs::read_dir("/proc/self/fd").unwrap().count() - 1
 }
 
-/// How many bytes of memory this process has, see proc_pid_statm(5).
-pub fn resident() -> usize {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
-    /// Of the machines that the tests run on.
-    const PAGE: usize = 4096;
-    pages * PAGE
-}
+#[cfg(windows)]
+pub use crate::windows::handles as descriptors;

@@ -11,6 +11,7 @@ fn forced() -> Option<String> {
 ///
 /// Where it cannot be had, its tests fail. With `SKIP_IO_URING=1` they run on the readiness driver
 /// instead, and say so.
+#[cfg(target_os = "linux")]
 pub mod io_uring {
     use std::{
         env,
@@ -49,6 +50,32 @@ pub mod io_uring {
             stderr().write_all(b"SKIPPED: the tests of io_uring run on mio\n").unwrap();
         });
         Engine::builder().driver(DriverChoice::Mio)
+    }
+}
+
+/// The completion driver of Windows.
+#[cfg(windows)]
+pub mod iocp {
+    use facade_engine::{Builder, DriverChoice, Engine};
+
+    pub use crate::{
+        sockets::*,
+        turns::{now, pass},
+    };
+
+    /// What the driver of its engines is called: this one, unless the environment says otherwise.
+    pub fn name() -> String {
+        super::forced().unwrap_or_else(|| "iocp".to_owned())
+    }
+
+    /// An engine on this driver with default limits.
+    pub fn engine() -> Engine {
+        builder().build().expect("the completion port is always there")
+    }
+
+    /// A builder of engines on this driver.
+    pub fn builder() -> Builder {
+        Engine::builder().driver(DriverChoice::Iocp)
     }
 }
 
@@ -92,7 +119,8 @@ pub mod sim {
         Builder, Callback, Engine, Handle, Stream,
         sim::{Host, Link, Machine, Network, Peer as SimPeer, PeerListener as SimListener},
     };
-    use rustix::event::PollFlags;
+
+    use crate::sockets::Sign;
 
     /// What the driver of its engines is called.
     pub fn name() -> String {
@@ -216,7 +244,7 @@ pub mod sim {
     }
 
     /// Waits until what the peer did last has reached this end: there is no way between them.
-    pub const fn wait_for(_: &Stream, _: PollFlags) {}
+    pub const fn wait_for(_: &Stream, _: Sign) {}
 
     /// The clock of the engines.
     pub fn now() -> Instant {

@@ -2,9 +2,12 @@
 //! heard.
 
 pub mod alone;
+pub mod codes;
 pub mod drivers;
 pub mod drops;
+#[cfg(unix)]
 pub mod faults;
+#[cfg(unix)]
 pub mod forks;
 pub mod memory;
 pub mod outcome;
@@ -12,7 +15,10 @@ pub mod peers;
 pub mod polls;
 pub mod reads;
 pub mod sockets;
+#[cfg(unix)]
 pub mod terminals;
 pub mod told;
 pub mod turns;
 pub mod ways_out;
+#[cfg(windows)]
+mod windows;

@@ -1,18 +1,19 @@
 //! What the other end does: looks at what has arrived, does not read, resets; and bytes that show
 //! when one of them is missing or comes twice.
 
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
 use std::{
-    io::{ErrorKind, Read},
+    io::{self, ErrorKind, Read},
     net::TcpStream,
-    os::{fd::AsFd, unix::net::UnixStream},
+    thread,
     time::Duration,
 };
 
 use facade_engine::sim;
-use rustix::{
-    io::Errno,
-    net::{RecvFlags, recv, sockopt},
-};
+use socket2::SockRef;
+
+use crate::sockets::receive_at_once;
 
 /// `len` bytes that count: cut, repeated or swapped ones are not equal to them.
 pub fn numbered(len: usize) -> Vec<u8> {
@@ -32,13 +33,24 @@ pub trait Peer {
     /// Everything that has arrived, without waiting.
     fn arrived(&self) -> Vec<u8>;
 
+    /// Waits until so many bytes have arrived that are on their way, and takes everything.
+    fn arrived_at_least(&self, len: usize) -> Vec<u8> {
+        let mut all = self.arrived();
+        while all.len() < len {
+            thread::yield_now();
+            all.extend(self.arrived());
+        }
+        all
+    }
+
     /// Ends a connection by a reset instead of an end of stream.
     fn reset(self);
 }
 
+#[cfg(unix)]
 impl Peer for UnixStream {
     fn arrived(&self) -> Vec<u8> {
-        received_by(self)
+        received_by(|block| receive_at_once(self, block))
     }
 
     fn reset(self) {}
@@ -46,11 +58,11 @@ impl Peer for UnixStream {
 
 impl Peer for TcpStream {
     fn arrived(&self) -> Vec<u8> {
-        received_by(self)
+        received_by(|block| receive_at_once(self, block))
     }
 
     fn reset(self) {
-        sockopt::set_socket_linger(&self, Some(Duration::ZERO)).unwrap();
+        SockRef::from(&self).set_linger(Some(Duration::ZERO)).unwrap();
     }
 }
 
@@ -71,12 +83,13 @@ impl Peer for sim::Peer {
     }
 }
 
-fn received_by(peer: impl AsFd) -> Vec<u8> {
+fn received_by(mut receive: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Vec<u8> {
     let (mut all, mut block) = (Vec::new(), vec![0; 64 << 10]);
     loop {
-        match recv(&peer, &mut *block, RecvFlags::DONTWAIT) {
-            Ok((0, _)) | Err(Errno::AGAIN) => return all,
-            Ok((count, _)) => all.extend_from_slice(&block[..count]),
+        match receive(&mut block) {
+            Ok(0) => return all,
+            Ok(count) => all.extend_from_slice(&block[..count]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return all,
             Err(error) => panic!("recv: {error}"),
         }
     }
@@ -89,7 +102,7 @@ pub fn arrived(peer: &impl Peer) -> Vec<u8> {
 
 /// Takes what stuffs a full pair, and whatever came behind it, which is returned.
 pub fn unstuff(peer: &impl Peer, stuffed: usize) -> Vec<u8> {
-    let mut all = arrived(peer);
+    let mut all = peer.arrived_at_least(stuffed);
     all.drain(..stuffed);
     all
 }

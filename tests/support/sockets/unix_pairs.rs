@@ -1,0 +1,35 @@
+//! Pairs of Unix sockets.
+
+use std::os::unix::net::UnixStream;
+
+use facade_engine::{Handle, Stream};
+use socket2::SockRef;
+
+use super::{pair, stuff};
+
+/// The other end of a pair.
+pub type Peer = UnixStream;
+
+/// Two ends, both blocking.
+pub fn socket_pair() -> (Peer, Peer) {
+    UnixStream::pair().unwrap()
+}
+
+/// A pair that takes much at once, in both directions.
+pub fn wide_pair(engine: &Handle) -> (Peer, Stream) {
+    let (peer, stream) = pair(engine);
+    SockRef::from(&stream).set_send_buffer_size(4 << 20).unwrap();
+    stream.set_exclusive(true);
+    SockRef::from(&peer).set_send_buffer_size(4 << 20).unwrap();
+    (peer, stream)
+}
+
+/// A pair whose way to the peer is full, and how many bytes fill it: the system takes nothing until
+/// the peer has read them.
+pub fn full_pair(engine: &Handle) -> (Peer, Stream, usize) {
+    let (peer, ours) = socket_pair();
+    let socket = SockRef::from(&ours);
+    // To the last byte: a large block may not fit where a small one does.
+    let stuffed = stuff(&socket, 4096) + stuff(&socket, 1);
+    (peer, engine.attach_exclusive(ours).unwrap(), stuffed)
+}
