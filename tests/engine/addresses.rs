@@ -11,7 +11,7 @@ use facade_engine::{
 };
 use facade_tests::told::{Basket, Told};
 
-use super::driver::{self, bind_unix};
+use super::driver;
 
 #[test]
 fn an_address_is_a_text_a_value_or_an_answer() {
@@ -54,27 +54,6 @@ fn an_address_is_a_text_a_value_or_an_answer() {
         "written Ok",
     ];
     assert_eq!(notes, expected);
-}
-
-#[test]
-fn a_path_is_connected_to_and_listened_at() {
-    let engine = driver::engine();
-    let told = Told::new();
-    let (_listening, path) = bind_unix();
-    engine.connect(&*path, told.callback("&Path"));
-    engine.connect(&path, told.callback("&PathBuf"));
-    engine.connect(path.clone(), told.callback("PathBuf"));
-    engine.run().unwrap();
-    let mut notes = told.take();
-    notes.sort();
-    assert_eq!(notes, ["&Path Ok", "&PathBuf Ok", "PathBuf Ok"]);
-
-    let beside = path.with_extension("own");
-    let listener = engine.listen(&beside).unwrap();
-    engine.accept(&listener, told.callback("accept"));
-    engine.connect(beside, Callback::ignore());
-    engine.run().unwrap();
-    assert_eq!(told.take(), ["accept Ok"]);
 }
 
 #[test]
@@ -159,14 +138,11 @@ fn options_without_a_meaning_are_left_aside_and_bad_ones_refused() {
     let options = ConnectOptions::new().nodelay(false).keepalive(minute);
     engine.accept(&listener, told.callback("accept"));
     engine.connect_with(address, options.clone(), Callback::ignore());
-    engine.chain().connect_with(address, options.clone(), told.callback("chain")).submit();
-    engine.run().unwrap();
-    let (_listening, path) = bind_unix();
-    engine.connect_with(path, options, told.callback("unix"));
+    engine.chain().connect_with(address, options, told.callback("chain")).submit();
     engine.run().unwrap();
     let mut notes = told.take();
     notes.sort();
-    assert_eq!(notes, ["accept Ok", "chain Ok", "unix Ok"]);
+    assert_eq!(notes, ["accept Ok", "chain Ok"]);
 
     for silence in [Duration::ZERO, Duration::from_secs(32_768), Duration::MAX] {
         let options = ListenOptions::new().keepalive(silence);

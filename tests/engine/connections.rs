@@ -17,7 +17,7 @@ use facade_tests::{
     turns::{turn_until, turns},
 };
 
-use super::driver::{self, bind_full_unix, descriptors};
+use super::driver::{self, descriptors};
 
 #[test]
 fn promise_09_tcp_connections_that_nobody_took_are_all_there_for_later_accepts() {
@@ -256,60 +256,6 @@ fn promise_09_more_connections_than_are_taken_ahead_are_all_accepted() {
     let peers = accept_all(&engine, &listener, clients.len());
     assert_eq!(peers, addresses(&clients));
     assert_eq!(peers.iter().collect::<BTreeSet<_>>().len(), clients.len());
-}
-
-#[test]
-fn connects_to_a_full_backlog_wait_for_room() {
-    let name = "connects_to_a_full_backlog_wait_for_room";
-    alone(module_path!(), name, || {
-        let engine = driver::engine();
-        let (mut full, path) = bind_full_unix();
-        let (told, connected) = (Told::new(), Basket::<Stream>::new());
-        let before = descriptors();
-        let cancel = engine.connect(path.clone(), told.callback::<Stream>("cancelled"));
-        let soon = told.timeout(Duration::from_millis(35)).callback::<Stream>("expired");
-        engine.connect(path.clone(), soon);
-        for _ in 0..10 {
-            engine.connect(path.clone(), connected.callback());
-        }
-        turn_until(&engine, || told.len() == 1);
-        assert_eq!(told.take(), ["expired TimedOut"]);
-        assert!(cancel.cancel());
-        turns(&engine, 2);
-        assert_eq!(told.take(), ["cancelled Cancelled"]);
-        assert_eq!(descriptors(), before + 10, "a socket each, however often it is tried");
-        assert!(connected.is_empty());
-        turn_until(&engine, || {
-            full.make_room();
-            connected.len() == 10
-        });
-        drop(connected);
-        engine.run().unwrap();
-        assert_eq!(engine.run_once(Some(Duration::ZERO)).unwrap().pending, 0);
-    });
-}
-
-#[test]
-fn promise_04_room_in_a_backlog_at_the_deadline_is_not_a_timeout() {
-    let engine = driver::engine();
-    let (mut full, path) = bind_full_unix();
-    let told = Told::new();
-    // It was tried when there was no room, and is not due again.
-    let timeout = Duration::from_millis(5);
-    loop {
-        engine.connect(path.clone(), told.timeout(timeout).callback::<Stream>("connect"));
-        turns(&engine, 1);
-        if told.is_empty() {
-            break;
-        }
-        // This machine took longer for that.
-        told.take();
-    }
-    full.make_room();
-    driver::pass(timeout);
-    engine.run_once(None).unwrap();
-    turns(&engine, 2);
-    assert_eq!(told.take(), ["connect Ok"]);
 }
 
 /// Accepts so many, and says who they are.

@@ -433,3 +433,67 @@ fn a_terminal_that_is_ours_alone_is_written_without_a_thread() {
     terminal.read_exact(&mut all).unwrap();
     assert!(all == numbered(written));
 }
+
+// Without a position
+
+#[test]
+fn a_file_that_cannot_be_written_says_so() {
+    let engine = driver::engine();
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let stream = engine.attach(full).unwrap();
+    let told = Told::new();
+    engine.write(&stream, "x", told.callback("write"));
+    engine.flush(&stream, told.callback("flush"));
+    engine.close(&stream, told.callback("close"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["write Ok", "flush Io(write, StorageFull)", "close Ok"]);
+}
+
+#[test]
+fn devices_without_a_position_are_read_and_written_at_once() {
+    let engine = driver::engine();
+    let open = |path| OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let zero = engine.attach(open("/dev/zero")).unwrap();
+    let null = engine.attach(open("/dev/null")).unwrap();
+    let told = Told::new();
+    engine.write(&zero, vec![1; 1 << 20], told.value("write"));
+    engine.read_exact(&zero, 3, told.value("read"));
+    engine.write(&null, "x", told.value("null"));
+    engine.read_all(&null, told.value("nothing"));
+    engine.run().unwrap();
+    let mut notes = told.take();
+    notes.sort();
+    let expected = ["nothing b\"\"", "null 1", r#"read b"\0\0\0""#, "write 1048576"];
+    assert_eq!(notes, expected);
+}
+
+/// A FIFO that is open both ways has one descriptor: the end of one direction is that of the other.
+#[test]
+fn promise_01_shutting_down_a_fifo_that_is_read_too_ends_its_reads() {
+    let engine = driver::engine();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fifo");
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    // The read is with the system, is about to be, or comes too late.
+    for (reads_first, between) in [(true, 2), (true, 0), (false, 0)] {
+        let fifo = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let stream = engine.attach(fifo).unwrap();
+        let told = Told::new();
+        if reads_first {
+            engine.read_line(&stream, told.value("read"));
+            turns(&engine, between);
+        }
+        engine.shutdown_write(&stream, told.callback("shutdown"));
+        turn_until(&engine, || !told.is_empty());
+        if !reads_first {
+            engine.read_line(&stream, told.value("read"));
+        }
+        turn_until(&engine, || told.len() == 2);
+        let mut notes = told.take();
+        notes.sort();
+        assert_eq!(notes, ["read EndOfStream", "shutdown Ok"]);
+        engine.close(&stream, told.callback("close"));
+        turn_until(&engine, || !told.is_empty());
+        assert_eq!(told.take(), ["close Ok"]);
+    }
+}

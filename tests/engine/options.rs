@@ -2,20 +2,19 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    os::fd::AsFd,
     time::Duration,
 };
 
 use facade_engine::{Callback, ConnectOptions, Error, ListenOptions, Result, Stream};
 use facade_tests::told::Basket;
-use rustix::net::sockopt::{socket_keepalive, tcp_keepidle, tcp_nodelay};
+use socket2::SockRef;
 
 use super::driver;
 
-fn settings(socket: impl AsFd) -> (bool, Option<Duration>) {
-    let socket = socket.as_fd();
-    let keepalive = socket_keepalive(socket).unwrap().then(|| tcp_keepidle(socket).unwrap());
-    (tcp_nodelay(socket).unwrap(), keepalive)
+fn settings(stream: Stream) -> (bool, Option<Duration>) {
+    let socket = SockRef::from(&stream);
+    let keepalive = socket.keepalive().unwrap().then(|| socket.tcp_keepalive_time().unwrap());
+    (socket.tcp_nodelay().unwrap(), keepalive)
 }
 
 #[test]

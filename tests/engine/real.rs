@@ -18,15 +18,18 @@ mod threads;
 #[path = "positions.rs"]
 mod positions;
 
+#[cfg(unix)]
 #[path = "forks.rs"]
 mod forks;
 
 #[path = "races.rs"]
 mod races;
 
+#[cfg(unix)]
 #[path = "torture.rs"]
 mod torture;
 
+#[cfg(unix)]
 #[path = "setbacks.rs"]
 mod setbacks;
 
@@ -36,14 +39,44 @@ mod restarts;
 #[path = "engines.rs"]
 mod engines;
 
+#[cfg(unix)]
 #[path = "urgent.rs"]
 mod urgent;
 
 #[path = "sharing.rs"]
 mod sharing;
 
+#[cfg(unix)]
 #[path = "devices.rs"]
 mod devices;
 
 #[path = "options.rs"]
 mod options;
+
+#[cfg(unix)]
+#[path = "terminals.rs"]
+mod terminals;
+
+#[cfg(unix)]
+#[path = "foreign_loops.rs"]
+mod foreign_loops;
+
+#[cfg(unix)]
+#[path = "procfs.rs"]
+mod procfs;
+
+#[cfg(unix)]
+#[path = "shortages.rs"]
+mod shortages;
+
+#[cfg(unix)]
+#[path = "paths.rs"]
+mod paths;
+
+#[cfg(unix)]
+#[path = "descriptors.rs"]
+mod descriptors;
+
+#[cfg(unix)]
+#[path = "holders.rs"]
+mod holders;

@@ -2,14 +2,10 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{ErrorKind, Read, Seek, SeekFrom, Write, pipe},
+    io::{ErrorKind, Read, Seek, SeekFrom, Write},
     net::{TcpListener, TcpStream},
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::UnixStream,
-    },
     panic::{AssertUnwindSafe, catch_unwind},
-    process::{Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
@@ -17,41 +13,26 @@ use facade_engine::{Bytes, Callback, Detached, Engine, Limits, Stream};
 use facade_tests::{
     drops::{Bomb, Drops},
     outcome::Outcome,
-    terminals::terminal,
+    sockets::{connection, copy_of, copy_of_listener, end_of_connection, fill},
     told::{Basket, Told},
     turns::{turn_until, turns},
 };
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    fs::{CWD, FileType, Mode, mknodat},
-    io::Errno,
-    net::{RecvFlags, SendFlags, recv, send, sockopt::set_socket_linger},
-    termios::ttyname,
-};
+use socket2::SockRef;
 
 use super::driver;
 
-/// A TCP connection: the peer's end, and ours.
-fn connection() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (peer, listener.accept().unwrap().0)
-}
-
-/// Whether something is there to be read, within so many seconds.
-fn is_readable(copy: &impl AsFd, seconds: i64) -> bool {
-    let mut fds = [PollFd::new(copy, PollFlags::IN)];
-    poll(&mut fds, Some(&Timespec { tv_sec: seconds, tv_nsec: 0 })).unwrap() > 0
-}
+/// A program that does what its argument says.
+const CHILD: &str = env!("CARGO_BIN_EXE_facade-test-child");
 
 /// What a holder of a copy reads without waiting; nothing if there is nothing.
-fn there(copy: &impl AsFd) -> Vec<u8> {
-    if !is_readable(copy, 0) {
-        return Vec::new();
-    }
+fn there(copy: &TcpStream) -> Vec<u8> {
+    copy.set_nonblocking(true).unwrap();
     let mut bytes = vec![0; 1000];
-    let count = rustix::io::read(copy, &mut bytes).unwrap();
-    bytes.truncate(count);
+    match (&mut &*copy).read(&mut bytes) {
+        Ok(count) => bytes.truncate(count),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => bytes.clear(),
+        Err(error) => panic!("{error}"),
+    }
     bytes
 }
 
@@ -151,7 +132,7 @@ fn a_connection_that_was_lent_and_copied_goes_on_without_us() {
     engine.read_line(&stream, told.value("line"));
     peer.write_all(b"ours\n").unwrap();
     turn_until(&engine, || !told.is_empty());
-    let copy = TcpStream::from(stream.as_fd().try_clone_to_owned().unwrap());
+    let copy = copy_of(&stream);
     idle_turns(&engine);
     peer.write_all(b"the copy's").unwrap();
     idle_turns(&engine);
@@ -191,7 +172,7 @@ fn what_is_ours_alone_is_closed_so_that_the_answer_arrives() {
             }
         };
         if way == "accepted and lent for a look" {
-            rustix::net::sockopt::set_socket_keepalive(&stream, true).unwrap();
+            SockRef::from(&stream).set_keepalive(true).unwrap();
             stream.set_exclusive(true);
         }
         peer.write_all(b"a request that is too large").unwrap();
@@ -202,30 +183,6 @@ fn what_is_ours_alone_is_closed_so_that_the_answer_arrives() {
         peer.read_to_string(&mut answer).unwrap_or_else(|error| panic!("{way}: {error}"));
         assert_eq!(answer, "413", "{way}");
     }
-}
-
-#[test]
-fn a_child_goes_on_with_a_connection_that_its_parent_has_closed() {
-    let engine = driver::engine();
-    let (mut peer, ours) = connection();
-    let mut child = Command::new("cat")
-        .stdin(Stdio::piped())
-        .stdout(OwnedFd::from(ours.try_clone().unwrap()))
-        .spawn()
-        .unwrap();
-    let stream = engine.attach(ours).unwrap();
-    engine.read_line(&stream, Callback::ignore());
-    turns(&engine, 2);
-    engine.write_line(&stream, "from the parent", Callback::ignore());
-    engine.close(&stream, Callback::ignore());
-    engine.run().unwrap();
-    let mut input = child.stdin.take().unwrap();
-    input.write_all(b"from the child\n").unwrap();
-    drop(input);
-    child.wait().unwrap();
-    let mut all = String::new();
-    peer.read_to_string(&mut all).unwrap();
-    assert_eq!(all, "from the parent\r\nfrom the child\n");
 }
 
 /// A server that inetd starts has its connection as standard input and as standard output.
@@ -265,123 +222,19 @@ fn an_abort_resets_the_connection_for_all_copies() {
         let error = peer.read(&mut [0]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         if let Some(copy) = copy {
-            assert_ne!(recv(&copy, &mut [0; 1][..], RecvFlags::DONTWAIT), Err(Errno::AGAIN));
+            copy.set_nonblocking(true).unwrap();
+            let end = (&copy).read(&mut [0]).map_err(|error| error.kind());
+            assert_ne!(end, Err(ErrorKind::WouldBlock));
         }
     }
 }
 
 // Reading
 
-/// What a program may have in common with others, by one end; where its bytes come in; and the
-/// other holder.
-fn shared_things() -> Vec<(&'static str, OwnedFd, Box<dyn Write>, OwnedFd)> {
-    let mut things: Vec<(&str, OwnedFd, Box<dyn Write>, OwnedFd)> = Vec::new();
-    let (peer, ours) = connection();
-    let copy = ours.try_clone().unwrap();
-    things.push(("connection", ours.into(), Box::new(peer), copy.into()));
-    let (peer, ours) = UnixStream::pair().unwrap();
-    let copy = ours.try_clone().unwrap();
-    things.push(("Unix socket", ours.into(), Box::new(peer), copy.into()));
-    let (ours, writer) = pipe().unwrap();
-    let copy = ours.try_clone().unwrap();
-    things.push(("pipe", ours.into(), Box::new(writer), copy.into()));
-
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("fifo");
-    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-    let open = || OpenOptions::new().read(true).write(true).open(&path).unwrap();
-    things.push(("FIFO", open().into(), Box::new(open()), open().into()));
-
-    let (controller, terminal) = terminal(|_| ());
-    let name = ttyname(&terminal, Vec::new()).unwrap().into_string().unwrap();
-    let other = OpenOptions::new().read(true).write(true).open(name).unwrap();
-    things.push(("terminal", terminal.into(), Box::new(File::from(controller)), other.into()));
-    things
-}
-
 /// Turns of an engine that is awake although nothing is pending.
 fn idle_turns(engine: &Engine) {
     let _awake = engine.keep_alive();
     turns(engine, 3);
-}
-
-/// Writes a line where nobody of the engine's reads, and has the other holder read it.
-#[track_caller]
-fn is_the_others(engine: &Engine, what: &str, input: &mut dyn Write, other: &OwnedFd) {
-    idle_turns(engine);
-    input.write_all(b"for the other\n").unwrap();
-    // A terminal passes on what is typed in its own time.
-    assert!(is_readable(other, 10), "{what}: taken");
-    idle_turns(engine);
-    assert_eq!(there(other), b"for the other\n", "{what}");
-}
-
-#[test]
-fn what_others_may_read_too_is_read_only_while_a_read_wants_it() {
-    for (what, ours, mut input, other) in shared_things() {
-        let engine = driver::engine();
-        let stream = engine.attach(ours).unwrap();
-        let told = Told::new();
-        is_the_others(&engine, what, &mut *input, &other);
-        // Cancelled, having been armed or not.
-        for between in [0, 3] {
-            let cancel = engine.read_line(&stream, told.value("cancelled"));
-            turns(&engine, between);
-            cancel.cancel();
-            is_the_others(&engine, what, &mut *input, &other);
-        }
-        engine.read_line(&stream, told.timeout(Duration::ZERO).value("expired"));
-        is_the_others(&engine, what, &mut *input, &other);
-        engine.read_line(&stream, told.timeout(Duration::from_millis(1)).value("expired"));
-        turn_until(&engine, || told.len() == 4);
-        is_the_others(&engine, what, &mut *input, &other);
-        let notes = ["cancelled Cancelled", "cancelled Cancelled", "expired TimedOut"];
-        assert_eq!(told.take(), [&notes[..], &["expired TimedOut"]].concat(), "{what}");
-        // One that has its line.
-        engine.read_line(&stream, told.value("line"));
-        turns(&engine, 3);
-        input.write_all(b"for us\n").unwrap();
-        turn_until(&engine, || !told.is_empty());
-        assert_eq!(told.take(), ["line b\"for us\""], "{what}");
-        is_the_others(&engine, what, &mut *input, &other);
-        // A claim that is given back is matched again, without more being taken for it.
-        input.write_all(b"claimed\n").unwrap();
-        engine.read_line(&stream, told.dropping_claims().value("claim"));
-        turn_until(&engine, || !told.is_empty());
-        is_the_others(&engine, what, &mut *input, &other);
-        engine.read_line(&stream, told.value("line"));
-        turn_until(&engine, || told.len() == 2);
-        assert_eq!(told.take(), ["claim dropped", "line b\"claimed\""], "{what}");
-        is_the_others(&engine, what, &mut *input, &other);
-        engine.close(&stream, told.callback("close"));
-        engine.run().unwrap();
-        is_the_others(&engine, what, &mut *input, &other);
-        assert_eq!(told.take(), ["close Ok"], "{what}");
-    }
-}
-
-#[test]
-fn what_is_declared_ours_alone_is_read_ahead() {
-    for (what, ours, mut input, other) in shared_things() {
-        let engine = driver::engine();
-        let stream = engine.attach_exclusive(ours).unwrap();
-        let told = Told::new();
-        let cancel = engine.read_line(&stream, told.value("cancelled"));
-        turns(&engine, 3);
-        cancel.cancel();
-        turns(&engine, 1);
-        input.write_all(b"ahead\n").unwrap();
-        let (_awake, buffered) = (engine.keep_alive(), Outcome::<usize>::new());
-        turn_until(&engine, || {
-            engine.buffered(&stream, buffered.callback());
-            turns(&engine, 1);
-            buffered.value() == 6
-        });
-        engine.read_line(&stream, told.value("line"));
-        turn_until(&engine, || told.len() == 2);
-        assert_eq!(told.take(), ["cancelled Cancelled", "line b\"ahead\""], "{what}");
-        drop(other);
-    }
 }
 
 #[test]
@@ -432,7 +285,8 @@ fn a_file_that_others_write_to_as_well_is_overwritten_by_nobody() {
         engine.write_line(&complaints, format!("complaint {round}"), Callback::ignore());
         engine.run().unwrap();
         let line = format!("child {round}");
-        let mut child = Command::new("echo").arg(&line).stdout(log.try_clone().unwrap()).spawn();
+        let mut child =
+            Command::new(CHILD).args(["echo", &line]).stdout(log.try_clone().unwrap()).spawn();
         child.as_mut().unwrap().wait().unwrap();
         expected += &format!("output {round}\ncomplaint {round}\n{line}\n");
     }
@@ -575,7 +429,7 @@ fn a_listener_that_was_lent_accepts_no_more_ahead() {
     engine.accept(&listener, told.callback("first"));
     let _first = TcpStream::connect(address).unwrap();
     turn_until(&engine, || !told.is_empty());
-    let copy = TcpListener::from(listener.as_fd().try_clone_to_owned().unwrap());
+    let copy = copy_of_listener(&listener);
     idle_turns(&engine);
     let client = TcpStream::connect(address).unwrap();
     idle_turns(&engine);
@@ -602,8 +456,9 @@ fn what_was_detached_goes_on_where_the_reads_ended() {
     engine.detach(&stream, detached.callback());
     engine.run().unwrap();
     let Detached { fd, unread, .. } = detached.value();
-    assert_eq!((&unread[..], &there(&fd)[..]), (&b"tw"[..], &b"o\n"[..]));
-    let again = engine.attach_detached(Detached::new(fd, unread)).unwrap();
+    let end = end_of_connection(fd);
+    assert_eq!((&unread[..], &there(&end)[..]), (&b"tw"[..], &b"o\n"[..]));
+    let again = engine.attach_detached(Detached::new(end, unread)).unwrap();
     peer.write_all(b"three\n").unwrap();
     engine.read_line(&again, told.value("line"));
     engine.run().unwrap();
@@ -614,13 +469,13 @@ fn what_was_detached_goes_on_where_the_reads_ended() {
 
 /// A connection whose close waits for the peer, which reads nothing yet, and how the engine has it.
 fn lingering(engine: &Engine, how: &str) -> (TcpStream, Stream) {
-    let linger = |fd: &dyn AsFd| {
-        set_socket_linger(fd.as_fd(), Some(Duration::from_secs(60))).unwrap();
+    let linger = |socket: SockRef<'_>| {
+        socket.set_linger(Some(Duration::from_secs(60))).unwrap();
     };
     let (peer, stream) = match how {
         "attached" | "exclusive" => {
             let (peer, ours) = connection();
-            linger(&ours);
+            linger(SockRef::from(&ours));
             let stream = match how {
                 "attached" => engine.attach(ours),
                 _ => engine.attach_exclusive(ours),
@@ -634,12 +489,12 @@ fn lingering(engine: &Engine, how: &str) -> (TcpStream, Stream) {
             engine.accept(&listener, accepted.callback());
             turn_until(engine, || accepted.len() == 1);
             let stream: Stream = accepted.only();
-            linger(&stream);
+            linger(SockRef::from(&stream));
             (peer, stream)
         }
         "inherited" => {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            linger(&listener);
+            linger(SockRef::from(&listener));
             let listener = engine.attach_listener(listener).unwrap();
             let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let accepted = Basket::new();
@@ -650,7 +505,7 @@ fn lingering(engine: &Engine, how: &str) -> (TcpStream, Stream) {
         _ => unreachable!("a way that is not listed"),
     };
     // The way is full, so that the last of it waits for the peer to read.
-    while send(&stream, &[0; 4096], SendFlags::DONTWAIT).is_ok() {}
+    fill(&peer, &stream);
     if how != "attached" {
         stream.set_exclusive(true);
     }
@@ -758,8 +613,8 @@ fn promise_16_a_dropped_engine_does_not_linger() {
 }
 
 /// A connection that comes with bytes of the user's.
-fn stream_with(engine: &Engine, unread: Bytes) -> (UnixStream, Stream) {
-    let (peer, ours) = UnixStream::pair().unwrap();
+fn stream_with(engine: &Engine, unread: Bytes) -> (TcpStream, Stream) {
+    let (peer, ours) = connection();
     let stream = engine.attach_detached(Detached::new(ours, unread)).unwrap();
     (peer, stream)
 }

@@ -76,3 +76,7 @@ mod addresses;
 
 #[path = "chains.rs"]
 mod chains;
+
+#[cfg(unix)]
+#[path = "unix_sockets.rs"]
+mod unix_sockets;

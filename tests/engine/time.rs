@@ -13,7 +13,7 @@ use facade_tests::{
     turns::{turn_until, turns},
 };
 
-use super::driver::{self, bind_unix, full_pair, now, pair, pass, wide_pair};
+use super::driver::{self, full_pair, now, pair, pass, wide_pair};
 
 const TIMEOUT: Duration = Duration::from_millis(5);
 
@@ -223,10 +223,6 @@ fn promise_07_without_any_time_connections_are_taken_and_made_if_that_needs_no_w
     turn_until(&engine, || !told.is_empty());
     assert_eq!(told.take(), ["accept Ok"]);
 
-    let (_kernel, path) = bind_unix();
-    engine.connect(path, once.callback("connect"));
-    turn_until(&engine, || !told.is_empty());
-    assert_eq!(told.take(), ["connect Ok"]);
     engine.getaddrinfo("127.0.0.1", 80, Hints::default(), once.callback("literal"));
     turn_until(&engine, || !told.is_empty());
     assert_eq!(told.take(), ["literal Ok"]);

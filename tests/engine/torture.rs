@@ -15,8 +15,10 @@ use std::{
     time::Duration,
 };
 
-use facade_engine::{Callback, Engine, Error, Handle, Listener, Local, Result, Stream};
-use facade_tests::faults::with_faults;
+use facade_engine::{
+    Callback, DriverChoice, Engine, Error, Handle, Listener, Local, Result, Stream,
+};
+use facade_tests::{faults::with_faults, told::Told};
 
 use super::driver;
 
@@ -311,5 +313,37 @@ fn torture_of_what_the_engine_itself_is_made_of() {
             ("io_uring_enter", &["EINTR", "EAGAIN", "EBUSY", "ENOMEM", "EIO"]),
             ("clone3", &["EAGAIN"]),
         ],
+    );
+}
+
+/// Where the system denies io_uring, asking for it says why, and `Auto` is the other driver.
+#[test]
+fn promise_19_a_driver_that_cannot_be_had_is_unsupported() {
+    with_faults(
+        module_path!(),
+        "promise_19_a_driver_that_cannot_be_had_is_unsupported",
+        [
+            "io_uring_setup:error=EPERM",
+            "io_uring_setup:error=ENOSYS",
+            "io_uring_setup:error=ENOMEM",
+            "io_uring_setup:error=EINVAL",
+            "io_uring_register:error=EINVAL",
+            "io_uring_enter:error=EPERM",
+            "eventfd2:error=EMFILE:when=1",
+        ],
+        |fault| {
+            let error = Engine::builder().driver(DriverChoice::IoUring).build().unwrap_err();
+            let Error::Unsupported { what } = error else { panic!("{error:?}") };
+            assert!(what.contains("io_uring"), "{what}");
+            if fault.contains("when=1") {
+                return;
+            }
+            let engine = Engine::new().unwrap();
+            assert_eq!(engine.driver(), "mio");
+            let told = Told::new();
+            engine.sleep(Duration::ZERO, told.callback("slept"));
+            engine.run().unwrap();
+            assert_eq!(told.take(), ["slept Ok"]);
+        },
     );
 }
