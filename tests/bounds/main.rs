@@ -8,9 +8,18 @@ mod mio {
     mod never_idle;
 }
 
+#[cfg(target_os = "linux")]
 #[path = "."]
 mod io_uring {
     use facade_tests::drivers::io_uring as driver;
+    #[path = "never_idle.rs"]
+    mod never_idle;
+}
+
+#[cfg(windows)]
+#[path = "."]
+mod iocp {
+    use facade_tests::drivers::iocp as driver;
     #[path = "never_idle.rs"]
     mod never_idle;
 }

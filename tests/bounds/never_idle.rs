@@ -17,7 +17,7 @@ use std::{
 
 use facade_engine::{Bytes, Callback, Engine, Handle, Listener, Stream};
 use facade_tests::{alone::alone, memory::resident, outcome::Outcome, turns::turn_until};
-use rustix::net::sockopt;
+use socket2::SockRef;
 
 use super::driver;
 
@@ -205,7 +205,7 @@ fn slow_reader(engine: &Engine, load: &Load) -> Box<dyn Any> {
     const IN_HAND: usize = 200;
     let (writer, reader) = connection(engine);
     // So that the system takes what is written in part. A simulated socket has no such option.
-    let _ = sockopt::set_socket_send_buffer_size(&writer, 256 << 10);
+    let _ = SockRef::from(&writer).set_send_buffer_size(256 << 10);
     for _ in 0..IN_HAND {
         keep_writing(engine, load.clone(), writer.clone());
     }

@@ -11,9 +11,20 @@ mod mio {
     mod suite;
 }
 
+#[cfg(target_os = "linux")]
 #[path = "."]
 mod io_uring {
     use facade_tests::drivers::io_uring as driver;
+    #[path = "real.rs"]
+    mod real;
+    #[path = "suite.rs"]
+    mod suite;
+}
+
+#[cfg(windows)]
+#[path = "."]
+mod iocp {
+    use facade_tests::drivers::iocp as driver;
     #[path = "real.rs"]
     mod real;
     #[path = "suite.rs"]

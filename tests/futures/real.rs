@@ -11,3 +11,7 @@ mod system;
 
 #[path = "runtimes.rs"]
 mod runtimes;
+
+#[cfg(unix)]
+#[path = "unix.rs"]
+mod unix;

@@ -7,14 +7,9 @@ use std::{
 };
 
 use facade_engine::Detached;
-use facade_futures::{Background, Error, Io, Runtime, Stream};
-use facade_tests::{
-    alone::alone,
-    drops::Drops,
-    forks::forked,
-    polls::{in_time, poll_once},
-};
-use futures::{executor::block_on, future::join_all};
+use facade_futures::{Background, Io, Runtime, Stream};
+use facade_tests::polls::in_time;
+use futures::future::join_all;
 
 use super::driver::{self, pair};
 
@@ -57,7 +52,7 @@ fn no_wake_up_is_lost_between_threads() {
         .map(|task| {
             let io = Io::clone(&background);
             tokio.spawn(async move {
-                let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
+                let (one, other) = driver::socket_pair();
                 let (mut one, mut other) = (io.attach(one).unwrap(), io.attach(other).unwrap());
                 for round in 0..ROUNDS {
                     let line = format!("{task} {round}");
@@ -111,69 +106,4 @@ fn another_holder_of_a_connection_goes_on_without_us() {
     let mut all = String::new();
     peer.read_to_string(&mut all).unwrap();
     assert_eq!(all, "goes out\r\nand on\n");
-}
-
-/// Neither the engine nor its thread is there.
-#[test]
-fn a_future_in_the_child_of_a_fork_fails_and_is_not_waited_for() {
-    let name = "a_future_in_the_child_of_a_fork_fails_and_is_not_waited_for";
-    alone(module_path!(), name, || {
-        let background = Background::new(driver::builder()).unwrap();
-        let io = Io::clone(&background);
-        let (one, mut other) = std::os::unix::net::UnixStream::pair().unwrap();
-        let mut stream = io.attach(one).unwrap();
-        {
-            let mut read = Box::pin(stream.read_line());
-            let mut sleep = Box::pin(io.sleep(Duration::from_secs(3600)));
-            assert!(poll_once(&mut read).is_pending() && poll_once(&mut sleep).is_pending());
-            let mut ours = Some((background, read));
-            assert!(forked(|| {
-                let (background, read) = ours.take().unwrap();
-                let forked = |error| assert!(matches!(error, Error::Forked), "{error}");
-                block_on(read).map_err(forked).unwrap_err();
-                drop(sleep);
-                block_on(background.sleep(Duration::ZERO)).map_err(forked).unwrap_err();
-                block_on(background.submit_work(|| ())).map_err(forked).unwrap_err();
-                background.listen("127.0.0.1:0").map_err(forked).unwrap_err();
-                drop(background);
-            }));
-            let (background, read) = ours.unwrap();
-            other.write_all(b"line\n").unwrap();
-            assert_eq!(block_on(read).unwrap(), "line");
-            block_on(background.sleep(Duration::ZERO)).unwrap();
-        }
-    });
-}
-
-/// What a task holds is dropped where it runs.
-#[test]
-fn the_tasks_of_the_parent_are_left_alone_in_the_child_of_a_fork() {
-    let name = "the_tasks_of_the_parent_are_left_alone_in_the_child_of_a_fork";
-    alone(module_path!(), name, || {
-        let mut runtime = Some(Runtime::from(driver::engine()));
-        let (parents, drops) = (runtime.as_ref().unwrap(), Drops::new());
-        let (token, local) = (drops.token(), drops.token());
-        let task = parents.spawn(async move {
-            futures::future::pending::<()>().await;
-            drop(token);
-        });
-        let local = parents.spawn_local(async move {
-            futures::future::pending::<()>().await;
-            drop(local);
-        });
-        parents.block_on(parents.io().sleep(Duration::ZERO)).unwrap();
-        let mut tasks = Some((task, local));
-        assert!(forked(|| {
-            let runtime = runtime.take().unwrap();
-            // Each is woken by that, to be dropped.
-            drop(tasks.take());
-            let mine = drops.token();
-            drop(runtime.spawn(async move { drop(mine) }));
-            drop(runtime);
-            assert_eq!(drops.alive(), 2);
-        }));
-        drop(tasks);
-        drop(runtime);
-        assert_eq!(drops.alive(), 0);
-    });
 }

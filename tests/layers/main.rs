@@ -1,5 +1,6 @@
 //! The layers of the engine, as its `use` lines show them: a file names its own layer or a lower
 //! one, and files do not name one another in a circle. ARCHITECTURE.md says what the layers are.
+#![cfg(target_os = "linux")]
 
 mod imports;
 

@@ -1,6 +1,7 @@
 //! What crosses threads, in every order that the memory model allows: loom runs each model once for
 //! every interleaving. The files under test are the crates' own, included here with loom's parts in
 //! place of std's.
+#![cfg(target_os = "linux")]
 
 mod pure {
     pub(crate) mod sync {

@@ -4,7 +4,13 @@ use facade_engine::{
     Address, Callback, Detached, Error, Hints, Stream,
     sim::{Host, Link, Machine, Network, Peer},
 };
-use facade_tests::{alone::alone, memory::resident, outcome::Outcome, told::Told};
+use facade_tests::{
+    alone::alone,
+    memory::resident,
+    outcome::Outcome,
+    sockets::{connection, detached_file},
+    told::Told,
+};
 use std::{
     io::{ErrorKind, Read, Write},
     path::PathBuf,
@@ -203,7 +209,7 @@ fn unix_sockets_are_paths_of_their_host() {
 #[test]
 fn what_is_not_of_the_network_is_refused_but_for_files() {
     let (_network, here, _, engine) = two_hosts(1, Link::default());
-    let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let (ours, _theirs) = connection();
     assert!(matches!(engine.attach(ours), Err(Error::Unsupported { .. })));
     let (reader, _writer) = std::io::pipe().unwrap();
     assert!(matches!(engine.attach(reader), Err(Error::Unsupported { .. })));
@@ -230,7 +236,7 @@ fn what_is_detached_is_the_null_device_and_ends_for_its_peer() {
         engine.run().unwrap();
         let Detached { fd, unread, .. } = detached.value();
         assert_eq!(unread, "unread");
-        std::fs::File::from(fd).write_all(b"nowhere").unwrap();
+        detached_file(fd).write_all(b"nowhere").unwrap();
         let mut received = String::new();
         peer.read_to_string(&mut received).unwrap();
         assert_eq!(received, "goes out first");

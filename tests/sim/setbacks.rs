@@ -8,11 +8,11 @@ use facade_engine::{
 };
 use facade_futures::Runtime;
 use facade_tests::{
+    codes::NO_BUFFERS,
     outcome::Outcome,
     peers::numbered,
     told::{Told, brief},
 };
-use rustix::io::Errno;
 
 use super::{ms, two_hosts};
 
@@ -37,7 +37,7 @@ fn heal_after(engine: &Engine, host: &Host, time: Duration) {
 
 fn is_no_buffers(error: &Error) -> bool {
     matches!(error, Error::Io { operation: IoOperation::Write, cause }
-        if Errno::from_io_error(cause) == Some(Errno::NOBUFS))
+        if cause.raw_os_error() == Some(NO_BUFFERS))
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! a change of the surface is a change of these files, to be seen in its commit.
 //!
 //! `FACADE_BLESS=1 cargo test -p facade-tests --test surface` writes them anew.
+#![cfg(target_os = "linux")]
 
 use std::{
     env, fs,

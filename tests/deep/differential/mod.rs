@@ -1,5 +1,7 @@
 //! Promise 19: the same script has the same outcomes on all drivers.
 //!
+//! The second one is the completion driver, where the system has one.
+//!
 //! What depends on real time is left out: after each step the engine has turns enough to see what
 //! it made ready, and timeouts are zero or for ever.
 #![allow(clippy::duplicate_mod, reason = "one player, compiled once per driver")]
@@ -14,8 +16,13 @@ mod mio {
 }
 
 #[path = "."]
-mod io_uring {
+mod completion {
+    #[cfg(target_os = "linux")]
     use facade_tests::drivers::io_uring as driver;
+    #[cfg(windows)]
+    use facade_tests::drivers::iocp as driver;
+    #[cfg(not(any(target_os = "linux", windows)))]
+    use facade_tests::drivers::mio as driver;
     #[path = "play.rs"]
     pub(super) mod play;
 }
@@ -34,17 +41,17 @@ use crate::seeds;
 
 /// How the drivers differ over a script, if they do.
 fn difference(script: &[Step]) -> Option<String> {
-    let traces = [mio::play::play(script), io_uring::play::play(script), sim::play::play(script)];
-    let [mio, io_uring, sim] = &traces;
-    if mio == io_uring && mio == sim {
+    let traces = [mio::play::play(script), completion::play::play(script), sim::play::play(script)];
+    let [mio, completion, sim] = &traces;
+    if mio == completion && mio == sim {
         return None;
     }
     let mut words = String::new();
-    for at in 0..mio.len().max(io_uring.len()).max(sim.len()) {
+    for at in 0..mio.len().max(completion.len()).max(sim.len()) {
         let lines = traces.each_ref().map(|trace| trace.get(at));
         if lines[0] != lines[1] || lines[0] != lines[2] {
-            words += &format!("\n  mio      {:?}\n  io_uring {:?}", lines[0], lines[1]);
-            words += &format!("\n  sim      {:?}", lines[2]);
+            words += &format!("\n  mio        {:?}\n  completion {:?}", lines[0], lines[1]);
+            words += &format!("\n  sim        {:?}", lines[2]);
         }
     }
     Some(words)

@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use facade_engine::{Handle, Stream};
+use facade_engine::{Handle, Listener, Stream};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::stuff;
@@ -62,4 +62,12 @@ pub fn full_pair(engine: &Handle) -> (Peer, Stream, usize) {
         std::thread::yield_now();
     }
     (peer, engine.attach_exclusive(ours).unwrap(), stuffed)
+}
+
+/// Listens where any number of connections can be made, one after the other: the listener, and how
+/// to connect.
+pub fn listen_for_many(engine: &Handle) -> (Listener, impl Fn() -> Peer + Send + 'static) {
+    let listener = engine.listen("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, move || TcpStream::connect(address).unwrap())
 }

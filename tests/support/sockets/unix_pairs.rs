@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixStream;
 
-use facade_engine::{Handle, Stream};
+use facade_engine::{Handle, Listener, Stream};
 use socket2::SockRef;
 
 use super::{pair, stuff};
@@ -32,4 +32,17 @@ pub fn full_pair(engine: &Handle) -> (Peer, Stream, usize) {
     // To the last byte: a large block may not fit where a small one does.
     let stuffed = stuff(&socket, 4096) + stuff(&socket, 1);
     (peer, engine.attach_exclusive(ours).unwrap(), stuffed)
+}
+
+/// Listens where any number of connections can be made, one after the other: the listener, and how
+/// to connect.
+pub fn listen_for_many(engine: &Handle) -> (Listener, impl Fn() -> Peer + Send + 'static) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = engine.listen_unix(&path).unwrap();
+    let connect = move || {
+        let _lives = &folder;
+        UnixStream::connect(&path).unwrap()
+    };
+    (listener, connect)
 }
