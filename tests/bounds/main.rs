@@ -30,3 +30,9 @@ mod sim {
     #[path = "never_idle.rs"]
     mod never_idle;
 }
+
+#[cfg(windows)]
+#[test]
+fn what_is_left_out_here_is_said() {
+    facade_tests::skipped::tell("bounds");
+}

@@ -7,7 +7,6 @@ use std::{
     any::Any,
     env,
     io::{Write, stderr},
-    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -139,6 +138,7 @@ const KINDS: [Kind; 8] = [
     Kind { name: "accepts", begin: accepts },
     Kind { name: "work", begin: work },
     Kind { name: "claims", begin: claims },
+    #[cfg(unix)]
     Kind { name: "waiting connects", begin: waiting_connects },
 ];
 
@@ -259,14 +259,15 @@ fn timed_reads(engine: &Engine, load: &Load) -> Box<dyn Any> {
 
 // Connections
 
-/// So many wait at a time where nobody accepts.
-const WAITING: usize = 16;
-
+#[cfg(unix)]
 fn waiting_connects(engine: &Engine, load: &Load) -> Box<dyn Any> {
+    /// So many wait at a time where nobody accepts.
+    const WAITING: usize = 16;
     let (full, path) = driver::bind_full_unix();
     let counted = load.clone();
     let mut waiting = Vec::new();
-    let connect = |engine: &Handle, path: &Path| engine.connect(path, Callback::ignore());
+    let connect =
+        |engine: &Handle, path: &std::path::Path| engine.connect(path, Callback::ignore());
     each_turn(engine, load.clone(), move |engine| {
         waiting.push(connect(engine, &path));
         if waiting.len() > WAITING {

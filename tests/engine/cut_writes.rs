@@ -134,12 +134,15 @@ fn promise_10_a_close_that_times_out_leaves_exactly_what_was_counted() {
 #[test]
 fn promise_10_an_aborted_write_says_how_much_was_written() {
     let engine = driver::engine();
-    let (peer, stream) = pair(&engine);
+    let (mut peer, stream) = pair(&engine);
     let (data, outcome) = begin_huge_write(&engine, &stream);
     engine.abort(&stream);
     engine.run().unwrap();
     let written = written(&outcome.error(), "Closed");
-    assert_eq!(arrived(&peer), data[..written]);
+    let mut received = Vec::new();
+    let end = peer.read_to_end(&mut received);
+    assert_eq!(end.is_err(), driver::PAIRS_ARE_TCP, "{end:?}");
+    assert!(received == data[..written] || end.is_err() && data[..written].starts_with(&received));
 }
 
 #[test]

@@ -21,11 +21,16 @@ use rustix::net::{
     RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, send, sendmsg, sockopt,
 };
 
-use super::driver::{self, pair, tcp_pair};
+use super::driver::{self, tcp_pair};
 
 /// When the engine begins to read: before anything comes, or when all of it is there. A stream that
 /// was read before is known to the system, and told of in another way.
 const STARTS: [bool; 2] = [true, false];
+
+fn unix_pair(engine: &Engine) -> (UnixStream, Stream) {
+    let (peer, ours) = UnixStream::pair().unwrap();
+    (peer, engine.attach_exclusive(ours).unwrap())
+}
 
 /// Reads a line, of which `send` sends the pieces.
 fn line(engine: &Engine, stream: &Stream, reads_first: bool, send: impl FnOnce()) -> Bytes {
@@ -94,7 +99,7 @@ fn promise_11_what_comes_behind_an_urgent_byte_that_was_taken_is_read() {
     for reads_first in STARTS {
         let engine = driver::engine();
         let (mut tcp_peer, tcp) = tcp_pair(&engine);
-        let (mut unix_peer, unix) = pair(&engine);
+        let (mut unix_peer, unix) = unix_pair(&engine);
         for _ in 0..3 {
             let send = || {
                 interrupt(&mut tcp_peer);
@@ -121,7 +126,7 @@ fn take_urgent(stream: &Stream) {
 fn promise_11_what_comes_behind_descriptors_that_were_sent_along_is_read() {
     for reads_first in STARTS {
         let engine = driver::engine();
-        let (mut peer, stream) = pair(&engine);
+        let (mut peer, stream) = unix_pair(&engine);
         for _ in 0..3 {
             let (reader, mut writer) = pipe().unwrap();
             let send = || {

@@ -131,6 +131,8 @@ pub mod sim {
 
     /// The other end of a pair.
     pub type Peer = SimPeer;
+    /// Whether a pair is a connection of TCP: it is as of Unix sockets here.
+    pub const PAIRS_ARE_TCP: bool = false;
     /// The other end of a TCP connection.
     pub type TcpPeer = SimPeer;
     /// Whoever listens for the engine's connects.

@@ -14,6 +14,7 @@ pub mod outcome;
 pub mod peers;
 pub mod polls;
 pub mod reads;
+pub mod skipped;
 pub mod sockets;
 #[cfg(unix)]
 pub mod terminals;

@@ -23,7 +23,7 @@ mod pairs;
 mod system;
 
 pub use self::{
-    pairs::{Peer, full_pair, listen_for_many, socket_pair, wide_pair},
+    pairs::{PAIRS_ARE_TCP, Peer, full_pair, listen_for_many, socket_pair, wide_pair},
     system::*,
 };
 

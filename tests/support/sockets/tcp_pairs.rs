@@ -1,14 +1,17 @@
 //! Pairs of TCP, for systems that have no others.
 
-use std::net::TcpStream;
+use std::{io::Write, net::TcpStream, thread};
 
 use facade_engine::{Handle, Listener, Stream};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
-use super::stuff;
+use super::{receive_at_once, stuff};
 
 /// The other end of a pair.
 pub type Peer = TcpStream;
+
+/// Whether a pair is a connection of TCP, of which the system may lose bytes when it is reset.
+pub const PAIRS_ARE_TCP: bool = true;
 
 /// How much each end of a pair takes in each direction: as much as a Unix socket does. Said before
 /// there is a connection, because the system lets a buffer grow of whose size nothing was said.
@@ -49,17 +52,20 @@ pub fn wide_pair(engine: &Handle) -> (Peer, Stream) {
 /// A pair whose way to the peer is full, and how many bytes fill it: the system takes nothing until
 /// the peer has read them.
 pub fn full_pair(engine: &Handle) -> (Peer, Stream, usize) {
-    /// So often the system has to refuse to take more: it passes on what it has in its own time, and
-    /// has room again then.
+    /// So often the system has to refuse to take more. It passes on what it has in its own time, and
+    /// finds room as it hears from the peer.
     const REFUSALS: usize = 100;
-    let (peer, ours) = socket_pair();
+    let (mut peer, ours) = socket_pair();
     let socket = SockRef::from(&ours);
     let (mut stuffed, mut refusals) = (0, 0);
     while refusals < REFUSALS {
         let more = stuff(&socket, 4096) + stuff(&socket, 1);
         stuffed += more;
         refusals = if more == 0 { refusals + 1 } else { 0 };
-        std::thread::yield_now();
+        peer.write_all(b"?").unwrap();
+        while receive_at_once(&ours, &mut [0]).is_err() {
+            thread::yield_now();
+        }
     }
     (peer, engine.attach_exclusive(ours).unwrap(), stuffed)
 }

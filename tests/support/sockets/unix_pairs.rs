@@ -10,6 +10,9 @@ use super::{pair, stuff};
 /// The other end of a pair.
 pub type Peer = UnixStream;
 
+/// Whether a pair is a connection of TCP, of which the system may lose bytes when it is reset.
+pub const PAIRS_ARE_TCP: bool = false;
+
 /// Two ends, both blocking.
 pub fn socket_pair() -> (Peer, Peer) {
     UnixStream::pair().unwrap()
