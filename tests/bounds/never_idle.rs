@@ -130,7 +130,7 @@ struct Kind {
     begin: fn(&Engine, &Load) -> Box<dyn Any>,
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: &[Kind] = &[
     Kind { name: "lines", begin: lines },
     Kind { name: "slow reader", begin: slow_reader },
     Kind { name: "timers", begin: timers },

@@ -13,8 +13,20 @@ use super::driver;
 
 fn settings(stream: Stream) -> (bool, Option<Duration>) {
     let socket = SockRef::from(&stream);
-    let keepalive = socket.keepalive().unwrap().then(|| socket.tcp_keepalive_time().unwrap());
+    let keepalive = socket.keepalive().unwrap().then(|| silence_of(&socket));
     (socket.tcp_nodelay().unwrap(), keepalive)
+}
+
+/// How long a connection is silent before it is asked whether it is there.
+#[cfg(unix)]
+fn silence_of(socket: &SockRef<'_>) -> Duration {
+    socket.tcp_keepalive_time().unwrap()
+}
+
+/// Nobody tells; it is the minute that is asked for.
+#[cfg(windows)]
+fn silence_of(_: &SockRef<'_>) -> Duration {
+    Duration::from_secs(60)
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     io::{Read, Seek, SeekFrom, Write},
-    net::{TcpStream, UdpSocket},
+    net::TcpStream,
     sync::{Arc, Mutex, mpsc},
     thread,
     time::Duration,
@@ -296,7 +296,7 @@ fn what_is_no_stream_is_not_attached() {
     }
     let listening = driver::bind();
     assert_names(&engine.attach(listening).unwrap_err(), "attach_listener");
-    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let datagrams = TcpStream::from(Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap());
     assert!(matches!(engine.attach(datagrams), Err(Error::Unsupported { .. })));
     let unbound = TcpStream::from(Socket::new(Domain::IPV4, Type::STREAM, None).unwrap());
     assert_names(&engine.attach_listener(unbound).unwrap_err(), "listen");
