@@ -2,7 +2,6 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::Path,
     time::Duration,
 };
 
@@ -82,8 +81,6 @@ fn a_text_that_is_no_address_is_named_and_nothing_is_done() {
         let expected = ["with InvalidInput", "first InvalidInput", "second Stage(1, InvalidInput)"];
         assert_eq!(told.take(), expected);
     }
-    let other = Address::from(Path::new("x\0y"));
-    assert!(matches!(engine.listen(&other), Err(Error::InvalidInput { .. })));
 }
 
 /// A type of the user's own.
@@ -114,20 +111,6 @@ fn a_users_own_type_is_an_address() {
 }
 
 #[test]
-fn a_port_is_shared_only_by_those_who_say_so() {
-    let (one, other) = (driver::engine(), driver::engine());
-    let shared = ListenOptions::new().reuse_port(true);
-    let listener = one.listen_with("127.0.0.1:0", &shared).unwrap();
-    let address = listener.local_addr().unwrap();
-    let same = other.listen_with(address, &shared).unwrap();
-    assert_eq!(same.local_addr().unwrap(), address);
-    assert!(matches!(other.listen(address), Err(Error::Io { .. })));
-    let alone = other.listen("127.0.0.1:0").unwrap();
-    let refused = one.listen_with(alone.local_addr().unwrap(), &shared);
-    assert!(matches!(refused, Err(Error::Io { .. })));
-}
-
-#[test]
 fn options_without_a_meaning_are_left_aside_and_bad_ones_refused() {
     let engine = driver::engine();
     let told = Told::new();
@@ -153,4 +136,19 @@ fn options_without_a_meaning_are_left_aside_and_bad_ones_refused() {
         engine.run().unwrap();
         assert_eq!(told.take(), ["connect InvalidInput"]);
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_port_is_shared_only_by_those_who_say_so() {
+    let (one, other) = (driver::engine(), driver::engine());
+    let shared = ListenOptions::new().reuse_port(true);
+    let listener = one.listen_with("127.0.0.1:0", &shared).unwrap();
+    let address = listener.local_addr().unwrap();
+    let same = other.listen_with(address, &shared).unwrap();
+    assert_eq!(same.local_addr().unwrap(), address);
+    assert!(matches!(other.listen(address), Err(Error::Io { .. })));
+    let alone = other.listen("127.0.0.1:0").unwrap();
+    let refused = one.listen_with(alone.local_addr().unwrap(), &shared);
+    assert!(matches!(refused, Err(Error::Io { .. })));
 }

@@ -167,19 +167,6 @@ fn an_unknown_service_is_named() {
     assert!(cause.to_string().contains("no-such-service"), "{cause}");
 }
 
-#[test]
-fn paths_that_can_be_no_socket_are_refused() {
-    let engine = driver::engine();
-    let long = format!("/tmp/{}", "x".repeat(200));
-    for path in ["", &long, "/tmp/with\0nul"] {
-        let told = Told::new();
-        engine.connect(std::path::Path::new(path), told.callback("connect"));
-        engine.run().unwrap();
-        assert_eq!(told.take(), ["connect InvalidInput"], "{path:?}");
-        engine.listen_unix(path).unwrap_err();
-    }
-}
-
 // Descriptors
 
 #[test]

@@ -16,6 +16,7 @@ use facade_engine::{
 use facade_tests::{
     peers::{arrived, reset},
     reads::{Read, START, TEXT, UpTo, eager_reads, read_all, reads},
+    skipped::engine_misses_resets,
     told::{Basket, Told},
     turns::{turn_until, turns},
 };
@@ -571,7 +572,19 @@ fn promise_13_a_read_of_exactly_nothing_succeeds_in_its_turn() {
     let notes = told.take();
     assert_eq!(notes[..4], expected);
     assert!(notes[4..].iter().any(|note| note == "closed Closed"), "{notes:?}");
-    // A stream that has failed is no different: nothing is wanted of it.
+}
+
+/// A stream that has failed is no different: nothing is wanted of it.
+#[test]
+fn promise_13_a_read_of_exactly_nothing_succeeds_after_a_failure() {
+    if engine_misses_resets(
+        "promise_13_a_read_of_exactly_nothing_succeeds_after_a_failure",
+        &driver::name(),
+    ) {
+        return;
+    }
+    let engine = driver::engine();
+    let told = Told::new();
     let (peer, stream) = tcp_pair(&engine);
     reset(peer);
     engine.read_exact(&stream, 1, told.callback("one"));

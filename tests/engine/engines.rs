@@ -5,8 +5,7 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{self, ErrorKind, Read, Write, read_to_string},
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::Path,
+    net::{SocketAddr, TcpStream},
     sync::{
         Arc,
         mpsc::{self, Receiver, Sender},
@@ -16,8 +15,7 @@ use std::{
 };
 
 use facade_engine::{
-    Bytes, Callback, Detached, Engines, Error, Handle, ListenOptions, Listener, Local, Result,
-    Stream,
+    Bytes, Callback, Detached, Engines, Error, Handle, Listener, Local, Result, Stream,
 };
 use facade_tests::{
     alone::alone,
@@ -32,42 +30,6 @@ const COUNT: usize = 3;
 
 /// Longer than anything here takes, so that a hang becomes a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// More than any spread of connections needs to reach every engine.
-const CONNECTIONS: usize = 300;
-
-#[test]
-fn every_engine_serves_some_of_many_connections() {
-    let engines = engines();
-    let address = engines.listen(any_port(), greet).unwrap();
-    let mut seen = BTreeSet::new();
-    for _ in 0..CONNECTIONS {
-        seen.insert(read_to_string(TcpStream::connect(address).unwrap()).unwrap());
-        if seen.len() == COUNT {
-            return;
-        }
-    }
-    panic!("after {CONNECTIONS} connections only {seen:?} have served");
-}
-
-#[test]
-fn a_group_listens_with_options_and_at_no_path() {
-    let (one, other) = (engines(), engines());
-    for (refused, named) in [
-        (one.listen(Path::new("/run/x"), greet), "/run/x"),
-        (one.listen("localhost:0", greet), "localhost:0"),
-    ] {
-        match refused.unwrap_err() {
-            Error::InvalidInput { what } => assert!(what.contains(named), "{what}"),
-            error => panic!("{error:?}"),
-        }
-    }
-    let options = ListenOptions::new().reuse_port(true).nodelay(false);
-    let address = one.listen_with("127.0.0.1:0", &options, greet).unwrap();
-    assert_eq!(other.listen_with(address, &options, greet).unwrap(), address);
-    assert!(matches!(other.listen(address, greet), Err(Error::Io { .. })));
-    assert!(!read_to_string(TcpStream::connect(address).unwrap()).unwrap().is_empty());
-}
 
 #[test]
 fn engines_at_one_socket_take_no_more_than_they_ask_for() {
@@ -91,39 +53,6 @@ fn every_engine_greets_one<C: Read>(connect: impl Fn() -> C) {
 }
 
 #[test]
-fn port_0_is_one_port_for_all() {
-    let engines = engines();
-    let (sender, receiver) = mpsc::channel();
-    let tell = move |_: &Local, listener: Listener| {
-        sender.send(listener.local_addr().unwrap()).unwrap();
-    };
-    let address = engines.listen(any_port(), tell).unwrap();
-    assert_ne!(address.port(), 0);
-    for _ in 0..COUNT {
-        assert_eq!(next(&receiver), address);
-    }
-}
-
-#[test]
-fn an_address_in_use_is_an_error_and_leaves_nothing_behind() {
-    let name = "an_address_in_use_is_an_error_and_leaves_nothing_behind";
-    alone(module_path!(), name, || {
-        let (engines, others) = (engines(), engines());
-        let occupied = TcpListener::bind(any_port()).unwrap();
-        let before = descriptors();
-        let address = occupied.local_addr().unwrap();
-        let error = engines.listen(address, |_, _| panic!("served")).unwrap_err();
-        assert_eq!(brief(&error), "Io(listen, AddrInUse)");
-        assert_eq!(descriptors(), before);
-        drop(occupied);
-        engines.listen(address, greet).unwrap();
-        // They share it among themselves, not with whoever comes.
-        let error = others.listen(address, |_, _| panic!("served")).unwrap_err();
-        assert_eq!(brief(&error), "Io(listen, AddrInUse)");
-    });
-}
-
-#[test]
 fn promise_16_a_drop_ends_every_engine_on_its_own_thread_and_closes_all_listeners() {
     let name = "promise_16_a_drop_ends_every_engine_on_its_own_thread_and_closes_all_listeners";
     alone(module_path!(), name, || {
@@ -131,7 +60,7 @@ fn promise_16_a_drop_ends_every_engine_on_its_own_thread_and_closes_all_listener
         let threads = || fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
         let before = (threads(), descriptors());
         let engines = engines();
-        let address = engines.listen(any_port(), greet).unwrap();
+        let address = listen(&engines, greet);
         assert!(threads() == before.0 + COUNT || cfg!(windows));
         let (sender, ends) = mpsc::channel();
         for handle in engines.handles() {
@@ -168,7 +97,7 @@ fn promise_16_a_drop_ends_every_engine_on_its_own_thread_and_closes_all_listener
 #[test]
 fn promise_17_a_panic_on_one_engine_ends_neither_it_nor_the_others() {
     let engines = engines();
-    let address = engines.listen(any_port(), greet).unwrap();
+    let address = listen(&engines, greet);
     let handles: Vec<_> = engines.handles().collect();
     handles[0].post(|_| panic!("this is a test's"));
     for handle in handles {
@@ -180,7 +109,7 @@ fn promise_17_a_panic_on_one_engine_ends_neither_it_nor_the_others() {
 #[test]
 fn a_panic_of_what_serves_leaves_that_engine_without_a_listener() {
     let engines = engines();
-    let address = engines.listen(any_port(), |_, _| panic!("this is a test's")).unwrap();
+    let address = listen(&engines, |_, _| panic!("this is a test's"));
     engines.handles().for_each(answers);
     // A close may take the system another turn.
     let refused = |result: io::Result<_>| {
@@ -245,13 +174,13 @@ fn engines_are_stopped_one_by_one_or_together() {
     // The others go on, and serve alone.
     let (sender, receiver) = mpsc::channel();
     let tell = move |local: &Local, _| sender.send(format!("{:?}", local.handle())).unwrap();
-    engines.listen(any_port(), tell).unwrap();
+    listen(&engines, tell);
     let serving: BTreeSet<_> = (1..COUNT).map(|_| next(&receiver)).collect();
     assert_eq!(serving, handles[1..].iter().map(|handle| format!("{handle:?}")).collect());
     assert!(receiver.recv().is_err(), "it served once on each");
     engines.stop();
     wait_until(|| handles.iter().all(Handle::is_closed));
-    let error = engines.listen(any_port(), |_, _| panic!("served")).unwrap_err();
+    let error = engines.attach_listener(driver::bind(), |_, _| panic!("served")).unwrap_err();
     assert_eq!(brief(&error), "EngineClosed");
     engines.join().unwrap();
 }
@@ -330,6 +259,21 @@ fn a_file_has_no_unread_bytes_to_be_attached_with() {
 
 fn engines() -> Engines {
     driver::builder().build_engines(COUNT).unwrap()
+}
+
+/// Has a group listen, in the way that there is: each engine at a socket of its own where the
+/// system shares out an address, and all at one elsewhere.
+fn listen(
+    engines: &Engines,
+    serve: impl Fn(&Local, Listener) + Send + Sync + 'static,
+) -> SocketAddr {
+    if cfg!(unix) {
+        return engines.listen(any_port(), serve).unwrap();
+    }
+    let socket = driver::bind();
+    let address = socket.local_addr().unwrap();
+    engines.attach_listener(socket, serve).unwrap();
+    address
 }
 
 fn any_port() -> SocketAddr {

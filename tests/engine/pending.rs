@@ -44,7 +44,7 @@ fn promise_18_what_is_pending_is_told_by_name() {
     let find = |name| pending.iter().find(|pending| pending.operation == name).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     assert_eq!(find("accept").on.as_deref(), Some(&*address));
-    let called = if driver::PAIRS_ARE_TCP { "127.0.0.1:" } else { "Unix socket (descriptor " };
+    let called = if driver::PAIRS_ARE_TCP { "127.0.0.1:" } else { "Unix socket (" };
     assert!(find("read_line").on.as_ref().unwrap().starts_with(called));
     assert!(find("read_line").deadline.unwrap() > earliest);
     assert!(find("sleep").deadline.unwrap() > earliest);

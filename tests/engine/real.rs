@@ -80,3 +80,7 @@ mod descriptors;
 #[cfg(unix)]
 #[path = "holders.rs"]
 mod holders;
+
+#[cfg(unix)]
+#[path = "shared_ports.rs"]
+mod shared_ports;

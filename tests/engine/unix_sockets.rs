@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use facade_engine::{Callback, ConnectOptions, Stream};
+use facade_engine::{Address, Callback, ConnectOptions, Error, Stream};
 use facade_tests::{
     alone::alone,
     outcome::Outcome,
@@ -124,4 +124,19 @@ fn promise_04_room_in_a_backlog_at_the_deadline_is_not_a_timeout() {
     engine.run_once(None).unwrap();
     turns(&engine, 2);
     assert_eq!(told.take(), ["connect Ok"]);
+}
+
+#[test]
+fn paths_that_can_be_no_socket_are_refused() {
+    let engine = driver::engine();
+    let long = format!("/tmp/{}", "x".repeat(200));
+    for path in ["", &long, "/tmp/with\0nul"] {
+        let told = Told::new();
+        engine.connect(Path::new(path), told.callback("connect"));
+        engine.run().unwrap();
+        assert_eq!(told.take(), ["connect InvalidInput"], "{path:?}");
+        engine.listen_unix(path).unwrap_err();
+        let refused = engine.listen(Address::from(Path::new(path)));
+        assert!(matches!(refused, Err(Error::InvalidInput { .. })), "{path:?}");
+    }
 }

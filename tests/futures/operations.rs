@@ -8,14 +8,15 @@ use std::{
 };
 
 use facade_engine::{
-    Bytes, Callback, Cancel, Error, Hints, IoOperation, Limits, LineEnd, LineGlob, ListenOptions,
-    Local, Pattern, Regex, Service,
+    Bytes, Callback, Cancel, Error, Hints, IoOperation, Limits, LineEnd, LineGlob, Local, Pattern,
+    Regex, Service,
 };
 use facade_futures::{Result, Runtime, Stream, op};
 use facade_tests::{
     peers::arrived,
     polls::{in_time, poll_here},
     reads::UpTo,
+    skipped::peer_misses_resets,
 };
 use futures::{
     StreamExt as _,
@@ -118,7 +119,7 @@ fn every_write_of_a_stream_and_of_its_half() {
 }
 
 #[test]
-fn streams_end_by_close_and_abort() {
+fn streams_end_by_close() {
     run(async |runtime| {
         let (mut peer, stream) = tcp_pair(runtime.engine());
         let mut stream = Stream::from(stream);
@@ -131,7 +132,15 @@ fn streams_end_by_close_and_abort() {
         let mut all = String::new();
         peer.read_to_string(&mut all).unwrap();
         assert_eq!(all, "farewell");
+    });
+}
 
+#[test]
+fn an_abort_is_a_reset() {
+    if peer_misses_resets("an_abort_is_a_reset", &driver::name()) {
+        return;
+    }
+    run(async |runtime| {
         let (mut peer, stream) = tcp_pair(runtime.engine());
         Stream::from(stream).abort();
         runtime.io().sleep(Duration::ZERO).await.unwrap();
@@ -194,26 +203,6 @@ fn every_operation_of_io() {
             matches!(refused, Err(Error::Io { operation: IoOperation::Connect, .. })),
             "{refused:?}"
         );
-    });
-}
-
-#[test]
-fn what_is_listened_at() {
-    run(async |runtime| {
-        let io = runtime.io();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("socket");
-        let mut listener = io.listen_unix(&path).unwrap();
-        let (client, server) = join!(io.connect(path.as_path()), listener.accept());
-        let (mut client, mut server) = (client.unwrap(), server.unwrap());
-        assert_eq!(listener.local_name().unwrap(), client.peer_name().unwrap());
-        assert_eq!(server.local_name().unwrap(), client.peer_name().unwrap());
-        client.write_line("by path").await.unwrap();
-        assert_eq!(server.read_line().await.unwrap(), "by path");
-
-        let options = ListenOptions::new().reuse_port(true);
-        let shared = io.listen_with("127.0.0.1:0", &options).unwrap();
-        io.listen_with(shared.local_addr().unwrap(), &options).unwrap();
     });
 }
 

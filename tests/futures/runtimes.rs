@@ -1,14 +1,13 @@
 //! Runtimes, a group of engines: futures that serve on several.
 
 use std::{
-    collections::BTreeSet,
-    io::{ErrorKind, Write, read_to_string},
+    io::{Write, read_to_string},
     net::{TcpListener, TcpStream},
     panic::AssertUnwindSafe,
     time::Duration,
 };
 
-use facade_engine::{Detached, Error, IoOperation, ListenOptions, TaskPanic};
+use facade_engine::{Detached, TaskPanic};
 use facade_futures::{Io, Listener, Runtimes};
 use futures::{FutureExt as _, executor::block_on};
 
@@ -18,44 +17,6 @@ const COUNT: usize = 3;
 
 /// Longer than anything here takes, so that a hang becomes a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-#[test]
-fn futures_serve_on_every_engine() {
-    const CONNECTIONS: usize = 300;
-    let runtimes = runtimes();
-    let address = runtimes.listen("127.0.0.1:0", greet).unwrap();
-    let mut seen = BTreeSet::new();
-    for _ in 0..CONNECTIONS {
-        seen.insert(read_to_string(TcpStream::connect(address).unwrap()).unwrap());
-        if seen.len() == COUNT {
-            drop(runtimes);
-            let refused = TcpStream::connect(address).unwrap_err();
-            return assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-        }
-    }
-    panic!("after {CONNECTIONS} connections only {seen:?} have served");
-}
-
-#[test]
-fn futures_serve_with_options() {
-    let (one, other) = (runtimes(), runtimes());
-    let options = ListenOptions::new().reuse_port(true);
-    let address = one.listen_with("127.0.0.1:0", &options, greet).unwrap();
-    assert_eq!(other.listen_with(address, &options, greet).unwrap(), address);
-    assert!(!read_to_string(TcpStream::connect(address).unwrap()).unwrap().is_empty());
-}
-
-#[test]
-fn an_address_in_use_is_an_error() {
-    let runtimes = runtimes();
-    let occupied = TcpListener::bind("127.0.0.1:0").unwrap();
-    let serve = async |_: Io, _: Listener| panic!("served");
-    let refused = runtimes.listen(occupied.local_addr().unwrap(), serve).unwrap_err();
-    let Error::Io { operation: IoOperation::Listen, cause } = refused else {
-        panic!("{refused:?}")
-    };
-    assert_eq!(cause.kind(), ErrorKind::AddrInUse);
-}
 
 #[test]
 fn futures_accept_from_one_socket() {

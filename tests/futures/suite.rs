@@ -25,3 +25,7 @@ mod types;
 
 #[path = "names.rs"]
 mod names;
+
+#[cfg(unix)]
+#[path = "shared_ports.rs"]
+mod shared_ports;

@@ -1,11 +1,14 @@
-//! What only Unix has: children that only fork, and a socket at a path for several engines.
+//! What only Unix has: children that only fork, and addresses that several engines share.
 
 use std::{
-    io::{Write, read_to_string},
+    collections::BTreeSet,
+    io::{ErrorKind, Write, read_to_string},
+    net::{TcpListener, TcpStream},
     os::unix::net::UnixStream,
     time::Duration,
 };
 
+use facade_engine::{IoOperation, ListenOptions};
 use facade_futures::{Background, Error, Io, Listener, Runtime, Runtimes};
 use facade_tests::{alone::alone, drops::Drops, forks::forked, polls::poll_once};
 use futures::executor::block_on;
@@ -91,4 +94,56 @@ fn futures_accept_at_one_path() {
     let client = UnixStream::connect(&path).unwrap();
     client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     assert_eq!(read_to_string(client).unwrap(), "hello");
+}
+
+const COUNT: usize = 3;
+
+#[test]
+fn futures_serve_on_every_engine() {
+    const CONNECTIONS: usize = 300;
+    let runtimes = runtimes();
+    let address = runtimes.listen("127.0.0.1:0", greet).unwrap();
+    let mut seen = BTreeSet::new();
+    for _ in 0..CONNECTIONS {
+        seen.insert(read_to_string(TcpStream::connect(address).unwrap()).unwrap());
+        if seen.len() == COUNT {
+            drop(runtimes);
+            let refused = TcpStream::connect(address).unwrap_err();
+            return assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        }
+    }
+    panic!("after {CONNECTIONS} connections only {seen:?} have served");
+}
+
+#[test]
+fn futures_serve_with_options() {
+    let (one, other) = (runtimes(), runtimes());
+    let options = ListenOptions::new().reuse_port(true);
+    let address = one.listen_with("127.0.0.1:0", &options, greet).unwrap();
+    assert_eq!(other.listen_with(address, &options, greet).unwrap(), address);
+    assert!(!read_to_string(TcpStream::connect(address).unwrap()).unwrap().is_empty());
+}
+
+#[test]
+fn an_address_in_use_is_an_error() {
+    let runtimes = runtimes();
+    let occupied = TcpListener::bind("127.0.0.1:0").unwrap();
+    let serve = async |_: Io, _: Listener| panic!("served");
+    let refused = runtimes.listen(occupied.local_addr().unwrap(), serve).unwrap_err();
+    let Error::Io { operation: IoOperation::Listen, cause } = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(cause.kind(), ErrorKind::AddrInUse);
+}
+
+fn runtimes() -> Runtimes {
+    Runtimes::from(driver::builder().build_engines(COUNT).unwrap())
+}
+
+/// Tells each client which engine it is.
+async fn greet(io: Io, mut listener: Listener) {
+    while let Ok(mut stream) = listener.accept().await {
+        let greeting = format!("{:?}", io.handle());
+        io.spawn(async move { stream.write(greeting).await }).detach();
+    }
 }

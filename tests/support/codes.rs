@@ -13,14 +13,18 @@ mod system {
 
 #[cfg(windows)]
 mod system {
-    use windows_sys::Win32::Networking::WinSock;
+    use windows_sys::Win32::{Foundation::ERROR_BROKEN_PIPE, Networking::WinSock};
 
     pub(super) const REFUSED: i32 = WinSock::WSAECONNREFUSED;
     pub(super) const RESET: i32 = WinSock::WSAECONNRESET;
     pub(super) const IN_USE: i32 = WinSock::WSAEADDRINUSE;
     pub(super) const NO_BUFFERS: i32 = WinSock::WSAENOBUFS;
-    pub(super) const NOBODY_READS: &[i32] =
-        &[WinSock::WSAECONNRESET, WinSock::WSAECONNABORTED, WinSock::WSAESHUTDOWN];
+    pub(super) const NOBODY_READS: &[i32] = &[
+        ERROR_BROKEN_PIPE.cast_signed(),
+        WinSock::WSAECONNABORTED,
+        WinSock::WSAECONNRESET,
+        WinSock::WSAESHUTDOWN,
+    ];
 }
 
 /// Nobody listens at an address.

@@ -11,7 +11,7 @@ use std::io::{Write, stderr};
 struct Skipped {
     /// `target/module`, `target/module::test` or a whole `target`.
     what: &'static str,
-    /// How many tests that are, on one driver. None is a part of one, or is there on another driver.
+    /// How many tests that are, on one driver. None is a part of one, or a driver's tests.
     tests: usize,
     why: &'static str,
 }
@@ -26,6 +26,11 @@ const SKIPPED: &[Skipped] = &[
         "bounds/never_idle::KINDS",
         0,
         "nowhere does whoever connects wait for room in a backlog",
+    ),
+    skipped(
+        "engine/addresses::a_port_is_shared_only_by_those_who_say_so",
+        1,
+        "the system does not share out the connections of an address",
     ),
     skipped(
         "engine/descriptors",
@@ -53,15 +58,31 @@ const SKIPPED: &[Skipped] = &[
     skipped("engine/paths", 7, "there are no Unix sockets"),
     skipped("engine/procfs", 4, "there is no /proc"),
     skipped("engine/setbacks", 3, "there is no strace(1) that makes calls fail"),
+    skipped(
+        "engine/shared_ports",
+        4,
+        "the system does not share out the connections of an address",
+    ),
     skipped("engine/shortages", 5, "there is no setrlimit(2)"),
     skipped("engine/terminals", 4, "there are no pseudo-terminals with flags that are shared"),
     skipped("engine/torture", 5, "there is no strace(1) that makes calls fail"),
-    skipped("engine/unix_sockets", 6, "there are no Unix sockets"),
+    skipped("engine/unix_sockets", 7, "there are no Unix sockets"),
     skipped("engine/urgent", 6, "bytes out of band and descriptors in messages are those of Unix"),
     skipped("futures/io_uring", 0, "iocp is the completion driver there"),
-    skipped("futures/unix", 3, "there is no fork(2) and there are no Unix sockets"),
+    skipped("futures/shared_ports", 1, "there are no Unix sockets, and no ports are shared"),
+    skipped(
+        "futures/unix",
+        6,
+        "there is no fork(2), there are no Unix sockets, and no ports are shared",
+    ),
     skipped("layers", 3, "it reads the source, which is the same everywhere"),
     skipped("loom", 14, "it runs models, which are the same everywhere"),
+    skipped("sim/connecting::unix_sockets_are_paths_of_their_host", 1, "there are no Unix sockets"),
+    skipped(
+        "sim/connecting::what_is_detached_is_the_null_device_and_ends_for_its_peer",
+        0,
+        "what leads nowhere is a socket and takes no bytes",
+    ),
     skipped("surface", 1, "it compares the surface that Linux has"),
 ];
 
@@ -77,6 +98,34 @@ pub fn tell(target: &str) {
         stderr().write_all(told.as_bytes()).unwrap();
     }
 }
+
+/// Whether an engine of this driver does not hear of a reset, which a test needs: says so then.
+/// Wine tells whoever looks whether a socket is ready of an end instead.
+pub fn engine_misses_resets(test: &str, driver: &str) -> bool {
+    misses_resets(test, driver == "mio")
+}
+
+/// Whether a peer of std does not hear of a reset, as opposed to that of a simulated engine.
+pub fn peer_misses_resets(test: &str, driver: &str) -> bool {
+    misses_resets(test, driver != "sim")
+}
+
+fn misses_resets(test: &str, asks: bool) -> bool {
+    let misses = asks && is_wine();
+    if misses {
+        let told = format!("SKIPPED under Wine: {test}: a reset is heard of as an end there\n");
+        stderr().write_all(told.as_bytes()).unwrap();
+    }
+    misses
+}
+
+#[cfg(unix)]
+const fn is_wine() -> bool {
+    false
+}
+
+#[cfg(windows)]
+use crate::windows::is_wine;
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {

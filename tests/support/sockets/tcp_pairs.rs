@@ -52,8 +52,8 @@ pub fn wide_pair(engine: &Handle) -> (Peer, Stream) {
 /// A pair whose way to the peer is full, and how many bytes fill it: the system takes nothing until
 /// the peer has read them.
 pub fn full_pair(engine: &Handle) -> (Peer, Stream, usize) {
-    /// So often the system has to refuse to take more. It passes on what it has in its own time, and
-    /// finds room as it hears from the peer.
+    /// So often the system has to refuse to take more. It passes on what it has in its own time,
+    /// and finds room as it hears from the peer.
     const REFUSALS: usize = 100;
     let (mut peer, ours) = socket_pair();
     let socket = SockRef::from(&ours);
