@@ -16,7 +16,7 @@ use facade_engine::{
 use facade_tests::{
     peers::{arrived, reset},
     reads::{Read, START, TEXT, UpTo, eager_reads, read_all, reads},
-    skipped::engine_misses_resets,
+    skipped::misses_resets,
     told::{Basket, Told},
     turns::{turn_until, turns},
 };
@@ -577,7 +577,7 @@ fn promise_13_a_read_of_exactly_nothing_succeeds_in_its_turn() {
 /// A stream that has failed is no different: nothing is wanted of it.
 #[test]
 fn promise_13_a_read_of_exactly_nothing_succeeds_after_a_failure() {
-    if engine_misses_resets(
+    if misses_resets(
         "promise_13_a_read_of_exactly_nothing_succeeds_after_a_failure",
         &driver::name(),
     ) {

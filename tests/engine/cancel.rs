@@ -11,7 +11,7 @@ use facade_engine::{Callback, Cancel, Engine, Handle, Hints, Listener, Local, St
 use facade_tests::{
     peers::reset,
     reads::{TEXT, UpTo, eager_reads, read_all, reads},
-    skipped::engine_misses_resets,
+    skipped::misses_resets,
     told::{Basket, Told},
     turns::turns,
 };
@@ -70,7 +70,7 @@ fn promise_04_a_sleep_that_is_over_comes_before_a_cancel_in_the_same_turn() {
 
 #[test]
 fn promise_04_the_systems_own_failure_comes_before_a_cancel_in_the_same_turn() {
-    if engine_misses_resets(
+    if misses_resets(
         "promise_04_the_systems_own_failure_comes_before_a_cancel_in_the_same_turn",
         &driver::name(),
     ) {

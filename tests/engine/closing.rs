@@ -14,7 +14,7 @@ use facade_tests::{
     outcome::Outcome,
     peers::{arrived, numbered, unstuff},
     reads::UpTo,
-    skipped::peer_misses_resets,
+    skipped::misses_resets,
     told::Told,
     turns::{turn_until, turns},
 };
@@ -192,7 +192,7 @@ fn a_stream_closes_when_its_last_clone_is_gone_and_nothing_is_pending_on_it() {
 
 #[test]
 fn abort_drops_what_is_unsent_and_resets() {
-    if peer_misses_resets("abort_drops_what_is_unsent_and_resets", &driver::name()) {
+    if misses_resets("abort_drops_what_is_unsent_and_resets", &driver::name()) {
         return;
     }
     for pending in [false, true] {

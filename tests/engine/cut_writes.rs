@@ -12,7 +12,7 @@ use facade_engine::{Bytes, Callback, Claim, Engine, Error, Local, Stream};
 use facade_tests::{
     outcome::Outcome,
     peers::{arrived, numbered, reset, unstuff},
-    skipped::peer_misses_resets,
+    skipped::misses_resets,
     told::Told,
     turns::{turn_until, turns},
 };
@@ -134,8 +134,7 @@ fn promise_10_a_close_that_times_out_leaves_exactly_what_was_counted() {
 
 #[test]
 fn promise_10_an_aborted_write_says_how_much_was_written() {
-    if peer_misses_resets("promise_10_an_aborted_write_says_how_much_was_written", &driver::name())
-    {
+    if misses_resets("promise_10_an_aborted_write_says_how_much_was_written", &driver::name()) {
         return;
     }
     let engine = driver::engine();

@@ -9,7 +9,7 @@ use facade_engine::{Engine, Pattern, Stream};
 use facade_tests::{
     outcome::Outcome,
     peers::{numbered, reset},
-    skipped::engine_misses_resets,
+    skipped::misses_resets,
     sockets::Sign,
     told::{Told, brief},
     turns::{turn_until, turns},
@@ -53,10 +53,8 @@ fn promise_12_the_end_of_the_stream_comes_after_every_byte_and_stays() {
 
 #[test]
 fn promise_12_a_reset_comes_after_every_byte_and_stays_a_reset() {
-    if engine_misses_resets(
-        "promise_12_a_reset_comes_after_every_byte_and_stays_a_reset",
-        &driver::name(),
-    ) {
+    if misses_resets("promise_12_a_reset_comes_after_every_byte_and_stays_a_reset", &driver::name())
+    {
         return;
     }
     let engine = driver::engine();

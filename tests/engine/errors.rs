@@ -8,7 +8,7 @@ use facade_tests::{
     codes::{IN_USE, NOBODY_READS, REFUSED, RESET, words},
     outcome::Outcome,
     peers::reset,
-    skipped::engine_misses_resets,
+    skipped::misses_resets,
     turns::turn_until,
 };
 
@@ -50,7 +50,7 @@ fn an_address_in_use_is_named() {
 /// Of a connection that was reset, the system no longer tells to whom it led.
 #[test]
 fn a_failed_read_or_write_says_whom_the_stream_was_connected_to() {
-    if engine_misses_resets(
+    if misses_resets(
         "a_failed_read_or_write_says_whom_the_stream_was_connected_to",
         &driver::name(),
     ) {

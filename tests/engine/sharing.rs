@@ -13,7 +13,7 @@ use facade_engine::{Bytes, Callback, Detached, Engine, Limits, Stream};
 use facade_tests::{
     drops::{Bomb, Drops},
     outcome::Outcome,
-    skipped::peer_misses_resets,
+    skipped::misses_resets,
     sockets::{connection, copy_of, copy_of_listener, end_of_connection, fill},
     told::{Basket, Told},
     turns::{turn_until, turns},
@@ -211,7 +211,7 @@ fn two_streams_of_one_connection_end_one_after_the_other() {
 
 #[test]
 fn an_abort_resets_the_connection_for_all_copies() {
-    if peer_misses_resets("an_abort_resets_the_connection_for_all_copies", &driver::name()) {
+    if misses_resets("an_abort_resets_the_connection_for_all_copies", &driver::name()) {
         return;
     }
     for has_copy in [true, false] {
@@ -578,7 +578,7 @@ fn a_close_that_lingers_beyond_its_time_is_timed_out_and_goes_on() {
 
 #[test]
 fn an_abort_waits_for_nobody() {
-    if peer_misses_resets("an_abort_waits_for_nobody", &driver::name()) {
+    if misses_resets("an_abort_waits_for_nobody", &driver::name()) {
         return;
     }
     for how in LINGERING {

@@ -16,7 +16,7 @@ use facade_tests::{
     peers::arrived,
     polls::{in_time, poll_here},
     reads::UpTo,
-    skipped::peer_misses_resets,
+    skipped::misses_resets,
 };
 use futures::{
     StreamExt as _,
@@ -137,7 +137,7 @@ fn streams_end_by_close() {
 
 #[test]
 fn an_abort_is_a_reset() {
-    if peer_misses_resets("an_abort_is_a_reset", &driver::name()) {
+    if misses_resets("an_abort_is_a_reset", &driver::name()) {
         return;
     }
     run(async |runtime| {

@@ -99,19 +99,10 @@ pub fn tell(target: &str) {
     }
 }
 
-/// Whether an engine of this driver does not hear of a reset, which a test needs: says so then.
-/// Wine tells whoever looks whether a socket is ready of an end instead.
-pub fn engine_misses_resets(test: &str, driver: &str) -> bool {
-    misses_resets(test, driver == "mio")
-}
-
-/// Whether a peer of std does not hear of a reset, as opposed to that of a simulated engine.
-pub fn peer_misses_resets(test: &str, driver: &str) -> bool {
-    misses_resets(test, driver != "sim")
-}
-
-fn misses_resets(test: &str, asks: bool) -> bool {
-    let misses = asks && is_wine();
+/// Whether nobody hears of a reset, which a test needs, unless a receive was pending then: says so.
+/// Wine tells of an end instead, except where time and peers are simulated.
+pub fn misses_resets(test: &str, driver: &str) -> bool {
+    let misses = is_wine() && driver != "sim";
     if misses {
         let told = format!("SKIPPED under Wine: {test}: a reset is heard of as an end there\n");
         stderr().write_all(told.as_bytes()).unwrap();

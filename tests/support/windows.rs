@@ -10,6 +10,7 @@ use std::{
 use windows_sys::Win32::{
     Foundation::GetHandleInformation,
     Networking::WinSock::{POLLRDNORM, WSAPOLLFD, WSAPoll},
+    Storage::FileSystem::{FILE_TYPE_UNKNOWN, GetFileType},
     System::{
         LibraryLoader::{GetModuleHandleA, GetProcAddress},
         ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS},
@@ -17,7 +18,8 @@ use windows_sys::Win32::{
     },
 };
 
-/// How many handles this process has open: files, sockets and pipes as well as threads and events.
+/// How many handles of files this process has open, which sockets, pipes and devices are, too. What
+/// the system itself makes now and then, events and threads, is not counted.
 ///
 /// They are asked for one by one, because Wine does not count them.
 pub fn handles() -> usize {
@@ -31,7 +33,9 @@ pub fn handles() -> usize {
         let (handle, mut flags) = (std::ptr::without_provenance_mut(4 * number), 0);
         // SAFETY: it may be any number, which is looked up; the flags live as long as the call.
         if unsafe { GetHandleInformation(handle, &raw mut flags) } != 0 {
-            (count, last) = (count + 1, number);
+            // SAFETY: as before.
+            let kind = unsafe { GetFileType(handle) };
+            (count, last) = (count + usize::from(kind != FILE_TYPE_UNKNOWN), number);
         }
     }
     count
