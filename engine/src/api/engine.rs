@@ -279,8 +279,8 @@ impl Engine {
     /// When the next turn is due at the latest: *now* if callbacks or submissions wait, else the
     /// earliest deadline; none if only the descriptor can tell.
     ///
-    /// For use inside another loop: wait for the descriptor ([`AsFd`]) or until this time, then
-    /// call [`run_once`](Self::run_once) with `Some(Duration::ZERO)`.
+    /// For use inside another loop: wait for the descriptor (`AsFd`, see [`os`](crate::os)) or until
+    /// this time, then call [`run_once`](Self::run_once) with `Some(Duration::ZERO)`.
     ///
     /// ```
     /// use facade_engine::{Callback, Engine};

@@ -247,7 +247,7 @@ impl Stream {
     /// `try_clone` or dup(2), no child that has inherited it.
     ///
     /// The engine knows that of what it has connected or accepted, until the descriptor is lent by
-    /// [`as_fd`](AsFd::as_fd); of what was [attached](Handle::attach) it cannot know. What it does
+    /// `as_fd`; of what was [attached](Handle::attach) it cannot know. What it does
     /// differently for the one and the other is said there. Call this again after the descriptor
     /// was lent and not copied; and call it with `false` before others get a copy in other ways.
     ///

@@ -18,7 +18,7 @@ impl AsFd for Engine {
 /// the null device.
 ///
 /// From then on the engine takes it that others may have a copy, as of what was
-/// [attached](Handle::attach), and receive by themselves, unless
+/// [attached](crate::Handle::attach), and receive by themselves, unless
 /// [`set_exclusive`](Self::set_exclusive) says otherwise.
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {

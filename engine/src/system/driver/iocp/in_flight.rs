@@ -69,8 +69,8 @@ struct Flight {
 /// What an operation does.
 #[derive(Debug)]
 pub(super) enum Work {
-    /// Receives into this block.
-    Receive(Vec<u8>),
+    /// Receives nothing: ends when there is something to receive.
+    Receive,
     /// Accepts with this socket.
     Accept(Box<Accepting>),
     /// Connects to this address.
@@ -152,7 +152,7 @@ impl InFlight {
         let begun = match work {
             // SAFETY: of all three: the flight is boxed, and touched by nobody else until its
             // packet has come.
-            Work::Receive(block) => unsafe { receive(socket, block, &mut count, overlapped) },
+            Work::Receive => unsafe { receive(socket, &mut count, overlapped) },
             // SAFETY: as above.
             Work::Accept(accepting) => unsafe { accept(socket, accepting, &mut count, overlapped) },
             // SAFETY: as above.
@@ -247,11 +247,6 @@ impl InFlight {
         landed
     }
 
-    /// A block that was received into, if it may be used again.
-    pub(super) fn take_block(&mut self, block: Vec<u8>) -> Option<Vec<u8>> {
-        self.memory.take_block(block)
-    }
-
     /// Asks the system to end an operation. Its packet comes in any case, with its true result if
     /// that was sooner (D4).
     pub(super) fn cancel(&self, id: Id) {
@@ -317,19 +312,18 @@ fn begun(done: i32) -> Result<bool, Errno> {
 
 /// # Safety
 ///
-/// `block` and `overlapped` must stay valid, and be touched by nobody else, until the packet has
-/// come.
+/// `overlapped` must stay valid, and be touched by nobody else, until the packet has come.
 unsafe fn receive(
     socket: SOCKET,
-    block: &mut [u8],
     count: &mut u32,
     overlapped: *mut OVERLAPPED,
 ) -> Result<bool, Errno> {
-    let len = u32::try_from(block.len()).unwrap_or(u32::MAX);
-    let buffer = WSABUF { len, buf: block.as_mut_ptr() };
+    let nothing = WSABUF { len: 0, buf: ptr::null_mut() };
     let mut flags = 0;
-    // SAFETY: as the caller says; what describes the block is needed during the call only.
-    begun(unsafe { WSARecv(socket, &raw const buffer, 1, count, &raw mut flags, overlapped, None) })
+    // SAFETY: as the caller says; no memory is received into.
+    begun(unsafe {
+        WSARecv(socket, &raw const nothing, 1, count, &raw mut flags, overlapped, None)
+    })
 }
 
 /// # Safety

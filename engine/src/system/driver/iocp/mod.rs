@@ -1,7 +1,9 @@
 //! The completion driver of Windows: a completion port.
 //!
-//! **Receiving** is a WSARecv into memory of the driver's, at any time one of a socket. What waits
-//! costs a small block; a receive that filled its block is followed by a larger one.
+//! **Receiving** is a WSARecv of nothing, which ends when there is something, and then a call that
+//! does not wait. So a connection that is silent costs no memory, nothing that a read does not want
+//! leaves the system, and what has arrived by a deadline can be had by another call, however long a
+//! packet may take. A WSARecv into memory saves a call, and has none of that.
 //!
 //! **Sending** is a call that does not wait, and says at once and exactly how much the system took:
 //! so a write that is cancelled or times out knows how much of it was sent, to the byte. A WSASend
@@ -73,11 +75,8 @@ use crate::{
     },
 };
 
-/// How much a receive takes at most whose predecessor did not fill its block: what a connection
-/// costs that is silent.
-const SMALL: usize = 4096;
-/// How many small blocks are kept.
-const SMALL_KEPT: usize = 64;
+/// How many connections are accepted at once behind one that was waited for.
+const ACCEPT_BATCH: usize = 64;
 /// How often a driver that goes asks the system to let go of its memory, and how long it waits for
 /// that each time.
 const REQUESTS: u32 = 10;
@@ -86,8 +85,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// The driver.
 pub(crate) struct Iocp {
     port: Arc<Port>,
-    /// Opened when something is first polled for.
-    afd: Option<Afd>,
+    afd: Afd,
     in_flight: InFlight,
     sources: SideTable<Source>,
     /// Receptions, acceptings and sends to be tried in the next wait.
@@ -99,7 +97,6 @@ pub(crate) struct Iocp {
     /// What the port has said, within one wait.
     packets: Vec<Packet>,
     blocks: Blocks,
-    small: Vec<Vec<u8>>,
     block: Vec<u8>,
     workers: Workers,
     refusals: Refusals,
@@ -108,10 +105,11 @@ pub(crate) struct Iocp {
 impl Iocp {
     pub(crate) fn new(pool: Pool) -> io::Result<Self> {
         let port = Arc::new(Port::new()?);
+        let afd = Afd::open(&port)?;
         let workers = Workers::new(pool, Waker::Iocp(Arc::clone(&port)));
         Ok(Self {
             port,
-            afd: None,
+            afd,
             in_flight: InFlight::new(),
             sources: SideTable::new(),
             resting: Vec::new(),
@@ -119,7 +117,6 @@ impl Iocp {
             at_once: Vec::new(),
             packets: Vec::new(),
             blocks: Blocks::default(),
-            small: Vec::new(),
             block: vec![0; BLOCK_LEN],
             workers,
             refusals: Refusals::default(),
@@ -160,16 +157,7 @@ impl Iocp {
             return Err((Errno::NOTSOCK, work));
         };
         let begun = match work {
-            Work::PollIn(_) | Work::PollOut(_) => {
-                let afd = match &mut self.afd {
-                    Some(afd) => afd,
-                    none => match Afd::open(&self.port) {
-                        Ok(afd) => none.insert(afd),
-                        Err(error) => return Err((Errno::of(&error), work)),
-                    },
-                };
-                self.in_flight.poll(afd, resource, work)?
-            }
+            Work::PollIn(_) | Work::PollOut(_) => self.in_flight.poll(&self.afd, resource, work)?,
             work => {
                 let skips = way == Way::Port { skips: true };
                 self.in_flight.begin(On { resource, socket, skips }, work)?
@@ -216,26 +204,25 @@ impl Iocp {
         self.done = done;
     }
 
+    /// Waits for something to receive, unless it may be there already.
     fn arm_reception(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let way = self.way(resource);
         let Some(source) = self.source(resource) else { return };
         if source.reception.is_some() || source.busy {
             return;
         }
-        let filled = source.filled;
+        if way == Way::Workers {
+            return self.receive_on_worker(resource);
+        }
+        if mem::take(&mut source.filled) && !self.receive_now(resource, completions) {
+            return;
+        }
         let armed = match way {
-            Way::Workers => return self.receive_on_worker(resource),
             Way::Polled => {
                 let events = afd::RECEIVE | afd::DISCONNECT | afd::ABORT | afd::LOCAL_CLOSE;
                 self.poll(resource, events, Work::PollIn)
             }
-            Way::Port { .. } | Way::Unknown => {
-                let block = if filled { self.blocks.get() } else { self.small_block() };
-                self.begin(resource, Work::Receive(block)).map_err(|(error, work)| {
-                    self.reuse(work);
-                    error
-                })
-            }
+            _ => self.begin(resource, Work::Receive).map_err(|(error, _)| error),
         };
         match armed {
             Ok(key) => {
@@ -249,53 +236,38 @@ impl Iocp {
         }
     }
 
-    fn small_block(&mut self) -> Vec<u8> {
-        self.small.pop().unwrap_or_else(|| vec![0; SMALL])
-    }
-
-    /// Keeps the memory of an operation that has ended, or never began.
-    fn reuse(&mut self, work: Work) {
-        if let Work::Receive(block) = work
-            && let Some(block) = self.in_flight.take_block(block)
-        {
-            match block.len() {
-                BLOCK_LEN => self.blocks.put(block),
-                _ if self.small.len() < SMALL_KEPT => self.small.push(block),
-                _ => {}
+    /// Receives what is there. Returns whether nothing is, so that it is to be waited for.
+    fn receive_now(&mut self, resource: Id, completions: &mut Vec<Completion>) -> bool {
+        let Some(source) = self.sources.get_mut(resource) else { return false };
+        let fd = source.descriptor.borrow();
+        let (bytes, result) = match syscall::receive(fd, source.fd_kind, &mut self.block) {
+            Received::Some(count) | Received::All(count) => {
+                source.filled = count == BLOCK_LEN;
+                (Some(self.blocks.received(&mut self.block, count)), Ok(()))
             }
-        }
+            Received::Failed(error) => (None, Err(error)),
+            // A failure that the wait was told need not be told again.
+            nothing => match (source.failure, nothing) {
+                (Some(error), _) => (None, Err(error)),
+                (None, Received::End) => (None, Ok(())),
+                (None, _) => return true,
+            },
+        };
+        self.was_received(resource, bytes, result, completions);
+        false
     }
 
+    /// Reports the end of a reception; of one that the system has in hand when that has ended.
     fn end_receive(&mut self, resource: Id, ended: Ended, completions: &mut Vec<Completion>) {
         let Some(source) = self.source(resource) else { return };
+        if source.reception.is_some() {
+            source.ended = Some(ended);
+            return self.stop_reception(resource);
+        }
         source.stopping = false;
         if mem::take(&mut source.receiving) {
             completions.push(Completion { resource, event: Event::ReceiveEnded(ended) });
         }
-    }
-
-    /// A receive has ended.
-    fn received(
-        &mut self,
-        resource: Id,
-        mut block: Vec<u8>,
-        result: Result<usize, Errno>,
-        completions: &mut Vec<Completion>,
-    ) {
-        let len = block.len();
-        let bytes = match result {
-            // A tool's memory is not lent.
-            Ok(count @ 1..) if len == BLOCK_LEN && !cfg!(facade_quarantine) => {
-                Some(self.blocks.received(&mut block, count))
-            }
-            Ok(count @ 1..) => Some(Bytes::copy_from_slice(&block[..count])),
-            _ => None,
-        };
-        self.reuse(Work::Receive(block));
-        let Some(source) = self.source(resource) else { return };
-        source.reception = None;
-        source.filled = result == Ok(len);
-        self.was_received(resource, bytes, result.map(drop), completions);
     }
 
     /// Reports what a receive came to, and has it go on if it is to. No bytes are the end.
@@ -307,7 +279,7 @@ impl Iocp {
         completions: &mut Vec<Completion>,
     ) {
         let Some(source) = self.source(resource) else { return };
-        let over = source.stopping || source.once;
+        let over = source.once || source.stopping;
         match (bytes, result) {
             (Some(bytes), _) => {
                 completions.push(Completion { resource, event: Event::Received(bytes) });
@@ -318,9 +290,6 @@ impl Iocp {
                 }
             }
             (None, Ok(())) => self.end_receive(resource, Ended::EndOfStream, completions),
-            (None, Err(Errno::CANCELED)) if source.stopping => {
-                self.end_receive(resource, Ended::Stopped, completions);
-            }
             (None, Err(Errno::CANCELED)) => self.rest(resource),
             (None, Err(error)) => {
                 self.end_receive(resource, Ended::Failed(error.into()), completions);
@@ -328,36 +297,44 @@ impl Iocp {
         }
     }
 
-    /// What is polled for may be received now.
-    fn polled_in(
+    /// There is something to receive, or the wait for it has ended.
+    fn receivable(
         &mut self,
         resource: Id,
         result: Result<usize, Errno>,
         completions: &mut Vec<Completion>,
     ) {
-        let Some(source) = self.sources.get_mut(resource) else { return };
+        let Some(source) = self.source(resource) else { return };
         source.reception = None;
         if source.accepting {
             return self.accept_polled(resource, result, completions);
         }
-        if let Err(error) = result {
-            return self.was_received(resource, None, Err(error), completions);
-        }
-        if source.stopping {
-            return self.end_receive(resource, Ended::Stopped, completions);
-        }
-        let fd = source.descriptor.borrow();
-        match syscall::receive(fd, source.fd_kind, &mut self.block) {
-            Received::Some(count) | Received::All(count) => {
-                let bytes = self.blocks.received(&mut self.block, count);
-                self.was_received(resource, Some(bytes), Ok(()), completions);
-            }
-            Received::Nothing | Received::MayWait => self.rest(resource),
-            Received::End => self.was_received(resource, None, Ok(()), completions),
-            Received::Failed(error) => {
-                self.was_received(resource, None, Err(error), completions);
+        source.failure = result.err().filter(|error| *error != Errno::CANCELED);
+        match source.ended.take() {
+            Some(ended) => self.end_receive(resource, ended, completions),
+            None if source.stopping => self.end_receive(resource, Ended::Stopped, completions),
+            // Whatever has ended the wait: a call tells what there is.
+            None => {
+                if self.receive_now(resource, completions) {
+                    self.rest(resource);
+                }
             }
         }
+    }
+
+    /// Tries once more without waiting: what has arrived is there, whether or not the system has
+    /// said so yet.
+    fn probe(&mut self, resource: Id) {
+        let Some(source) = self.sources.get(resource) else { return };
+        let receives = source.receiving && !source.stopping && source.fd_kind.is_socket();
+        let accepts = source.accepting && !source.stopping;
+        let mut done = mem::take(&mut self.done);
+        if receives {
+            self.receive_now(resource, &mut done);
+        } else if accepts {
+            self.accept_now(resource, &mut done);
+        }
+        self.done = done;
     }
 
     // Sending
@@ -408,6 +385,19 @@ impl Iocp {
         Ok(())
     }
 
+    /// There is room to send, or the send that waited for it was cancelled.
+    fn has_room(&mut self, resource: Id, completions: &mut Vec<Completion>) {
+        let Some(source) = self.source(resource) else { return };
+        source.room = None;
+        if mem::take(&mut source.unsending)
+            && let Some(gather) = source.unsent.take()
+        {
+            let event = Event::Sent { gather, result: Ok(0) };
+            return completions.push(Completion { resource, event });
+        }
+        self.try_send(resource, completions);
+    }
+
     // Accepting and connecting
 
     fn arm_accepting(&mut self, resource: Id, completions: &mut Vec<Completion>) {
@@ -432,8 +422,8 @@ impl Iocp {
                     source.reception = Some(key);
                 }
             }
-            // Of a connection that died while it waited. The next may live.
-            Err(Errno::CONNRESET) => self.rest(resource),
+            // The next may live.
+            Err(error) if syscall::is_of_one_connection(error) => self.rest(resource),
             Err(error) => self.end_accept(resource, Some(error.into()), completions),
         }
     }
@@ -467,34 +457,59 @@ impl Iocp {
             accepting.socket.set_nonblocking(true).map_err(|error| Errno::of(&error))?;
             Ok(accepting.socket.into())
         });
-        self.was_accepted(resource, accepted, completions);
+        if self.was_accepted(resource, accepted, completions) {
+            self.accept_now(resource, completions);
+        }
     }
 
-    /// Reports what an accepting came to, and has it go on if it is to.
+    /// Accepts what waits in the backlog, and has the accepting go on.
+    fn accept_now(&mut self, resource: Id, completions: &mut Vec<Completion>) {
+        for _ in 0..ACCEPT_BATCH {
+            let Some(source) = self.source(resource) else { return };
+            match syscall::accept(source.descriptor.borrow()) {
+                Attempt::WouldBlock => break,
+                Attempt::Done(result) => {
+                    if !self.was_accepted(resource, result, completions) {
+                        return;
+                    }
+                }
+            }
+        }
+        self.rest(resource);
+    }
+
+    /// Reports what an accepting came to. Returns whether it goes on.
     fn was_accepted(
         &mut self,
         resource: Id,
         accepted: Result<OwnedDescriptor, Errno>,
         completions: &mut Vec<Completion>,
-    ) {
-        let Some(source) = self.source(resource) else { return };
+    ) -> bool {
+        let Some(source) = self.source(resource) else { return false };
         let failure = match accepted {
             Ok(connection) => {
-                source.accept_most -= 1;
+                source.accept_most = source.accept_most.saturating_sub(1);
                 let event = Event::Accepted(Descriptor::new(connection));
                 completions.push(Completion { resource, event });
                 None
             }
-            // Of a connection that died while it waited. The next may live.
-            Err(Errno::CONNRESET | Errno::CONNABORTED | Errno::CANCELED) => None,
+            Err(Errno::CANCELED) => None,
+            // The next may live.
+            Err(error) if syscall::is_of_one_connection(error) => None,
             Err(error) => Some(error.into()),
         };
-        let Some(source) = self.source(resource) else { return };
-        if failure.is_some() || source.stopping || source.accept_most == 0 {
-            let failure = failure.filter(|_| !source.stopping);
-            return self.end_accept(resource, failure, completions);
+        let Some(source) = self.source(resource) else { return false };
+        let over = failure.is_some() || source.stopping || source.accept_most == 0;
+        // One that is under way may have been found enough for by a probe.
+        if over && source.reception.is_some() {
+            self.stop_reception(resource);
+            return false;
         }
-        self.rest(resource);
+        if over {
+            let failure = failure.filter(|_| !source.stopping);
+            self.end_accept(resource, failure, completions);
+        }
+        !over
     }
 
     fn accept_polled(
@@ -514,7 +529,9 @@ impl Iocp {
             },
             Err(error) => Err(error),
         };
-        self.was_accepted(resource, accepted, completions);
+        if self.was_accepted(resource, accepted, completions) {
+            self.rest(resource);
+        }
     }
 
     fn begin_connect(&mut self, resource: Id, address: &Address) {
@@ -695,16 +712,10 @@ impl Iocp {
             source.flights -= 1;
         }
         match work {
-            Work::Receive(block) => self.received(resource, block, result, completions),
             Work::Accept(accepting) => self.accepted(resource, *accepting, result, completions),
             Work::Connect(_) => self.connected(resource, result, completions),
-            Work::PollIn(_) => self.polled_in(resource, result, completions),
-            Work::PollOut(_) => {
-                if let Some(source) = self.source(resource) {
-                    source.room = None;
-                }
-                self.try_send(resource, completions);
-            }
+            Work::Receive | Work::PollIn(_) => self.receivable(resource, result, completions),
+            Work::PollOut(_) => self.has_room(resource, completions),
         }
         if let Some(source) = self.source(resource)
             && source.flights == 0
@@ -772,8 +783,7 @@ impl Driver for Iocp {
                 self.done = done;
             }
             Operation::Connect { address } => self.begin_connect(resource, &address),
-            // What is under way the system tries by itself.
-            Operation::Probe => {}
+            Operation::Probe => self.probe(resource),
             Operation::File { operation, task } => self.begin_on_file(resource, operation, task),
             Operation::ShutdownWrite => {
                 let Some(source) = self.source(resource) else { return };
@@ -832,10 +842,10 @@ impl Driver for Iocp {
                     self.in_flight.cancel(key);
                 }
             }
-            Role::Send => match (source.unsent.take(), &source.pushing) {
-                // What waits for room stays, for the next send.
-                (Some(gather), _) => {
-                    self.complete(resource, Event::Sent { gather, result: Ok(0) });
+            Role::Send => match (source.room, &source.pushing) {
+                (Some(key), _) => {
+                    source.unsending = true;
+                    self.in_flight.cancel(key);
                 }
                 (None, Some(wanted)) => wanted.store(false, Relaxed),
                 (None, None) => {}

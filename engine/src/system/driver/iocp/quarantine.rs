@@ -13,24 +13,11 @@ const PATTERN: u8 = 0xA5;
 
 /// Where memory goes that the system has just let go of: it is kept, and looked at.
 #[derive(Debug)]
-pub(super) struct Memory(VecDeque<Kept>);
-
-#[derive(Debug)]
-enum Kept {
-    Block(Vec<u8>),
-    Place(Box<[MaybeUninit<u8>]>),
-}
+pub(super) struct Memory(VecDeque<Box<[MaybeUninit<u8>]>>);
 
 impl Memory {
     pub(super) const fn new() -> Self {
         Self(VecDeque::new())
-    }
-
-    /// Keeps a block that was received into.
-    pub(super) fn take_block(&mut self, mut block: Vec<u8>) -> Option<Vec<u8>> {
-        block.fill(PATTERN);
-        self.keep(Kept::Block(block));
-        None
     }
 
     /// Keeps the memory of an operation, whose content was moved out.
@@ -43,43 +30,32 @@ impl Memory {
             std::slice::from_raw_parts_mut(place.cast::<MaybeUninit<u8>>(), size_of::<T>())
         };
         bytes.fill(MaybeUninit::new(PATTERN));
-        // SAFETY: never dropped, see `Kept::check`.
-        self.keep(Kept::Place(unsafe { Box::from_raw(bytes) }));
-    }
-
-    fn keep(&mut self, kept: Kept) {
-        self.0.push_back(kept);
+        // SAFETY: never dropped, see `check`.
+        self.0.push_back(unsafe { Box::from_raw(bytes) });
         if self.0.len() > KEPT
             && let Some(first) = self.0.pop_front()
         {
-            first.check();
+            check(first);
         }
     }
 }
 
-impl Kept {
-    /// Checks that nobody has written to it.
-    #[expect(unsafe_code, reason = "all of it was written")]
-    fn check(self) {
-        let is_untouched = |bytes: &[u8]| bytes.iter().all(|byte| *byte == PATTERN);
-        let untouched = match self {
-            Self::Block(block) => is_untouched(&block),
-            Self::Place(place) => {
-                // Leaked: it was allocated as something else.
-                let place: &[MaybeUninit<u8>] = Box::leak(place);
-                // SAFETY: all of it was written when it was taken.
-                is_untouched(unsafe { &*(std::ptr::from_ref(place) as *const [u8]) })
-            }
-        };
-        assert!(untouched, "memory was written to that the system had let go of");
-    }
+/// Checks that nobody has written to it.
+#[expect(unsafe_code, reason = "all of it was written")]
+fn check(place: Box<[MaybeUninit<u8>]>) {
+    // Leaked: it was allocated as something else.
+    let place: &[MaybeUninit<u8>] = Box::leak(place);
+    // SAFETY: all of it was written when it was taken.
+    let bytes = unsafe { &*(std::ptr::from_ref(place) as *const [u8]) };
+    let untouched = bytes.iter().all(|byte| *byte == PATTERN);
+    assert!(untouched, "memory was written to that the system had let go of");
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
         let all = std::mem::take(&mut self.0);
         if !std::thread::panicking() {
-            all.into_iter().for_each(Kept::check);
+            all.into_iter().for_each(check);
         }
     }
 }

@@ -4,7 +4,12 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 use crate::{
     pure::{buffer::outgoing::Gather, table::Id},
-    system::{descriptor::Descriptor, driver::Release, fd_kind::FdKind, sys::outcome::Received},
+    system::{
+        descriptor::Descriptor,
+        driver::{Ended, Release},
+        fd_kind::FdKind,
+        sys::{errno::Errno, outcome::Received},
+    },
 };
 
 /// How the completions of a socket come.
@@ -34,8 +39,10 @@ pub(super) struct Source {
     pub(super) receiving: bool,
     /// It is over when it has brought something.
     pub(super) once: bool,
-    /// The last receive filled its block, so that the next has a larger one.
+    /// There may be more than the last receive has taken.
     pub(super) filled: bool,
+    /// What the last wait for something to receive failed with: behind all bytes.
+    pub(super) failure: Option<Errno>,
     pub(super) accepting: bool,
     /// How many connections the accepting is still for.
     pub(super) accept_most: usize,
@@ -43,11 +50,15 @@ pub(super) struct Source {
     pub(super) reception: Option<Id>,
     /// It was asked to end.
     pub(super) stopping: bool,
+    /// How the reception has ended, while the system still has it in hand.
+    pub(super) ended: Option<Ended>,
     pub(super) connecting: Option<Id>,
     /// What is being sent, until the system has room for it.
     pub(super) unsent: Option<Box<Gather>>,
     /// What waits for that room.
     pub(super) room: Option<Id>,
+    /// It was asked to end, and the send with it.
+    pub(super) unsending: bool,
     /// What is to be done when the system has nothing of it in hand any more.
     pub(super) closing: Option<Release>,
 
@@ -69,14 +80,17 @@ impl Source {
             flights: 0,
             receiving: false,
             once: false,
-            filled: false,
+            filled: true,
+            failure: None,
             accepting: false,
             accept_most: 0,
             reception: None,
             stopping: false,
+            ended: None,
             connecting: None,
             unsent: None,
             room: None,
+            unsending: false,
             closing: None,
             busy: false,
             late: None,

@@ -46,6 +46,7 @@ impl Errno {
     pub(crate) const OVERFLOW: Self = of(win32::ERROR_ARITHMETIC_OVERFLOW);
     pub(crate) const PIPE: Self = of(win32::ERROR_BROKEN_PIPE);
     pub(crate) const PROTO: Self = Self(winsock::WSAEPROTOTYPE);
+    pub(crate) const UNEXP_NET_ERR: Self = of(win32::ERROR_UNEXP_NET_ERR);
     pub(crate) const TIMEDOUT: Self = Self(winsock::WSAETIMEDOUT);
 
     /// The number that the system gave, if it did.

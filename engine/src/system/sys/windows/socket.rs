@@ -25,8 +25,9 @@ use crate::{
     },
 };
 
-/// Whether engines that listen at one address share one socket: no, they are refused.
-pub(crate) const ENGINES_SHARE_A_SOCKET: bool = false;
+/// Whether engines that listen at one address share one socket: nothing spreads connections over
+/// several.
+pub(crate) const ENGINES_SHARE_A_SOCKET: bool = true;
 
 /// A socket to connect to this address with.
 pub(crate) fn for_connecting(

@@ -9,10 +9,13 @@ use std::{
         fs::FileExt,
         io::{AsRawHandle, FromRawHandle},
     },
+    ptr,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::Duration,
 };
+
+use windows_sys::Win32::System::Pipes::PeekNamedPipe;
 
 use crate::{
     pure::{address::Address, buffer::outgoing::Gather},
@@ -51,12 +54,25 @@ pub(crate) fn receive_waiting(
     block: &mut [u8],
 ) -> Received {
     match with_file(fd, |mut file| file.read(block)) {
-        // A writer of a pipe may write a message of nothing; its end is an error, below.
-        Ok(0) if matches!(fd_kind, FdKind::Pipe { .. }) => Received::Nothing,
+        // A writer of a pipe may write a message of nothing.
+        Ok(0) if matches!(fd_kind, FdKind::Pipe { .. }) && has_writer(fd) => Received::Nothing,
         Ok(0) | Err(Errno::PIPE) => Received::End,
         Ok(count) => Received::Some(count),
         Err(error) => Received::Failed(error),
     }
+}
+
+/// Whether a pipe's other side is still there.
+#[expect(unsafe_code, reason = "a call that only looks at an open handle")]
+fn has_writer(fd: BorrowedDescriptor<'_>) -> bool {
+    let nothing = ptr::null_mut();
+    fd.as_handle().is_some_and(|pipe| {
+        // SAFETY: the handle is open as long as it is borrowed, and nothing is asked for but
+        // whether the call succeeds.
+        unsafe {
+            PeekNamedPipe(pipe.as_raw_handle(), ptr::null_mut(), 0, nothing, nothing, nothing) != 0
+        }
+    })
 }
 
 /// Writes to what is no regular file. Never waits.
@@ -137,11 +153,17 @@ pub(crate) fn accept(fd: BorrowedDescriptor<'_>) -> Attempt<OwnedDescriptor> {
         });
         match accepted.map_err(|error| Errno::of(&error)) {
             Err(Errno::AGAIN) => return Attempt::WouldBlock,
-            Err(Errno::CONNRESET | Errno::CONNABORTED) => {}
+            Err(error) if is_of_one_connection(error) => {}
             result => return Attempt::Done(result.map(Into::into)),
         }
     }
     Attempt::WouldBlock
+}
+
+/// Whether an accept failed for the sake of one connection, that died while it waited, and the next
+/// may succeed.
+pub(crate) const fn is_of_one_connection(error: Errno) -> bool {
+    matches!(error, Errno::CONNRESET | Errno::CONNABORTED | Errno::NOTCONN | Errno::UNEXP_NET_ERR)
 }
 
 pub(crate) fn shutdown_write(fd: BorrowedDescriptor<'_>) -> Result<()> {
