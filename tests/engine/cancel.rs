@@ -13,7 +13,7 @@ use facade_tests::{
     reads::{TEXT, UpTo, eager_reads, read_all, reads},
     skipped::misses_resets,
     told::{Basket, Told},
-    turns::turns,
+    turns::{SOON, turns},
 };
 
 use super::driver::{self, pair, pass, tcp_pair};
@@ -93,7 +93,7 @@ fn promise_04_a_cancel_comes_before_a_timeout_in_the_same_turn() {
         let engine = driver::engine();
         let (_peer, stream) = pair(&engine);
         let told = Told::new();
-        let timeout = Duration::from_millis(1);
+        let timeout = SOON;
         let cancel = read.submit(&engine, &stream, &told.timeout(timeout));
         turns(&engine, 1);
         pass(timeout);
@@ -103,10 +103,10 @@ fn promise_04_a_cancel_comes_before_a_timeout_in_the_same_turn() {
     }
     let engine = driver::engine();
     let told = Told::new();
-    let nap = Callback::timeout(told.callback("sleep"), Duration::from_millis(1));
+    let nap = Callback::timeout(told.callback("sleep"), SOON);
     let cancel = engine.sleep(HOUR, nap);
     turns(&engine, 1);
-    pass(Duration::from_millis(1));
+    pass(SOON);
     cancel.cancel();
     turns(&engine, 2);
     assert_eq!(told.take(), ["sleep Cancelled"]);

@@ -10,12 +10,12 @@ use facade_engine::{Bytes, Callback, Claim, Engine, Hints, Limits, Local, Regex,
 use facade_tests::{
     reads::{Read, START, TEXT, UpTo, eager_reads, read_all, reads},
     told::Told,
-    turns::{turn_until, turns},
+    turns::{SOON, turn_until, turns},
 };
 
 use super::driver::{self, full_pair, now, pair, pass, wide_pair};
 
-const TIMEOUT: Duration = Duration::from_millis(5);
+const TIMEOUT: Duration = SOON;
 
 #[test]
 fn promise_04_what_arrived_before_the_turn_is_no_timeout_though_the_deadline_is_over() {

@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 mod imports;
+mod systems;
 
 use std::{collections::BTreeSet, path::Path};
 

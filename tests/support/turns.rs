@@ -11,6 +11,10 @@ use facade_engine::Engine;
 /// Longer than anything in these tests takes on any machine, so that a hang becomes a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A deadline that a few turns with nothing to do come before, on any machine, and that is soon over.
+/// Under Wine a turn takes its time.
+pub const SOON: Duration = Duration::from_millis(if cfg!(windows) { 100 } else { 5 });
+
 /// Runs this many turns that do not wait.
 #[track_caller]
 pub fn turns(engine: &Engine, count: usize) {

@@ -51,8 +51,8 @@ pub(crate) fn is_wine() -> bool {
 
 /// What is resident, in bytes: the working set.
 pub fn resident() -> usize {
-    let mut counters = PROCESS_MEMORY_COUNTERS::default();
-    counters.cb = size_of::<PROCESS_MEMORY_COUNTERS>().try_into().unwrap();
+    let cb = size_of::<PROCESS_MEMORY_COUNTERS>().try_into().unwrap();
+    let mut counters = PROCESS_MEMORY_COUNTERS { cb, ..Default::default() };
     // SAFETY: it has no arguments, and what it returns is no handle that must be closed.
     let process = unsafe { GetCurrentProcess() };
     // SAFETY: the process is this one, and the counters are as large as they say.

@@ -9,7 +9,7 @@ use crate::{
     system::{
         descriptor::Descriptor,
         sys::{
-            examine::examine_file,
+            examine::{examine_file, with_own_cursor},
             owned::{self, OwnedDescriptor},
         },
     },
@@ -42,6 +42,7 @@ impl Handle {
         let fd = file.into();
         self.check_open()?;
         let appends = examine_file(owned::borrow(&fd))?;
+        let fd = with_own_cursor(fd);
         let file = File::new(self.clone(), Descriptor::new(fd), appends);
         let adopted = file.clone();
         self.apply(move |core| core.adopt_file(&adopted))?;

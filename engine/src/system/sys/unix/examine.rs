@@ -102,6 +102,12 @@ fn own(fd: OwnedFd, exclusive: bool) -> Result<(OwnedFd, bool)> {
     Ok((fd, false))
 }
 
+/// Has a file be read and written by position without moving the cursor of those who hold it: here
+/// the calls do that, see pread(2).
+pub(crate) const fn with_own_cursor(fd: OwnedFd) -> OwnedFd {
+    fd
+}
+
 /// Checks that something is read and written by position. Returns whether it was opened for
 /// appending.
 pub(crate) fn examine_file(fd: BorrowedFd<'_>) -> Result<bool> {

@@ -2,18 +2,19 @@
 
 use std::{
     io,
-    os::windows::io::{AsRawHandle, BorrowedHandle},
+    os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle},
 };
 
 use socket2::{SockRef, Type};
 use windows_sys::{
     Wdk::Storage::FileSystem::{FileAccessInformation, NtQueryInformationFile},
     Win32::{
-        Foundation::STATUS_SUCCESS,
+        Foundation::{INVALID_HANDLE_VALUE, STATUS_SUCCESS},
         Storage::FileSystem::{
-            FILE_APPEND_DATA, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_TAG_INFO, FILE_TYPE_CHAR,
-            FILE_TYPE_DISK, FILE_TYPE_PIPE, FILE_WRITE_DATA, FileAttributeTagInfo,
-            GetFileInformationByHandleEx, GetFileType,
+            FILE_APPEND_DATA, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_TAG_INFO,
+            FILE_FLAG_OVERLAPPED, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
+            FILE_TYPE_CHAR, FILE_TYPE_DISK, FILE_TYPE_PIPE, FILE_WRITE_DATA, FileAttributeTagInfo,
+            GetFileInformationByHandleEx, GetFileType, ReOpenFile,
         },
         System::{Console::GetConsoleMode, IO::IO_STATUS_BLOCK},
     },
@@ -119,23 +120,40 @@ fn is_directory(handle: BorrowedHandle<'_>) -> Result<bool> {
 
 /// Whether a file was opened for appending only: the system then writes at its end, whatever
 /// position is asked for, see FILE_APPEND_DATA.
-#[expect(unsafe_code, reason = "a call that only looks at an open handle")]
 fn appends(handle: BorrowedHandle<'_>) -> bool {
+    let appends = FILE_APPEND_DATA;
+    access_of(handle).is_some_and(|access| access & (appends | FILE_WRITE_DATA) == appends)
+}
+
+/// What may be done by a handle.
+#[expect(unsafe_code, reason = "a call that only looks at an open handle")]
+fn access_of(handle: BorrowedHandle<'_>) -> Option<u32> {
     let mut access: u32 = 0;
-    let mut status: IO_STATUS_BLOCK = IO_STATUS_BLOCK::default();
+    let mut status = IO_STATUS_BLOCK::default();
     let raw = handle.as_raw_handle();
     let size = u32::try_from(size_of_val(&access)).expect("a few bytes");
+    let to = (&raw mut access).cast();
     // SAFETY: the handle is open as long as it is borrowed, and `access` is as long as is said.
-    let answer = unsafe {
-        NtQueryInformationFile(
-            raw,
-            &raw mut status,
-            (&raw mut access).cast(),
-            size,
-            FileAccessInformation,
-        )
-    };
-    answer == STATUS_SUCCESS && access & (FILE_APPEND_DATA | FILE_WRITE_DATA) == FILE_APPEND_DATA
+    let answer =
+        unsafe { NtQueryInformationFile(raw, &raw mut status, to, size, FileAccessInformation) };
+    (answer == STATUS_SUCCESS).then_some(access)
+}
+
+/// Has a file be read and written by position without moving the cursor of those who hold it, and
+/// several at once: it is opened a second time. Where the system refuses that, because somebody has
+/// it for himself or it is deleted, the one that is there does.
+#[expect(unsafe_code, reason = "a call of the system that makes a handle")]
+pub(crate) fn with_own_cursor(fd: OwnedDescriptor) -> OwnedDescriptor {
+    let OwnedDescriptor::Handle(handle) = &fd else { return fd };
+    let Some(access) = access_of(handle.as_handle()) else { return fd };
+    let sharing = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+    // SAFETY: the handle is open.
+    let own = unsafe { ReOpenFile(handle.as_raw_handle(), access, sharing, FILE_FLAG_OVERLAPPED) };
+    if own == INVALID_HANDLE_VALUE {
+        return fd;
+    }
+    // SAFETY: it was made just now, and nobody else has it.
+    unsafe { OwnedHandle::from_raw_handle(own) }.into()
 }
 
 /// Checks that something is read and written by position. Returns whether it was opened for

@@ -203,10 +203,16 @@ pub(crate) fn reset(fd: BorrowedDescriptor<'_>) {
     reset_by_close(fd);
 }
 
-/// Whether the close of a socket waits for its peer, as SO_LINGER has it. Never of a non-blocking
-/// one, as all of the engine's are: closesocket fails with WSAEWOULDBLOCK then, and so it waits.
+/// Whether the close that is to follow waits for a socket's peer, as SO_LINGER has it. If so, the
+/// socket waits from now on: closesocket refuses to close one that may not wait (WSAEWOULDBLOCK).
 pub(crate) fn lingers(fd: BorrowedDescriptor<'_>) -> bool {
-    fd.socket().is_some_and(|socket| socket.linger().is_ok_and(|linger| linger.is_some()))
+    fd.socket().is_some_and(|socket| {
+        let lingers = socket.linger().is_ok_and(|linger| linger.is_some());
+        if lingers {
+            let _ = socket.set_nonblocking(false);
+        }
+        lingers
+    })
 }
 
 /// Moves the cursor of a file back by so many bytes.
@@ -245,8 +251,18 @@ pub(crate) fn read_file(
 }
 
 /// Writes to a file at its cursor, or to what has none, on a worker. One that was opened for
-/// appending is written at its end by the system.
-pub(crate) fn write(fd: BorrowedDescriptor<'_>, gather: &Gather, _append: bool) -> Result<usize> {
+/// appending is written at its end by the system, which moves the cursor there: it is put back.
+pub(crate) fn write(fd: BorrowedDescriptor<'_>, gather: &Gather, append: bool) -> Result<usize> {
+    if !append {
+        return write_at_cursor(fd, gather);
+    }
+    let cursor = with_file(fd, |mut file| file.stream_position())?;
+    let written = write_at_cursor(fd, gather);
+    with_file(fd, |mut file| file.seek(SeekFrom::Start(cursor)))?;
+    written
+}
+
+fn write_at_cursor(fd: BorrowedDescriptor<'_>, gather: &Gather) -> Result<usize> {
     let slices: Vec<IoSlice<'_>> = gather.slices();
     with_file(fd, |mut file| {
         let mut written = 0;
