@@ -9,10 +9,9 @@ use std::{
     time::Duration,
 };
 
-use facade_engine::{Bytes, Callback, Detached, Engine, Handle, Local, Result, Stream};
+use facade_engine::{Bytes, Callback, Detached, Handle, Local, Result, Stream};
 use facade_tests::{
-    outcome::Outcome, peers::numbered, sockets::detached_file, told::Told, turns::turns,
-    ways_out::WayOut,
+    outcome::Outcome, peers::numbered, sockets::detached_file, told::Told, ways_out::WayOut,
 };
 use tempfile::{NamedTempFile, tempfile};
 
@@ -311,9 +310,12 @@ fn a_childs_stdio_is_a_stream_each() {
     assert_eq!(notes, expected);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_child_that_does_not_read_keeps_nobody_waiting() {
-    let engine: Engine = driver::engine();
+    use facade_tests::turns::turns;
+
+    let engine = driver::engine();
     let mut child = Command::new(CHILD).arg("wait").stdin(Stdio::piped()).spawn().unwrap();
     let input = engine.attach(child.stdin.take().unwrap()).unwrap();
     let outcome = Outcome::<usize>::new();

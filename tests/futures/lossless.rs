@@ -588,7 +588,9 @@ fn promise_09_chains_dropped_at_any_stage_close_their_connections() {
             assert_ne!(client.read(&mut [0]).ok(), Some(1), "stage {stage}");
             drop(client);
             turns(engine, 3);
-            assert_eq!(descriptors(), before, "accept, stage {stage}");
+            // A completion port wants the socket of the next connection in advance.
+            let ahead = usize::from(driver::name() == "iocp");
+            assert_eq!(descriptors(), before + ahead, "accept, stage {stage}");
         }
     });
 }

@@ -244,12 +244,14 @@ fn a_flush_covers_what_was_written_before_it() {
             AsyncWriteExt::write_all(&mut stream, &piece).await.unwrap();
             pieces += 1;
             let mut all_out = op(|callback| raw.handle().flush(&raw, callback));
-            if !is_ready_soon(runtime, &mut all_out).await {
+            // Some time after the first of them the system may have found more room.
+            if !is_ready_soon(runtime, &mut all_out).await
+                && !is_ready_soon(runtime, &mut AsyncWriteExt::flush(&mut stream)).await
+            {
                 break;
             }
             assert!(pieces < 1000, "somebody has to be full");
         }
-        assert!(!is_ready_soon(runtime, &mut AsyncWriteExt::flush(&mut stream)).await);
         while all.len() < 6 + pieces * piece.len() {
             runtime.io().sleep(Duration::from_millis(1)).await.unwrap();
             all.extend(arrived(&peer));
