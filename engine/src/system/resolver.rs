@@ -122,6 +122,8 @@ mod tests {
             let query = Query::new(host, 80.into(), hints).unwrap();
             match (query.literal().unwrap(), lookup(&query)) {
                 (Ok(literal), Ok(looked_up)) => assert_eq!(literal, looked_up, "{host:?}"),
+                // Wine has no number for this.
+                (Err(_), Err(_)) if cfg!(windows) => (),
                 (Err(literal), Err(looked_up)) => assert_eq!(
                     io::Error::from(literal).kind(),
                     io::Error::from(looked_up).kind(),
