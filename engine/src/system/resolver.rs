@@ -98,6 +98,9 @@ fn from_system(info: dns_lookup::AddrInfo) -> Option<AddrInfo> {
 mod tests {
     use super::*;
 
+    // Windows has fewer answers for any type of socket, and Wine no number for a family that an
+    // address is not of.
+    #[cfg(unix)]
     #[test]
     fn the_system_answers_as_the_literals_do() {
         for (host, family, socket_type, v4_mapped) in [
@@ -122,8 +125,6 @@ mod tests {
             let query = Query::new(host, 80.into(), hints).unwrap();
             match (query.literal().unwrap(), lookup(&query)) {
                 (Ok(literal), Ok(looked_up)) => assert_eq!(literal, looked_up, "{host:?}"),
-                // Wine has no number for this.
-                (Err(_), Err(_)) if cfg!(windows) => (),
                 (Err(literal), Err(looked_up)) => assert_eq!(
                     io::Error::from(literal).kind(),
                     io::Error::from(looked_up).kind(),
