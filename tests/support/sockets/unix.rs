@@ -21,10 +21,17 @@ use tempfile::TempDir;
 
 use super::{Peer, Sign};
 
+/// What poll(2) says of an end. Only Linux says it of one with bytes in front of it; elsewhere those
+/// are waited for.
+#[cfg(target_os = "linux")]
+const END: PollFlags = PollFlags::RDHUP;
+#[cfg(not(target_os = "linux"))]
+const END: PollFlags = PollFlags::IN;
+
 /// Waits until what the peer did last has reached this end.
 pub fn wait_for(stream: &Stream, sign: Sign) {
     let flags = match sign {
-        Sign::End => PollFlags::RDHUP,
+        Sign::End => END,
         Sign::Reset => PollFlags::ERR,
     };
     poll(&mut [PollFd::new(stream, flags)], None).unwrap();
