@@ -738,11 +738,11 @@ impl Iocp {
         }
     }
 
-    /// The system refused to wait: there is a pause instead, but no longer than the wait was to be,
-    /// and the caller goes on as if nothing had come.
+    /// The system refused to take packets: there is a wait for them instead, but no longer than it was
+    /// to be, and the caller goes on as if nothing had come.
     fn bear(&mut self, error: io::Error, wait: Option<Duration>) -> io::Result<()> {
         let pause = self.refusals.bear(error, now())?;
-        syscall::pause(wait.unwrap_or(pause).min(pause));
+        self.port.wait(wait.unwrap_or(pause).min(pause));
         Ok(())
     }
 }

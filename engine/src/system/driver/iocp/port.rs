@@ -21,7 +21,7 @@ use windows_sys::Win32::{
             CreateIoCompletionPort, GetQueuedCompletionStatusEx, OVERLAPPED, OVERLAPPED_ENTRY,
             PostQueuedCompletionStatus,
         },
-        Threading::INFINITE,
+        Threading::{INFINITE, WaitForSingleObject},
     },
 };
 
@@ -64,6 +64,14 @@ impl Port {
         unsafe { PostQueuedCompletionStatus(self.0.as_raw_handle(), 0, 0, ptr::null()) };
     }
 
+    /// Waits until there is something to take, so long at most: where taking is refused for want of
+    /// memory.
+    pub(super) fn wait(&self, timeout: Duration) {
+        let wait = u32::try_from(timeout.as_millis()).unwrap_or(INFINITE - 1);
+        // SAFETY: the port is open. Whatever it says, there is something, or time has passed.
+        unsafe { WaitForSingleObject(self.0.as_raw_handle(), wait) };
+    }
+
     /// Takes what has ended; waits for it at most `timeout`, for ever if none.
     pub(super) fn take(
         &self,
@@ -95,5 +103,25 @@ impl Port {
 impl AsHandle for Port {
     fn as_handle(&self) -> BorrowedHandle<'_> {
         self.0.as_handle()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, thread};
+
+    use super::*;
+
+    /// What a driver does while taking packets is refused: else it would hang here.
+    #[test]
+    fn a_wait_without_taking_ends_with_a_wake() {
+        let port = Arc::new(Port::new().unwrap());
+        let waiting = Arc::clone(&port);
+        let waits = thread::spawn(move || waiting.wait(Duration::MAX));
+        port.wake();
+        waits.join().unwrap();
+        let mut packets = Vec::new();
+        port.take(Some(Duration::ZERO), &mut packets).unwrap();
+        assert!(packets.is_empty(), "a wake is nobody's operation");
     }
 }

@@ -304,10 +304,9 @@ pub(crate) const fn is_writable(_: BorrowedDescriptor<'_>) -> bool {
     true
 }
 
-/// Waits for nothing, so long: a driver that cannot wait.
-#[expect(clippy::disallowed_methods, reason = "there is nothing that could be waited for")]
+/// Waits so long, or until this thread is unparked: a driver that cannot wait.
 pub(crate) fn pause(time: Duration) {
-    thread::sleep(time);
+    thread::park_timeout(time);
 }
 
 /// Uses a handle as the standard library's file, which knows how to read and write it.
