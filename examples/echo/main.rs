@@ -13,7 +13,7 @@ use facade_examples::{Result, Style, driver, say, signals};
 use facade_futures::Runtimes;
 
 const USAGE: &str = "\
-usage: echo [--style callbacks|futures] [--driver auto|mio|io_uring] [--listen ADDR:PORT] [--lines]
+usage: echo [--style callbacks|futures] [--driver auto|mio|io_uring|iocp] [--listen ADDR:PORT] [--lines]
             [--engines N]
 
 Sends back what comes, or with --lines each line as a line; port 0 picks one. With --engines N,

@@ -13,7 +13,7 @@ use facade_engine::{DriverChoice, Engine, Limits};
 use facade_examples::{Result, Style, driver, say, signals};
 
 const USAGE: &str = "\
-usage: http [--style callbacks|futures] [--driver auto|mio|io_uring] [--listen ADDR:PORT]
+usage: http [--style callbacks|futures] [--driver auto|mio|io_uring|iocp] [--listen ADDR:PORT]
 
 Answers GET and HEAD of / and POST to /echo, which sends the body back; port 0 picks one. Ends on
 SIGINT and SIGTERM.";

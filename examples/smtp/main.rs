@@ -16,7 +16,7 @@ use facade_examples::{Result, Style, driver, say};
 use crate::mail::{Mail, Mailbox, Server};
 
 const USAGE: &str = "\
-usage: smtp [--style callbacks|futures] [--driver auto|mio|io_uring] [--timeout SECONDS]
+usage: smtp [--style callbacks|futures] [--driver auto|mio|io_uring|iocp] [--timeout SECONDS]
             --server HOST:PORT --from A --to B [--to C ...] < message
 
 Sends the message on standard input, headers and all. Each step may take SECONDS, else 30.";

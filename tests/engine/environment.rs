@@ -46,3 +46,18 @@ fn promise_19_the_environment_wins_over_the_builder() {
         assert!(output.status.success() && told.contains("1 passed"), "{value}: {output:?}");
     }
 }
+
+#[test]
+fn a_driver_of_another_system_is_unsupported() {
+    // The environment would win.
+    if env::var_os("FACADE_DRIVER").is_some() {
+        return;
+    }
+    let (other, has_it) = match cfg!(windows) {
+        true => (DriverChoice::IoUring, "only Linux has it"),
+        false => (DriverChoice::Iocp, "only Windows has completion ports"),
+    };
+    let error = Engine::builder().driver(other).build().unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+    assert!(error.to_string().contains(has_it), "{error}");
+}

@@ -84,13 +84,15 @@ impl AnyDriver {
     /// Another system's.
     #[cfg(not(windows))]
     pub(crate) fn iocp(_: Pool) -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
+        let why = "only Windows has completion ports";
+        Err(io::Error::new(io::ErrorKind::Unsupported, why))
     }
 
     /// Left out, or another system's.
     #[cfg(not(all(target_os = "linux", feature = "io-uring")))]
     pub(crate) fn io_uring() -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
+        let why = "only Linux has it, and the feature io-uring may be left out";
+        Err(io::Error::new(io::ErrorKind::Unsupported, why))
     }
 }
 

@@ -748,10 +748,16 @@ impl Iocp {
 }
 
 /// A socket that becomes a connection of this listener.
-fn socket_for(listener: &Source) -> io::Result<Socket> {
-    let fd = listener.descriptor.borrow();
-    let address = fd.socket().ok_or(io::ErrorKind::Unsupported)?.local_addr()?;
-    let domain = address.as_socket().map_or(Domain::IPV4, Domain::for_address);
+fn socket_for(listener: &mut Source) -> io::Result<Socket> {
+    let domain = match listener.domain {
+        Some(domain) => domain,
+        None => {
+            let fd = listener.descriptor.borrow();
+            let address = fd.socket().ok_or(io::ErrorKind::Unsupported)?.local_addr()?;
+            let domain = address.as_socket().map_or(Domain::IPV4, Domain::for_address);
+            *listener.domain.insert(domain)
+        }
+    };
     Socket::new(domain, Type::STREAM, Some(Protocol::TCP))
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, atomic::AtomicBool};
 
+use socket2::Domain;
+
 use crate::{
     pure::{buffer::outgoing::Gather, table::Id},
     system::{
@@ -44,6 +46,8 @@ pub(super) struct Source {
     /// What the last wait for something to receive failed with: behind all bytes.
     pub(super) failure: Option<Errno>,
     pub(super) accepting: bool,
+    /// Of which family its connections are: asked once.
+    pub(super) domain: Option<Domain>,
     /// How many connections the accepting is still for.
     pub(super) accept_most: usize,
     /// What receives or accepts.
@@ -83,6 +87,7 @@ impl Source {
             filled: true,
             failure: None,
             accepting: false,
+            domain: None,
             accept_most: 0,
             reception: None,
             stopping: false,
