@@ -13,8 +13,8 @@ use facade_examples::{Result, Style, driver, say, signals};
 use facade_futures::Runtimes;
 
 const USAGE: &str = "\
-usage: echo [--style callbacks|futures] [--driver auto|mio|io_uring|iocp] [--listen ADDR:PORT] [--lines]
-            [--engines N]
+usage: echo [--style callbacks|futures] [--driver auto|mio|io_uring|iocp] [--listen ADDR:PORT]
+            [--lines] [--engines N]
 
 Sends back what comes, or with --lines each line as a line; port 0 picks one. With --engines N,
 N engines serve, each on a thread of its own. Ends on SIGINT and SIGTERM.";
