@@ -5,8 +5,9 @@ use std::{fmt, path::Path, time::Duration};
 use async_task::Task;
 use facade_engine::{
     AddrInfo, Bytes, Callback, Cancel, Chain, ConnectOptions, Detached, Handle, Hints, IntoAddress,
-    LinePattern, ListenOptions, Result, Service, Stream as EngineStream, chain::Mode,
-    os::OwnedDescriptor,
+    LinePattern, ListenOptions, Result, Service, Stream as EngineStream,
+    chain::Mode,
+    os::{AsDescriptor, OwnedDescriptor},
 };
 
 use crate::{
@@ -311,6 +312,32 @@ impl Io {
     /// ```
     pub fn sleep(&self, duration: Duration) -> OpFuture<(), impl Submit<()>> {
         op(move |callback| self.handle().sleep(duration, callback))
+    }
+
+    /// See [`Handle::readable`].
+    ///
+    /// ```
+    /// use facade_futures::{Result, Runtime};
+    /// use std::net::UdpSocket;
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    /// socket.send_to(b"hello", socket.local_addr().unwrap()).unwrap();
+    /// runtime.block_on(async {
+    ///     runtime.io().readable(&socket).await?;
+    ///     let mut buffer = [0; 100];
+    ///     assert_eq!(socket.recv(&mut buffer).unwrap(), 5);
+    ///     Result::Ok(())
+    /// })?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
+    pub fn readable(&self, fd: impl AsDescriptor) -> OpFuture<(), impl Submit<()>> {
+        op(move |callback| self.handle().readable(fd, callback))
+    }
+
+    /// See [`Handle::writable`].
+    pub fn writable(&self, fd: impl AsDescriptor) -> OpFuture<(), impl Submit<()>> {
+        op(move |callback| self.handle().writable(fd, callback))
     }
 }
 

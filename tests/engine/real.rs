@@ -82,5 +82,9 @@ mod descriptors;
 mod holders;
 
 #[cfg(unix)]
+#[path = "watching.rs"]
+mod watching;
+
+#[cfg(unix)]
 #[path = "shared_ports.rs"]
 mod shared_ports;

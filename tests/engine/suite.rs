@@ -32,6 +32,9 @@ mod cut_writes;
 #[path = "ends.rs"]
 mod ends;
 
+#[path = "peer_gone.rs"]
+mod peer_gone;
+
 #[path = "order.rs"]
 mod order;
 

@@ -14,7 +14,7 @@ use facade_engine::{
 use facade_futures::{Result, Runtime, Stream, op};
 use facade_tests::{
     peers::arrived,
-    polls::{in_time, poll_here},
+    polls::{in_time, poll_here, poll_once},
     reads::UpTo,
     skipped::misses_resets,
 };
@@ -38,6 +38,23 @@ fn holding(runtime: &Runtime, bytes: &[u8]) -> Stream {
     let (mut peer, stream) = pair(runtime.engine());
     peer.write_all(bytes).unwrap();
     stream.into()
+}
+
+#[test]
+fn peer_gone_waits_beside_what_is_done_for_the_peer() {
+    run(async |runtime| {
+        let (mut peer, stream) = tcp_pair(runtime.engine());
+        let mut stream = Stream::from(stream);
+        let mut gone = stream.peer_gone();
+        peer.write_all(b"line\nrest").unwrap();
+        assert_eq!(stream.read_line().await.unwrap(), "line");
+        assert!(poll_once(&mut gone).is_pending());
+        drop(stream.peer_gone());
+        drop(peer);
+        gone.await.unwrap();
+        stream.peer_gone().timeout(Duration::ZERO).await.unwrap();
+        assert_eq!(stream.read_all().await.unwrap(), "rest");
+    });
 }
 
 #[test]

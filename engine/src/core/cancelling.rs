@@ -81,6 +81,7 @@ impl Core {
             }
             Kind::Accept(_) => self.abort_accept(resource, id, cause),
             Kind::Connect(_) => self.abort_connect(id, cause),
+            Kind::Poll { .. } => self.abort_poll(resource, id, cause),
             Kind::Close => self.abort_close(resource, id, cause),
             Kind::Chain(_) => self.abort_chain(id, cause),
             Kind::Sleep { over, .. } => {

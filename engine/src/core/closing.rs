@@ -133,6 +133,7 @@ impl Core {
             && !state.has_reads()
             && state.writes.is_empty()
             && !state.scanning
+            && !self.peer_waits.contains_key(&stream)
         {
             self.begin_closing(stream, Closing::new(Ending::Dropped, Id::NONE));
         }
@@ -143,6 +144,7 @@ impl Core {
         state.closing = Some(Box::new(closing));
         self.update_pending(stream);
         self.fail_reads(stream, &Error::Closed);
+        self.fail_waits_for_peer(stream, &Error::Closed);
         self.advance_stream(stream);
     }
 
@@ -230,6 +232,7 @@ impl Core {
             Resource::Stream(state) => state.closing.as_deref_mut(),
             Resource::Listener(state) => state.closing.as_deref_mut(),
             Resource::File(state) => state.closing.as_deref_mut(),
+            Resource::Watch(_) => None,
         }
     }
 
@@ -349,6 +352,7 @@ impl Core {
             let fd_kind = match self.resources.get(id) {
                 Some(Resource::Stream(state)) => state.fd_kind,
                 Some(Resource::File(_)) => FdKind::File { append: false },
+                Some(Resource::Watch(state)) => state.fd_kind(),
                 _ => continue,
             };
             if let Some(descriptor) = self.driver.descriptor(id)
@@ -374,7 +378,7 @@ impl Core {
             Some(Resource::Stream(state)) => state.closing,
             Some(Resource::Listener(state)) => state.closing,
             Some(Resource::File(state)) => state.closing,
-            None => None,
+            Some(Resource::Watch(_)) | None => None,
         };
         self.wake_resting_listeners();
         let Some(closing) = closing else { return };

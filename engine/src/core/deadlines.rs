@@ -179,6 +179,7 @@ impl Core {
                 match kind {
                     Kind::Accept(_) => self.end_rest(resource),
                     Kind::Read(_) => self.update_recv(resource),
+                    Kind::Poll { .. } => {}
                     _ => self.send_again(resource),
                 }
                 self.driver.submit(resource, Operation::Probe);

@@ -21,6 +21,7 @@ pub(crate) mod resource;
 pub(crate) mod scans;
 pub(crate) mod stream;
 mod turn;
+pub(crate) mod watch;
 pub(crate) mod work;
 
 use std::{
@@ -37,6 +38,7 @@ use crate::{
         resource::{Resource, Unsettled},
         scans::Scans,
         stream::{Settings, StreamState, setback::Setback},
+        watch::PeerWait,
     },
     handles::{
         cancel::Key,
@@ -93,6 +95,8 @@ pub(crate) struct Core {
     pub(crate) unsettled: Unsettled,
     /// What is to be done about streams whose sends the system has refused. They are few.
     pub(crate) setbacks: HashMap<Id, Setback>,
+    /// Streams whose peers' ends are waited for. They are few.
+    pub(crate) peer_waits: HashMap<Id, PeerWait>,
     /// How many operations on files have no outcome.
     pub(crate) on_files: usize,
     /// Operations on files are numbered, because reads and writes of a file share one order.
@@ -143,6 +147,7 @@ impl Core {
             pool,
             unsettled: Unsettled::default(),
             setbacks: HashMap::new(),
+            peer_waits: HashMap::new(),
             on_files: 0,
             submissions: 0,
             round: 0,

@@ -17,6 +17,7 @@ use crate::{
         table::Id,
         timer::TimerNumber,
     },
+    system::driver::Readiness,
 };
 
 /// An operation without an outcome.
@@ -44,6 +45,11 @@ pub(crate) enum Kind {
     Connect(Box<Connecting>),
     /// A close or detach; its resource holds the rest.
     Close,
+    /// Waits until something is ready.
+    Poll {
+        slot: Slot<()>,
+        readiness: Readiness,
+    },
     /// Succeeds when `over` comes; none if its own timeout comes first, or neither ever.
     Sleep {
         slot: Slot<()>,

@@ -12,7 +12,10 @@ use crate::{
         stream::{StreamState, read::Form},
     },
     pure::table::Id,
-    system::{driver::Driver, fd_kind::FdKind},
+    system::{
+        driver::{Driver, Readiness},
+        fd_kind::FdKind,
+    },
 };
 
 impl Core {
@@ -27,6 +30,7 @@ impl Core {
             }
             Some(Resource::Listener(_)) => FdKind::Listener,
             Some(Resource::File(_)) => FdKind::File { append: false },
+            Some(Resource::Watch(state)) => return state.name.clone(),
             None => return String::new(),
         };
         match self.driver.descriptor(resource) {
@@ -64,6 +68,7 @@ impl Core {
                 }
                 Some(Resource::Listener(state)) => (false, state.closing.is_some()),
                 Some(Resource::File(state)) => (false, state.closing.is_some()),
+                Some(Resource::Watch(state)) => (false, state.unsettled),
                 None => (false, false),
             };
             if is_sending {
@@ -100,6 +105,7 @@ impl Core {
             Resource::Stream(state) => state.closing.as_deref(),
             Resource::Listener(state) => state.closing.as_deref(),
             Resource::File(state) => state.closing.as_deref(),
+            Resource::Watch(_) => None,
         };
         f.field("closing", &closing.is_some());
     }
@@ -118,6 +124,11 @@ fn operation(pending: &Pending) -> &'static str {
         Kind::ShutdownWrite(_) => "shutdown_write",
         Kind::Accept(_) => "accept",
         Kind::Connect(_) => "connect",
+        Kind::Poll { readiness, .. } => match readiness {
+            Readiness::Readable => "readable",
+            Readiness::Writable => "writable",
+            Readiness::PeerGone => "peer_gone",
+        },
         Kind::Close => "close",
         Kind::Sleep { .. } => "sleep",
         Kind::Thread(job) => job.operation(),

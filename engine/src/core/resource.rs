@@ -5,7 +5,9 @@
 //! Operations queue there, so cancelling one takes it out of a queue and nothing else.
 
 use crate::{
-    core::{Core, file::FileState, listener::ListenerState, stream::StreamState},
+    core::{
+        Core, file::FileState, listener::ListenerState, stream::StreamState, watch::WatchState,
+    },
     pure::table::Id,
 };
 
@@ -15,6 +17,7 @@ pub(crate) enum Resource {
     Stream(StreamState),
     Listener(Box<ListenerState>),
     File(Box<FileState>),
+    Watch(Box<WatchState>),
 }
 
 /// How many resources are pending by themselves. Each has a flag that says whether it is counted.
@@ -45,6 +48,7 @@ impl Resource {
             Self::Stream(state) => &mut state.unsettled,
             Self::Listener(state) => &mut state.unsettled,
             Self::File(state) => &mut state.unsettled,
+            Self::Watch(state) => &mut state.unsettled,
         }
     }
 }
@@ -63,7 +67,8 @@ impl Core {
             Some(Resource::Stream(_)) => self.release_stream(resource),
             Some(Resource::Listener(_)) => self.release_listener(resource),
             Some(Resource::File(_)) => self.release_file(resource),
-            None => {}
+            // Nobody holds one.
+            Some(Resource::Watch(_)) | None => {}
         }
     }
 

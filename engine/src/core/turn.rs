@@ -129,6 +129,7 @@ impl Core {
                 Event::AcceptEnded(error) => self.accept_ended(resource, error),
                 Event::Connected(result) => self.connected(resource, result),
                 Event::ShutDown(result) => self.was_shut_down(resource, result),
+                Event::Polled(result) => self.polled(resource, result),
                 Event::Closed => self.was_closed(resource),
                 Event::LetGo(descriptor) => self.was_let_go(resource, descriptor),
                 Event::File { operation, done } => self.file_done(resource, operation, done),

@@ -11,4 +11,4 @@ mod unix;
 #[cfg(windows)]
 pub mod windows;
 
-pub use crate::system::sys::owned::OwnedDescriptor;
+pub use crate::system::sys::{lend::AsDescriptor, owned::OwnedDescriptor};

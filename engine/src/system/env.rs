@@ -129,6 +129,15 @@ impl Env {
         }
     }
 
+    /// Fails where nothing of this machine can be waited for.
+    pub(crate) fn check_has_machine(&self) -> Result<()> {
+        match self {
+            Self::Real => Ok(()),
+            #[cfg(feature = "sim")]
+            Self::Simulated(_) => sim::SimEnv::refuse_machine(),
+        }
+    }
+
     /// Finds out what a descriptor is that becomes a stream, and prepares it.
     pub(crate) fn examine(&self, fd: OwnedDescriptor, exclusive: bool) -> Result<Examined> {
         match self {

@@ -35,6 +35,11 @@ pub(crate) enum FdKind {
     },
     /// A listening socket.
     Listener,
+    /// Anything at all, which is only waited for: until it can be read, or written.
+    Watched {
+        /// Until it can be written.
+        for_room: bool,
+    },
 }
 
 impl FdKind {
@@ -77,6 +82,7 @@ impl fmt::Display for FdKind {
             Self::File { .. } => "file",
             Self::Device { .. } => "device",
             Self::Listener => "listener",
+            Self::Watched { .. } => "watched",
         })
     }
 }

@@ -200,6 +200,33 @@ impl Stream {
         self.engine_stream().handle().set_line_end(self.engine_stream(), line_end);
     }
 
+    /// See [`Handle::peer_gone`](facade_engine::Handle::peer_gone). It does not borrow the stream, so
+    /// that it can be waited for beside what is done for the peer.
+    ///
+    /// ```
+    /// use facade_futures::{Result, Runtime};
+    /// use futures::future::{Either, select};
+    /// use std::{io::Write, os::unix::net::UnixStream, pin::pin, time::Duration};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let (mut client, ours) = UnixStream::pair().unwrap();
+    /// let mut stream = runtime.io().attach(ours)?;
+    /// client.write_all(b"calculate pi\n").unwrap();
+    /// runtime.block_on(async {
+    ///     let work = runtime.io().sleep(Duration::MAX);
+    ///     let gone = stream.peer_gone();
+    ///     assert_eq!(stream.read_line().await?, "calculate pi");
+    ///     drop(client);
+    ///     let Either::Right((Ok(()), _)) = select(work, pin!(gone)).await else { panic!() };
+    ///     Result::Ok(())
+    /// })?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
+    pub fn peer_gone(&self) -> OpFuture<(), impl Submit<()> + use<>> {
+        let stream = self.engine_stream().clone();
+        op(move |callback| stream.handle().peer_gone(&stream, callback))
+    }
+
     /// See [`Handle::close`](facade_engine::Handle::close).
     pub fn close(&mut self) -> OpFuture<(), impl Submit<()>> {
         // A flush that follows has to ask the engine, and so reports that the stream is closed.

@@ -12,5 +12,6 @@ mod connect;
 mod file;
 pub(crate) mod now;
 pub(crate) mod read;
+mod watch;
 mod work;
 mod write;

@@ -764,6 +764,7 @@ impl Core {
         if self.stream(stream).is_some_and(|state| state.set_back && state.end.is_some()) {
             self.end_break(stream);
         }
+        self.note_end_of_peer(stream);
         self.advance_stream(stream);
     }
 

@@ -39,7 +39,9 @@ pub(crate) fn may_wait_to_close(descriptor: &Descriptor, fd_kind: FdKind) -> boo
         FdKind::File { .. } | FdKind::Terminal { .. } | FdKind::Device { .. } => true,
         FdKind::Pipe { .. } | FdKind::Listener => false,
         // Nobody else can have set it, so that others need not be asked.
-        FdKind::Socket { .. } => descriptor.is_touched() && syscall::lingers(descriptor.borrow()),
+        FdKind::Socket { .. } | FdKind::Watched { .. } => {
+            descriptor.is_touched() && syscall::lingers(descriptor.borrow())
+        }
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) use self::{
     any::AnyDriver,
     close::{end_in_order, may_wait_to_close},
     interface::Driver,
-    operation::{Completion, Ended, Event, FileDone, FileTask, Operation, Role},
+    operation::{Completion, Ended, Event, FileDone, FileTask, Operation, Readiness, Role},
     release::Release,
     waker::Waker,
 };

@@ -26,10 +26,24 @@ pub(crate) enum Operation {
     /// Do something to a file at a position of its own, for the operation above that has this id.
     /// Any number of these are in flight, in no order, each with one completion.
     File { operation: Id, task: FileTask },
+    /// Wait until the descriptor is ready in this way, once, and do nothing to it. One of these at a
+    /// time.
+    Poll(Readiness),
     /// End the outgoing direction.
     ShutdownWrite,
     /// Release the descriptor.
     Close(Release),
+}
+
+/// What something is waited for to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// A read would not wait: there is something, or it has ended, or failed.
+    Readable,
+    /// A write would not wait: there is room, or it fails.
+    Writable,
+    /// The other end has ended its direction or is gone, whatever can still be read.
+    PeerGone,
 }
 
 /// What is to be done to a file.
@@ -65,6 +79,7 @@ pub(crate) enum Role {
     Send,
     Accept,
     Connect,
+    Poll,
     /// What was submitted for this operation on a file.
     File(Id),
 }
@@ -92,6 +107,8 @@ pub(crate) enum Event {
     /// The accepting is over: cancelled or all there (no error), or failed.
     AcceptEnded(Option<io::Error>),
     Connected(io::Result<()>),
+    /// It is ready, or cannot be waited for, or the wait was cancelled.
+    Polled(io::Result<()>),
     ShutDown(io::Result<()>),
     File {
         operation: Id,

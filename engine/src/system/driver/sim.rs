@@ -20,8 +20,8 @@ use crate::{
     system::{
         descriptor::Descriptor,
         driver::{
-            Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Role, Waker,
-            blocks::BLOCK_LEN,
+            Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Readiness, Role,
+            Waker, blocks::BLOCK_LEN,
         },
         fd_kind::FdKind,
         sim::{
@@ -73,6 +73,8 @@ struct Source {
     /// How many connections the accepting is still for.
     accept_most: usize,
     connecting: bool,
+    /// The other end's end is waited for.
+    polling: bool,
     sending: Option<Box<Gather>>,
     /// Counts receptions and acceptings, so that a late cancel of one does not end the next.
     begun: u64,
@@ -80,7 +82,11 @@ struct Source {
 
 impl Source {
     const fn is_asked(&self) -> bool {
-        self.receiving || self.accepting || self.connecting || self.sending.is_some()
+        self.receiving
+            || self.accepting
+            || self.connecting
+            || self.polling
+            || self.sending.is_some()
     }
 }
 
@@ -317,6 +323,14 @@ impl Sim {
     /// Does what a source has to do, once. Returns how many bytes it received.
     fn attend(&mut self, resource: Id, socket: Id, completions: &mut Vec<Completion>) -> usize {
         let Some(source) = self.source(resource) else { return 0 };
+        if source.polling {
+            let gone = self.network.lock().is_peer_gone(socket);
+            if let Some(source) = self.source(resource).filter(|_| gone) {
+                source.polling = false;
+                completions.push(Completion { resource, event: Event::Polled(Ok(())) });
+            }
+        }
+        let Some(source) = self.source(resource) else { return 0 };
         if source.connecting {
             let connected = self.network.lock().connected(socket);
             if let Attempt::Done(result) = connected {
@@ -477,6 +491,7 @@ impl Driver for Sim {
             accepting: false,
             accept_most: 0,
             connecting: false,
+            polling: false,
             sending: None,
             begun: 0,
         };
@@ -504,6 +519,16 @@ impl Driver for Sim {
             Operation::Connect { address } => self.begin_connect(resource, &address),
             Operation::Probe => self.probes.push(resource),
             Operation::File { operation, task } => self.begin_on_file(resource, operation, task),
+            Operation::Poll(Readiness::PeerGone) => {
+                let Some(source) = self.source(resource) else { return };
+                source.polling = true;
+                self.touch(resource);
+            }
+            // Refused above: what a program has is of this machine, and nothing here looks at it.
+            Operation::Poll(_) => {
+                let refused = Err(io::ErrorKind::Unsupported.into());
+                self.complete(resource, Event::Polled(refused));
+            }
             Operation::ShutdownWrite => {
                 let Some(socket) = self.source(resource).and_then(|source| source.socket) else {
                     return;
@@ -551,6 +576,10 @@ impl Driver for Sim {
             Role::Connect if source.connecting => {
                 source.connecting = false;
                 return self.complete(resource, Event::Connected(Err(Errno::CANCELED.into())));
+            }
+            Role::Poll if source.polling => {
+                source.polling = false;
+                return self.complete(resource, Event::Polled(Err(Errno::CANCELED.into())));
             }
             Role::Send => match source.sending.take() {
                 Some(gather) => {

@@ -122,6 +122,10 @@ impl SimEnv {
         }
     }
 
+    pub(crate) fn refuse_machine() -> Result<()> {
+        Err(Error::unsupported("a simulated engine waits for nothing of this machine"))
+    }
+
     pub(crate) fn examine_listener() -> Result<bool> {
         Err(Error::unsupported("a simulated engine listens in its own network only"))
     }

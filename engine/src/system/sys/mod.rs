@@ -4,6 +4,7 @@
 //! functions. What Unix systems do not have in common is in `unix/linux.rs` and `unix/bsd.rs`, under
 //! one name here. What is above knows no descriptor, no handle and no number of an error.
 
+pub(crate) mod lend;
 pub(crate) mod outcome;
 
 #[cfg(unix)]

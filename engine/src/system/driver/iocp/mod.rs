@@ -791,6 +791,10 @@ impl Driver for Iocp {
             Operation::Connect { address } => self.begin_connect(resource, &address),
             Operation::Probe => self.probe(resource),
             Operation::File { operation, task } => self.begin_on_file(resource, operation, task),
+            Operation::Poll(_) => {
+                let refused = Err(io::ErrorKind::Unsupported.into());
+                self.complete(resource, Event::Polled(refused));
+            }
             Operation::ShutdownWrite => {
                 let Some(source) = self.source(resource) else { return };
                 let result = syscall::shutdown_write(source.descriptor.borrow());
@@ -842,7 +846,7 @@ impl Driver for Iocp {
                 source.accepting = false;
                 self.complete(resource, Event::AcceptEnded(None));
             }
-            Role::Receive | Role::Accept => {}
+            Role::Receive | Role::Accept | Role::Poll => {}
             Role::Connect => {
                 if let Some(key) = source.connecting {
                     self.in_flight.cancel(key);

@@ -30,7 +30,7 @@ use crate::{
     system::{
         descriptor::Descriptor,
         driver::{
-            Completion, Driver, Ended, Event, FileTask, Operation, Role, Waker,
+            Completion, Driver, Ended, Event, FileTask, Operation, Readiness, Role, Waker,
             blocks::{BLOCK_LEN, Blocks},
             close::close,
             mio::source::Source,
@@ -195,6 +195,17 @@ impl Mio {
         }
     }
 
+    fn begin_poll(&mut self, resource: Id, readiness: Readiness) {
+        if let Err(error) = self.register(resource) {
+            return self.complete(resource, Event::Polled(Err(error)));
+        }
+        let Some(source) = self.source(resource) else { return };
+        source.polling = Some(readiness);
+        if source.is_polled_ready() {
+            self.make_ready(resource);
+        }
+    }
+
     /// Sends now if the system may take something, else when it says so.
     fn try_send(&mut self, resource: Id) {
         let Some(source) = self.source(resource) else { return };
@@ -335,6 +346,10 @@ impl Mio {
     /// Does what a source has to do, wherever it stands in the list.
     fn attend(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
         let Some(source) = self.source(resource) else { return 0 };
+        if source.is_polled_ready() {
+            source.polling = None;
+            completions.push(Completion { resource, event: Event::Polled(Ok(())) });
+        }
         if source.connecting && source.writable {
             match syscall::connected(source.descriptor.borrow()) {
                 Attempt::WouldBlock => source.await_writable(),
@@ -557,6 +572,7 @@ impl Driver for Mio {
             Operation::Connect { address } => self.begin_connect(resource, &address),
             Operation::Probe => self.probes.push(resource),
             Operation::File { operation, task } => self.begin_on_file(resource, operation, task),
+            Operation::Poll(readiness) => self.begin_poll(resource, readiness),
             Operation::ShutdownWrite => {
                 let Some(source) = self.source(resource) else { return };
                 let result = syscall::shutdown_write(source.descriptor.borrow());
@@ -614,6 +630,10 @@ impl Driver for Mio {
                 source.connecting = false;
                 Event::Connected(Err(Errno::CANCELED.into()))
             }
+            Role::Poll if source.polling.is_some() => {
+                source.polling = None;
+                Event::Polled(Err(Errno::CANCELED.into()))
+            }
             Role::Send => match (source.sending.take(), &source.pushing) {
                 (Some(gather), _) => Event::Sent { gather, result: Ok(0) },
                 (None, Some(wanted)) => return wanted.store(false, Relaxed),
@@ -637,7 +657,7 @@ impl Driver for Mio {
         completions.append(&mut self.done);
         for resource in std::mem::take(&mut self.probes) {
             if let Some(source) = self.source(resource) {
-                (source.readable, source.writable) = (true, true);
+                source.assume_ready();
                 self.attend(resource, completions);
             }
         }

@@ -6,8 +6,9 @@ use crate::{
     pure::buffer::outgoing::Gather,
     system::{
         descriptor::Descriptor,
+        driver::Readiness,
         fd_kind::FdKind,
-        sys::{outcome::Received, readiness::Registration},
+        sys::{outcome::Received, readiness::Registration, syscall},
     },
 };
 
@@ -40,6 +41,8 @@ pub(super) struct Source {
     /// How many connections the accepting is still for.
     pub(super) accept_most: usize,
     pub(super) connecting: bool,
+    /// What it is waited for to be.
+    pub(super) polling: Option<Readiness>,
     /// What is being sent, until the system has room for it.
     pub(super) sending: Option<Box<Gather>>,
     /// A worker reads this.
@@ -63,18 +66,34 @@ impl Source {
             listed: false,
             readable: false,
             urgent,
-            writable: true,
+            // Of what is only waited for an event must tell.
+            writable: !matches!(fd_kind, FdKind::Watched { .. }),
             hung_up: false,
             receiving: false,
             once: false,
             accepting: false,
             accept_most: 0,
             connecting: false,
+            polling: None,
             sending: None,
             busy: false,
             late: None,
             pushing: None,
             is_always_ready: false,
+        }
+    }
+
+    /// Has whatever is asked for tried, whether or not an event has told of it. What is only waited
+    /// for is looked at: nothing is tried there.
+    pub(super) fn assume_ready(&mut self) {
+        let fd = self.descriptor.borrow();
+        match (self.fd_kind, self.polling) {
+            (FdKind::Watched { for_room: false }, _) => self.readable |= syscall::is_readable(fd),
+            (FdKind::Watched { for_room: true }, _) => self.writable |= syscall::is_writable(fd),
+            (_, polling) => {
+                (self.readable, self.writable) = (true, true);
+                self.hung_up |= polling.is_some() && syscall::is_peer_gone(fd);
+            }
         }
     }
 
@@ -103,9 +122,20 @@ impl Source {
         }
     }
 
+    /// Whether it is what it is waited for to be, as far as events have told.
+    pub(super) const fn is_polled_ready(&self) -> bool {
+        match self.polling {
+            Some(Readiness::Readable) => self.readable,
+            Some(Readiness::Writable) => self.writable,
+            Some(Readiness::PeerGone) => self.hung_up,
+            None => false,
+        }
+    }
+
     /// Whether something asked for can be done now.
     pub(super) const fn has_work(&self) -> bool {
-        (self.readable && (self.receiving || self.accepting) && !self.busy)
+        self.is_polled_ready()
+            || (self.readable && (self.receiving || self.accepting) && !self.busy)
             || (self.writable && (self.connecting || self.sending.is_some()))
     }
 }

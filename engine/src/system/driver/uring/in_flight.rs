@@ -74,7 +74,7 @@ pub(super) enum Work {
     WriteAt(Box<WriteAt>),
     /// Brings a file to its medium, for an operation above.
     Sync(Id),
-    /// Waits until a pipe or terminal can be read...
+    /// Waits until a pipe or terminal can be read, or what is only waited for...
     PollIn,
     /// ...or written.
     PollOut,

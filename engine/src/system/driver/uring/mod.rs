@@ -24,7 +24,8 @@ use crate::{
     system::{
         descriptor::Descriptor,
         driver::{
-            Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Release, Role, Waker,
+            Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Readiness, Release,
+            Role, Waker,
             blocks::Blocks,
             close::close,
             refusals::Refusals,
@@ -186,16 +187,27 @@ impl Uring {
             }
             FdKind::Socket { .. } if once || source.hung_up => Work::ReceiveOnce,
             FdKind::Socket { .. } => Work::Receive(self.most),
-            FdKind::File { .. } | FdKind::Listener => unreachable!("{NOT_HERE}"),
+            FdKind::File { .. } | FdKind::Listener | FdKind::Watched { .. } => {
+                unreachable!("{NOT_HERE}")
+            }
         };
         let key = self.begin(resource, work);
         let Some(source) = self.source(resource) else { return };
         source.reception = key.into();
-        if source.fd_kind.is_socket() && !once && source.hangup.get().is_none() && !source.hung_up {
-            let key = self.begin(resource, Work::Hangup);
-            if let Some(source) = self.source(resource) {
-                source.hangup = key.into();
-            }
+        if source.fd_kind.is_socket() && !once {
+            self.await_hangup(resource);
+        }
+    }
+
+    /// Has the kernel tell of the peer's end, unless it is about to or has.
+    fn await_hangup(&mut self, resource: Id) {
+        let Some(source) = self.source(resource) else { return };
+        if source.hung_up || source.hangup.get().is_some() {
+            return;
+        }
+        let key = self.begin(resource, Work::Hangup);
+        if let Some(source) = self.source(resource) {
+            source.hangup = key.into();
         }
     }
 
@@ -290,7 +302,9 @@ impl Uring {
                 return self.make_ready(resource);
             }
             FdKind::Socket { .. } => Work::send(gather),
-            FdKind::File { .. } | FdKind::Listener => unreachable!("{NOT_HERE}"),
+            FdKind::File { .. } | FdKind::Listener | FdKind::Watched { .. } => {
+                unreachable!("{NOT_HERE}")
+            }
         };
         let key = self.begin(resource, work);
         if let Some(source) = self.source(resource) {
@@ -505,6 +519,46 @@ impl Uring {
         self.make_ready(resource);
     }
 
+    // Waiting for readiness alone
+
+    fn begin_poll(&mut self, resource: Id, readiness: Readiness) {
+        let Some(source) = self.source(resource) else { return };
+        source.polling = Some(readiness);
+        let work = match readiness {
+            Readiness::Readable => Work::PollIn,
+            Readiness::Writable => Work::PollOut,
+            Readiness::PeerGone if source.hung_up => {
+                return self.end_poll_at_once(resource, Ok(()));
+            }
+            Readiness::PeerGone => return self.await_hangup(resource),
+        };
+        let key = self.begin(resource, work);
+        if let Some(source) = self.source(resource) {
+            source.reception = key.into();
+        }
+    }
+
+    fn end_poll_at_once(&mut self, resource: Id, result: io::Result<()>) {
+        if let Some(source) = self.source(resource)
+            && source.polling.take().is_some()
+        {
+            self.complete(resource, Event::Polled(result));
+        }
+    }
+
+    fn polled(
+        &mut self,
+        resource: Id,
+        result: Result<u32, Errno>,
+        completions: &mut Vec<Completion>,
+    ) {
+        let Some(source) = self.source(resource) else { return };
+        if source.polling.take().is_some() {
+            let event = Event::Polled(result.map(drop).map_err(Into::into));
+            completions.push(Completion { resource, event });
+        }
+    }
+
     // Accepting and connecting
 
     fn arm_accepting(&mut self, resource: Id) {
@@ -571,6 +625,11 @@ impl Uring {
         // is full would occupy a thread of its.
         let result = syscall::connect(source.descriptor.borrow(), address);
         self.complete(resource, Event::Connected(result.map(drop).map_err(Into::into)));
+    }
+
+    fn is_only_watched(&self, resource: Id) -> bool {
+        let source = self.sources.get(resource);
+        source.is_some_and(|source| matches!(source.fd_kind, FdKind::Watched { .. }))
     }
 
     // Ending
@@ -646,6 +705,9 @@ impl Uring {
             Work::ReadAt(..) | Work::WriteAt(..) | Work::Sync(_) => {
                 self.file_done(resource, work, report.result, completions);
             }
+            Work::PollIn | Work::PollOut if self.is_only_watched(resource) => {
+                self.polled(resource, report.result, completions);
+            }
             Work::PollIn => self.polled_in(resource, completions),
             Work::PollOut => self.polled_out(resource, completions),
             Work::Hangup => {
@@ -653,6 +715,7 @@ impl Uring {
                     source.hangup = InHand::NONE;
                     source.hung_up = report.result.is_ok();
                     self.hung_up.push(resource);
+                    self.polled(resource, report.result, completions);
                 }
             }
             Work::Wake => self.await_wake(),
@@ -721,6 +784,7 @@ impl Driver for Uring {
                 }
             }
             Operation::File { operation, task } => self.begin_on_file(resource, operation, task),
+            Operation::Poll(readiness) => self.begin_poll(resource, readiness),
             Operation::ShutdownWrite => {
                 let Some(source) = self.source(resource) else { return };
                 let result = syscall::shutdown_write(source.descriptor.borrow());
@@ -780,6 +844,15 @@ impl Driver for Uring {
                     self.in_flight.cancel(&mut self.ring, key);
                 }
             }
+            Role::Poll => match (source.polling, source.reception.get()) {
+                // What tells of the peer's end goes on: a reception may need it, and so may the next
+                // who asks.
+                (Some(Readiness::PeerGone), _) => {
+                    self.end_poll_at_once(resource, Err(Errno::CANCELED.into()));
+                }
+                (Some(_), Some(key)) => self.in_flight.cancel(&mut self.ring, key),
+                _ => {}
+            },
             Role::Receive | Role::Accept => {}
             Role::File(operation) => {
                 if let Some(&key) = self.files.get(&operation) {

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use crate::{
     pure::{buffer::outgoing::Gather, table::Id},
-    system::{descriptor::Descriptor, driver::Release, fd_kind::FdKind},
+    system::{
+        descriptor::Descriptor,
+        driver::{Readiness, Release},
+        fd_kind::FdKind,
+    },
 };
 
 /// One descriptor, what is asked of it, and which operations the kernel has in hand for it.
@@ -48,6 +52,8 @@ pub(super) struct Source {
     pub(super) unsending: bool,
 
     pub(super) connecting: InHand,
+    /// What it is waited for to be.
+    pub(super) polling: Option<Readiness>,
     /// To be closed when the kernel has nothing in hand.
     pub(super) closing: Option<Release>,
 }
@@ -93,6 +99,7 @@ impl Source {
             unsent: None,
             unsending: false,
             connecting: InHand::NONE,
+            polling: None,
             closing: None,
         }
     }

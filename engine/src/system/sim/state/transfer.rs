@@ -54,6 +54,15 @@ impl NetworkState {
         }
     }
 
+    /// Whether the other end has ended its direction, or the connection is broken, as far as this
+    /// end can know.
+    pub(crate) fn is_peer_gone(&self, id: Id) -> bool {
+        match self.sockets.get(id).map(|socket| &socket.role) {
+            Some(Role::Connected(connection)) => connection.ended || connection.broken,
+            _ => false,
+        }
+    }
+
     /// How many bytes have arrived.
     pub(crate) fn arrived_len(&self, id: Id) -> usize {
         match self.sockets.get(id).map(|socket| &socket.role) {

@@ -37,6 +37,10 @@ pub(crate) const SHORT_IS_ALL: bool = false;
 /// bound: then an address that another copy of the program listens at is not found to be in use.
 pub(crate) const ENGINES_SHARE_A_SOCKET: bool = true;
 
+/// What poll(2) is asked for to be told of the other end's end, besides of a hang-up: nothing.
+/// Events tell of it, kqueue(2) under EV_EOF.
+pub(crate) const PEER_GONE: PollFlags = PollFlags::empty();
+
 /// Neither preadv2(2) nor RWF_NOWAIT is known here, and MSG_DONTWAIT is for sockets: only a call
 /// that may wait can tell.
 pub(crate) fn read_without_waiting(_fd: BorrowedFd<'_>, _block: &mut [u8]) -> Result<usize> {
@@ -118,7 +122,8 @@ pub(crate) const fn reopen(fd: OwnedFd) -> (OwnedFd, bool) {
 pub(crate) fn interest(fd: BorrowedFd<'_>, fd_kind: FdKind) -> Result<Interest> {
     let both = Interest::READABLE | Interest::WRITABLE;
     Ok(match fd_kind {
-        FdKind::Listener => Interest::READABLE,
+        FdKind::Listener | FdKind::Watched { for_room: false } => Interest::READABLE,
+        FdKind::Watched { for_room: true } => Interest::WRITABLE,
         FdKind::Socket { .. } => both,
         _ => match fcntl_getfl(fd)? & OFlags::RWMODE {
             OFlags::RDONLY => Interest::READABLE,
@@ -132,7 +137,7 @@ pub(crate) fn interest(fd: BorrowedFd<'_>, fd_kind: FdKind) -> Result<Interest> 
 /// driver of a device says that has no filter is not in kqueue(2): ENODEV on FreeBSD, EINVAL on
 /// macOS, also of /dev/tty, and whatever the driver likes.
 pub(crate) const fn is_always_ready(fd_kind: FdKind, error: Errno) -> bool {
-    matches!(fd_kind, FdKind::Device { .. } | FdKind::Terminal { .. })
+    matches!(fd_kind, FdKind::Device { .. } | FdKind::Terminal { .. } | FdKind::Watched { .. })
         && matches!(error, Errno::PERM | Errno::INVAL | Errno::NODEV | Errno::NXIO | Errno::NOTSUP)
 }
 
@@ -141,7 +146,7 @@ pub(crate) const fn is_always_ready(fd_kind: FdKind, error: Errno) -> bool {
 /// it full would wait for ever. Input is asked for as well, because FreeBSD says that a FIFO is hung
 /// up before its first writer to who does not.
 pub(crate) fn has_hung_up(fd: BorrowedFd<'_>, fd_kind: FdKind) -> bool {
-    let FdKind::Pipe { .. } = fd_kind else { return false };
+    let (FdKind::Pipe { .. } | FdKind::Watched { .. }) = fd_kind else { return false };
     let mut fds = [PollFd::new(&fd, PollFlags::IN | PollFlags::OUT)];
     let polled = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
     polled.is_ok() && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)

@@ -35,6 +35,9 @@ pub(crate) const SHORT_IS_ALL: bool = true;
 /// over several by SO_REUSEPORT, socket(7).
 pub(crate) const ENGINES_SHARE_A_SOCKET: bool = false;
 
+/// What poll(2) is asked for to be told of the other end's end, besides of a hang-up.
+pub(crate) const PEER_GONE: PollFlags = PollFlags::RDHUP;
+
 /// The most that one call takes, read(2) under NOTES.
 pub(crate) const CALL_MAX: usize = 0x7fff_f000;
 
@@ -236,7 +239,8 @@ fn has_ended(fd: BorrowedFd<'_>) -> bool {
 pub(crate) const fn interest(_fd: BorrowedFd<'_>, fd_kind: FdKind) -> Result<Interest> {
     let both = Interest::READABLE.add(Interest::WRITABLE);
     Ok(match fd_kind {
-        FdKind::Listener => Interest::READABLE,
+        FdKind::Listener | FdKind::Watched { for_room: false } => Interest::READABLE,
+        FdKind::Watched { for_room: true } => Interest::WRITABLE,
         // An urgent byte cuts receives short.
         FdKind::Socket { .. } => both.add(Interest::PRIORITY),
         _ => both,
@@ -246,7 +250,7 @@ pub(crate) const fn interest(_fd: BorrowedFd<'_>, fd_kind: FdKind) -> Result<Int
 /// Whether a descriptor that could not be registered is one that cannot be waited for,
 /// epoll_ctl(2).
 pub(crate) fn is_always_ready(fd_kind: FdKind, error: Errno) -> bool {
-    matches!(fd_kind, FdKind::Device { .. }) && error == Errno::PERM
+    matches!(fd_kind, FdKind::Device { .. } | FdKind::Watched { .. }) && error == Errno::PERM
 }
 
 /// Whether what was just registered is never told of, but always ready: epoll(7) tells of what is

@@ -333,6 +333,12 @@ pub(crate) fn is_writable(fd: BorrowedFd<'_>) -> bool {
     is_ready(fd, PollFlags::OUT)
 }
 
+/// Whether the other end has ended its direction or is gone, as far as poll(2) tells: of a pipe
+/// everywhere, of a socket whose other end has only ended its direction where POLLRDHUP is known.
+pub(crate) fn is_peer_gone(fd: BorrowedFd<'_>) -> bool {
+    is_ready(fd, family::PEER_GONE)
+}
+
 /// Whether poll(2) says of something that it is ready, as it does of what cannot be waited for.
 pub(crate) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> bool {
     let mut fds = [PollFd::new(&fd, flags)];

@@ -38,7 +38,8 @@ impl Registration {
         let socket = unsafe { TcpStream::from_raw_socket(socket.as_raw_socket()) };
         let mut socket = ManuallyDrop::new(socket);
         let interest = match fd_kind {
-            FdKind::Listener => Interest::READABLE,
+            FdKind::Listener | FdKind::Watched { for_room: false } => Interest::READABLE,
+            FdKind::Watched { for_room: true } => Interest::WRITABLE,
             _ => Interest::READABLE | Interest::WRITABLE,
         };
         socket.register(registry, token, interest)?;

@@ -304,6 +304,11 @@ pub(crate) const fn is_writable(_: BorrowedDescriptor<'_>) -> bool {
     true
 }
 
+/// Whether the other end is gone. No call tells without taking something.
+pub(crate) const fn is_peer_gone(_: BorrowedDescriptor<'_>) -> bool {
+    false
+}
+
 /// Waits so long, or until this thread is unparked: a driver that cannot wait.
 pub(crate) fn pause(time: Duration) {
     thread::park_timeout(time);
