@@ -253,7 +253,26 @@ def check_smtp(style):
                ready, hello, ok, ok, b"354 go on\r\n", then="silence")
 
 
+def check_inotify(style):
+    with tempfile.TemporaryDirectory() as folder:
+        command = [BIN / "inotify", "--style", style, folder]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            process.stdout.readline()
+            for name in ("one", "two three"):
+                Path(folder, name).touch()
+                seen = process.stdout.readline()
+                check(f"inotify {style}: {name} appears", seen == f"{name}\n", seen)
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(PATIENCE)
+            check(f"inotify {style} ends on SIGTERM with 0", code == 0, code)
+        finally:
+            process.kill()
+            process.wait()
+
+
 for style in STYLES:
+    check_inotify(style)
     check_echo(style)
     check_http(style)
     check_smtp(style)
