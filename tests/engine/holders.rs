@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use facade_engine::{Callback, Engine};
+use facade_engine::{Bytes, Callback, Engine, Limits};
 use facade_tests::{
     outcome::Outcome,
     sockets::connection,
@@ -67,6 +67,40 @@ fn a_child_goes_on_with_a_connection_that_its_parent_has_closed() {
     let mut all = String::new();
     peer.read_to_string(&mut all).unwrap();
     assert_eq!(all, "from the parent\r\nfrom the child\n");
+}
+
+/// What nobody reads stays with the system if the program wants it so, also if it says so late.
+#[test]
+fn promise_14_nothing_is_read_ahead_of_a_stream_whose_limit_is_zero() {
+    let engine = driver::engine();
+    for says_so_late in [false, true] {
+        let (mut peer, ours) = connection();
+        // Only to look: the stream is the engine's alone.
+        let copy = ours.try_clone().unwrap();
+        let stream = engine.attach_exclusive(ours).unwrap();
+        let limits = Limits { unread: 0, ..Limits::default() };
+        if !says_so_late {
+            engine.set_limits(&stream, limits);
+        }
+        let line = Outcome::<Bytes>::new();
+        engine.read_line(&stream, line.callback());
+        turns(&engine, 2);
+        peer.write_all(b"wanted\n").unwrap();
+        turn_until(&engine, || line.is_there());
+        assert_eq!(line.value(), "wanted");
+        if says_so_late {
+            engine.set_limits(&stream, limits);
+        }
+        turns(&engine, 3);
+        peer.write_all(b"not yet\n").unwrap();
+        assert!(is_readable(&copy, 10));
+        turns(&engine, 3);
+        assert!(is_readable(&copy, 0), "nobody has received it");
+        let line = Outcome::<Bytes>::new();
+        engine.read_line(&stream, line.callback());
+        turn_until(&engine, || line.is_there());
+        assert_eq!(line.value(), "not yet");
+    }
 }
 
 /// What a program may have in common with others, by one end; where its bytes come in; and the

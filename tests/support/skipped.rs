@@ -51,7 +51,7 @@ const SKIPPED: &[Skipped] = &[
     skipped("engine/forks", 6, "there is no fork(2)"),
     skipped(
         "engine/holders",
-        3,
+        4,
         "nobody else reads a pipe or a terminal by a copy of its descriptor",
     ),
     skipped("engine/io_uring", 0, "iocp is the completion driver there"),

@@ -22,7 +22,8 @@ pub struct Limits {
     pub all: usize,
     /// How far a stream that nobody reads is read ahead, in bytes; what one turn brings comes on
     /// top, at most 128 KiB on mio and 192 KiB on io_uring (2,112 KiB before Linux 6.17, which
-    /// cannot be told to stop earlier). 64 KiB.
+    /// cannot be told to stop earlier). 64 KiB. With 0 nothing is received but for a read that
+    /// waits, one receive at a time; what that brings beyond the read stays unread, as ever.
     pub unread: usize,
     /// How many bytes, up to the end of a write, may be unsent when it succeeds. 64 KiB. With 0 a
     /// write succeeds when the system has all of it.

@@ -6,7 +6,6 @@ use std::{path::Path, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    core::stream::Settings,
     handles::{
         handle::Handle,
         listener::Listener,
@@ -355,10 +354,7 @@ impl Handle {
     /// ```
     pub fn set_limits(&self, s: &Stream, limits: Limits) {
         Self::submit_on(s, move |core, id| {
-            if let Some(state) = core.stream(id) {
-                let peer = state.settings.peer.clone();
-                state.settings = Arc::new(Settings { limits, peer });
-            }
+            core.set_limits(id, limits);
             None::<Id>
         });
     }

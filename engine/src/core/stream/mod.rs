@@ -267,14 +267,30 @@ impl Core {
             (Tenure::Shared, true) => state.tenure = Tenure::Exclusive,
             (Tenure::Own | Tenure::Exclusive, false) => {
                 state.tenure = Tenure::Shared;
-                // The receive under way reads ahead. It is stopped, and makes way for one that does
-                // not.
-                if state.reception == Phase::Running {
-                    state.reception = Phase::Stopping;
-                    self.driver.cancel(id, Role::Receive);
-                }
+                self.stop_reading_ahead(id);
             }
             _ => {}
+        }
+    }
+
+    /// The program sets the limits of a stream.
+    pub(crate) fn set_limits(&mut self, id: Id, limits: Limits) {
+        let Some(state) = self.stream(id) else { return };
+        let peer = state.settings.peer.clone();
+        let read_ahead = state.reads_ahead();
+        state.settings = Arc::new(Settings { limits, peer });
+        if read_ahead && !state.reads_ahead() {
+            self.stop_reading_ahead(id);
+        }
+    }
+
+    /// The receive under way reads ahead. It is stopped, and makes way for one that does not.
+    fn stop_reading_ahead(&mut self, id: Id) {
+        if let Some(state) = self.stream(id)
+            && state.reception == Phase::Running
+        {
+            state.reception = Phase::Stopping;
+            self.driver.cancel(id, Role::Receive);
         }
     }
 

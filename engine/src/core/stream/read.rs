@@ -376,10 +376,10 @@ impl StreamState {
 
     /// Whether bytes are received before a read wants them. From a descriptor that others may hold,
     /// too, they are not: until a read wants the bytes, the others may read them. Nor are they from
-    /// a file.
+    /// a file, or where the program does not want it.
     #[inline]
-    pub(crate) const fn reads_ahead(&self) -> bool {
-        self.tenure.is_sole() && !self.fd_kind.is_file()
+    pub(crate) fn reads_ahead(&self) -> bool {
+        self.tenure.is_sole() && !self.fd_kind.is_file() && self.settings.limits.unread > 0
     }
 
     /// Whether the reads that wait are a reason to receive. Where the engine reads ahead, any read
