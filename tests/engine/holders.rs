@@ -91,10 +91,10 @@ fn promise_14_nothing_is_read_ahead_of_a_stream_whose_limit_is_zero() {
         if says_so_late {
             engine.set_limits(&stream, limits);
         }
-        turns(&engine, 3);
+        idle_turns(&engine);
         peer.write_all(b"not yet\n").unwrap();
         assert!(is_readable(&copy, 10));
-        turns(&engine, 3);
+        idle_turns(&engine);
         assert!(is_readable(&copy, 0), "nobody has received it");
         let line = Outcome::<Bytes>::new();
         engine.read_line(&stream, line.callback());
