@@ -1,4 +1,5 @@
-//! Operations that a worker thread does: name lookups and the user's own work.
+//! Operations that a worker thread does, or the system by itself: name lookups and the user's own
+//! work.
 
 use std::{
     mem,
@@ -12,6 +13,7 @@ use crate::{
         callback::Slot,
         delivery::{boxed, boxed_with},
         queue::{message::Message, ready::Ready},
+        shared::Shared,
     },
     pure::{
         address::{AddrInfo, Query},
@@ -22,24 +24,34 @@ use crate::{
     system::{
         fork,
         pool::{Lane, Refused, Ticket},
+        resolver::Lookup,
     },
 };
 
-/// An operation that a worker has in hand.
+/// An operation that a worker has in hand, or the system.
 pub(crate) trait Unfinished: Send {
     /// The worker is done: makes the outcome. The product is what a chain goes on with.
     fn finish(self: Box<Self>) -> (Ready, Result<Product>);
     fn fail(self: Box<Self>, error: Error) -> Ready;
-    fn ticket(&mut self) -> &mut Option<Ticket>;
+    fn holder(&mut self) -> &mut Option<Holder>;
     /// The method of the operation.
     fn operation(&self) -> &'static str;
+}
+
+/// Who has it in hand.
+#[derive(Debug)]
+pub(crate) enum Holder {
+    /// A worker, or a queue of theirs.
+    Worker(Ticket),
+    /// The system.
+    System(Lookup),
 }
 
 struct Job<T> {
     slot: Slot<T>,
     result: Arc<Mutex<Option<Result<T>>>>,
     product: fn(&T) -> Product,
-    ticket: Option<Ticket>,
+    holder: Option<Holder>,
     lane: Lane,
 }
 
@@ -57,8 +69,8 @@ impl<T: Send + 'static> Unfinished for Job<T> {
         Ready::Boxed(boxed_with(self.slot.deliver(Err(error)), self.result))
     }
 
-    fn ticket(&mut self) -> &mut Option<Ticket> {
-        &mut self.ticket
+    fn holder(&mut self) -> &mut Option<Holder> {
+        &mut self.holder
     }
 
     fn operation(&self) -> &'static str {
@@ -66,6 +78,34 @@ impl<T: Send + 'static> Unfinished for Job<T> {
             Lane::Names => "getaddrinfo",
             Lane::Files | Lane::Devices | Lane::Closing | Lane::Work => "submit_work",
         }
+    }
+}
+
+/// Who has an operation in hand tells its result by this, on whichever thread.
+struct Reporter<T> {
+    id: Id,
+    result: Arc<Mutex<Option<Result<T>>>>,
+    shared: Arc<Shared>,
+}
+
+impl<T> Clone for Reporter<T> {
+    fn clone(&self) -> Self {
+        let (result, shared) = (Arc::clone(&self.result), Arc::clone(&self.shared));
+        Self { id: self.id, result, shared }
+    }
+}
+
+impl<T: Send + 'static> Reporter<T> {
+    fn tell(self, outcome: Result<T>) {
+        let Self { id, result, shared } = self;
+        if fork::is_inherited(shared.id) {
+            // The work has forked, and this is the child: nobody waits for it here.
+            return mem::forget((result, outcome));
+        }
+        *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        let done = move |core: &mut Core| core.worker_done(id);
+        // An engine that is gone has run the callback already.
+        drop(shared.inbox.push(Message::Apply(Box::new(done))));
     }
 }
 
@@ -77,10 +117,14 @@ impl Core {
         slot: Slot<T>,
         timeout: Option<Duration>,
     ) -> Option<Id> {
-        self.hand_to_worker(Lane::Work, || Ok(f()), |_| Product::None, slot, timeout, Id::NONE)
+        let lane = Lane::Work;
+        let product = |_: &T| Product::None;
+        let (id, report) = self.expect_result(lane, product, slot, timeout, Id::NONE);
+        self.hand_to_worker(id, lane, || Ok(f()), report)
     }
 
-    /// Submits a name lookup; a literal address needs no worker.
+    /// Submits a name lookup: to the system, if it does it by itself, else to a worker. A literal
+    /// address needs neither.
     pub(crate) fn lookup(
         &mut self,
         query: Query,
@@ -97,45 +141,62 @@ impl Core {
                 None
             }
             None => {
-                let shared = Arc::clone(&self.shared);
-                let f = move || shared.env.lookup(&query);
-                self.hand_to_worker(Lane::Names, f, product, slot, timeout, chain)
+                let lane = Lane::Names;
+                let (id, report) = self.expect_result(lane, product, slot, timeout, chain);
+                let tell = report.clone();
+                let by_system = self.shared.env.begin_lookup(&query, move |found| tell.tell(found));
+                match by_system {
+                    Some(lookup) => self.note_holder(id, Holder::System(lookup)),
+                    None => {
+                        let shared = Arc::clone(&self.shared);
+                        self.hand_to_worker(id, lane, move || shared.env.lookup(&query), report)?;
+                    }
+                }
+                Some(id)
             }
         }
     }
 
-    fn hand_to_worker<T: Send + 'static>(
+    /// An operation, and who is told its result.
+    fn expect_result<T: Send + 'static>(
         &mut self,
         lane: Lane,
-        f: impl FnOnce() -> Result<T> + Send + 'static,
         product: fn(&T) -> Product,
         slot: Slot<T>,
         timeout: Option<Duration>,
         chain: Id,
-    ) -> Option<Id> {
+    ) -> (Id, Reporter<T>) {
         let result = Arc::default();
-        let job = Job { slot, result: Arc::clone(&result), product, ticket: None, lane };
+        let job = Job { slot, result: Arc::clone(&result), product, holder: None, lane };
         let kind = Kind::Thread(Box::new(job));
         let id = self.insert(Pending::new(kind, Id::NONE, chain), timeout);
-        let shared = Arc::clone(&self.shared);
+        (id, Reporter { id, result, shared: Arc::clone(&self.shared) })
+    }
+
+    /// Notes who has an operation in hand.
+    fn note_holder(&mut self, id: Id, holder: Holder) {
+        if let Some(Pending { kind: Kind::Thread(job), .. }) = self.pending.get_mut(id) {
+            *job.holder() = Some(holder);
+        }
+    }
+
+    /// Submits a closure to a worker. None if that is refused, and so the operation's end.
+    fn hand_to_worker<T: Send + 'static>(
+        &mut self,
+        id: Id,
+        lane: Lane,
+        f: impl FnOnce() -> Result<T> + Send + 'static,
+        report: Reporter<T>,
+    ) -> Option<Id> {
         let run = move || {
             let mut panics = Panics::default();
             let outcome = panics.contain(f).unwrap_or(Err(Error::Panicked));
             panics.forget();
-            if fork::is_inherited(shared.id) {
-                // The work has forked, and this is the child: nobody waits for it here.
-                return mem::forget((result, outcome));
-            }
-            *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
-            let done = move |core: &mut Self| core.worker_done(id);
-            // An engine that is gone has run the callback already.
-            drop(shared.inbox.push(Message::Apply(Box::new(done))));
+            report.tell(outcome);
         };
         let error = match self.pool.submit(lane, Box::new(run)) {
             Ok(ticket) => {
-                if let Some(Pending { kind: Kind::Thread(job), .. }) = self.pending.get_mut(id) {
-                    *job.ticket() = Some(ticket);
-                }
+                self.note_holder(id, Holder::Worker(ticket));
                 return Some(id);
             }
             Err(Refused::Full(run)) => {
@@ -159,13 +220,19 @@ impl Core {
         self.end_thread(id, Unfinished::finish);
     }
 
-    /// Ends it at once; its result is dropped when it comes, and its thread no longer counts.
+    /// Ends it at once; its result is dropped when it comes, and its thread no longer counts. What
+    /// the system has in hand it is asked to end.
     pub(crate) fn abort_thread(&mut self, id: Id, cause: Error) {
-        if let Some(Pending { kind: Kind::Thread(job), .. }) = self.pending.get_mut(id)
-            && let Some(ticket) = job.ticket().take()
-            && let Some(job) = self.pool.abandon(ticket)
-        {
-            self.discard(job);
+        if let Some(Pending { kind: Kind::Thread(job), .. }) = self.pending.get_mut(id) {
+            match job.holder().take() {
+                Some(Holder::Worker(ticket)) => {
+                    if let Some(job) = self.pool.abandon(ticket) {
+                        self.discard(job);
+                    }
+                }
+                Some(Holder::System(lookup)) => lookup.let_go(),
+                None => {}
+            }
         }
         self.end_thread(id, |job| (job.fail(cause.clone()), Err(cause)));
     }
@@ -224,5 +291,31 @@ mod tests {
         assert!(catch_unwind(AssertUnwindSafe(|| engine.run().unwrap())).is_err());
         engine.run().unwrap();
         assert_eq!(*told.lock().unwrap(), [Some("cancelled".to_owned())]);
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn the_system_looks_up_a_name_by_itself_and_no_thread() {
+        use crate::{handles::current::with_current, pure::address::Hints};
+
+        let engine = Engine::new().unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let note = Arc::clone(&told);
+        engine.post(move |local| {
+            let cb = Callback::from_fn(move |_, outcome: Result<Vec<AddrInfo>>| {
+                note.lock().unwrap().extend(outcome.unwrap());
+            });
+            local.getaddrinfo("localhost", 80, Hints::default(), cb);
+            let by_system = with_current(local.id(), |core| {
+                let id = core.pending.ids().pop();
+                let pending = id.and_then(|id| core.pending.get_mut(id));
+                let Some(Pending { kind: Kind::Thread(job), .. }) = pending else { panic!() };
+                matches!(job.holder(), Some(Holder::System(_)))
+            });
+            assert_eq!(by_system, Some(true));
+        });
+        engine.run().unwrap();
+        let told = told.lock().unwrap();
+        assert!(!told.is_empty() && told.iter().all(|info| info.address.ip().is_loopback()));
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     },
     system::{
         descriptor::Descriptor,
-        resolver,
+        resolver::{self, Lookup},
         sys::{
             examine::{self, Examined},
             owned::{self, OwnedDescriptor},
@@ -153,6 +153,20 @@ impl Env {
             Self::Real => examine::examine_listener(owned::borrow(fd)),
             #[cfg(feature = "sim")]
             Self::Simulated(_) => sim::SimEnv::examine_listener(),
+        }
+    }
+
+    /// Has the system look up a name by itself, and tell the answer, on whichever thread. None if
+    /// it does not: then nobody is told.
+    pub(crate) fn begin_lookup(
+        &self,
+        query: &Query,
+        tell: impl FnOnce(Result<Vec<AddrInfo>>) + Send + 'static,
+    ) -> Option<Lookup> {
+        match self {
+            Self::Real => resolver::begin(query, tell),
+            #[cfg(feature = "sim")]
+            Self::Simulated(_) => None,
         }
     }
 

@@ -1,5 +1,6 @@
-//! Asks the system's `getaddrinfo`. Which thread that blocks is not decided here. What the system
-//! answers is handed on whole: scope and flow of an IPv6 address included.
+//! Asks the system's `getaddrinfo`: by a call that waits (which thread that blocks is not decided
+//! here), or by one that does not, where there is such a call. What the system answers is handed on
+//! whole: scope and flow of an IPv6 address included.
 
 use std::io;
 
@@ -10,8 +11,22 @@ use crate::{
         address::{AddrInfo, Family, Hints, IPPROTO_TCP, IPPROTO_UDP, Query, SocketType, answer},
         error::{Error, Result},
     },
-    system::sys::resolver as flags,
+    system::sys::resolver::{self as flags, Answer},
 };
+
+pub(crate) use crate::system::sys::resolver::Lookup;
+
+/// Has the system look up a name by itself, and tell the answer, on whichever thread. None if it
+/// does not: then nobody is told, and [`lookup`] can ask.
+pub(crate) fn begin(
+    query: &Query,
+    tell: impl FnOnce(Result<Vec<AddrInfo>>) + Send + 'static,
+) -> Option<Lookup> {
+    let (host, service) = question(query);
+    let asked = query.clone();
+    let told = Box::new(move |answer| tell(outcome(&asked, answer)));
+    flags::begin(host, &service, system_hints(&query.hints), told)
+}
 
 /// Asks the system, which may block for as long as its resolver does.
 ///
@@ -21,12 +36,22 @@ use crate::{
 /// no such address, `HostUnreachable` if the resolver could not tell now, `InvalidInput` if the
 /// service is unknown; what the system itself failed with is handed on.
 pub(crate) fn lookup(query: &Query) -> Result<Vec<AddrInfo>> {
-    let host = (!query.host.is_empty()).then_some(query.host.as_str());
-    let service = query.service.to_string();
-    let found = dns_lookup::getaddrinfo(host, Some(&service), Some(system_hints(&query.hints)))
-        .map_err(|cause| failure(query, cause))?;
+    let (host, service) = question(query);
+    let found = dns_lookup::getaddrinfo(host, Some(&service), Some(system_hints(&query.hints)));
     // Addresses of families that std does not know come as errors: they are not for us.
-    let answers: Vec<_> = found.flatten().filter_map(from_system).collect();
+    outcome(query, found.map(|found| found.flatten().collect()))
+}
+
+/// What the system is asked: host and service.
+fn question(query: &Query) -> (Option<&str>, String) {
+    let host = (!query.host.is_empty()).then_some(query.host.as_str());
+    (host, query.service.to_string())
+}
+
+/// What an answer of the system's comes to.
+fn outcome(query: &Query, answer: Answer) -> Result<Vec<AddrInfo>> {
+    let found = answer.map_err(|cause| failure(query, cause))?;
+    let answers: Vec<_> = found.into_iter().filter_map(from_system).collect();
     if answers.is_empty() {
         return Err(query.failed(io::ErrorKind::NotFound, "no usable address"));
     }

@@ -32,7 +32,8 @@ impl Handle {
     /// # Cancellation
     ///
     /// Reported at once. The resolver cannot be interrupted, so its thread goes on and its late
-    /// answer is dropped; another thread takes its place, up to a bound.
+    /// answer is dropped; another thread takes its place, up to a bound. On Windows no thread
+    /// waits, and the system is asked to end the lookup.
     ///
     /// ```
     /// use facade_engine::{AddrInfo, Callback, Engine, Hints};
