@@ -39,11 +39,6 @@ const SKIPPED: &[Skipped] = &[
     ),
     skipped("engine/devices", 17, "there are no terminals, FIFOs and devices with descriptors"),
     skipped(
-        "engine/files::a_child_that_does_not_read_keeps_nobody_waiting",
-        1,
-        "a write to a pipe cannot be told not to wait, and holds up its cancel",
-    ),
-    skipped(
         "engine/foreign_loops",
         5,
         "an engine has no descriptor that another loop could wait for",

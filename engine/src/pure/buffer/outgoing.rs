@@ -101,6 +101,12 @@ impl Gather {
         self.more.is_empty().then(|| self.first.as_slice())
     }
 
+    /// The first bytes, as many as are in one piece, and not more than `most`.
+    pub(crate) fn first_piece(&self, most: usize) -> &[u8] {
+        let bytes = self.first.as_slice();
+        &bytes[..bytes.len().min(most)]
+    }
+
     /// The pieces for a vectored write, as many as the system takes at once.
     pub(crate) fn slices(&self) -> Vec<IoSlice<'_>> {
         const IOV_MAX: usize = 1024;

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     io, mem,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
             errno::Errno,
             outcome::{Attempt, Pushed, Received},
             syscall,
+            unsent::Unsent,
         },
     },
 };
@@ -32,8 +33,10 @@ pub(super) struct Workers {
     tasks: HashMap<Id, Task>,
     /// How many jobs they have in hand...
     at_work: usize,
-    /// ...of which so many wait for a device to say something, which it need not.
+    /// ...of which so many wait for a device to say something, which it need not...
     reading: usize,
+    /// ...and so many write what nobody waits for any more, which may take as long.
+    let_go: usize,
 }
 
 /// A job for an operation on a file by position.
@@ -52,8 +55,8 @@ pub(super) struct Finished {
 pub(super) enum WorkerEvent {
     /// What a call that may have waited has received, and its block.
     Received(Vec<u8>, Received),
-    /// The same of a send.
-    Pushed(Box<Gather>, Pushed),
+    /// The same of a send; without its bytes if they were had back.
+    Pushed(Option<Box<Gather>>, Pushed),
     /// Something at a position, for an operation above; a read with its block.
     Task { operation: Id, done: TaskDone },
 }
@@ -72,12 +75,13 @@ impl Workers {
             tasks: HashMap::new(),
             at_work: 0,
             reading: 0,
+            let_go: 0,
         }
     }
 
     /// Whether they do something that ends by itself.
     pub(super) const fn is_at_work(&self) -> bool {
-        self.at_work > self.reading
+        self.at_work > self.reading + self.let_go
     }
 
     /// Does something to a file at a position: a read at once if the bytes are in memory, which is
@@ -166,27 +170,41 @@ impl Workers {
         begun
     }
 
-    /// Has a worker send what only a call that may wait can, as long as it is `wanted`.
+    /// Has a worker send what only a call that may wait can. What is returned has it back.
     ///
     /// # Errors
     ///
-    /// The job, if there is no worker for it: done now, it brings the bytes back if it is not
-    /// wanted.
+    /// The bytes, if there is no worker for them.
     pub(super) fn send(
         &mut self,
         resource: Id,
         descriptor: &Arc<Descriptor>,
         fd_kind: FdKind,
         gather: Box<Gather>,
-        wanted: Arc<AtomicBool>,
-    ) -> Result<(), Job> {
+    ) -> Result<Arc<Unsent>, Box<Gather>> {
         let (descriptor, report) = (descriptor.hold(), self.reporter(resource));
-        self.at_work += 1;
-        self.wait_on_device(Box::new(move || {
-            let pushed = syscall::send_waiting(descriptor.borrow(), fd_kind, &gather, &wanted);
+        let unsent = Arc::new(Unsent::new(gather));
+        let sends = Arc::clone(&unsent);
+        let begun = self.wait_on_device(Box::new(move || {
+            let (gather, pushed) = syscall::send_waiting(descriptor.borrow(), fd_kind, &sends);
             drop(descriptor);
             report(WorkerEvent::Pushed(gather, pushed));
-        }))
+        }));
+        if begun.is_err()
+            && let Some((gather, _)) = unsent.take_back()
+        {
+            return Err(gather);
+        }
+        self.at_work += 1;
+        Ok(unsent)
+    }
+
+    /// Has back what a worker was to send, with how many of its bytes count as sent. None if the
+    /// worker has it in hand: it gives it back soon.
+    pub(super) fn take_back(&mut self, unsent: &Unsent) -> Option<(Box<Gather>, usize)> {
+        let had_back = unsent.take_back();
+        self.let_go += usize::from(had_back.is_some());
+        had_back
     }
 
     /// Hands a job that may wait to a worker; the engine's thread never waits itself.
@@ -224,7 +242,7 @@ impl Workers {
             match event {
                 WorkerEvent::Received(..) => self.reading -= 1,
                 WorkerEvent::Task { operation, .. } => _ = self.tasks.remove(operation),
-                WorkerEvent::Pushed(..) => {}
+                WorkerEvent::Pushed(gather, _) => self.let_go -= usize::from(gather.is_none()),
             }
         }
         finished

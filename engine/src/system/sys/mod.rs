@@ -6,6 +6,7 @@
 
 pub(crate) mod lend;
 pub(crate) mod outcome;
+pub(crate) mod unsent;
 
 #[cfg(unix)]
 #[cfg_attr(target_os = "linux", path = "unix/linux.rs")]

@@ -30,10 +30,7 @@ use std::{
     io, mem,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::windows::io::{AsHandle, AsRawSocket},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -350,12 +347,12 @@ impl Iocp {
     /// Sends what the system takes now, or waits for room.
     fn try_send(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let Some(source) = self.source(resource) else { return };
-        if source.room.is_some() {
+        if source.room.is_some() || source.pushing.is_some() {
             return;
         }
         let Some(gather) = source.unsent.take() else { return };
         if source.way == Way::Workers {
-            return self.send_on_worker(resource, gather);
+            return self.send_on_worker(resource, gather, completions);
         }
         let result = match syscall::send(source.descriptor.borrow(), source.fd_kind, &gather) {
             Pushed::Done(result) => result,
@@ -616,30 +613,38 @@ impl Iocp {
         self.was_received(resource, bytes, result, completions);
     }
 
-    fn send_on_worker(&mut self, resource: Id, gather: Box<Gather>) {
-        let Some(source) = self.sources.get_mut(resource) else { return };
-        let wanted = Arc::new(AtomicBool::new(true));
-        source.pushing = Some(Arc::clone(&wanted));
-        let (descriptor, fd_kind) = (&source.descriptor, source.fd_kind);
-        if let Err(job) = self.workers.send(resource, descriptor, fd_kind, gather, wanted) {
-            // Brings the bytes back, to be tried again.
-            if let Some(wanted) = &source.pushing {
-                wanted.store(false, Relaxed);
-            }
-            job();
-        }
-    }
-
-    /// What a worker has sent comes back.
-    fn was_pushed(
+    fn send_on_worker(
         &mut self,
         resource: Id,
         gather: Box<Gather>,
+        completions: &mut Vec<Completion>,
+    ) {
+        let Some(source) = self.sources.get_mut(resource) else { return };
+        let (descriptor, fd_kind) = (&source.descriptor, source.fd_kind);
+        match self.workers.send(resource, descriptor, fd_kind, gather) {
+            Ok(unsent) => source.pushing = Some(unsent),
+            // To be tried again.
+            Err(gather) => {
+                completions
+                    .push(Completion { resource, event: Event::Sent { gather, result: Ok(0) } });
+            }
+        }
+    }
+
+    /// What a worker has sent comes back; or nothing, because it was had back meanwhile.
+    fn was_pushed(
+        &mut self,
+        resource: Id,
+        gather: Option<Box<Gather>>,
         pushed: Pushed,
         completions: &mut Vec<Completion>,
     ) {
         let Some(source) = self.source(resource) else { return };
         source.pushing = None;
+        let Some(gather) = gather else {
+            // What waits behind it is tried.
+            return self.try_send(resource, completions);
+        };
         let result = match pushed {
             Pushed::Done(result) => result.map_err(Into::into),
             Pushed::Full | Pushed::MayWait => Ok(0),
@@ -832,7 +837,7 @@ impl Driver for Iocp {
     }
 
     fn cancel(&mut self, resource: Id, role: Role) {
-        let Some(source) = self.source(resource) else { return };
+        let Some(source) = self.sources.get_mut(resource) else { return };
         match role {
             Role::Receive | Role::Accept if source.reception.is_some() => {
                 self.stop_reception(resource);
@@ -857,7 +862,13 @@ impl Driver for Iocp {
                     source.unsending = true;
                     self.in_flight.cancel(key);
                 }
-                (None, Some(wanted)) => wanted.store(false, Relaxed),
+                (None, Some(pushing)) => {
+                    let waits = source.unsent.take().map(|gather| (gather, 0));
+                    if let Some((gather, sent)) = waits.or_else(|| self.workers.take_back(pushing))
+                    {
+                        self.complete(resource, Event::Sent { gather, result: Ok(sent) });
+                    }
+                }
                 (None, None) => {}
             },
             Role::File(operation) => {

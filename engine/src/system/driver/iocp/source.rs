@@ -1,6 +1,6 @@
 //! [`Source`]: one socket or handle as the completion driver sees it.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::Arc;
 
 use socket2::Domain;
 
@@ -10,7 +10,7 @@ use crate::{
         descriptor::Descriptor,
         driver::{Ended, Release},
         fd_kind::FdKind,
-        sys::{errno::Errno, outcome::Received},
+        sys::{errno::Errno, outcome::Received, unsent::Unsent},
     },
 };
 
@@ -57,7 +57,7 @@ pub(super) struct Source {
     /// How the reception has ended, while the system still has it in hand.
     pub(super) ended: Option<Ended>,
     pub(super) connecting: Option<Id>,
-    /// What is being sent, until the system has room for it.
+    /// What is being sent, until the system has room for it or has written what is before it.
     pub(super) unsent: Option<Box<Gather>>,
     /// What waits for that room.
     pub(super) room: Option<Id>,
@@ -70,8 +70,8 @@ pub(super) struct Source {
     pub(super) busy: bool,
     /// What it has brought when nobody wanted it any more, for whoever does next.
     pub(super) late: Option<(Vec<u8>, Received)>,
-    /// A worker sends, as long as this says that it is wanted.
-    pub(super) pushing: Option<Arc<AtomicBool>>,
+    /// A worker sends this, or has let go of it and not said so.
+    pub(super) pushing: Option<Arc<Unsent>>,
 }
 
 impl Source {

@@ -9,15 +9,7 @@
 //! returns when it has received a batch, so that what was received is still in cache when it is
 //! parsed and answered.
 
-use std::{
-    collections::VecDeque,
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use ::mio::{Events, Poll, Token, Waker as MioWaker};
 
@@ -209,6 +201,10 @@ impl Mio {
     /// Sends now if the system may take something, else when it says so.
     fn try_send(&mut self, resource: Id) {
         let Some(source) = self.source(resource) else { return };
+        if source.pushing.is_some() {
+            // Behind what a worker still writes.
+            return;
+        }
         let Some(gather) = source.sending.take() else { return };
         let pushed = if source.writable {
             syscall::send(source.descriptor.borrow(), source.fd_kind, &gather)
@@ -264,26 +260,28 @@ impl Mio {
             return self.complete(resource, Event::Sent { gather, result: Err(error) });
         }
         let Some(source) = self.sources.get_mut(resource) else { return };
-        let wanted = Arc::new(AtomicBool::new(true));
-        source.pushing = Some(Arc::clone(&wanted));
         // Set again by an event that comes meanwhile.
         source.writable = source.is_always_ready;
         let (descriptor, fd_kind) = (&source.descriptor, source.fd_kind);
-        if let Err(job) = self.workers.send(resource, descriptor, fd_kind, gather, wanted) {
-            // Brings the bytes back, to be tried again.
-            source.writable = true;
-            if let Some(wanted) = source.pushing.take() {
-                wanted.store(false, Relaxed);
+        match self.workers.send(resource, descriptor, fd_kind, gather) {
+            Ok(unsent) => source.pushing = Some(unsent),
+            // To be tried again.
+            Err(gather) => {
+                source.writable = true;
+                self.complete(resource, Event::Sent { gather, result: Ok(0) });
             }
-            self.make_ready(resource);
-            job();
         }
     }
 
-    /// What a worker has sent comes back.
-    fn was_pushed(&mut self, resource: Id, gather: Box<Gather>, pushed: Pushed) {
+    /// What a worker has sent comes back; or nothing, because it was had back meanwhile.
+    fn was_pushed(&mut self, resource: Id, gather: Option<Box<Gather>>, pushed: Pushed) {
         let Some(source) = self.source(resource) else { return };
-        let wanted = source.pushing.take().is_none_or(|wanted| wanted.load(Relaxed));
+        let wanted = source.pushing.take().is_none_or(|unsent| unsent.is_wanted());
+        let Some(gather) = gather else {
+            // What waits behind it is tried.
+            source.writable = true;
+            return self.make_ready(resource);
+        };
         match pushed {
             Pushed::Done(result) => {
                 source.writable = true;
@@ -616,7 +614,7 @@ impl Driver for Mio {
     }
 
     fn cancel(&mut self, resource: Id, role: Role) {
-        let Some(source) = self.source(resource) else { return };
+        let Some(source) = self.sources.get_mut(resource) else { return };
         let event = match role {
             Role::Receive if source.receiving => {
                 source.receiving = false;
@@ -636,7 +634,11 @@ impl Driver for Mio {
             }
             Role::Send => match (source.sending.take(), &source.pushing) {
                 (Some(gather), _) => Event::Sent { gather, result: Ok(0) },
-                (None, Some(wanted)) => return wanted.store(false, Relaxed),
+                (None, Some(unsent)) => match self.workers.take_back(unsent) {
+                    Some((gather, sent)) => Event::Sent { gather, result: Ok(sent) },
+                    // It comes back soon.
+                    None => return,
+                },
                 (None, None) => return,
             },
             Role::File(operation) => match self.workers.cancel_on_file(operation) {

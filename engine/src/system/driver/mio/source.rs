@@ -1,6 +1,6 @@
 //! [`Source`]: one descriptor as the readiness driver sees it.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::Arc;
 
 use crate::{
     pure::buffer::outgoing::Gather,
@@ -8,7 +8,7 @@ use crate::{
         descriptor::Descriptor,
         driver::Readiness,
         fd_kind::FdKind,
-        sys::{outcome::Received, readiness::Registration, syscall},
+        sys::{outcome::Received, readiness::Registration, syscall, unsent::Unsent},
     },
 };
 
@@ -49,8 +49,8 @@ pub(super) struct Source {
     pub(super) busy: bool,
     /// What it has brought when nobody wanted it any more, for whoever does next.
     pub(super) late: Option<(Vec<u8>, Received)>,
-    /// A worker sends, as long as this says that it is wanted.
-    pub(super) pushing: Option<Arc<AtomicBool>>,
+    /// A worker sends this, or has let go of it and not said so.
+    pub(super) pushing: Option<Arc<Unsent>>,
     /// The system does not tell when this is ready, but says that it always is.
     pub(super) is_always_ready: bool,
 }

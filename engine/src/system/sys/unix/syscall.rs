@@ -3,7 +3,6 @@
 use std::{
     io::{IoSlice, IoSliceMut},
     os::fd::{BorrowedFd, OwnedFd},
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -26,6 +25,7 @@ use crate::{
         sys::{
             family::{self, SEND_FLAGS},
             outcome::{Attempt, Pushed, Received},
+            unsent::Unsent,
         },
     },
 };
@@ -119,27 +119,37 @@ pub(crate) fn send(fd: BorrowedFd<'_>, fd_kind: FdKind, gather: &Gather) -> Push
     }
 }
 
-/// The same by calls that may wait, on a thread, as long as it is `wanted`. A terminal promises
+/// The same by calls that may wait, on a thread, as long as it is wanted. A terminal promises
 /// room for a byte and not for how many, so that it is given one at a time: whoever cancels the
 /// rest then does not wait for somebody to read.
 pub(crate) fn send_waiting(
     fd: BorrowedFd<'_>,
     fd_kind: FdKind,
+    unsent: &Unsent,
+) -> (Option<Box<Gather>>, Pushed) {
+    let Some(gather) = unsent.take() else { return (None, Pushed::Full) };
+    let pushed = send_while_wanted(fd, fd_kind, &gather, unsent);
+    (Some(gather), pushed)
+}
+
+fn send_while_wanted(
+    fd: BorrowedFd<'_>,
+    fd_kind: FdKind,
     gather: &Gather,
-    wanted: &AtomicBool,
+    unsent: &Unsent,
 ) -> Pushed {
     let slices = gather.slices();
     let piece = match fd_kind {
         FdKind::Terminal { .. } => 1,
         FdKind::Pipe { .. } => PIPE_BUF,
         // For a device what is written at once may be one message.
-        _ if wanted.load(Relaxed) && is_ready(fd, PollFlags::OUT) => {
+        _ if unsent.is_wanted() && is_ready(fd, PollFlags::OUT) => {
             return Pushed::Done(retry_on_intr(|| rustix::io::writev(fd, &slices)));
         }
         _ => return Pushed::Full,
     };
     let (mut taken, mut rest) = (0, &*slices[0]);
-    while taken < TURN && !rest.is_empty() && wanted.load(Relaxed) && is_ready(fd, PollFlags::OUT) {
+    while taken < TURN && !rest.is_empty() && unsent.is_wanted() && is_ready(fd, PollFlags::OUT) {
         let piece = &rest[..rest.len().min(piece)];
         let result = match fd_kind {
             FdKind::Pipe { .. } => family::write_to_pipe(fd, &[IoSlice::new(piece)], false),

@@ -27,10 +27,13 @@ impl Errno {
     pub(crate) const CONNABORTED: Self = Self(winsock::WSAECONNABORTED);
     pub(crate) const CONNREFUSED: Self = Self(winsock::WSAECONNREFUSED);
     pub(crate) const CONNRESET: Self = Self(winsock::WSAECONNRESET);
+    pub(crate) const HANDLE_EOF: Self = of(win32::ERROR_HANDLE_EOF);
     pub(crate) const HOSTDOWN: Self = Self(winsock::WSAEHOSTDOWN);
     pub(crate) const HOSTUNREACH: Self = Self(winsock::WSAEHOSTUNREACH);
     pub(crate) const INVAL: Self = Self(winsock::WSAEINVAL);
+    pub(crate) const IO_PENDING: Self = of(win32::ERROR_IO_PENDING);
     pub(crate) const MFILE: Self = Self(winsock::WSAEMFILE);
+    pub(crate) const MORE_DATA: Self = of(win32::ERROR_MORE_DATA);
     pub(crate) const NETDOWN: Self = Self(winsock::WSAENETDOWN);
     pub(crate) const NETRESET: Self = Self(winsock::WSAENETRESET);
     pub(crate) const NETUNREACH: Self = Self(winsock::WSAENETUNREACH);

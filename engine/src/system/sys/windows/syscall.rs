@@ -5,17 +5,22 @@ use std::{
     io::{self, IoSlice, Read, Seek, SeekFrom, Write},
     mem::ManuallyDrop,
     net::Shutdown,
-    os::windows::{
-        fs::FileExt,
-        io::{AsRawHandle, FromRawHandle},
-    },
-    ptr,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-    thread,
+    os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle, RawHandle},
+    ptr, thread,
     time::Duration,
 };
 
-use windows_sys::Win32::System::Pipes::PeekNamedPipe;
+use windows_sys::{
+    Win32::{
+        Storage::FileSystem::{ReadFile, WriteFile},
+        System::{
+            IO::{GetOverlappedResult, OVERLAPPED, OVERLAPPED_0, OVERLAPPED_0_0},
+            Pipes::PeekNamedPipe,
+            Threading::CreateEventW,
+        },
+    },
+    core::BOOL,
+};
 
 use crate::{
     pure::{address::Address, buffer::outgoing::Gather},
@@ -26,15 +31,16 @@ use crate::{
             errno::Errno,
             outcome::{Attempt, Pushed, Received},
             owned::{BorrowedDescriptor, OwnedDescriptor},
+            unsent::Unsent,
         },
     },
 };
 
 type Result<T> = std::result::Result<T, Errno>;
 
-/// How much a thread writes to a pipe or console before it is asked for more: that much of what is
-/// cancelled may still be written.
-const PIECE: usize = 4096;
+/// How much is written to a pipe or console at a time: that much of what is cancelled may still be
+/// written, and counts as taken.
+pub(crate) const PIECE: usize = 4096;
 
 /// Reads what is no regular file. Never waits.
 pub(crate) fn receive(fd: BorrowedDescriptor<'_>, _: FdKind, block: &mut [u8]) -> Received {
@@ -53,7 +59,11 @@ pub(crate) fn receive_waiting(
     fd_kind: FdKind,
     block: &mut [u8],
 ) -> Received {
-    match with_file(fd, |mut file| file.read(block)) {
+    let result = match fd_kind {
+        FdKind::Pipe { .. } => read_file(fd, block, 0),
+        _ => read(fd, block),
+    };
+    match result {
         // A writer of a pipe may write a message of nothing.
         Ok(0) if matches!(fd_kind, FdKind::Pipe { .. }) && has_writer(fd) => Received::Nothing,
         Ok(0) | Err(Errno::PIPE) => Received::End,
@@ -88,25 +98,38 @@ pub(crate) fn send(fd: BorrowedDescriptor<'_>, _: FdKind, gather: &Gather) -> Pu
     }
 }
 
-/// The same by calls that may wait, on a thread, as long as it is `wanted`. Nothing tells how much a
-/// pipe or a console takes without waiting, so it is given a piece at a time.
+/// The same by calls that may wait, on a thread: a piece, which counts as taken once that begins.
+/// Nothing tells how much a pipe or a console takes without waiting, and a call that waits and is
+/// cancelled does not say how much somebody has read of it.
 pub(crate) fn send_waiting(
     fd: BorrowedDescriptor<'_>,
-    _: FdKind,
-    gather: &Gather,
-    wanted: &AtomicBool,
-) -> Pushed {
-    let slices = gather.slices();
-    let first: &[u8] = &slices[0];
-    if !wanted.load(Relaxed) {
-        return Pushed::Full;
-    }
-    let piece = &first[..first.len().min(PIECE)];
-    Pushed::Done(with_file(fd, |mut file| file.write(piece)).map_err(|error| match error {
-        // What a pipe without a reader says while it closes: ERROR_NO_DATA.
-        Errno::NO_DATA => Errno::PIPE,
-        error => error,
-    }))
+    fd_kind: FdKind,
+    unsent: &Unsent,
+) -> (Option<Box<Gather>>, Pushed) {
+    let Some(piece) = unsent.copy_piece(PIECE) else { return (None, Pushed::Full) };
+    let mut written = 0;
+    let result = loop {
+        let rest = &piece[written..];
+        let result = match fd_kind {
+            FdKind::Pipe { .. } => write_at(fd, rest, 0),
+            _ => with_file(fd, |mut file| file.write(rest)),
+        };
+        match result.map_err(broken_pipe) {
+            Ok(count) => written += count,
+            // Said again by the next.
+            Err(_) if written > 0 => break Ok(written),
+            Err(error) => break Err(error),
+        }
+        if written == piece.len() || result == Ok(0) {
+            break Ok(written);
+        }
+    };
+    (unsent.take(), Pushed::Done(result))
+}
+
+/// What a pipe without a reader says while it closes is what it says later.
+pub(crate) fn broken_pipe(error: Errno) -> Errno {
+    if error == Errno::NO_DATA { Errno::PIPE } else { error }
 }
 
 /// Sends to a socket.
@@ -240,14 +263,24 @@ pub(crate) fn read(fd: BorrowedDescriptor<'_>, block: &mut [u8]) -> Result<usize
     with_file(fd, |mut file| file.read(block))
 }
 
-/// Reads a file at a position, on a worker. Moves the cursor there, which nothing reads a file by
-/// position goes by.
+/// Reads a file at a position, or a pipe, on a worker. Nothing at the end.
+#[expect(unsafe_code, reason = "a call of the system into memory that is lent")]
 pub(crate) fn read_file(
     fd: BorrowedDescriptor<'_>,
     block: &mut [u8],
     offset: u64,
 ) -> Result<usize> {
-    with_file(fd, |file| file.seek_read(block, offset))
+    let handle = fd.as_handle().ok_or(Errno::BADF)?.as_raw_handle();
+    let most = u32::try_from(block.len()).unwrap_or(u32::MAX);
+    let result = wait_for(handle, offset, |overlapped| {
+        // SAFETY: the handle is open as long as it is borrowed, the block is as long as is said, and
+        // what is not over when this returns is waited for by `wait_for`.
+        unsafe { ReadFile(handle, block.as_mut_ptr(), most, ptr::null_mut(), overlapped) }
+    });
+    match result {
+        Err(Errno::HANDLE_EOF) => Ok(0),
+        result => result,
+    }
 }
 
 /// Writes to a file at its cursor, or to what has none, on a worker. One that was opened for
@@ -284,9 +317,64 @@ fn write_at_cursor(fd: BorrowedDescriptor<'_>, gather: &Gather) -> Result<usize>
     })
 }
 
-/// Writes to a file at a position, on a worker.
+/// Writes to a file at a position, or to a pipe, on a worker.
+#[expect(unsafe_code, reason = "a call of the system out of memory that is lent")]
 pub(crate) fn write_at(fd: BorrowedDescriptor<'_>, bytes: &[u8], offset: u64) -> Result<usize> {
-    with_file(fd, |file| file.seek_write(bytes, offset))
+    let handle = fd.as_handle().ok_or(Errno::BADF)?.as_raw_handle();
+    let most = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    wait_for(handle, offset, |overlapped| {
+        // SAFETY: as in `read_file`.
+        unsafe { WriteFile(handle, bytes.as_ptr(), most, ptr::null_mut(), overlapped) }
+    })
+}
+
+/// Waits for an operation that `begin` begins, and says how many bytes it has moved. It is waited for
+/// by an event of its own: a handle that was opened to be overlapped is signalled by whichever of
+/// its operations ends, and the standard library, which waits for the handle, ends the process when
+/// that was another.
+#[expect(unsafe_code, reason = "calls of the system")]
+fn wait_for(
+    handle: RawHandle,
+    offset: u64,
+    begin: impl FnOnce(*mut OVERLAPPED) -> BOOL,
+) -> Result<usize> {
+    // SAFETY: makes a new one, that only this has.
+    let event = unsafe { CreateEventW(ptr::null(), 1, 0, ptr::null()) };
+    if event.is_null() {
+        return Err(last_error());
+    }
+    // SAFETY: as above.
+    let event = unsafe { OwnedHandle::from_raw_handle(event) };
+    let mut overlapped = overlapped_at(offset);
+    // The lowest bit has no port be told, which knows no such operation.
+    overlapped.hEvent = event.as_raw_handle().map_addr(|number| number | 1);
+    let begun = begin(&raw mut overlapped);
+    match (begun != 0).then_some(()).ok_or_else(last_error) {
+        Ok(()) | Err(Errno::MORE_DATA) => return Ok(overlapped.InternalHigh),
+        Err(Errno::IO_PENDING) => {}
+        Err(error) => return Err(error),
+    }
+    let mut count = 0;
+    // SAFETY: the operation was begun with this, and is over when the call returns.
+    let done = unsafe { GetOverlappedResult(handle, &raw const overlapped, &raw mut count, 1) };
+    match (done != 0).then_some(()).ok_or_else(last_error) {
+        // Of a message that is longer than the block the rest comes next.
+        Ok(()) | Err(Errno::MORE_DATA) => Ok(count as usize),
+        Err(error) => Err(error),
+    }
+}
+
+/// What an operation at this position is begun with.
+pub(crate) fn overlapped_at(offset: u64) -> OVERLAPPED {
+    #[expect(clippy::cast_possible_truncation, reason = "its lower half, and its upper")]
+    let (low, high) = (offset as u32, (offset >> 32) as u32);
+    let position = OVERLAPPED_0 { Anonymous: OVERLAPPED_0_0 { Offset: low, OffsetHigh: high } };
+    OVERLAPPED { Anonymous: position, ..OVERLAPPED::default() }
+}
+
+/// What the last call of this thread has failed with.
+pub(crate) fn last_error() -> Errno {
+    Errno::of(&io::Error::last_os_error())
 }
 
 /// Brings a file to its medium, on a worker.
