@@ -6,6 +6,10 @@ use super::driver;
 #[path = "files.rs"]
 mod files;
 
+#[cfg(windows)]
+#[path = "named_pipes.rs"]
+mod named_pipes;
+
 #[path = "environment.rs"]
 mod environment;
 

@@ -22,4 +22,4 @@ pub mod told;
 pub mod turns;
 pub mod ways_out;
 #[cfg(windows)]
-mod windows;
+pub mod windows;

@@ -1,18 +1,24 @@
 //! What tests ask Windows itself: how many handles and how much memory a process has, whether
-//! something has come to a socket, and whether it is Windows.
+//! something has come to a socket, named pipes, and whether it is Windows.
 #![expect(unsafe_code, reason = "std has no call for any of it")]
 
 use std::{
+    fs::File,
     io,
-    os::windows::io::{AsRawSocket, AsSocket},
+    os::windows::io::{AsRawSocket, AsSocket, FromRawHandle, OwnedHandle},
+    process,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use windows_sys::Win32::{
-    Foundation::GetHandleInformation,
+    Foundation::{GetHandleInformation, INVALID_HANDLE_VALUE},
     Networking::WinSock::{POLLRDNORM, WSAPOLLFD, WSAPoll},
-    Storage::FileSystem::{FILE_TYPE_UNKNOWN, GetFileType},
+    Storage::FileSystem::{
+        FILE_FLAG_OVERLAPPED, FILE_TYPE_UNKNOWN, GetFileType, PIPE_ACCESS_DUPLEX,
+    },
     System::{
         LibraryLoader::{GetModuleHandleA, GetProcAddress},
+        Pipes::{CreateNamedPipeW, PIPE_READMODE_MESSAGE, PIPE_TYPE_MESSAGE},
         ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS},
         Threading::GetCurrentProcess,
     },
@@ -70,4 +76,24 @@ pub(crate) fn wait_until_readable(socket: &impl AsSocket) {
     // SAFETY: one entry, which lives as long as the call, of a socket that is lent for as long.
     let ready = unsafe { WSAPoll(&raw mut polled, 1, PATIENCE) };
     assert_eq!(ready, 1, "{}", io::Error::last_os_error());
+}
+
+/// A named pipe for both directions, with room for 4 KiB in each: its own end, which is overlapped,
+/// and that of who opens it, which is not. With `messages` it keeps apart what is written.
+pub fn named_pipe(messages: bool) -> (OwnedHandle, File) {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    const ROOM: u32 = 4096;
+    let number = NUMBER.fetch_add(1, Relaxed);
+    let name = format!(r"\\.\pipe\facade-test-{}-{number}", process::id());
+    let wide: Vec<u16> = name.encode_utf16().chain([0]).collect();
+    let mode = if messages { PIPE_TYPE_MESSAGE | PIPE_READMODE_MESSAGE } else { 0 };
+    let access = PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED;
+    let security = std::ptr::null();
+    // SAFETY: the name ends with a zero.
+    let pipe = unsafe { CreateNamedPipeW(wide.as_ptr(), access, mode, 1, ROOM, ROOM, 0, security) };
+    assert_ne!(pipe, INVALID_HANDLE_VALUE, "{}", io::Error::last_os_error());
+    // SAFETY: it was made just now, and nobody else has it.
+    let pipe = unsafe { OwnedHandle::from_raw_handle(pipe) };
+    let other = File::options().read(true).write(true).open(name).unwrap();
+    (pipe, other)
 }

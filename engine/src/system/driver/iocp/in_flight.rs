@@ -8,20 +8,22 @@
 #![expect(unsafe_code, reason = "operations of the system, and memory that it has in hand")]
 
 use std::{
+    collections::HashSet,
     mem::MaybeUninit,
-    os::windows::io::{AsRawSocket, BorrowedSocket, RawHandle},
+    os::windows::io::{AsRawHandle, AsRawSocket, BorrowedHandle, BorrowedSocket, RawHandle},
     ptr::{self, NonNull},
     sync::OnceLock,
 };
 
+use bytes::Bytes;
 use socket2::{SockAddr, Socket};
 use windows_sys::{
     Win32::{
         Foundation::{
-            NTSTATUS, RtlNtStatusToDosError, STATUS_CANCELLED, STATUS_CONNECTION_ABORTED,
-            STATUS_CONNECTION_REFUSED, STATUS_CONNECTION_RESET, STATUS_HOST_UNREACHABLE,
-            STATUS_INSUFFICIENT_RESOURCES, STATUS_IO_TIMEOUT, STATUS_LOCAL_DISCONNECT,
-            STATUS_NETWORK_UNREACHABLE, STATUS_REMOTE_DISCONNECT,
+            NTSTATUS, RtlNtStatusToDosError, STATUS_BUFFER_OVERFLOW, STATUS_CANCELLED,
+            STATUS_CONNECTION_ABORTED, STATUS_CONNECTION_REFUSED, STATUS_CONNECTION_RESET,
+            STATUS_HOST_UNREACHABLE, STATUS_INSUFFICIENT_RESOURCES, STATUS_IO_TIMEOUT,
+            STATUS_LOCAL_DISCONNECT, STATUS_NETWORK_UNREACHABLE, STATUS_REMOTE_DISCONNECT,
         },
         Networking::WinSock::{
             LPFN_ACCEPTEX, LPFN_CONNECTEX, SIO_GET_EXTENSION_FUNCTION_POINTER, SO_PROTOCOL_INFOW,
@@ -29,7 +31,7 @@ use windows_sys::{
             SOL_SOCKET, WSA_IO_PENDING, WSABUF, WSAGetLastError, WSAID_ACCEPTEX, WSAID_CONNECTEX,
             WSAIoctl, WSAPROTOCOL_INFOW, WSARecv, XP1_IFS_HANDLES, getsockopt, setsockopt,
         },
-        Storage::FileSystem::SetFileCompletionNotificationModes,
+        Storage::FileSystem::{ReadFile, SetFileCompletionNotificationModes, WriteFile},
         System::{
             IO::{CancelIoEx, OVERLAPPED},
             WindowsProgramming::{
@@ -37,18 +39,19 @@ use windows_sys::{
             },
         },
     },
-    core::GUID,
+    core::{BOOL, GUID},
 };
 
 use crate::{
     pure::table::{Id, Table},
     system::{
+        descriptor::Held,
         driver::iocp::{
             afd::{Afd, PollInfo},
             memory::Memory,
             port::Packet,
         },
-        sys::{errno::Errno, socket::number},
+        sys::{errno::Errno, socket::number, syscall},
     },
 };
 
@@ -79,6 +82,14 @@ pub(super) enum Work {
     PollIn(PollInfo),
     /// Waits until there is room to send.
     PollOut(PollInfo),
+    /// Reads a pipe into this block.
+    ReadPipe(Vec<u8>),
+    /// Writes this to a pipe, which is not closed before.
+    WritePipe(Vec<u8>, Held),
+    /// Reads from a file into so much of this block, for an operation above.
+    ReadFile { operation: Id, offset: u64, block: Vec<u8>, size: usize },
+    /// Writes this to a file, for an operation above.
+    WriteFile { operation: Id, offset: u64, bytes: Bytes },
 }
 
 /// A socket that becomes the next connection.
@@ -129,13 +140,16 @@ pub(super) struct On<'a> {
 #[derive(Debug)]
 pub(super) struct InFlight {
     flights: Table<NonNull<Flight>>,
+    /// Where they are. A packet may be nobody's: others who hold a handle begin operations of their
+    /// own on it, and the system reports those to the port, too.
+    places: HashSet<Packet>,
     /// Where their memory goes.
     memory: Memory,
 }
 
 impl InFlight {
-    pub(super) const fn new() -> Self {
-        Self { flights: Table::new(), memory: Memory::new() }
+    pub(super) fn new() -> Self {
+        Self { flights: Table::new(), places: HashSet::new(), memory: Memory::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -157,9 +171,40 @@ impl InFlight {
             Work::Accept(accepting) => unsafe { accept(socket, accepting, &mut count, overlapped) },
             // SAFETY: as above.
             Work::Connect(to) => unsafe { connect(socket, to, &mut count, overlapped) },
-            Work::PollIn(_) | Work::PollOut(_) => Err(Errno::INVAL),
+            _ => Err(Errno::INVAL),
         };
         self.took_off(flight, begun.map(|at_once| at_once && on.skips), count)
+    }
+
+    /// Begins an operation on a handle. Its packet comes in any case, unless this fails.
+    pub(super) fn begin_on_handle(
+        &mut self,
+        resource: Id,
+        handle: BorrowedHandle<'_>,
+        work: Work,
+    ) -> Result<Id, (Errno, Work)> {
+        let handle = handle.as_raw_handle();
+        let flight = self.board(resource, handle, work);
+        let (overlapped, work) = parts(flight);
+        let begun = match work {
+            // SAFETY: of all four: the flight is boxed, and neither it nor the memory that it owns
+            // is touched by anybody else until its packet has come.
+            Work::ReadPipe(block) => unsafe { read(handle, block, 0, overlapped) },
+            // SAFETY: as above.
+            Work::WritePipe(bytes, _) => unsafe { write(handle, bytes, 0, overlapped) },
+            Work::ReadFile { offset, block, size, .. } => {
+                // SAFETY: as above.
+                unsafe { read(handle, &mut block[..*size], *offset, overlapped) }
+            }
+            Work::WriteFile { offset, bytes, .. } => {
+                // SAFETY: as above.
+                unsafe { write(handle, bytes, *offset, overlapped) }
+            }
+            _ => Err(Errno::INVAL),
+        };
+        match self.took_off(flight, begun.map(|()| false), 0)? {
+            Begun::Pending(key) | Begun::AtOnce(key, _) => Ok(key),
+        }
     }
 
     /// Begins a poll.
@@ -185,6 +230,7 @@ impl InFlight {
         let flight = Box::new(Flight { overlapped, id, resource, handle, at_once, work });
         let flight = NonNull::from(Box::leak(flight));
         let id = self.flights.insert(flight);
+        self.places.insert(flight.cast());
         // SAFETY: nobody else has it yet.
         unsafe { (*flight.as_ptr()).id = id };
         flight
@@ -208,6 +254,7 @@ impl InFlight {
             }
             Err(error) => {
                 self.flights.remove(id);
+                self.places.remove(&flight.cast());
                 // SAFETY: the system has refused it, and does not know it any more.
                 let Flight { work, .. } = unsafe { self.land(flight) };
                 Err((error, work))
@@ -217,9 +264,12 @@ impl InFlight {
 
     /// An operation has ended, as its packet says.
     pub(super) fn end(&mut self, packet: Packet) -> Option<Report> {
+        if !self.places.remove(&packet) {
+            return None;
+        }
         let flight: NonNull<Flight> = packet.cast();
-        // SAFETY: all packets of the port are of flights, but for those without an address; it is
-        // in the table until its one packet has come, and so not freed.
+        // SAFETY: it is a flight, which is in the table until its one packet has come, and so not
+        // freed.
         let id = unsafe { (*flight.as_ptr()).id };
         self.flights.remove(id)?;
         // SAFETY: its packet has come, so the system has let go of it; and it was in the table,
@@ -229,6 +279,7 @@ impl InFlight {
             Some(count) => Ok(count as usize),
             None => outcome(&overlapped),
         };
+        let work = self.settle(work);
         Some(Report { resource, work, result })
     }
 
@@ -247,11 +298,35 @@ impl InFlight {
         landed
     }
 
+    /// Has memory that the system wrote to, or read from, go the way of a flight's.
+    fn settle(&mut self, work: Work) -> Work {
+        match work {
+            Work::ReadPipe(block) => Work::ReadPipe(self.memory.take_block(block)),
+            Work::ReadFile { operation, offset, block, size } => {
+                Work::ReadFile { operation, offset, block: self.memory.take_block(block), size }
+            }
+            Work::WritePipe(bytes, held) => Work::WritePipe(self.memory.take_block(bytes), held),
+            other => other,
+        }
+    }
+
     /// Asks the system to end an operation. Its packet comes in any case, with its true result if
     /// that was sooner (D4).
     pub(super) fn cancel(&self, id: Id) {
         if let Some(flight) = self.flights.get(id) {
             cancel(*flight);
+        }
+    }
+
+    /// Asks the system to end the read of a file. A write ends by itself: of one that is cancelled
+    /// nobody says how much is in the file.
+    pub(super) fn cancel_read(&self, id: Id) {
+        if let Some(flight) = self.flights.get(id) {
+            // SAFETY: it is in the table and so not freed, and the system does not touch this.
+            let work = unsafe { &(*flight.as_ptr()).work };
+            if matches!(work, Work::ReadFile { .. }) {
+                cancel(*flight);
+            }
         }
     }
 
@@ -284,7 +359,8 @@ fn outcome(overlapped: &OVERLAPPED) -> Result<usize, Errno> {
     #[expect(clippy::cast_possible_truncation, reason = "the lower half is the status")]
     let status = overlapped.Internal as NTSTATUS;
     match status {
-        0.. => Ok(overlapped.InternalHigh),
+        // Of a message that is longer than the block the rest comes next.
+        0.. | STATUS_BUFFER_OVERFLOW => Ok(overlapped.InternalHigh),
         STATUS_CANCELLED => Err(Errno::CANCELED),
         STATUS_CONNECTION_RESET | STATUS_REMOTE_DISCONNECT => Err(Errno::CONNRESET),
         STATUS_CONNECTION_ABORTED | STATUS_LOCAL_DISCONNECT => Err(Errno::CONNABORTED),
@@ -365,6 +441,52 @@ unsafe fn connect(
         connect_ex(socket, to.as_ptr().cast(), to.len(), ptr::null(), 0, count, overlapped)
     };
     begun(i32::from(done == 0))
+}
+
+/// # Safety
+///
+/// As of [`receive`], of the block.
+unsafe fn read(
+    handle: RawHandle,
+    block: &mut [u8],
+    offset: u64,
+    overlapped: *mut OVERLAPPED,
+) -> Result<(), Errno> {
+    // SAFETY: nobody else has it yet.
+    unsafe { *overlapped = syscall::overlapped_at(offset) };
+    let most = u32::try_from(block.len()).unwrap_or(u32::MAX);
+    // SAFETY: as the caller says.
+    begun_on_handle(unsafe {
+        ReadFile(handle, block.as_mut_ptr(), most, ptr::null_mut(), overlapped)
+    })
+}
+
+/// # Safety
+///
+/// As of [`receive`], of the bytes.
+unsafe fn write(
+    handle: RawHandle,
+    bytes: &[u8],
+    offset: u64,
+    overlapped: *mut OVERLAPPED,
+) -> Result<(), Errno> {
+    // SAFETY: nobody else has it yet.
+    unsafe { *overlapped = syscall::overlapped_at(offset) };
+    let most = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    // SAFETY: as the caller says.
+    begun_on_handle(unsafe { WriteFile(handle, bytes.as_ptr(), most, ptr::null_mut(), overlapped) })
+}
+
+/// What a call says that begins an operation on a handle: whether a packet comes. One does unless it
+/// has failed, and a warning, that a message is longer than the block, is no failure.
+fn begun_on_handle(done: BOOL) -> Result<(), Errno> {
+    if done != 0 {
+        return Ok(());
+    }
+    match syscall::last_error() {
+        Errno::IO_PENDING | Errno::MORE_DATA => Ok(()),
+        error => Err(error),
+    }
 }
 
 /// A function that Winsock gives a pointer to. `F` is an optional pointer to one.

@@ -17,4 +17,10 @@ impl Memory {
     pub(super) fn take_place<T>(&mut self, place: Box<std::mem::MaybeUninit<T>>) {
         drop(place);
     }
+
+    /// Memory that an operation has read into or written from, to be used again.
+    #[expect(clippy::unused_self, reason = "the trap keeps it")]
+    pub(super) fn take_block(&mut self, block: Vec<u8>) -> Vec<u8> {
+        block
+    }
 }

@@ -16,8 +16,17 @@
 //! ConnectEx are taken before there is a connection, so that nobody could say of a write that was
 //! cancelled meanwhile that not a byte of it was taken.
 //!
-//! **Handles** (pipes, consoles, files) are read and written by workers: whether a handle may be used
-//! with a port is decided when it is opened, and those that programs bring were opened without.
+//! **Files by position** are read and written by the port, since the engine opens them a second time
+//! for that. What makes a file longer is done by workers: the system does it within the call. A write
+//! that is under way is not cancelled, since nothing would say how much of it is in the file.
+//!
+//! **Pipes** that were opened to be overlapped, as the standard library opens its end of those to a
+//! child, are read into a block that waits with the read, and written a piece at a time. A cancelled
+//! read of a pipe has taken nothing. A cancelled write does not say how much of it somebody has read:
+//! so a piece under way is not cancelled, but counts as taken, and whoever waits for it is let go.
+//!
+//! **Other handles** (anonymous pipes, consoles, what is somebody else's port's) are read and written
+//! by workers: whether a handle may be used with a port is decided when it is opened.
 
 mod afd;
 mod in_flight;
@@ -27,9 +36,10 @@ pub(crate) mod port;
 mod source;
 
 use std::{
+    collections::HashMap,
     io, mem,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::windows::io::{AsHandle, AsRawSocket},
+    os::windows::io::{AsHandle, AsRawHandle, AsRawSocket},
     sync::Arc,
     time::Duration,
 };
@@ -48,14 +58,14 @@ use crate::{
     system::{
         descriptor::Descriptor,
         driver::{
-            Completion, Driver, Ended, Event, FileTask, Operation, Release, Role, Waker,
+            Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Release, Role, Waker,
             blocks::{BLOCK_LEN, Blocks},
             close::close,
             iocp::{
                 afd::{Afd, PollInfo},
                 in_flight::{Accepting, Begun, InFlight, On, Report, Work},
                 port::{Packet, Port},
-                source::{Source, Way},
+                source::{Piece, Source, Way},
             },
             refusals::Refusals,
             workers::{Finished, WorkerEvent, Workers},
@@ -66,7 +76,7 @@ use crate::{
             address,
             errno::Errno,
             outcome::{Attempt, Pushed, Received},
-            owned::OwnedDescriptor,
+            owned::{BorrowedDescriptor, OwnedDescriptor},
             syscall,
         },
     },
@@ -84,6 +94,10 @@ pub(crate) struct Iocp {
     port: Arc<Port>,
     afd: Afd,
     in_flight: InFlight,
+    /// Which of them work for which operations above, on files by position.
+    on_files: HashMap<Id, Id>,
+    /// How many of them write to pipes what somebody waits for.
+    pieces: usize,
     sources: SideTable<Source>,
     /// Receptions, acceptings and sends to be tried in the next wait.
     resting: Vec<Id>,
@@ -108,6 +122,8 @@ impl Iocp {
             port,
             afd,
             in_flight: InFlight::new(),
+            on_files: HashMap::new(),
+            pieces: 0,
             sources: SideTable::new(),
             resting: Vec::new(),
             done: Vec::new(),
@@ -136,14 +152,33 @@ impl Iocp {
     /// How the completions of a source come: found out at the first need.
     fn way(&mut self, resource: Id) -> Way {
         let Some(source) = self.sources.get_mut(resource) else { return Way::Workers };
-        if let (Way::Unknown, Some(socket)) = (source.way, source.descriptor.borrow().as_socket()) {
-            // A socket has one port for good, and needs to be made for that.
-            source.way = match self.port.associate(socket.as_raw_socket() as _) {
-                Ok(()) => Way::Port { skips: in_flight::skip_on_success(socket) },
-                Err(_) => Way::Polled,
+        if source.way == Way::Unknown {
+            // Each has one port for good, and needs to be made for that.
+            source.way = match source.descriptor.borrow() {
+                BorrowedDescriptor::Socket(socket) => {
+                    match self.port.associate(socket.as_raw_socket() as _) {
+                        Ok(()) => Way::Port { skips: in_flight::skip_on_success(socket) },
+                        Err(_) => Way::Polled,
+                    }
+                }
+                BorrowedDescriptor::Handle(handle) => {
+                    match self.port.associate(handle.as_raw_handle()) {
+                        Ok(()) => Way::Overlapped,
+                        Err(_) => Way::Workers,
+                    }
+                }
             };
         }
         source.way
+    }
+
+    /// Begins an operation on a handle. Returns its key.
+    fn begin_on_handle(&mut self, resource: Id, work: Work) -> Result<Id, (Errno, Work)> {
+        let Some(source) = self.sources.get(resource) else { return Err((Errno::BADF, work)) };
+        let Some(handle) = source.descriptor.borrow().as_handle() else {
+            return Err((Errno::BADF, work));
+        };
+        self.in_flight.begin_on_handle(resource, handle, work)
     }
 
     /// Begins an operation on a socket. Returns its key.
@@ -208,8 +243,10 @@ impl Iocp {
         if source.reception.is_some() || source.busy {
             return;
         }
-        if way == Way::Workers {
-            return self.receive_on_worker(resource);
+        match way {
+            Way::Workers => return self.receive_on_worker(resource),
+            Way::Overlapped => return self.begin_to_read(resource, completions),
+            _ => {}
         }
         if mem::take(&mut source.filled) && !self.receive_now(resource, completions) {
             return;
@@ -230,6 +267,49 @@ impl Iocp {
             Err(error) => {
                 self.end_receive(resource, Ended::Failed(error.into()), completions);
             }
+        }
+    }
+
+    /// Reads a pipe, by an operation that waits with its block.
+    fn begin_to_read(&mut self, resource: Id, completions: &mut Vec<Completion>) {
+        match self.begin_on_handle(resource, Work::ReadPipe(self.blocks.get())) {
+            Ok(key) => {
+                if let Some(source) = self.source(resource) {
+                    source.flights += 1;
+                    source.reception = Some(key);
+                }
+            }
+            Err((error, Work::ReadPipe(block))) => {
+                self.was_read(resource, block, Err(error), completions);
+            }
+            Err((error, _)) => unreachable!("what was to begin comes back: {error}"),
+        }
+    }
+
+    /// A read of a pipe has ended.
+    fn was_read(
+        &mut self,
+        resource: Id,
+        mut block: Vec<u8>,
+        result: Result<usize, Errno>,
+        completions: &mut Vec<Completion>,
+    ) {
+        let Some(source) = self.source(resource) else { return };
+        source.reception = None;
+        let stopping = source.stopping;
+        let (bytes, result) = match result {
+            Ok(count @ 1..) => (Some(self.blocks.received(&mut block, count)), Ok(())),
+            // A writer may write a message of nothing.
+            Ok(0) => (None, Err(Errno::CANCELED)),
+            Err(Errno::PIPE | Errno::HANDLE_EOF) => (None, Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        self.blocks.put(block);
+        match (&bytes, result) {
+            (None, Err(Errno::CANCELED)) if stopping => {
+                self.end_receive(resource, Ended::Stopped, completions);
+            }
+            _ => self.was_received(resource, bytes, result, completions),
         }
     }
 
@@ -347,13 +427,16 @@ impl Iocp {
     /// Sends what the system takes now, or waits for room.
     fn try_send(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let Some(source) = self.source(resource) else { return };
-        if source.room.is_some() || source.pushing.is_some() {
+        if source.room.is_some() || source.pushing.is_some() || source.piece.is_some() {
             return;
         }
         let Some(gather) = source.unsent.take() else { return };
-        if source.way == Way::Workers {
-            return self.send_on_worker(resource, gather, completions);
+        match self.way(resource) {
+            Way::Workers => return self.send_on_worker(resource, gather, completions),
+            Way::Overlapped => return self.write_piece(resource, gather, completions),
+            _ => {}
         }
+        let Some(source) = self.source(resource) else { return };
         let result = match syscall::send(source.descriptor.borrow(), source.fd_kind, &gather) {
             Pushed::Done(result) => result,
             Pushed::Full | Pushed::MayWait => {
@@ -393,6 +476,64 @@ impl Iocp {
             return completions.push(Completion { resource, event });
         }
         self.try_send(resource, completions);
+    }
+
+    /// Writes the first bytes to a pipe.
+    fn write_piece(
+        &mut self,
+        resource: Id,
+        gather: Box<Gather>,
+        completions: &mut Vec<Completion>,
+    ) {
+        let Some(source) = self.sources.get(resource) else { return };
+        let bytes = gather.first_piece(syscall::PIECE).to_vec();
+        let (len, held) = (bytes.len(), source.descriptor.hold());
+        match self.begin_on_handle(resource, Work::WritePipe(bytes, held)) {
+            Ok(key) => {
+                self.pieces += 1;
+                if let Some(source) = self.source(resource) {
+                    source.piece = Some(Piece { key, len, let_go: false });
+                    source.unsent = Some(gather);
+                }
+            }
+            Err((error, _)) => {
+                let result = Err(syscall::broken_pipe(error).into());
+                completions.push(Completion { resource, event: Event::Sent { gather, result } });
+            }
+        }
+    }
+
+    /// A piece was written, or has failed.
+    fn piece_was_written(
+        &mut self,
+        resource: Id,
+        result: Result<usize, Errno>,
+        completions: &mut Vec<Completion>,
+    ) {
+        let Some(source) = self.sources.get_mut(resource) else { return };
+        let Some(piece) = source.piece.take() else { return };
+        if piece.let_go {
+            // What waits behind it is tried; and told, should it have failed for good.
+            return self.try_send(resource, completions);
+        }
+        self.pieces -= 1;
+        let Some(gather) = source.unsent.take() else { return };
+        let result = match result {
+            Err(Errno::CANCELED) => Ok(0),
+            result => result.map_err(|error| syscall::broken_pipe(error).into()),
+        };
+        completions.push(Completion { resource, event: Event::Sent { gather, result } });
+    }
+
+    /// Has back what is being written to a pipe, with how many of its bytes count as sent.
+    fn take_back_from_pipe(&mut self, resource: Id) -> Option<(Box<Gather>, usize)> {
+        let source = self.sources.get_mut(resource)?;
+        let piece = source.piece.as_mut()?;
+        let gather = source.unsent.take()?;
+        // Else it waits behind one that was let go of.
+        let sent = if mem::replace(&mut piece.let_go, true) { 0 } else { piece.len };
+        self.pieces -= usize::from(sent > 0);
+        Some((gather, sent))
     }
 
     // Accepting and connecting
@@ -653,12 +794,81 @@ impl Iocp {
     }
 
     fn begin_on_file(&mut self, resource: Id, operation: Id, task: FileTask) {
+        let task = match self.way(resource) {
+            Way::Overlapped => match self.begin_overlapped(resource, operation, task) {
+                Some(task) => task,
+                None => return,
+            },
+            _ => task,
+        };
         let Some(source) = self.sources.get(resource) else { return };
         let (workers, blocks) = (&mut self.workers, &self.blocks);
         let done = workers.begin_on_file(resource, operation, &source.descriptor, task, blocks);
         if let Some(done) = done {
             self.complete(resource, Event::File { operation, done });
         }
+    }
+
+    /// Begins what the port tells of. Gives back what it does not.
+    fn begin_overlapped(
+        &mut self,
+        resource: Id,
+        operation: Id,
+        task: FileTask,
+    ) -> Option<FileTask> {
+        let work = match task {
+            FileTask::Read { offset, size } => {
+                Work::ReadFile { operation, offset, block: self.blocks.get_sized(size), size }
+            }
+            FileTask::Write { offset, bytes } => {
+                let end = offset.saturating_add(bytes.len() as u64);
+                let file = self.sources.get(resource)?.descriptor.borrow().as_handle()?;
+                if !syscall::reaches(file, end) {
+                    return Some(FileTask::Write { offset, bytes });
+                }
+                Work::WriteFile { operation, offset, bytes }
+            }
+            FileTask::Sync => return Some(task),
+        };
+        match self.begin_on_handle(resource, work) {
+            Ok(key) => {
+                self.on_files.insert(operation, key);
+                if let Some(source) = self.source(resource) {
+                    source.flights += 1;
+                }
+            }
+            Err((error, work)) => {
+                let mut done = mem::take(&mut self.done);
+                self.file_done(resource, work, Err(error), &mut done);
+                self.done = done;
+            }
+        }
+        None
+    }
+
+    /// Something was done to a file.
+    fn file_done(
+        &mut self,
+        resource: Id,
+        work: Work,
+        result: Result<usize, Errno>,
+        completions: &mut Vec<Completion>,
+    ) {
+        let (operation, done) = match (work, result) {
+            (Work::ReadFile { operation, block, .. }, Err(Errno::HANDLE_EOF)) => {
+                (operation, FileDone::Read(Ok(self.blocks.received_sized(block, 0))))
+            }
+            (Work::ReadFile { operation, block, .. }, result) => {
+                let received = |count| self.blocks.received_sized(block, count);
+                (operation, FileDone::Read(result.map(received).map_err(Into::into)))
+            }
+            (Work::WriteFile { operation, .. }, result) => {
+                (operation, FileDone::Written(result.map_err(Into::into)))
+            }
+            (other, _) => unreachable!("not of a file: {other:?}"),
+        };
+        self.on_files.remove(&operation);
+        completions.push(Completion { resource, event: Event::File { operation, done } });
     }
 
     fn reap_workers(&mut self, completions: &mut Vec<Completion>) {
@@ -685,6 +895,21 @@ impl Iocp {
     }
 
     // Ending
+
+    /// Lets go of what is being written to a source that is to be closed, or ends it if the
+    /// connection is to be reset. It is held until then.
+    fn close_pipe(&mut self, resource: Id, release: Release) -> Option<&mut Source> {
+        if let Some((gather, sent)) = self.take_back_from_pipe(resource) {
+            self.complete(resource, Event::Sent { gather, result: Ok(sent) });
+        }
+        let source = self.sources.get_mut(resource)?;
+        if let Some(piece) = source.piece
+            && matches!(release, Release::Reset | Release::ResetForAll)
+        {
+            self.in_flight.cancel(piece.key);
+        }
+        Some(source)
+    }
 
     /// Asks a reception or accepting to end, once.
     fn stop_reception(&mut self, resource: Id) {
@@ -713,6 +938,11 @@ impl Iocp {
     /// Deals with what has ended.
     fn dispatch(&mut self, packet: Packet, completions: &mut Vec<Completion>) {
         let Some(Report { resource, work, result }) = self.in_flight.end(packet) else { return };
+        if let Work::WritePipe(_, held) = work {
+            // Closed by this if it was to be.
+            drop(held);
+            return self.piece_was_written(resource, result, completions);
+        }
         if let Some(source) = self.source(resource) {
             source.flights -= 1;
         }
@@ -721,6 +951,8 @@ impl Iocp {
             Work::Connect(_) => self.connected(resource, result, completions),
             Work::Receive | Work::PollIn(_) => self.receivable(resource, result, completions),
             Work::PollOut(_) => self.has_room(resource, completions),
+            Work::ReadPipe(block) => self.was_read(resource, block, result, completions),
+            work => self.file_done(resource, work, result, completions),
         }
         if let Some(source) = self.source(resource)
             && source.flights == 0
@@ -805,7 +1037,7 @@ impl Driver for Iocp {
                 let result = syscall::shutdown_write(source.descriptor.borrow());
                 self.complete(resource, Event::ShutDown(result.map_err(Into::into)));
             }
-            Operation::Close(release) => match self.source(resource) {
+            Operation::Close(release) => match self.close_pipe(resource, release) {
                 Some(source) if source.flights > 0 => {
                     source.closing = Some(release);
                     let held = [source.room, source.connecting];
@@ -857,6 +1089,11 @@ impl Driver for Iocp {
                     self.in_flight.cancel(key);
                 }
             }
+            Role::Send if source.piece.is_some() => {
+                if let Some((gather, sent)) = self.take_back_from_pipe(resource) {
+                    self.complete(resource, Event::Sent { gather, result: Ok(sent) });
+                }
+            }
             Role::Send => match (source.room, &source.pushing) {
                 (Some(key), _) => {
                     source.unsending = true;
@@ -872,7 +1109,9 @@ impl Driver for Iocp {
                 (None, None) => {}
             },
             Role::File(operation) => {
-                if let Some(done) = self.workers.cancel_on_file(operation) {
+                if let Some(key) = self.on_files.get(&operation) {
+                    self.in_flight.cancel_read(*key);
+                } else if let Some(done) = self.workers.cancel_on_file(operation) {
                     self.complete(resource, Event::File { operation, done });
                 }
             }
@@ -919,7 +1158,7 @@ impl Driver for Iocp {
     }
 
     fn is_at_work(&self) -> bool {
-        self.workers.is_at_work()
+        self.workers.is_at_work() || self.pieces > 0 || !self.on_files.is_empty()
     }
 
     fn waker(&self) -> Waker {
@@ -972,5 +1211,192 @@ impl Iocp {
             self.port.take(Some(left), &mut packets)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, File},
+        io::pipe,
+        process::{Command, Stdio},
+        ptr::NonNull,
+    };
+
+    use tempfile::NamedTempFile;
+
+    use super::*;
+    use crate::{
+        pure::{
+            buffer::outgoing::{Outgoing, Spare},
+            table::Table,
+        },
+        system::sys::examine,
+    };
+
+    /// A driver, and everything that it has brought.
+    struct Rig {
+        driver: Iocp,
+        ids: Table<()>,
+        brought: Vec<Completion>,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let driver = Iocp::new(Pool::new(1, 1, 1, 1)).unwrap();
+            Self { driver, ids: Table::new(), brought: Vec::new() }
+        }
+
+        fn attach(&mut self, fd: impl Into<OwnedDescriptor>, fd_kind: FdKind) -> Id {
+            let id = self.ids.insert(());
+            self.driver.attach(id, Descriptor::new(fd.into()), fd_kind);
+            id
+        }
+
+        fn file(&mut self, content: &[u8]) -> Id {
+            // Not one that nobody else may open.
+            let named = NamedTempFile::new().unwrap();
+            fs::write(named.path(), content).unwrap();
+            let file = File::options().read(true).write(true).open(named.path()).unwrap();
+            self.attach(examine::with_own_cursor(file.into()), FdKind::File { append: false })
+        }
+
+        /// The outcome of the one operation that is under way.
+        fn only(&mut self) -> Event {
+            while self.brought.is_empty() {
+                self.driver.wait(Some(PATIENCE), &mut self.brought).unwrap();
+            }
+            assert_eq!(self.brought.len(), 1);
+            self.brought.remove(0).event
+        }
+
+        fn on_file(&mut self, file: Id, task: FileTask) -> FileDone {
+            let operation = self.ids.insert(());
+            self.driver.submit(file, Operation::File { operation, task });
+            let Event::File { operation: of, done } = self.only() else { panic!() };
+            assert_eq!(of, operation);
+            done
+        }
+    }
+
+    #[test]
+    fn what_can_be_done_by_the_port_is_not_done_by_workers() {
+        let mut rig = Rig::new();
+        let pipe_kind = FdKind::Pipe { shared: true };
+        let file = rig.file(b"content");
+        let (anonymous, _writer) = pipe().unwrap();
+        let anonymous = rig.attach(anonymous, pipe_kind);
+        let mut child = Command::new("cmd")
+            .args(["/c", "exit"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("every Windows has it");
+        let input = child.stdin.take().unwrap();
+        let of_another = File::from(std::os::windows::io::OwnedHandle::from(input));
+        let copy = of_another.try_clone().unwrap();
+        let mut other = Rig::new();
+        let childs = rig.attach(of_another, pipe_kind);
+        let of_others = other.attach(copy, pipe_kind);
+        assert_eq!(rig.driver.way(file), Way::Overlapped);
+        assert_eq!(rig.driver.way(anonymous), Way::Workers);
+        assert_eq!(rig.driver.way(childs), Way::Overlapped);
+        assert_eq!(other.driver.way(of_others), Way::Workers);
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_file_is_read_and_written_by_the_port_where_it_does_not_grow() {
+        let mut rig = Rig::new();
+        let file = rig.file(b"0123456789");
+        let operation = rig.ids.insert(());
+        let read = |offset, size| FileTask::Read { offset, size };
+        rig.driver.submit(file, Operation::File { operation, task: read(2, 4) });
+        assert!(!rig.driver.workers.is_at_work() && rig.driver.is_at_work());
+        let Event::File { done: FileDone::Read(Ok(bytes)), .. } = rig.only() else { panic!() };
+        assert_eq!(bytes, "2345");
+        assert!(!rig.driver.is_at_work());
+        for (offset, size, expected) in [(8, 4, "89"), (10, 4, ""), (1 << 40, 4, "")] {
+            let FileDone::Read(Ok(bytes)) = rig.on_file(file, read(offset, size)) else { panic!() };
+            assert_eq!(bytes, expected);
+        }
+        for (offset, bytes, by_port) in [(4, "abcd", true), (6, "efgh", true), (7, "ijkl", false)] {
+            let task = FileTask::Write { offset, bytes: bytes.into() };
+            rig.driver.submit(file, Operation::File { operation, task });
+            assert_eq!(!rig.driver.on_files.is_empty(), by_port, "{bytes}");
+            // A write that is under way ends by itself.
+            rig.driver.cancel(file, Role::File(operation));
+            let Event::File { done: FileDone::Written(written), .. } = rig.only() else { panic!() };
+            match written.unwrap() {
+                4 => {}
+                // A worker had not begun.
+                0 if !by_port => {
+                    _ = rig.on_file(file, FileTask::Write { offset, bytes: bytes.into() })
+                }
+                other => panic!("{other}"),
+            }
+        }
+        let FileDone::Read(Ok(bytes)) = rig.on_file(file, read(0, 100)) else { panic!() };
+        assert_eq!(bytes, "0123abeijkl");
+        assert!(matches!(rig.on_file(file, FileTask::Sync), FileDone::Synced(Ok(()))));
+    }
+
+    #[test]
+    fn a_packet_that_is_nobodys_is_no_operation() {
+        let mut rig = Rig::new();
+        // As it comes when others begin something on a handle that is the port's.
+        rig.driver.at_once.push(NonNull::dangling());
+        rig.driver.wait(Some(Duration::ZERO), &mut rig.brought).unwrap();
+        assert!(rig.brought.is_empty());
+    }
+
+    #[test]
+    fn a_piece_that_nobody_reads_is_had_back_and_what_is_behind_it_waits() {
+        let mut rig = Rig::new();
+        let mut child = Command::new("cmd")
+            .args(["/c", "pause"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("every Windows has it");
+        let pipe = rig.attach(child.stdin.take().unwrap(), FdKind::Pipe { shared: true });
+        let send = |rig: &mut Rig| {
+            let (mut outgoing, mut spare) = (Outgoing::default(), Spare::default());
+            outgoing.append(vec![b'x'; 1 << 20].into(), &mut spare);
+            rig.driver.submit(pipe, Operation::Send(outgoing.take(usize::MAX, &mut spare)));
+        };
+        let mut all = 0;
+        // Until the pipe is full.
+        loop {
+            send(&mut rig);
+            rig.driver.wait(Some(Duration::ZERO), &mut rig.brought).unwrap();
+            if rig.brought.is_empty() {
+                break;
+            }
+            let Event::Sent { result, .. } = rig.only() else { panic!() };
+            assert_eq!(result.unwrap(), syscall::PIECE);
+            all += 1;
+            assert!(all < 1000);
+        }
+        let had_back = |rig: &mut Rig, count: usize| {
+            assert_eq!(rig.driver.is_at_work(), count > 0);
+            rig.driver.cancel(pipe, Role::Send);
+            rig.driver.cancel(pipe, Role::Send);
+            let Event::Sent { gather, result } = rig.only() else { panic!() };
+            assert_eq!((gather.len(), result.unwrap()), (1 << 20, count));
+            assert!(!rig.driver.is_at_work());
+        };
+        had_back(&mut rig, syscall::PIECE);
+        send(&mut rig);
+        had_back(&mut rig, 0);
+        // It is closed for the program at once, and for the other side when the piece is through.
+        rig.driver.submit(pipe, Operation::Close(Release::Close));
+        assert!(matches!(rig.only(), Event::Closed));
+        assert_eq!(rig.driver.in_flight.len(), 1);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        while rig.driver.in_flight.len() > 0 {
+            rig.driver.wait(Some(PATIENCE), &mut rig.brought).unwrap();
+        }
+        assert!(rig.brought.is_empty());
     }
 }

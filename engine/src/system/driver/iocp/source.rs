@@ -23,8 +23,21 @@ pub(super) enum Way {
     Port { skips: bool },
     /// To somebody else's port, or nowhere: what the engine wants is polled for.
     Polled,
-    /// It is a handle: workers do all.
+    /// It is a handle, and they come to the engine's port.
+    Overlapped,
+    /// It is a handle that was not opened for that: workers do all.
     Workers,
+}
+
+/// What is being written to a pipe.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Piece {
+    /// The operation that writes it.
+    pub(super) key: Id,
+    /// How many bytes it is. They count as sent if what they are of is had back.
+    pub(super) len: usize,
+    /// That was had back, and nobody waits for this.
+    pub(super) let_go: bool,
 }
 
 /// One socket or handle, and what is asked of it.
@@ -34,7 +47,7 @@ pub(super) struct Source {
     pub(super) descriptor: Arc<Descriptor>,
     pub(super) fd_kind: FdKind,
     pub(super) way: Way,
-    /// How many operations the system has in hand.
+    /// How many operations the system has in hand, besides a `piece`.
     pub(super) flights: u32,
 
     /// A reception was asked for, and has not been reported to be over.
@@ -66,6 +79,8 @@ pub(super) struct Source {
     /// What is to be done when the system has nothing of it in hand any more.
     pub(super) closing: Option<Release>,
 
+    /// What is being written to a pipe: of `unsent`, unless it was let go of.
+    pub(super) piece: Option<Piece>,
     /// A worker reads this.
     pub(super) busy: bool,
     /// What it has brought when nobody wanted it any more, for whoever does next.
@@ -76,11 +91,11 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(descriptor: Arc<Descriptor>, fd_kind: FdKind) -> Self {
-        let is_socket = matches!(fd_kind, FdKind::Socket { .. } | FdKind::Listener);
+        let by_workers = matches!(fd_kind, FdKind::Terminal { .. } | FdKind::Device { .. });
         Self {
             descriptor,
             fd_kind,
-            way: if is_socket { Way::Unknown } else { Way::Workers },
+            way: if by_workers { Way::Workers } else { Way::Unknown },
             flights: 0,
             receiving: false,
             once: false,
@@ -97,6 +112,7 @@ impl Source {
             room: None,
             unsending: false,
             closing: None,
+            piece: None,
             busy: false,
             late: None,
             pushing: None,

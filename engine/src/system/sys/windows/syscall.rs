@@ -5,14 +5,14 @@ use std::{
     io::{self, IoSlice, Read, Seek, SeekFrom, Write},
     mem::ManuallyDrop,
     net::Shutdown,
-    os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle, RawHandle},
+    os::windows::io::{AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle, RawHandle},
     ptr, thread,
     time::Duration,
 };
 
 use windows_sys::{
     Win32::{
-        Storage::FileSystem::{ReadFile, WriteFile},
+        Storage::FileSystem::{GetFileSizeEx, ReadFile, WriteFile},
         System::{
             IO::{GetOverlappedResult, OVERLAPPED, OVERLAPPED_0, OVERLAPPED_0_0},
             Pipes::PeekNamedPipe,
@@ -375,6 +375,15 @@ pub(crate) fn overlapped_at(offset: u64) -> OVERLAPPED {
 /// What the last call of this thread has failed with.
 pub(crate) fn last_error() -> Errno {
     Errno::of(&io::Error::last_os_error())
+}
+
+/// Whether a file is at least so long.
+#[expect(unsafe_code, reason = "a call that only looks at an open handle")]
+pub(crate) fn reaches(file: BorrowedHandle<'_>, end: u64) -> bool {
+    let mut len = 0;
+    // SAFETY: the handle is open as long as it is borrowed.
+    let done = unsafe { GetFileSizeEx(file.as_raw_handle(), &raw mut len) };
+    done != 0 && u64::try_from(len).is_ok_and(|len| len >= end)
 }
 
 /// Brings a file to its medium, on a worker.
