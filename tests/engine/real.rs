@@ -10,6 +10,10 @@ mod files;
 #[path = "named_pipes.rs"]
 mod named_pipes;
 
+#[cfg(windows)]
+#[path = "waitable.rs"]
+mod waitable;
+
 #[path = "environment.rs"]
 mod environment;
 

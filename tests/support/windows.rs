@@ -1,17 +1,20 @@
 //! What tests ask Windows itself: how many handles and how much memory a process has, whether
-//! something has come to a socket, named pipes, and whether it is Windows.
+//! something has come to a socket or a handle is signalled, named pipes, and whether it is Windows.
 #![expect(unsafe_code, reason = "std has no call for any of it")]
 
 use std::{
     fs::File,
     io,
-    os::windows::io::{AsRawSocket, AsSocket, FromRawHandle, OwnedHandle},
+    os::windows::io::{
+        AsRawHandle, AsRawSocket, AsSocket, BorrowedHandle, FromRawHandle, OwnedHandle,
+    },
     process,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
 };
 
 use windows_sys::Win32::{
-    Foundation::{GetHandleInformation, INVALID_HANDLE_VALUE},
+    Foundation::{GetHandleInformation, INVALID_HANDLE_VALUE, WAIT_OBJECT_0, WAIT_TIMEOUT},
     Networking::WinSock::{POLLRDNORM, WSAPOLLFD, WSAPoll},
     Storage::FileSystem::{
         FILE_FLAG_OVERLAPPED, FILE_TYPE_UNKNOWN, GetFileType, PIPE_ACCESS_DUPLEX,
@@ -20,7 +23,7 @@ use windows_sys::Win32::{
         LibraryLoader::{GetModuleHandleA, GetProcAddress},
         Pipes::{CreateNamedPipeW, PIPE_READMODE_MESSAGE, PIPE_TYPE_MESSAGE},
         ProcessStatus::{K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS},
-        Threading::GetCurrentProcess,
+        Threading::{GetCurrentProcess, WaitForSingleObject},
     },
 };
 
@@ -76,6 +79,17 @@ pub(crate) fn wait_until_readable(socket: &impl AsSocket) {
     // SAFETY: one entry, which lives as long as the call, of a socket that is lent for as long.
     let ready = unsafe { WSAPoll(&raw mut polled, 1, PATIENCE) };
     assert_eq!(ready, 1, "{}", io::Error::last_os_error());
+}
+
+/// Waits until a handle is signalled. Returns whether it is, or so much time has passed instead.
+pub fn wait_for(handle: BorrowedHandle<'_>, timeout: Duration) -> bool {
+    let milliseconds = timeout.as_millis().try_into().unwrap();
+    // SAFETY: the handle is lent for as long as the call.
+    match unsafe { WaitForSingleObject(handle.as_raw_handle(), milliseconds) } {
+        WAIT_OBJECT_0 => true,
+        WAIT_TIMEOUT => false,
+        _ => panic!("{}", io::Error::last_os_error()),
+    }
 }
 
 /// A named pipe for both directions, with room for 4 KiB in each: its own end, which is overlapped,
