@@ -9,14 +9,15 @@ use crate::system::{
     sys::syscall,
 };
 
-/// Ends what closing ends, and closes, whoever still holds the number. What may have to wait for
-/// that is given back, to be closed where nobody else waits.
+/// Ends what closing ends, and closes what a driver has let go of, whoever still holds the number.
+/// What may have to wait for that is given back, to be closed where nobody else waits. It is nothing
+/// if it is a pipe that was closed with its outgoing direction.
 pub(super) fn close(
-    descriptor: Arc<Descriptor>,
-    fd_kind: FdKind,
+    source: Option<(Arc<Descriptor>, FdKind)>,
     release: Release,
     block: &mut [u8],
 ) -> Event {
+    let Some((descriptor, fd_kind)) = source else { return Event::Closed };
     let fd = descriptor.borrow();
     match release {
         Release::Close => {}

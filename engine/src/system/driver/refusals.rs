@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::system::sys::errno::Errno;
+use crate::{pure::clock::now, system::sys::errno::Errno};
 
 /// How long the kernel may go on refusing. Then it is told.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -43,13 +43,19 @@ impl Refusals {
         self.under_way = None;
     }
 
-    /// The kernel refused to wait. Returns how long to pause before it is asked again.
+    /// The kernel refused to wait so long. Returns how long to pause before it is asked again: no
+    /// longer than the wait was to be.
     ///
     /// # Errors
     ///
     /// The error, if it is one that does not pass or has lasted too long.
-    pub(super) fn bear(&mut self, error: io::Error, now: Instant) -> io::Result<Duration> {
-        self.next(&error, now).ok_or(error)
+    pub(super) fn bear(
+        &mut self,
+        error: io::Error,
+        wait: Option<Duration>,
+    ) -> io::Result<Duration> {
+        let pause = self.next(&error, now()).ok_or(error)?;
+        Ok(wait.unwrap_or(pause).min(pause))
     }
 
     /// How long to pause; none if it is not to be borne.
@@ -67,7 +73,6 @@ impl Refusals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pure::clock::now;
 
     #[test]
     fn pauses_grow_and_end_in_the_error() {

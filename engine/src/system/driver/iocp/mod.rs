@@ -925,13 +925,8 @@ impl Iocp {
     fn finish_close(&mut self, resource: Id, release: Release, completions: &mut Vec<Completion>) {
         self.end_receive(resource, Ended::EndOfStream, completions);
         let fd_kind = self.source(resource).map(|source| source.fd_kind);
-        let event = match (self.detach(resource), fd_kind) {
-            (Some(descriptor), Some(fd_kind)) => {
-                close(descriptor, fd_kind, release, &mut self.block)
-            }
-            // A pipe that was closed with its outgoing direction.
-            _ => Event::Closed,
-        };
+        let source = self.detach(resource).zip(fd_kind);
+        let event = close(source, release, &mut self.block);
         completions.push(Completion { resource, event });
     }
 
@@ -978,8 +973,7 @@ impl Iocp {
     /// The system refused to take packets: there is a wait for them instead, but no longer than it was
     /// to be, and the caller goes on as if nothing had come.
     fn bear(&mut self, error: io::Error, wait: Option<Duration>) -> io::Result<()> {
-        let pause = self.refusals.bear(error, now())?;
-        self.port.wait(wait.unwrap_or(pause).min(pause));
+        self.port.wait(self.refusals.bear(error, wait)?);
         Ok(())
     }
 }

@@ -91,11 +91,14 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(descriptor: Arc<Descriptor>, fd_kind: FdKind) -> Self {
-        let by_workers = matches!(fd_kind, FdKind::Terminal { .. } | FdKind::Device { .. });
+        let by_port = matches!(
+            fd_kind,
+            FdKind::Socket { .. } | FdKind::Listener | FdKind::Pipe { .. } | FdKind::File { .. }
+        );
         Self {
             descriptor,
             fd_kind,
-            way: if by_workers { Way::Workers } else { Way::Unknown },
+            way: if by_port { Way::Unknown } else { Way::Workers },
             flights: 0,
             receiving: false,
             once: false,

@@ -16,7 +16,6 @@ use ::mio::{Events, Poll, Token, Waker as MioWaker};
 use crate::{
     pure::{
         buffer::outgoing::Gather,
-        clock::now,
         table::{Id, SideTable},
     },
     system::{
@@ -508,9 +507,8 @@ impl Mio {
     /// The system refused to wait: there is a pause instead, but no longer than the wait was to be,
     /// and the caller goes on as if nothing had come.
     fn bear(&mut self, error: io::Error, wait: Option<Duration>) -> io::Result<()> {
-        let pause = self.refusals.bear(error, now())?;
         // What would tell of requests is what cannot be waited for.
-        syscall::pause(wait.unwrap_or(pause).min(pause));
+        syscall::pause(self.refusals.bear(error, wait)?);
         Ok(())
     }
 
@@ -581,13 +579,8 @@ impl Driver for Mio {
                     self.complete(resource, Event::ReceiveEnded(Ended::EndOfStream));
                 }
                 let fd_kind = self.source(resource).map(|source| source.fd_kind);
-                let event = match (self.detach(resource), fd_kind) {
-                    (Some(descriptor), Some(fd_kind)) => {
-                        close(descriptor, fd_kind, release, &mut self.block)
-                    }
-                    // A pipe that was closed with its outgoing direction.
-                    _ => Event::Closed,
-                };
+                let source = self.detach(resource).zip(fd_kind);
+                let event = close(source, release, &mut self.block);
                 self.complete(resource, event);
             }
         }

@@ -648,13 +648,8 @@ impl Uring {
     fn finish_close(&mut self, resource: Id, release: Release, completions: &mut Vec<Completion>) {
         self.end_receive(resource, Ended::EndOfStream, completions);
         let fd_kind = self.source(resource).map(|source| source.fd_kind);
-        let event = match (self.detach(resource), fd_kind) {
-            (Some(descriptor), Some(fd_kind)) => {
-                close(descriptor, fd_kind, release, &mut self.block)
-            }
-            // A pipe that was closed with its outgoing direction.
-            _ => Event::Closed,
-        };
+        let source = self.detach(resource).zip(fd_kind);
+        let event = close(source, release, &mut self.block);
         completions.push(Completion { resource, event });
     }
 
@@ -977,8 +972,7 @@ impl Uring {
     /// The kernel refused to wait: the bell is waited for instead, but no longer than the wait was
     /// to be, so that the caller goes on as if nothing had come.
     fn bear(&mut self, error: io::Error, wait: Option<Duration>) -> io::Result<()> {
-        let pause = self.refusals.bear(error, now())?;
-        self.bell.wait(wait.unwrap_or(pause).min(pause));
+        self.bell.wait(self.refusals.bear(error, wait)?);
         Ok(())
     }
 
