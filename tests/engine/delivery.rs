@@ -389,7 +389,7 @@ fn promise_01_a_post_that_is_not_send_and_is_refused_is_dropped_at_once() {
     let (seen, refused) = (Rc::clone(&last), Rc::clone(&last));
     let token = Rc::new(());
     let weak = Rc::downgrade(&token);
-    let callback = Callback::local(&engine, move |local: &Local, _| {
+    let callback = Callback::local_from_fn(&engine, move |local: &Local, _| {
         local.post(move |_| {
             refused.set(100);
             drop(token);
@@ -402,11 +402,43 @@ fn promise_01_a_post_that_is_not_send_and_is_refused_is_dropped_at_once() {
 }
 
 #[test]
+fn what_is_not_send_runs_as_success_or_failure_with_the_state_that_both_need() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let notes = Rc::new(RefCell::new(Vec::new()));
+    for _ in 0..2 {
+        let (good, bad) = (Rc::clone(&notes), Rc::clone(&notes));
+        let plain = Callback::local(
+            &engine,
+            move |_, line: Bytes| good.borrow_mut().push(format!("local {line:?}")),
+            move |_, error| bad.borrow_mut().push(format!("local {error}")),
+        );
+        engine.read_line(&stream, plain);
+        let with = Callback::local_with(
+            &engine,
+            Rc::clone(&notes),
+            |_, notes, line: Bytes| notes.borrow_mut().push(format!("with {line:?}")),
+            |_, notes, error| notes.borrow_mut().push(format!("with {error}")),
+        );
+        engine.read_line(&stream, with);
+    }
+    peer.write_all(b"one\ntwo\n").unwrap();
+    drop(peer);
+    engine.run().unwrap();
+    let ended = "end of stream";
+    let words =
+        ["local b\"one\"", "with b\"two\"", &format!("local {ended}"), &format!("with {ended}")];
+    assert_eq!(*notes.borrow(), words);
+    // All of them are dropped with what they held.
+    assert_eq!(Rc::strong_count(&notes), 1);
+}
+
+#[test]
 fn promise_03_inside_a_callback_running_the_engine_again_is_an_error_and_not_a_hang() {
     let engine = Rc::new(driver::engine());
     let (inner, told) = (Rc::clone(&engine), Told::new());
     let note = told.clone();
-    let callback = Callback::local(&engine, move |_, _| {
+    let callback = Callback::local_from_fn(&engine, move |_, _| {
         note.note(format!("{:?}", inner.run().map_err(|error| error.to_string())));
         note.note(format!("{:?}", inner.run_once(None).is_err()));
     });

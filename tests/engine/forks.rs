@@ -98,7 +98,7 @@ fn the_child_of_a_fork_is_refused_everything_and_the_parent_does_not_notice() {
             let token = mine.token();
             handle.post(move |_| drop(token));
             let token = mine.token();
-            handle.sleep(HOUR, Callback::local(&engine, move |_, _| drop(token)));
+            handle.sleep(HOUR, Callback::local_from_fn(&engine, move |_, _| drop(token)));
             handle.close(&stream, refused(&mine));
             handle.close(&listener, refused(&mine));
             handle.abort(&tcp);

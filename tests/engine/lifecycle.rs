@@ -181,7 +181,7 @@ fn promise_16_what_callbacks_hold_is_dropped_with_the_engine() {
     let keep = Arc::clone(&held);
     engine.read_line(&stream, Callback::from_fn(move |_, _| drop(keep)));
     let keep = Arc::clone(&held);
-    engine.sleep(Duration::MAX, Callback::local(&engine, move |_, _| drop(keep)));
+    engine.sleep(Duration::MAX, Callback::local_from_fn(&engine, move |_, _| drop(keep)));
     let keep = Arc::clone(&held);
     engine.submit_work(move || drop(keep), Callback::ignore());
     turns(&engine, 2);
@@ -306,7 +306,7 @@ fn promise_16_an_engine_dropped_inside_a_callback_of_another_ends_as_ever() {
     let told = Told::new();
     inner.sleep(Duration::MAX, told.callback("inner"));
     let notes = told.clone();
-    let drop_inner = Callback::local(&outer, move |_, outcome: Result<()>| {
+    let drop_inner = Callback::local_from_fn(&outer, move |_, outcome: Result<()>| {
         outcome.unwrap();
         drop(inner);
         notes.note("dropped");
@@ -444,7 +444,7 @@ fn promise_17_a_local_callback_that_panics_leaves_the_table_usable() {
     let heard = Rc::new(RefCell::new(Vec::new()));
     for number in 0..4 {
         let heard = Rc::clone(&heard);
-        let callback = Callback::local(&engine, move |_, _: Result<()>| {
+        let callback = Callback::local_from_fn(&engine, move |_, _: Result<()>| {
             heard.borrow_mut().push(number);
             assert_ne!(number, 1, "the unlucky one");
         });

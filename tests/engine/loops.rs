@@ -284,7 +284,7 @@ fn promise_03_running_the_engine_inside_its_callback_is_an_error_and_no_hang() {
     let heard = Outcome::<()>::new();
     let callback = heard.callback();
     let inner = Rc::downgrade(&engine);
-    let local = Callback::local(&engine, move |local: &Local, _: Result<()>| {
+    let local = Callback::local_from_fn(&engine, move |local: &Local, _: Result<()>| {
         let engine = inner.upgrade().unwrap();
         let errors = [
             engine.run().unwrap_err(),
@@ -308,7 +308,7 @@ fn an_engine_runs_inside_a_callback_of_another() {
     let inner = Rc::new(driver::engine());
     let told = Told::new();
     let (notes, running) = (told.clone(), Rc::clone(&inner));
-    let callback = Callback::local(&outer, move |outer: &Local, _: Result<()>| {
+    let callback = Callback::local_from_fn(&outer, move |outer: &Local, _: Result<()>| {
         running.sleep(Duration::from_millis(1), notes.callback("inner"));
         let (from_inner, handle) = (notes.clone(), outer.handle().clone());
         running.post(move |_| _ = handle.sleep(Duration::ZERO, from_inner.callback("across")));

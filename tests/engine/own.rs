@@ -34,7 +34,7 @@ fn promise_02_a_callback_that_is_completed_is_told_later_whatever_its_kind() {
     let heard = Rc::new(RefCell::new(Vec::new()));
     let local = |name: &'static str| {
         let heard = Rc::clone(&heard);
-        Callback::local(&engine, move |_, outcome: Result<u8>| {
+        Callback::local_from_fn(&engine, move |_, outcome: Result<u8>| {
             heard.borrow_mut().push(format!("{name} {outcome:?}"));
         })
     };
@@ -355,7 +355,7 @@ fn promise_17_engines_are_not_confused_by_who_completes_what() {
     let (home, other): (Engine, Engine) = (driver::engine(), driver::engine());
     let heard = Rc::new(RefCell::new(Vec::new()));
     let notes = Rc::clone(&heard);
-    let callback = Callback::local(&home, move |local: &Local, outcome: Result<u8>| {
+    let callback = Callback::local_from_fn(&home, move |local: &Local, outcome: Result<u8>| {
         notes.borrow_mut().push((format!("{local:?}"), outcome.unwrap()));
     });
     other.complete(callback, Ok(1));

@@ -83,7 +83,7 @@ fn promise_16_what_is_unsent_or_not_begun_may_panic_as_the_engine_drops_it() {
     for _ in 0..3 {
         let bomb = Bomb::new(&drops);
         // What nobody ever asks for stays with the engine.
-        mem::forget(Callback::local(&engine, move |_, _: Result<()>| drop(bomb)));
+        mem::forget(Callback::local_from_fn(&engine, move |_, _: Result<()>| drop(bomb)));
     }
     engine.run_once(Some(std::time::Duration::ZERO)).unwrap();
     drop(engine);
@@ -100,14 +100,14 @@ fn promise_03_a_local_callback_that_is_not_used_may_make_another_as_it_goes() {
     impl Drop for Maker {
         fn drop(&mut self) {
             let told = self.1.clone();
-            let made = Callback::local(&self.0, move |_, _: Result<()>| told.note("made"));
+            let made = Callback::local_from_fn(&self.0, move |_, _: Result<()>| told.note("made"));
             self.0.sleep(std::time::Duration::ZERO, made);
         }
     }
     let engine = Rc::new(driver::engine());
     let told = Told::new();
     let maker = Maker(Rc::clone(&engine), told.clone());
-    drop(Callback::local(&engine, move |_, _: Result<()>| drop(maker)));
+    drop(Callback::local_from_fn(&engine, move |_, _: Result<()>| drop(maker)));
     engine.run().unwrap();
     assert_eq!(told.take(), ["made"]);
 }

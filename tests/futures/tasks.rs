@@ -294,7 +294,7 @@ fn promise_03_running_the_engine_inside_itself_is_an_error_and_not_a_hang() {
     let engine = runtime.engine();
     engine.sleep(
         Duration::ZERO,
-        Callback::local(engine, move |_, _| {
+        Callback::local_from_fn(engine, move |_, _| {
             let blocks = AssertUnwindSafe(|| again.block_on(async {}));
             *heard.borrow_mut() = said(catch_unwind(blocks).unwrap_err());
         }),

@@ -97,6 +97,13 @@ impl<T: 'static> Callback<T> {
     /// in any closure, two values in it whose drops panic end the process; one by one they cost no
     /// more than the panic of a callback.
     ///
+    /// They are `Send`, since an operation may be submitted from any thread. With an `Rc` in them
+    /// the compiler says that it "cannot be sent between threads safely": use
+    /// [`local`](Self::local) in place of `new`, [`local_with`](Self::local_with) in place of
+    /// [`with`](Self::with), and [`local_from_fn`](Self::local_from_fn) in place of
+    /// [`from_fn`](Self::from_fn). They take the [`Local`] that every callback gets, or the engine
+    /// itself, and run on its thread.
+    ///
     /// ```
     /// use facade_engine::{Callback, Engine};
     /// use std::{io::Write, os::unix::net::UnixStream};
@@ -112,6 +119,7 @@ impl<T: 'static> Callback<T> {
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
+    #[doc(alias = "Rc")]
     pub fn new(
         success: impl FnOnce(&Local, T) + Send + 'static,
         failure: impl FnOnce(&Local, Error) + Send + 'static,
@@ -191,10 +199,81 @@ impl<T: 'static> Callback<T> {
         Self { slot: Slot::Ignore, timeout: None }
     }
 
-    /// Runs a closure that is not `Send`, e.g. one that holds an `Rc`.
+    /// Runs `success` with the value or `failure` with the error, as [`new`](Self::new) does, but
+    /// neither need be `Send`: for what holds an `Rc`, a `RefCell` behind one, or anything else of
+    /// this thread.
     ///
-    /// The closure stays in the table of `local`'s engine; only its key travels. Given to an
-    /// operation of another engine, it runs on its own engine's thread all the same.
+    /// The closures stay in the table of `local`'s engine; only their key travels. Given to an
+    /// operation of another engine, they run on their own engine's thread all the same.
+    ///
+    /// ```
+    /// use facade_engine::{Bytes, Callback, Engine};
+    /// use std::{cell::RefCell, io::Write, os::unix::net::UnixStream, rc::Rc};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
+    /// peer.write_all(b"hello\n").unwrap();
+    /// let lines = Rc::new(RefCell::new(Vec::new()));
+    /// let heard = Rc::clone(&lines);
+    /// engine.read_line(&stream, Callback::local(
+    ///     &engine,
+    ///     move |_, line: Bytes| heard.borrow_mut().push(line),
+    ///     |_, error| eprintln!("no line: {error}"),
+    /// ));
+    /// engine.run()?;
+    /// assert_eq!(*lines.borrow(), ["hello"]);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "Rc")]
+    pub fn local(
+        local: &Local,
+        success: impl FnOnce(&Local, T) + 'static,
+        failure: impl FnOnce(&Local, Error) + 'static,
+    ) -> Self {
+        Self::local_from_fn(local, move |local, outcome| match outcome {
+            Ok(value) => success(local, value),
+            Err(error) => failure(local, error),
+        })
+    }
+
+    /// Runs `success` or `failure`, neither of which need be `Send`, and whichever runs gets the
+    /// `state`, as that of [`with`](Self::with): for what both need and only one can own, such as
+    /// an `Rc` that would have to be cloned for one of them.
+    ///
+    /// ```
+    /// use facade_engine::{Bytes, Callback, Engine};
+    /// use std::{cell::RefCell, io::Write, os::unix::net::UnixStream, rc::Rc};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
+    /// peer.write_all(b"hello\n").unwrap();
+    /// let log = Rc::new(RefCell::new(Vec::new()));
+    /// engine.read_line(&stream, Callback::local_with(
+    ///     &engine,
+    ///     Rc::clone(&log),
+    ///     |_, log, line: Bytes| log.borrow_mut().push(format!("{} bytes", line.len())),
+    ///     |_, log, error| log.borrow_mut().push(error.to_string()),
+    /// ));
+    /// engine.run()?;
+    /// assert_eq!(*log.borrow(), ["5 bytes"]);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn local_with<S: 'static>(
+        local: &Local,
+        state: S,
+        success: impl FnOnce(&Local, S, T) + 'static,
+        failure: impl FnOnce(&Local, S, Error) + 'static,
+    ) -> Self {
+        Self::local_from_fn(local, move |local, outcome| match outcome {
+            Ok(value) => success(local, state, value),
+            Err(error) => failure(local, state, error),
+        })
+    }
+
+    /// Runs one closure, which need not be `Send`, with the outcome as a `Result`; else as
+    /// [`local`](Self::local).
     ///
     /// ```
     /// use facade_engine::{Callback, Engine, Result};
@@ -203,23 +282,15 @@ impl<T: 'static> Callback<T> {
     /// let engine = Engine::new()?;
     /// let naps = Rc::new(Cell::new(0));
     /// let count = Rc::clone(&naps);
-    /// let cb = Callback::local(&engine, move |_, _: Result<()>| count.set(count.get() + 1));
+    /// let cb = Callback::local_from_fn(&engine, move |_, _: Result<()>| count.set(count.get() + 1));
     /// engine.sleep(Duration::from_millis(1), cb);
     /// engine.run()?;
     /// assert_eq!(naps.get(), 1);
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
-    pub fn local(local: &Local, f: impl FnOnce(&Local, Result<T>) + 'static) -> Self {
-        // In the child of a fork the closure is dropped at once. The table is the parent's.
-        let key = (!local.is_inherited()).then(|| {
-            let closure: Box<LocalClosure<T>> = Box::new(f);
-            local.closures.borrow_mut().insert(Box::new(closure))
-        });
-        let home = local.handle().downgrade();
-        Self {
-            slot: Slot::Local(Box::new(LocalKey { key, home, engine: local.handle().id() })),
-            timeout: None,
-        }
+    pub fn local_from_fn(local: &Local, f: impl FnOnce(&Local, Result<T>) + 'static) -> Self {
+        let closure: Box<LocalClosure<T>> = Box::new(f);
+        Self { slot: Slot::Local(Box::new(LocalKey::store(local, closure))), timeout: None }
     }
 
     /// Runs a closure that gets a [`Claim`] on the value instead of the value.
@@ -432,6 +503,13 @@ pub(crate) struct LocalKey {
 }
 
 impl LocalKey {
+    /// Puts something that must not leave the thread into the table of its engine.
+    pub(super) fn store<F: 'static>(local: &Local, f: F) -> Self {
+        // In the child of a fork it is dropped at once. The table is the parent's.
+        let key = (!local.is_inherited()).then(|| local.closures.borrow_mut().insert(Box::new(f)));
+        Self { key, home: local.handle().downgrade(), engine: local.handle().id() }
+    }
+
     pub(super) fn run<T: Send + 'static>(mut self: Box<Self>, local: &Local, outcome: Result<T>) {
         if self.engine != local.handle().id() {
             if let Some(home) = self.home.upgrade() {
