@@ -25,6 +25,10 @@ pub mod chains {
     #![doc = include_str!("../guide/chains.md")]
 }
 
+pub mod repeating {
+    #![doc = include_str!("../guide/repeating.md")]
+}
+
 pub mod threads {
     #![doc = include_str!("../guide/threads.md")]
 }

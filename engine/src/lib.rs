@@ -107,6 +107,7 @@ pub use crate::{
         handle::{Handle, KeepAlive},
         listener::Listener,
         local::Local,
+        repeating::Pause,
         stream::{Detached, LineEnd, Stream},
         task::TaskPanic,
     },

@@ -88,6 +88,7 @@ mod os;
 mod runtime;
 mod stream;
 mod sync;
+mod time;
 
 pub use async_task::Task;
 /// The engine's crate, for raw callbacks, for chains, and for all that is not named here: its
@@ -108,4 +109,5 @@ pub use crate::{
     operation::{OpFuture, Submit, op},
     runtime::Runtime,
     stream::{Lines, ReadHalf, Stream, WriteHalf},
+    time::Interval,
 };

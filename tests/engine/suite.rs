@@ -29,6 +29,9 @@ mod writes;
 #[path = "cut_writes.rs"]
 mod cut_writes;
 
+#[path = "each.rs"]
+mod each;
+
 #[path = "ends.rs"]
 mod ends;
 

@@ -20,6 +20,9 @@ mod tasks;
 #[path = "traits.rs"]
 mod traits;
 
+#[path = "time.rs"]
+mod time;
+
 #[path = "types.rs"]
 mod types;
 

@@ -34,6 +34,7 @@ use crate::{
     pure::{
         error::{Error, Result},
         panics::Panics,
+        table::Id,
     },
     system::{
         descriptor::Descriptor,
@@ -121,6 +122,8 @@ pub struct Turn {
 const ROUNDS_MAX: usize = 4096;
 /// How many callbacks a turn runs at most before the next one looks at the system again.
 const CALLBACKS_MAX: usize = 8192;
+/// How many things a repeating operation hands out before others have their turn.
+const PORTION: usize = 64;
 /// How many of the posts that one turn has put off a round runs, after everything else.
 const PUT_OFF_MAX: usize = CALLBACKS_MAX / 8;
 
@@ -583,6 +586,10 @@ impl Engine {
                     *callbacks -= 1;
                     self.scan(stream);
                 }
+                Ready::Repeat(id) => {
+                    *callbacks -= 1;
+                    self.repeat(id, callbacks);
+                }
                 Ready::Advance(advance) => {
                     *callbacks -= 1;
                     let (chain, outcome) = *advance;
@@ -593,13 +600,39 @@ impl Engine {
     }
 
     /// Lets a user's matcher look at a stream's unread bytes, with nothing borrowed.
-    fn scan(&self, stream: crate::pure::table::Id) {
+    fn scan(&self, stream: Id) {
         let engine = self.handle().id();
         let Some(Some(mut scan)) = with_current(engine, |core| core.begin_scan(stream)) else {
             return;
         };
         let result = catch_unwind(AssertUnwindSafe(|| scan.run()));
         with_current(engine, |core| core.end_scan(scan, result.is_err()));
+        if let Err(payload) = result {
+            resume_unwind(payload);
+        }
+    }
+
+    /// Has the handler of a repeating operation called with what there is, with nothing borrowed.
+    fn repeat(&self, id: Id, callbacks: &mut usize) {
+        let engine = self.handle().id();
+        let Some(Some(mut handler)) = with_current(engine, |core| core.begin_repeat(id)) else {
+            return;
+        };
+        let most = PORTION.min((CALLBACKS_MAX + 1).saturating_sub(*callbacks));
+        let run = AssertUnwindSafe(|| handler.run(&self.local, id, most, callbacks));
+        let result = catch_unwind(run);
+        if self.is_inherited() {
+            // It is the parent's, with all that it has captured.
+            forget(handler);
+        } else {
+            let over = |core: &mut Core| core.end_repeat(id, handler, result.is_err());
+            let ended = with_current(engine, over);
+            let mut panics = Panics::default();
+            panics.contain(|| drop(ended));
+            if result.is_ok() {
+                panics.resume();
+            }
+        }
         if let Err(payload) = result {
             resume_unwind(payload);
         }

@@ -40,6 +40,17 @@ impl Core {
         }
     }
 
+    /// What the operation with this ticket is cancelled by, if it is pending.
+    pub(super) fn by_ticket(&self, ticket: u64) -> Option<Key> {
+        self.tickets.get(&ticket).copied()
+    }
+
+    /// Whether the submission of the operation with this ticket is still in the inbox, or about to
+    /// be dealt with.
+    pub(super) const fn is_yet_to_come(&self, ticket: u64) -> bool {
+        ticket > self.last_ticket
+    }
+
     /// Forgets the ticket of an operation that has ended; zero is none.
     #[inline]
     pub(crate) fn forget_ticket(&mut self, ticket: u64) {
@@ -53,10 +64,9 @@ impl Core {
         match key {
             Key::Operation(id) => self.abort_operation(id, Error::Cancelled),
             Key::HeadRead(stream, number) => self.abort_head_read(stream, number, Error::Cancelled),
-            Key::Ticket(ticket) => match self.tickets.get(&ticket) {
-                Some(&key) => self.cancel(key),
-                // Its submission is still in the inbox, or about to be dealt with.
-                None if ticket > self.last_ticket
+            Key::Ticket(ticket) => match self.by_ticket(ticket) {
+                Some(key) => self.cancel(key),
+                None if self.is_yet_to_come(ticket)
                     && !mutants::is_active(Mutant::UnseenTakenForEnded) =>
                 {
                     self.cancelled.insert(ticket);
@@ -97,6 +107,8 @@ impl Core {
                     _ => {}
                 }
             }
+            Kind::Every(_) if matches!(cause, Error::TimedOut) => self.every_is_due(id),
+            Kind::Every(_) => self.end_every(id, cause),
             Kind::Thread(_) => self.abort_thread(id, cause),
             Kind::File(_) => self.interrupt_on_file(id, cause),
             Kind::Claimed(_) if matches!(cause, Error::Cancelled) => self.withdraw(id, cause),

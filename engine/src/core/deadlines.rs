@@ -172,7 +172,7 @@ impl Core {
                 self.try_full_backlog(id);
                 true
             }
-            Kind::Sleep { .. } | Kind::Claimed(_) => false,
+            Kind::Sleep { .. } | Kind::Every(_) | Kind::Claimed(_) => false,
             Kind::Thread(_) => true,
             kind => {
                 let resource = pending.resource;

@@ -13,6 +13,7 @@ use crate::{
         Core, Kind, Pending,
         chain::Product,
         closing::{Closing, Ending},
+        repeat::Repeat,
         resource::{Phase, Resource},
     },
     handles::{
@@ -60,8 +61,18 @@ pub(crate) struct ListenerState {
     rest: Duration,
     pub(crate) closing: Option<Box<Closing>>,
     released: bool,
+    /// The first of `accepts` repeats, and is queued, runs or is paused: no connection is asked for
+    /// on its account.
+    holds: bool,
     /// Counted among the unsettled resources.
     pub(crate) unsettled: bool,
+}
+
+/// Who accepts.
+pub(crate) enum Accept {
+    Once(Slot<Stream>),
+    /// Hands out one connection after the other.
+    Each(Box<Repeat>),
 }
 
 impl ListenerState {
@@ -90,6 +101,7 @@ impl Core {
             rest: REST_MIN,
             closing: None,
             released: false,
+            holds: false,
             unsettled: false,
         };
         let id = self.resources.insert(Resource::Listener(Box::new(state)));
@@ -156,11 +168,63 @@ impl Core {
         {
             return self.hand_over(listener, chain, slot, connection, None);
         }
-        let id = self.insert(Pending::new(Kind::Accept(slot), listener, chain), timeout);
+        let kind = Kind::Accept(Accept::Once(slot));
+        let id = self.insert(Pending::new(kind, listener, chain), timeout);
         let (state, pending) = self.listener_and_pending(listener)?;
         state.accepts.push_back(pending, id);
         self.steer_accepting(listener);
         Some(id)
+    }
+
+    /// Submits a repeating accept.
+    pub(crate) fn accept_each(&mut self, listener: Id, repeat: Box<Repeat>) -> Option<Id> {
+        if self.listener(listener).is_none_or(|state| state.closing.is_some()) {
+            self.ready.push(repeat.end(Err(Error::Closed)));
+            return None;
+        }
+        let timeout = repeat.timeout;
+        let kind = Kind::Accept(Accept::Each(repeat));
+        let id = self.insert(Pending::new(kind, listener, Id::NONE), timeout);
+        let (state, pending) = self.listener_and_pending(listener)?;
+        state.accepts.push_back(pending, id);
+        self.serve_accepts(listener);
+        Some(id)
+    }
+
+    /// Has the repeating accept at the head go on, if it can: its handler is queued if there is a
+    /// connection. Returns false if the head does not repeat.
+    fn serve_repeating_accept(&mut self, listener: Id, id: Id) -> bool {
+        let Some(Resource::Listener(state)) = self.resources.get_mut(listener) else {
+            return false;
+        };
+        let Some(Pending { kind: Kind::Accept(Accept::Each(repeat)), .. }) =
+            self.pending.get_mut(id)
+        else {
+            return false;
+        };
+        // It looks again when its handler has run.
+        if repeat.is_queued() {
+            return true;
+        }
+        state.holds = repeat.is_paused() || !state.untaken.is_empty();
+        let waits = !state.holds;
+        if !waits && !repeat.is_paused() {
+            let ready = repeat.queue(id);
+            self.ready.push(ready);
+        }
+        self.bound_wait(id, waits);
+        true
+    }
+
+    /// The next connection of a repeating accept, for its handler, which runs.
+    pub(crate) fn next_connection(&mut self, id: Id) -> Option<Stream> {
+        let pending = self.pending.get(id)?;
+        let Kind::Accept(Accept::Each(repeat)) = &pending.kind else { return None };
+        if repeat.is_paused() {
+            return None;
+        }
+        let resource = pending.resource;
+        self.listener(resource)?.untaken.pop_front()
     }
 
     /// Completes an accept with a connection. `kept` is its id, if it has stayed in the table for
@@ -197,17 +261,20 @@ impl Core {
         id: Id,
     ) -> Option<(Slot<Stream>, Id, Option<Id>)> {
         let is_claim = match self.pending.get(id) {
-            Some(Pending { kind: Kind::Accept(slot), .. }) => slot.is_claim(),
+            Some(Pending { kind: Kind::Accept(Accept::Once(slot)), .. }) => slot.is_claim(),
             _ => false,
         };
         if !is_claim {
-            return self.unqueue_accept(listener, id).map(|(slot, chain)| (slot, chain, None));
+            return match self.unqueue_accept(listener, id)? {
+                (Accept::Once(slot), chain) => Some((slot, chain, None)),
+                (Accept::Each(_), _) => unreachable!("one that repeats is served by itself"),
+            };
         }
         if let Some((state, pending)) = self.listener_and_pending(listener) {
             state.accepts.remove(pending, id);
         }
         match self.keep_claim(id)? {
-            (Kind::Accept(slot), chain) => Some((slot, chain, Some(id))),
+            (Kind::Accept(Accept::Once(slot)), chain) => Some((slot, chain, Some(id))),
             _ => unreachable!("only accepts are queued as accepts"),
         }
     }
@@ -215,7 +282,7 @@ impl Core {
     /// Starts or stops the accepting, as accepts and the limit demand.
     fn steer_accepting(&mut self, listener: Id) {
         let Some(state) = self.listener(listener) else { return };
-        let waiting = !state.accepts.is_empty();
+        let waiting = !state.accepts.is_empty() && !state.holds;
         match state.accepting {
             Phase::Idle if waiting && state.timer == 0 && state.closing.is_none() => {
                 state.accepting = Phase::Running;
@@ -255,9 +322,11 @@ impl Core {
         self.serve_accepts(listener);
     }
 
-    fn serve_accepts(&mut self, listener: Id) {
+    pub(super) fn serve_accepts(&mut self, listener: Id) {
         while let Some(state) = self.listener(listener)
             && let Some(head) = state.accepts.head()
+            && !self.serve_repeating_accept(listener, head)
+            && let Some(state) = self.listener(listener)
             && let Some(connection) = state.untaken.pop_front()
             && let Some((slot, chain, kept)) = self.unqueue_served_accept(listener, head)
         {
@@ -319,28 +388,39 @@ impl Core {
     }
 
     pub(crate) fn abort_accept(&mut self, listener: Id, id: Id, cause: Error) {
-        if let Some((slot, chain)) = self.unqueue_accept(listener, id) {
-            self.fail(chain, slot, cause);
+        // It did not wait when its time was up: there is something to hand out, or it is paused.
+        if matches!(cause, Error::TimedOut) && self.rests(id) {
+            return;
         }
-        self.steer_accepting(listener);
-        self.close_listener_if_released(listener);
+        self.fail_accept(listener, id, cause);
+        // Those behind one that repeats are at the head now.
+        self.serve_accepts(listener);
     }
 
     fn fail_accepts(&mut self, listener: Id, error: &Error) {
         while let Some(head) = self.listener(listener).and_then(|state| state.accepts.head()) {
-            if let Some((slot, chain)) = self.unqueue_accept(listener, head) {
-                self.fail(chain, slot, error.clone());
-            }
+            self.fail_accept(listener, head, error.clone());
         }
         self.close_listener_if_released(listener);
     }
 
-    fn unqueue_accept(&mut self, listener: Id, id: Id) -> Option<(Slot<Stream>, Id)> {
+    fn fail_accept(&mut self, listener: Id, id: Id, error: Error) {
+        match self.unqueue_accept(listener, id) {
+            Some((Accept::Once(slot), chain)) => self.fail(chain, slot, error),
+            Some((Accept::Each(repeat), _)) => self.ready.push(repeat.end(Err(error))),
+            None => {}
+        }
+    }
+
+    fn unqueue_accept(&mut self, listener: Id, id: Id) -> Option<(Accept, Id)> {
         if let Some((state, pending)) = self.listener_and_pending(listener) {
+            if state.accepts.head() == Some(id) {
+                state.holds = false;
+            }
             state.accepts.remove(pending, id);
         }
         match self.remove(id)? {
-            Pending { kind: Kind::Accept(slot), chain, .. } => Some((slot, chain)),
+            Pending { kind: Kind::Accept(accept), chain, .. } => Some((accept, chain)),
             _ => unreachable!("only accepts are queued as accepts"),
         }
     }

@@ -12,10 +12,12 @@ mod deadlines;
 pub(crate) mod deferred_drops;
 pub(crate) mod delivery;
 mod ending;
+pub(crate) mod every;
 pub(crate) mod file;
 pub(crate) mod listener;
 mod operations;
 pub(crate) mod pending;
+pub(crate) mod repeat;
 pub(crate) mod report;
 pub(crate) mod resource;
 pub(crate) mod scans;
@@ -101,6 +103,8 @@ pub(crate) struct Core {
     pub(crate) on_files: usize,
     /// Operations on files are numbered, because reads and writes of a file share one order.
     pub(crate) submissions: u64,
+    /// The repeating operation whose handler runs; else none.
+    pub(crate) repeating: Id,
     /// Counts the rounds in which ready callbacks run, and wraps around.
     pub(crate) round: u32,
     /// The future that drives the run is in the ready queue.
@@ -150,6 +154,7 @@ impl Core {
             peer_waits: HashMap::new(),
             on_files: 0,
             submissions: 0,
+            repeating: Id::NONE,
             round: 0,
             root_queued: false,
             is_expiring: false,

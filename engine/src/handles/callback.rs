@@ -449,7 +449,8 @@ impl<T: 'static> Callback<T> {
     /// Sets the time that the operation may take, from its submission to its outcome. In a chain it
     /// runs from the success of the stage before. Without it, an operation may take for ever.
     ///
-    /// It bounds the operation as a whole: a peer that sends a byte a second does not stretch it.
+    /// Of a [repeating](crate::guide::repeating) operation it is the time that each thing may take to
+    /// come. Of any other it bounds the operation as a whole: a peer that sends a byte a second does not stretch it.
     /// `Duration::ZERO` makes one attempt; `Duration::MAX` never expires. An operation that expires
     /// fails with [`Error::TimedOut`] and leaves what a cancelled one leaves. What has arrived by
     /// then is never a timeout.
@@ -508,6 +509,13 @@ impl LocalKey {
         // In the child of a fork it is dropped at once. The table is the parent's.
         let key = (!local.is_inherited()).then(|| local.closures.borrow_mut().insert(Box::new(f)));
         Self { key, home: local.handle().downgrade(), engine: local.handle().id() }
+    }
+
+    /// Takes it out again, on its engine's thread.
+    pub(super) fn take<F: 'static>(mut self, local: &Local) -> Option<F> {
+        let key = self.key.take()?;
+        let stored = local.closures.borrow_mut().try_remove(key);
+        stored.and_then(|stored| stored.downcast().ok()).map(|stored| *stored)
     }
 
     pub(super) fn run<T: Send + 'static>(mut self: Box<Self>, local: &Local, outcome: Result<T>) {

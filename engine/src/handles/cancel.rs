@@ -1,7 +1,8 @@
 //! [`Cancel`]: ends an operation early.
 
 use crate::{
-    handles::{current, handle::Handle, queue::message::Message, registry},
+    core::Core,
+    handles::{current, handle::Handle, queue::message::Message, registry, repeating::Pause},
     pure::table::Id,
     system::fork::{self},
 };
@@ -96,15 +97,77 @@ impl Cancel {
         if self.key == 0 {
             return false;
         }
-        let key = match self.head_read {
-            0 if self.key & TICKET == 0 => Key::Operation(Id::from_bits(self.key)),
-            0 => Key::Ticket(self.key & !TICKET),
-            number => Key::HeadRead(Id::from_bits(self.key), number),
-        };
+        let key = self.key();
         match current::with_current(self.engine, |core| core.cancel(key)) {
             Some(registered) => registered,
             None => registry::engine(self.engine)
                 .is_some_and(|shared| shared.inbox.push(Message::Cancel(key)).is_ok()),
+        }
+    }
+
+    /// Pauses a repeating operation, such as [`each_line`](crate::Handle::each_line), until the
+    /// guard is dropped, on whatever thread. If there are several guards, until the last is.
+    ///
+    /// Its handler is not called meanwhile: at once when this is called in it or in another
+    /// callback of its engine, else as soon as the engine hears of it. What comes is kept as for
+    /// nobody: a stream is read ahead up to [`Limits::unread`](crate::Limits::unread), and then its
+    /// peer has to wait. The time of the callback's timeout does not run. The end of the stream and
+    /// its failure are told afterwards, as they come after the bytes before them; a cancel and a
+    /// close are told at once.
+    ///
+    /// An operation that does not repeat does not mind, nor one that is over.
+    ///
+    /// ```
+    /// use facade_engine::{Bytes, Callback, Engine};
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
+    /// peer.write_all(b"one\nthree\n").unwrap();
+    /// # drop(peer);
+    /// engine.each_line(
+    ///     &stream,
+    ///     |local, line: Bytes| {
+    ///         // The next line has to wait for what a worker makes of this one.
+    ///         let pause = local.repeating().pause();
+    ///         local.submit_work(move || line.len(), Callback::new(
+    ///             move |_, length| {
+    ///                 println!("{length} bytes");
+    ///                 drop(pause);
+    ///             },
+    ///             |_, error| panic!("{error}"),
+    ///         ));
+    ///     },
+    ///     Callback::new(|_, ()| println!("no more lines"), |_, error| panic!("{error}")),
+    /// );
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn pause(&self) -> Pause {
+        Pause::new(self.clone())
+    }
+
+    /// A guard that pauses the operation was made, or dropped.
+    pub(super) fn shift_pauses(&self, by: i32) {
+        if self.key == 0 {
+            return;
+        }
+        let key = self.key();
+        if current::with_current(self.engine, |core| core.shift_pauses(key, by)) == Some(true) {
+            return;
+        }
+        if let Some(shared) = registry::engine(self.engine) {
+            let shift = move |core: &mut Core| _ = core.shift_pauses(key, by);
+            drop(shared.inbox.push(Message::Apply(Box::new(shift))));
+        }
+    }
+
+    const fn key(&self) -> Key {
+        match self.head_read {
+            0 if self.key & TICKET == 0 => Key::Operation(Id::from_bits(self.key)),
+            0 => Key::Ticket(self.key & !TICKET),
+            number => Key::HeadRead(Id::from_bits(self.key), number),
         }
     }
 

@@ -6,7 +6,13 @@ use slab::Slab;
 
 use crate::{
     core::{Core, pending::PendingOperation},
-    handles::{current::inspect, handle::Handle, shared::Shared},
+    handles::{
+        cancel::Cancel,
+        current::{inspect, with_current},
+        handle::Handle,
+        shared::Shared,
+    },
+    pure::table::Id,
 };
 
 /// What callbacks get: "you are on the engine's thread".
@@ -91,6 +97,33 @@ impl Local {
         if !self.handle.push_post(run) {
             drop(take(self));
         }
+    }
+
+    /// The [`Cancel`] of the repeating operation whose handler runs: to end it from within, or to
+    /// [pause](Cancel::pause) it. Elsewhere it is one that [cancels nothing](Cancel::none).
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine, Error};
+    /// use std::time::Duration;
+    ///
+    /// let engine = Engine::new()?;
+    /// let mut left = 3;
+    /// engine.every(
+    ///     Duration::from_millis(1),
+    ///     move |local, _| {
+    ///         left -= 1;
+    ///         if left == 0 {
+    ///             local.repeating().cancel();
+    ///         }
+    ///     },
+    ///     Callback::from_fn(|_, outcome| assert!(matches!(outcome, Err(Error::Cancelled)))),
+    /// );
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn repeating(&self) -> Cancel {
+        let running = with_current(self.id(), |core| core.repeating);
+        Cancel::new(self.id(), running.filter(|&id| id != Id::NONE))
     }
 
     /// What the engine is waiting for; see [`Engine::pending`](crate::Engine::pending). Inside a

@@ -14,6 +14,7 @@ pub(crate) mod listener;
 pub(crate) mod local;
 pub(crate) mod queue;
 pub(crate) mod registry;
+pub(crate) mod repeating;
 pub(crate) mod resource_handle;
 pub(crate) mod shared;
 pub(crate) mod small_fn;

@@ -178,7 +178,9 @@ pub enum Error {
     Overloaded,
 
     /// The closure given to [`submit_work`](crate::Handle::submit_work) panicked on its worker. The
-    /// panic hook has printed the message; the worker lives on.
+    /// panic hook has printed the message; the worker lives on. Or the handler of a repeating
+    /// operation, such as [`each_line`](crate::Handle::each_line), panicked, which ends it; the run
+    /// resumes that panic.
     #[error("the work panicked")]
     Panicked,
 

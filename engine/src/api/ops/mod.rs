@@ -9,6 +9,7 @@ pub(crate) mod attach;
 pub(crate) mod chain;
 pub(crate) mod close;
 mod connect;
+mod each;
 mod file;
 pub(crate) mod now;
 pub(crate) mod read;

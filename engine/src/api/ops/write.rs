@@ -202,11 +202,10 @@ impl Handle {
     /// Submits a write of one piece: first the frequent case, a small one that succeeds at once.
     #[inline]
     fn submit_one(s: &Stream, bytes: Bytes, is_line: bool, mut cb: Callback<usize>) -> Cancel {
-        if let Slot::Plain(_) = cb.slot {
-            let slot = &mut cb.slot;
-            if on_current(s, |core, id| core.write_at_once(id, &bytes, is_line, Some(slot)))
-                .is_some()
-            {
+        if matches!(cb.slot, Slot::Plain(_) | Slot::Ignore) {
+            // Where nobody wants to know, nothing is queued.
+            let slot = Some(&mut cb.slot).filter(|slot| matches!(slot, Slot::Plain(_)));
+            if on_current(s, |core, id| core.write_at_once(id, &bytes, is_line, slot)).is_some() {
                 // The slot was taken out of it, so nothing is left to be dropped.
                 mem::forget(cb);
                 // `bytes` is dropped here, where nothing is borrowed: it is the user's.

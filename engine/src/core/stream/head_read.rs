@@ -79,9 +79,9 @@ impl StreamState {
     }
 
     /// Whether a read waits for bytes that have not come: it has not matched, and no matcher of the
-    /// user's is queued to look.
+    /// user's is queued to look; nor does it repeat and has something to hand out, or is paused.
     pub(crate) fn has_unmatched_reads(&self) -> bool {
-        self.has_unmatched_head_read() || (!self.reads.is_empty() && !self.scanning)
+        self.has_unmatched_head_read() || (!self.reads.is_empty() && !self.scanning && !self.holds)
     }
 
     /// Whether a head read waits for bytes, and not only for its callback to run.
@@ -90,12 +90,12 @@ impl StreamState {
     }
 
     /// Whether it is still open which bytes are left to the queued read with this id: an earlier
-    /// read has matched and its callback has not got the claim, or the user's matcher of an earlier
-    /// read has not looked.
+    /// read has matched and its callback has not got the claim, the user's matcher of an earlier
+    /// read has not looked, or the handler of one that repeats has still to be called.
     pub(crate) fn is_undecided_before(&self, id: Id) -> bool {
         self.claims > 0
             || self.head_read.as_ref().is_some_and(|head_read| head_read.matched.is_some())
-            || (self.scanning && self.reads.head() != Some(id))
+            || ((self.scanning || self.holds) && self.reads.head() != Some(id))
     }
 
     /// Whether a read that is submitted now may take unread bytes at once: no other read comes

@@ -69,6 +69,11 @@ pub(crate) struct StreamState {
     /// The matcher of the first of `reads` has used up the turn's steps before it has looked at all
     /// unread bytes: the stream stands in line, and the matcher goes on in the next turn.
     pub(crate) in_line: bool,
+    /// The first of `reads` repeats, and is queued, runs or is paused: it wants no bytes, and others
+    /// wait behind it.
+    pub(crate) holds: bool,
+    /// It is paused because too much is unsent.
+    pub(crate) waits_for_room: bool,
 
     pub(crate) outgoing: Outgoing,
     pub(crate) sending: Phase,
@@ -167,6 +172,8 @@ impl StreamState {
             write_reported: 0,
             scanning: false,
             in_line: false,
+            holds: false,
+            waits_for_room: false,
             outgoing: Outgoing::default(),
             sending: Phase::Idle,
             committed: 0,

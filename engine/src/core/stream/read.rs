@@ -10,6 +10,7 @@ use crate::{
         Core, Kind, Pending,
         chain::Product,
         delivery::may_be_unheard,
+        repeat::Repeat,
         resource::{Phase, Resource},
         stream::{End, StreamState, setback::is_for_want_of_memory},
     },
@@ -45,6 +46,8 @@ pub(crate) enum Form {
     Other(Box<dyn AnyRead>),
     /// A user's matcher, which must not run while anything is borrowed.
     User(User),
+    /// Hands out one match after the other.
+    Repeat(Plain, Box<Repeat>),
 }
 
 /// A user's matcher.
@@ -235,7 +238,7 @@ impl<M: Matcher> AnyRead for Boxed<M> {
 impl Form {
     fn scan(&mut self, unread: &mut Unread, ended: bool, steps: &mut Steps) -> Option<Scan> {
         match self {
-            Self::Bytes(matcher, _) => Some(matcher.scan(unread, ended)),
+            Self::Bytes(matcher, _) | Self::Repeat(matcher, _) => Some(matcher.scan(unread, ended)),
             Self::Other(read) => look(&mut **read, unread, ended, steps),
             Self::User(_) => unreachable!("runs only when nothing is borrowed"),
         }
@@ -243,7 +246,7 @@ impl Form {
 
     fn lookahead(&self) -> usize {
         match self {
-            Self::Bytes(..) => 0,
+            Self::Bytes(..) | Self::Repeat(..) => 0,
             Self::Other(read) => read.lookahead(),
             Self::User(user) => user.read.as_ref().map_or(0, |read| read.lookahead()),
         }
@@ -251,7 +254,7 @@ impl Form {
 
     fn restart(&mut self) {
         match self {
-            Self::Bytes(matcher, _) => matcher.restart(),
+            Self::Bytes(matcher, _) | Self::Repeat(matcher, _) => matcher.restart(),
             Self::Other(read) => read.restart(),
             Self::User(user) => user.restart = true,
         }
@@ -260,21 +263,24 @@ impl Form {
     /// Whether its callback gets a claim on the bytes.
     fn is_claim(&self) -> bool {
         match self {
-            // A peek takes nothing, so nothing could go back.
-            Self::Bytes(Plain::Peek(_), _) => false,
+            // A peek takes nothing, so nothing could go back. One that repeats takes nothing before
+            // its handler is called.
+            Self::Bytes(Plain::Peek(_), _) | Self::Repeat(..) => false,
             Self::Bytes(_, slot) => slot.is_claim(),
             Self::Other(read) => read.is_claim(),
             Self::User(user) => user.read.as_ref().is_some_and(|read| read.is_claim()),
         }
     }
 
-    const fn is_user(&self) -> bool {
-        matches!(self, Self::User(_))
+    /// Whether it may succeed when it is submitted: the others are told when nothing is borrowed.
+    const fn may_succeed_at_once(&self) -> bool {
+        !matches!(self, Self::User(_) | Self::Repeat(..))
     }
 
     fn fail(self, error: Error) -> Ready {
         match self {
             Self::Bytes(_, slot) => boxed(slot.deliver(Err(error))),
+            Self::Repeat(_, repeat) => repeat.end(Err(error)),
             Self::Other(read) | Self::User(User { read: Some(read), .. }) => {
                 Ready::Boxed(read.fail(error))
             }
@@ -313,7 +319,7 @@ impl Verdict {
 
 impl Read {
     fn judge(&mut self, unread: &mut Unread, end: Option<&End>, steps: &mut Steps) -> Verdict {
-        if let Form::Bytes(matcher, _) = &mut self.form {
+        if let Form::Bytes(matcher, _) | Form::Repeat(matcher, _) = &mut self.form {
             return matcher.judge(unread, end, self.limit);
         }
         let Some(scan) = self.form.scan(unread, has_ended(end), steps) else {
@@ -390,7 +396,7 @@ impl StreamState {
     pub(crate) fn wants_bytes(&self) -> bool {
         !self.in_line
             && match self.reads_ahead() {
-                true => self.has_reads(),
+                true => self.has_reads() && !self.holds,
                 false => self.has_unmatched_reads(),
             }
     }
@@ -428,8 +434,17 @@ impl StreamState {
                     read.finish(&mut || Origin::Unread(Box::new((place, taken.clone()))));
                 (Outcome::Boxed(delivery), None)
             }
-            Form::User(_) => unreachable!("concludes where nothing is borrowed"),
+            Form::User(_) | Form::Repeat(..) => {
+                unreachable!("concludes where nothing is borrowed")
+            }
         }
+    }
+
+    /// Whether so much is unsent that a repeating read is to wait, whose handler may write more. The
+    /// writes to a file wait for the reads before them, so these do not wait for writes.
+    #[inline]
+    fn lacks_room(&self) -> bool {
+        self.outgoing.len() + self.queued > self.settings.limits.unsent && !self.fd_kind.is_file()
     }
 }
 
@@ -474,7 +489,7 @@ impl Core {
         }
         // A read that the unread bytes decide is completed without a place in the table. It may be
         // one of no bytes, for which nothing need have come.
-        if !state.has_reads() && !read.form.is_user() && !state.fd_kind.is_file() {
+        if !state.has_reads() && read.form.may_succeed_at_once() && !state.fd_kind.is_file() {
             let limit = read.limit;
             let verdict = read.judge(&mut state.unread, state.end.as_ref(), &mut self.scans.steps);
             match verdict {
@@ -538,6 +553,12 @@ impl Core {
             let Some(Pending { kind: Kind::Read(read), .. }) = self.pending.get_mut(head) else {
                 unreachable!("only reads are queued as reads");
             };
+            if let Form::Repeat(..) = &read.form {
+                match self.serve_repeating_read(stream, head) {
+                    true => continue,
+                    false => break,
+                }
+            }
             if let Form::User(user) = &read.form {
                 // It looks later, when nothing is borrowed; and not again at what it has looked at
                 // already.
@@ -563,6 +584,80 @@ impl Core {
             }
         }
         self.update_recv(stream);
+    }
+
+    /// Has the repeating read at the head go on, if it can: its handler is queued if there is
+    /// something to hand out. Returns whether it has ended instead.
+    fn serve_repeating_read(&mut self, stream: Id, id: Id) -> bool {
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return false };
+        let Some(Pending { kind: Kind::Read(read), .. }) = self.pending.get_mut(id) else {
+            return false;
+        };
+        let Form::Repeat(matcher, repeat) = &mut read.form else { return false };
+        // It looks again when its handler has run.
+        if repeat.is_queued() {
+            return false;
+        }
+        state.waits_for_room = state.lacks_room();
+        state.holds = true;
+        if repeat.is_paused() || state.waits_for_room {
+            self.bound_wait(id, false);
+            return false;
+        }
+        let verdict = matcher.judge(&mut state.unread, state.end.as_ref(), read.limit);
+        let error = match verdict {
+            Verdict::Wait => {
+                state.holds = false;
+                self.bound_wait(id, true);
+                return false;
+            }
+            Verdict::Take(_) => {
+                let ready = repeat.queue(id);
+                self.bound_wait(id, false);
+                self.ready.push(ready);
+                return false;
+            }
+            Verdict::GoOn => unreachable!("the frequent reads are not counted"),
+            // It has ended with its last match.
+            Verdict::Ended if state.unread.is_empty() && has_ended(state.end.as_ref()) => None,
+            Verdict::Ended | Verdict::TooLong => verdict.failure(read.limit, state.end.as_ref()),
+        };
+        state.read_reported = self.round;
+        if let Some((Form::Repeat(_, repeat), _)) = self.unqueue_read(stream, id) {
+            self.ready.push(repeat.end(error.map_or(Ok(()), Err)));
+        }
+        true
+    }
+
+    /// The handler of a repeating read has run, or it is paused or goes on.
+    pub(crate) fn serve_reads_again(&mut self, stream: Id) {
+        let Some(state) = self.stream(stream) else { return };
+        match state.closing.is_some() || state.released || state.fd_kind.is_file() {
+            true => self.advance_stream(stream),
+            // Nothing else waits for what it has taken.
+            false => self.serve_reads(stream),
+        }
+    }
+
+    /// The next match of a repeating read, for its handler, which runs.
+    #[inline]
+    pub(crate) fn next_bytes(&mut self, id: Id) -> Option<Bytes> {
+        let Pending { kind: Kind::Read(read), resource, .. } = self.pending.get_mut(id)? else {
+            return None;
+        };
+        let Form::Repeat(matcher, repeat) = &mut read.form else { return None };
+        let Some(Resource::Stream(state)) = self.resources.get_mut(*resource) else { return None };
+        if repeat.is_paused() || state.lacks_room() {
+            return None;
+        }
+        match matcher.judge(&mut state.unread, state.end.as_ref(), read.limit) {
+            Verdict::Take(end) => {
+                let output = matcher.take_output(&mut state.unread, end);
+                matcher.restart();
+                Some(output)
+            }
+            _ => None,
+        }
     }
 
     /// Completes the read at the head: with as many bytes as `found` says, or with its error.
@@ -612,6 +707,9 @@ impl Core {
     /// Takes a read out of its queue and the table.
     fn unqueue_read(&mut self, stream: Id, id: Id) -> Option<(Form, Id)> {
         if let Some((state, pending)) = self.stream_and_pending(stream) {
+            if state.reads.head() == Some(id) {
+                (state.holds, state.waits_for_room) = (false, false);
+            }
             state.reads.remove(pending, id);
         }
         match self.remove(id)? {
@@ -631,6 +729,13 @@ impl Core {
             // Bytes that have arrived come first, and its matcher has not looked at them yet: if it
             // does not match, `conclude_scan` ends the read for this cause.
             user.aborted.get_or_insert(cause);
+            return;
+        }
+        // It did not wait when its time was up: there is something to hand out, or it is paused.
+        let holds = |state: &StreamState| state.holds && state.reads.head() == Some(id);
+        if matches!(cause, Error::TimedOut)
+            && (self.rests(id) || self.stream(stream).is_some_and(|state| holds(state)))
+        {
             return;
         }
         let Some((form, chain)) = self.unqueue_read(stream, id) else { return };
@@ -774,7 +879,7 @@ impl Core {
         let Some(state) = self.stream(stream) else { return };
         if state.has_unmatched_head_read() {
             self.fail_head_read(stream, error.clone());
-        } else if let Some(head) = state.reads.head() {
+        } else if let Some(head) = state.reads.head().filter(|_| !state.holds) {
             self.abort_read(stream, head, error.clone());
         }
     }

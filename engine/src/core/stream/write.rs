@@ -822,6 +822,7 @@ impl StreamState {
             && !self.released
             && !self.fd_kind.is_file()
             && !self.set_back
+            && !self.waits_for_room
     }
 
     /// Keeps the rest of a cut write for whoever takes it. There is another if that write was

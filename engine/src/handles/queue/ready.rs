@@ -27,6 +27,8 @@ pub(crate) enum Ready {
     Run(Box<dyn FnOnce(&Local)>),
     /// A user's matcher at the head of this stream's reads wants to look at the unread bytes.
     Scan(Id),
+    /// This repeating operation has something to hand out.
+    Repeat(Id),
     /// A stage of this chain has ended; the next one begins, or all later ones fail with it.
     Advance(Box<(Id, Result<Product>)>),
 }
