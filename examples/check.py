@@ -93,6 +93,62 @@ def check_many_lines(what, address):
         peer.close()
 
 
+class Guest:
+    """Somebody in the chat, who reads line by line."""
+
+    def __init__(self, address, name):
+        self.socket = socket.create_connection(address, PATIENCE)
+        self.lines = self.socket.makefile("rb")
+        self.asked = self.lines.readline()
+        self.say(name)
+
+    def say(self, text):
+        self.socket.sendall(text.encode() + b"\n")
+
+    def hear(self, count=1):
+        return [self.lines.readline().decode().rstrip("\r\n") for _ in range(count)]
+
+    def leave(self):
+        self.lines.close()
+        self.socket.close()
+
+
+def check_chat(style):
+    with server("chat", "--style", style) as address:
+        ann = Guest(address, "ann")
+        check(f"chat {style}: it asks for a name", ann.asked == b"Your name?\r\n", ann.asked)
+        check(f"chat {style}: one comes", ann.hear() == ["* ann is here"])
+        bob = Guest(address, "bob")
+        both = ann.hear() + bob.hear()
+        check(f"chat {style}: another comes", both == ["* bob is here"] * 2, both)
+        ann.say("hello\r")
+        bob.say("hello, ann")
+        seen = ann.hear(2) + bob.hear(2)
+        check(f"chat {style}: everybody hears all", sorted(seen) == sorted(["ann: hello", "bob: hello, ann"] * 2), seen)
+        # Bob stops reading, and ann does not wait for him. What is said fills what the system holds
+        # for him, and what the chat does.
+        text = "x" * 4000
+        gone = []
+
+        def hear_of_bob():
+            while "* bob has left" not in gone:
+                gone.extend(ann.hear())
+
+        hearing = threading.Thread(target=hear_of_bob, daemon=True)
+        hearing.start()
+        for _ in range(5000):
+            if not hearing.is_alive():
+                break
+            ann.say(text)
+        hearing.join(PATIENCE)
+        check(f"chat {style}: who does not read is shown out", not hearing.is_alive())
+        bob.leave()
+        ann.leave()
+        eve = Guest(address, "eve")
+        check(f"chat {style}: and it goes on", eve.hear(1)[-1] == "* eve is here")
+        # The server ends with this connection open.
+
+
 def check_http(style):
     get = b"GET / HTTP/1.1\r\nHost: x\r\n"
     post = b"POST /echo HTTP/1.1\r\nHost: x\r\n"
@@ -271,9 +327,11 @@ def check_inotify(style):
             process.wait()
 
 
+check_echo("repeating")
 for style in STYLES:
     check_inotify(style)
     check_echo(style)
+    check_chat(style)
     check_http(style)
     check_smtp(style)
 print(f"{len(failures)} failed" if failures else "all passed")

@@ -2,24 +2,46 @@
 
 mod callbacks;
 mod futures;
+mod repeating;
 
 use std::{
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     process::ExitCode,
+    str::FromStr,
 };
 
 use facade_engine::{Callback, DriverChoice, Engine};
-use facade_examples::{Result, Style, driver, say, signals};
+use facade_examples::{Result, driver, say, signals};
 use facade_futures::Runtimes;
 
 const USAGE: &str = "\
-usage: echo [--style callbacks|futures] [--driver auto|mio|io_uring|iocp] [--listen ADDR:PORT]
-            [--lines] [--engines N]
+usage: echo [--style callbacks|repeating|futures] [--driver auto|mio|io_uring|iocp]
+            [--listen ADDR:PORT] [--lines] [--engines N]
 
 Sends back what comes, or with --lines each line as a line; port 0 picks one. With --engines N,
 N engines serve, each on a thread of its own. Ends on SIGINT and SIGTERM.";
 
 const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7000));
+
+/// How it is written.
+enum Style {
+    Callbacks,
+    Repeating,
+    Futures,
+}
+
+impl FromStr for Style {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        match name {
+            "callbacks" => Ok(Self::Callbacks),
+            "repeating" => Ok(Self::Repeating),
+            "futures" => Ok(Self::Futures),
+            _ => Err(format!("{name:?} is no style: callbacks, repeating or futures")),
+        }
+    }
+}
 
 struct Options {
     style: Style,
@@ -56,6 +78,9 @@ fn serve(options: Options) -> Result<()> {
             Style::Callbacks => runtimes.engines().listen(listen, move |engine, listener| {
                 callbacks::serve_beside_others(engine, &listener, lines);
             })?,
+            Style::Repeating => runtimes.engines().listen(listen, move |engine, listener| {
+                repeating::serve_beside_others(engine, &listener, lines);
+            })?,
             Style::Futures => runtimes.listen(listen, move |io, listener| {
                 futures::serve_beside_others(io, listener, lines)
             })?,
@@ -69,6 +94,7 @@ fn serve(options: Options) -> Result<()> {
     say(format_args!("listening on {}", listener.local_addr()?))?;
     match options.style {
         Style::Callbacks => callbacks::serve(&engine, &listener, &signals, options.lines)?,
+        Style::Repeating => repeating::serve(&engine, &listener, &signals, options.lines)?,
         Style::Futures => futures::serve(engine, listener, signals, options.lines)?,
     }
     Ok(())
