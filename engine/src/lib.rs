@@ -110,13 +110,15 @@ pub use crate::{
         repeating::Pause,
         stream::{Detached, LineEnd, Stream},
         task::TaskPanic,
+        udp_socket::UdpSocket,
     },
     pure::{
         address::{AddrInfo, Address, Family, Hints, IntoAddress, Service, SocketType},
+        datagram::Datagram,
         error::{Error, IoOperation, Result, SystemError},
         limits::Limits,
         matcher::{self, Matcher},
-        options::{ConnectOptions, ListenOptions},
+        options::{ConnectOptions, ListenOptions, UdpOptions},
         pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
     },
 };

@@ -61,6 +61,13 @@ mod devices;
 #[path = "options.rs"]
 mod options;
 
+#[path = "udp_sockets.rs"]
+mod udp_sockets;
+
+#[cfg(unix)]
+#[path = "unix_datagrams.rs"]
+mod unix_datagrams;
+
 #[cfg(unix)]
 #[path = "terminals.rs"]
 mod terminals;

@@ -83,6 +83,9 @@ mod addresses;
 #[path = "chains.rs"]
 mod chains;
 
+#[path = "datagrams.rs"]
+mod datagrams;
+
 #[cfg(unix)]
 #[path = "unix_sockets.rs"]
 mod unix_sockets;

@@ -117,7 +117,9 @@ pub mod sim {
 
     use facade_engine::{
         Builder, Callback, Engine, Handle, Stream,
-        sim::{Host, Link, Machine, Network, Peer as SimPeer, PeerListener as SimListener},
+        sim::{
+            Host, Link, Machine, Network, Peer as SimPeer, PeerListener as SimListener, PeerSocket,
+        },
     };
 
     use crate::sockets::Sign;
@@ -137,6 +139,8 @@ pub mod sim {
     pub type TcpPeer = SimPeer;
     /// Whoever listens for the engine's connects.
     pub type PeerListener = SimListener;
+    /// Whoever sends datagrams to the engine, and receives them.
+    pub type UdpPeer = PeerSocket;
 
     thread_local! {
         static HOST: Host = {
@@ -243,6 +247,15 @@ pub mod sim {
     /// Listens for an engine's connects.
     pub fn bind() -> PeerListener {
         host().listen_at("127.0.0.1:0".parse().unwrap()).unwrap()
+    }
+
+    /// A socket of datagrams at an address.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be had.
+    pub fn bind_udp(address: &str) -> io::Result<UdpPeer> {
+        host().bind_udp_at(address.parse().unwrap())
     }
 
     /// Waits until what the peer did last has reached this end: there is no way between them.

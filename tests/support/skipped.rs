@@ -66,6 +66,8 @@ const SKIPPED: &[Skipped] = &[
     skipped("engine/shortages", 5, "there is no setrlimit(2)"),
     skipped("engine/terminals", 4, "there are no pseudo-terminals with flags that are shared"),
     skipped("engine/torture", 5, "there is no strace(1) that makes calls fail"),
+    skipped("engine/udp_sockets::refusals", 3, "there is no strace(1) that makes calls fail"),
+    skipped("engine/unix_datagrams", 9, "there are no Unix sockets"),
     skipped("engine/unix_sockets", 7, "there are no Unix sockets"),
     skipped("engine/urgent", 6, "bytes out of band and descriptors in messages are those of Unix"),
     skipped("engine/watching", 14, "readiness of sockets is not waited for by iocp yet"),

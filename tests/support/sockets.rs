@@ -7,8 +7,9 @@
 use std::{
     any::Any,
     io,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::mpsc,
+    time::Duration,
 };
 
 use facade_engine::{Callback, Handle, Stream};
@@ -31,6 +32,9 @@ pub use self::{
 pub type TcpPeer = TcpStream;
 /// Whoever listens for the engine's connects.
 pub type PeerListener = TcpListener;
+
+/// Whoever sends datagrams to the engine, and receives them.
+pub type UdpPeer = UdpSocket;
 
 /// What the peer did, for [`wait_for`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,4 +101,15 @@ pub fn connect(address: SocketAddr) -> io::Result<TcpPeer> {
 /// Listens for an engine's connects.
 pub fn bind() -> PeerListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+/// A socket of datagrams at an address. A receive that would hang fails.
+///
+/// # Errors
+///
+/// If the address cannot be had.
+pub fn bind_udp(address: &str) -> io::Result<UdpPeer> {
+    let socket = UdpSocket::bind(address)?;
+    socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+    Ok(socket)
 }

@@ -111,6 +111,8 @@ impl Core {
             Kind::Every(_) => self.end_every(id, cause),
             Kind::Thread(_) => self.abort_thread(id, cause),
             Kind::File(_) => self.interrupt_on_file(id, cause),
+            Kind::ReceiveFrom(_) => self.abort_receive(resource, id, cause),
+            Kind::SendTo(_) => self.abort_send(resource, id, cause),
             Kind::Claimed(_) if matches!(cause, Error::Cancelled) => self.withdraw(id, cause),
             // It has its outcome.
             Kind::Claimed(_) => return false,

@@ -233,6 +233,7 @@ impl Core {
             Resource::Listener(state) => state.closing.as_deref_mut(),
             Resource::File(state) => state.closing.as_deref_mut(),
             Resource::Watch(_) => None,
+            Resource::Datagrams(state) => state.closing.as_deref_mut(),
         }
     }
 
@@ -247,6 +248,7 @@ impl Core {
             closing.outcome = Err(cause);
             closing.abort = true;
             self.cut_short_file(resource);
+            self.cut_short_datagrams(resource);
             return self.advance_stream(resource);
         }
         // Its time was up before, so that unsent bytes were dropped and it is about to end: it
@@ -378,6 +380,7 @@ impl Core {
             Some(Resource::Stream(state)) => state.closing,
             Some(Resource::Listener(state)) => state.closing,
             Some(Resource::File(state)) => state.closing,
+            Some(Resource::Datagrams(state)) => state.closing,
             Some(Resource::Watch(_)) | None => None,
         };
         self.wake_resting_listeners();

@@ -102,6 +102,7 @@ impl Core {
                 Target::Step(id) => self.step_due(id),
                 Target::Listener(id) => self.retry_accepting(id),
                 Target::Setback(id) => self.setback_due(id),
+                Target::Datagrams(id) => self.end_rest_of_datagrams(id),
             }
         }
         Ok(())
@@ -114,7 +115,9 @@ impl Core {
         /// More calls than a system keeps bytes for: a peer that goes on sending while it is looked
         /// at stretches nothing.
         const CALLS_MAX: usize = 128;
-        let waits = |target: &&Target| !matches!(target, Target::Step(_) | Target::Listener(_));
+        let waits = |target: &&Target| {
+            !matches!(target, Target::Step(_) | Target::Listener(_) | Target::Datagrams(_))
+        };
         let with_progress = |&target: &Target| (target, self.progress_of(target));
         let mut tried: Vec<_> = due.iter().filter(waits).map(with_progress).collect();
         for _ in 0..CALLS_MAX {
@@ -153,7 +156,7 @@ impl Core {
                 }
                 return looks;
             }
-            Target::Step(_) | Target::Listener(_) => return false,
+            Target::Step(_) | Target::Listener(_) | Target::Datagrams(_) => return false,
         };
         // More bytes are there already than its matcher has looked at.
         if self.is_still_looking(id) {
@@ -180,6 +183,9 @@ impl Core {
                     Kind::Accept(_) => self.end_rest(resource),
                     Kind::Read(_) => self.update_recv(resource),
                     Kind::Poll { .. } => {}
+                    Kind::ReceiveFrom(_) | Kind::SendTo(_) => {
+                        self.end_rest_of_datagrams(resource);
+                    }
                     _ => self.send_again(resource),
                 }
                 self.driver.submit(resource, Operation::Probe);
@@ -208,10 +214,14 @@ impl Core {
                 Some(Pending { kind: Kind::Chain(chain), .. }) => {
                     return self.progress_of(Target::Operation(chain.current));
                 }
-                Some(Pending { kind: Kind::Read(_) | Kind::Accept(_), resource, .. }) => *resource,
+                Some(Pending {
+                    kind: Kind::Read(_) | Kind::Accept(_) | Kind::ReceiveFrom(_),
+                    resource,
+                    ..
+                }) => *resource,
                 _ => return (0, false),
             },
-            Target::Step(_) | Target::Listener(_) => return (0, false),
+            Target::Step(_) | Target::Listener(_) | Target::Datagrams(_) => return (0, false),
         };
         match self.resources.get(resource) {
             Some(Resource::Stream(state)) => {
@@ -219,6 +229,7 @@ impl Core {
             }
             Some(Resource::Listener(_)) if mutants::is_active(Mutant::CrowdUncounted) => (0, false),
             Some(Resource::Listener(state)) => (state.accepted, state.is_accepting()),
+            Some(Resource::Datagrams(state)) => (state.received, state.is_receiving()),
             _ => (0, false),
         }
     }
@@ -246,6 +257,11 @@ impl Core {
             Target::Listener(id) => {
                 if let Some(Resource::Listener(listener)) = self.resources.get_mut(id) {
                     listener.timer = 0;
+                }
+            }
+            Target::Datagrams(id) => {
+                if let Some(Resource::Datagrams(socket)) = self.resources.get_mut(id) {
+                    socket.timer = 0;
                 }
             }
             Target::Setback(id) => {
@@ -282,6 +298,10 @@ fn remembers(
         Target::Listener(id) => matches!(
             resources.get(id),
             Some(Resource::Listener(listener)) if listener.timer == number
+        ),
+        Target::Datagrams(id) => matches!(
+            resources.get(id),
+            Some(Resource::Datagrams(socket)) if socket.timer == number
         ),
         Target::Setback(id) => setbacks.get(&id).is_some_and(|setback| setback.timer == number),
     }

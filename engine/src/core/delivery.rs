@@ -115,6 +115,7 @@ impl Core {
                 self.give_back_connection(&listener, connection);
             }
             Origin::Unsent(unsent) => self.give_back_unsent(&unsent.0, unsent.1),
+            Origin::Datagram(origin) => self.give_back_datagram(*origin),
         }
     }
 

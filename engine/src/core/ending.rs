@@ -19,6 +19,7 @@ impl Core {
     pub(crate) fn try_to_send(&mut self) {
         self.send_dirty();
         self.send_all_again();
+        self.send_all_datagrams_again();
         drop(self.reap(Some(Duration::ZERO)));
         self.await_work(Duration::from_secs(1));
     }

@@ -8,6 +8,7 @@ mod cancelling;
 pub(crate) mod chain;
 pub(crate) mod closing;
 pub(crate) mod connect;
+pub(crate) mod datagrams;
 mod deadlines;
 pub(crate) mod deferred_drops;
 pub(crate) mod delivery;

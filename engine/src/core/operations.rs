@@ -8,6 +8,7 @@ use crate::{
         chain::Chain,
         connect::Connecting,
         every::Every,
+        datagrams::Outgoing,
         file::Task,
         listener::Accept,
         stream::{read::Read, write::Write},
@@ -15,6 +16,7 @@ use crate::{
     },
     handles::{callback::Slot, delivery::Outcome},
     pure::{
+        datagram::Datagram,
         list::{Linked, Links},
         table::Id,
         timer::TimerNumber,
@@ -60,6 +62,8 @@ pub(crate) enum Kind {
     Every(Box<Every>),
     Thread(Box<dyn Unfinished>),
     File(Box<Task>),
+    ReceiveFrom(Slot<Datagram>),
+    SendTo(Box<Outgoing>),
     Chain(Box<Chain>),
     /// Has succeeded with a claim, which can be withdrawn until its callback runs.
     Claimed(Option<Outcome>),

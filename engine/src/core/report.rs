@@ -35,6 +35,7 @@ impl Core {
             Some(Resource::Listener(_)) => FdKind::Listener,
             Some(Resource::File(_)) => FdKind::File { append: false },
             Some(Resource::Watch(state)) => return state.name.clone(),
+            Some(Resource::Datagrams(state)) => state.fd_kind,
             None => return String::new(),
         };
         match self.driver.descriptor(resource) {
@@ -73,6 +74,7 @@ impl Core {
                 Some(Resource::Listener(state)) => (false, state.closing.is_some()),
                 Some(Resource::File(state)) => (false, state.closing.is_some()),
                 Some(Resource::Watch(state)) => (false, state.unsettled),
+                Some(Resource::Datagrams(state)) => (false, state.closing.is_some()),
                 None => (false, false),
             };
             if is_sending {
@@ -99,6 +101,9 @@ impl Core {
             f.field("unread", &unread.len()).field("unsent", &(outgoing.len() + queued));
             operations.extend(head_read.as_ref().map(|head_read| head_read.operation()));
         }
+        if let Resource::Datagrams(state) = resource {
+            f.field("untaken", &state.untaken()).field("unsent", &state.queued());
+        }
         for other in self.pending.ids() {
             if let Some(pending) = self.pending.get(other).filter(|other| other.resource == id) {
                 operations.push(operation(pending));
@@ -110,6 +115,7 @@ impl Core {
             Resource::Listener(state) => state.closing.as_deref(),
             Resource::File(state) => state.closing.as_deref(),
             Resource::Watch(_) => None,
+            Resource::Datagrams(state) => state.closing.as_deref(),
         };
         f.field("closing", &closing.is_some());
     }
@@ -145,6 +151,8 @@ fn operation(pending: &Pending) -> &'static str {
             Task::Write { .. } => "write_at",
             Task::Sync { .. } => "sync",
         },
+        Kind::ReceiveFrom(_) => "recv_from",
+        Kind::SendTo(_) => "send_to",
         Kind::Chain(_) => "chain",
         Kind::Claimed(_) => "claim",
     }

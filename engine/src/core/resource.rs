@@ -1,4 +1,5 @@
-//! What the driver works for and operations wait at: streams, listeners and files.
+//! What the driver works for and operations wait at: streams, listeners, files and sockets of
+//! datagrams.
 //!
 //! A stream has at most one reception and one send in the driver, a listener one accepting. What
 //! they bring or take belongs to the resource: unread bytes, unsent bytes, untaken connections.
@@ -6,7 +7,8 @@
 
 use crate::{
     core::{
-        Core, file::FileState, listener::ListenerState, stream::StreamState, watch::WatchState,
+        Core, datagrams::DatagramsState, file::FileState, listener::ListenerState,
+        stream::StreamState, watch::WatchState,
     },
     pure::table::Id,
 };
@@ -18,6 +20,7 @@ pub(crate) enum Resource {
     Listener(Box<ListenerState>),
     File(Box<FileState>),
     Watch(Box<WatchState>),
+    Datagrams(Box<DatagramsState>),
 }
 
 /// How many resources are pending by themselves. Each has a flag that says whether it is counted.
@@ -49,6 +52,7 @@ impl Resource {
             Self::Listener(state) => &mut state.unsettled,
             Self::File(state) => &mut state.unsettled,
             Self::Watch(state) => &mut state.unsettled,
+            Self::Datagrams(state) => &mut state.unsettled,
         }
     }
 }
@@ -61,12 +65,13 @@ impl Core {
         }
     }
 
-    /// The last clone of a stream, listener or file is gone: it closes once nothing is pending on it.
+    /// The last clone of something is gone: it closes once nothing is pending on it.
     pub(crate) fn release(&mut self, resource: Id) {
         match self.resources.get(resource) {
             Some(Resource::Stream(_)) => self.release_stream(resource),
             Some(Resource::Listener(_)) => self.release_listener(resource),
             Some(Resource::File(_)) => self.release_file(resource),
+            Some(Resource::Datagrams(_)) => self.release_datagrams(resource),
             // Nobody holds one.
             Some(Resource::Watch(_)) | None => {}
         }

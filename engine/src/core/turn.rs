@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, mem, time::Duration};
 
 use crate::{
-    core::Core,
+    core::{Core, resource::Resource},
     handles::queue::message::Message,
     pure::{
         error::{Error, IoOperation, Result},
@@ -86,6 +86,7 @@ impl Core {
         self.take_messages();
         self.send_dirty();
         self.send_all_again();
+        self.send_all_datagrams_again();
         self.driver.flush();
         self.reap_done();
     }
@@ -123,8 +124,13 @@ impl Core {
         while let Some(Completion { resource, event }) = self.completions.pop() {
             match event {
                 Event::Received(bytes) => self.received(resource, bytes),
-                Event::ReceiveEnded(ended) => self.receive_ended(resource, ended),
+                Event::ReceiveEnded(ended) => match self.resources.get(resource) {
+                    Some(Resource::Datagrams(_)) => self.reception_ended(resource, ended),
+                    _ => self.receive_ended(resource, ended),
+                },
                 Event::Sent { gather, result } => self.sent(resource, gather, result),
+                Event::Arrived(datagrams) => self.arrived(resource, datagrams),
+                Event::Room(result) => self.has_room(resource, result),
                 Event::Accepted(connection) => self.accepted(resource, connection),
                 Event::AcceptEnded(error) => self.accept_ended(resource, error),
                 Event::Connected(result) => self.connected(resource, result),

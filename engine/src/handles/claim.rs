@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::{
     handles::{current::give_back_to, listener::Listener, stream::Stream},
     pure::{
+        datagram::Datagram,
         error::{Error, Result},
         table::Id,
     },
@@ -15,7 +16,7 @@ use crate::{
 /// The outcome of an operation that is put back unless it is taken.
 ///
 /// Dropped untaken, on any thread, it returns what the operation consumed (bytes as they came, line
-/// end and all; a connection; the rest of a cut write) to the front of where it was taken from:
+/// end and all; a connection; a datagram; the rest of a cut write) to the front of where it was taken from:
 /// before any later submission of that thread, and before reads that are queued but not yet
 /// matched.
 ///
@@ -67,6 +68,17 @@ pub(crate) enum Origin {
         connection: Stream,
     },
     Unsent(Box<(Stream, PartialTail)>),
+    Datagram(Box<DatagramOrigin>),
+}
+
+/// A datagram, and where it was taken. It keeps nothing alive, as bytes do not.
+#[derive(Debug)]
+pub(crate) struct DatagramOrigin {
+    pub(crate) engine: u32,
+    pub(crate) socket: Id,
+    /// How many came before.
+    pub(crate) number: u64,
+    pub(crate) datagram: Datagram,
 }
 
 /// The rest of a cut write.
@@ -186,6 +198,9 @@ impl Drop for Returning {
                 let (stream, cut) = *unsent;
                 let engine = stream.handle().id();
                 give_back_to(engine, move |core| core.give_back_unsent(&stream, cut));
+            }
+            Some(Origin::Datagram(origin)) => {
+                give_back_to(origin.engine, move |core| core.give_back_datagram(*origin));
             }
         }
     }

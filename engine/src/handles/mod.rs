@@ -20,3 +20,4 @@ pub(crate) mod shared;
 pub(crate) mod small_fn;
 pub(crate) mod stream;
 pub(crate) mod task;
+pub(crate) mod udp_socket;

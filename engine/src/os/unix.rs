@@ -5,7 +5,7 @@ use std::os::{
     unix::net::SocketAddr,
 };
 
-use crate::{Address, Engine, File, Listener, Stream};
+use crate::{Address, Engine, File, Listener, Stream, UdpSocket};
 
 /// Becomes readable when a turn would do something; see [`Engine::next_deadline`].
 impl AsFd for Engine {
@@ -29,6 +29,25 @@ impl AsFd for Stream {
 /// Lends the descriptor, e.g. to set socket options. From then on the engine takes it that others
 /// may accept from the socket, too, unless [`set_exclusive`](Self::set_exclusive) says otherwise.
 impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.lend()
+    }
+}
+
+/// Lends the descriptor, e.g. to set socket options. From then on the engine takes it that others
+/// may receive from the socket, too, unless [`set_exclusive`](Self::set_exclusive) says otherwise.
+///
+/// ```
+/// use facade_engine::Engine;
+/// use socket2::SockRef;
+///
+/// let engine = Engine::new()?;
+/// let socket = engine.bind_udp("127.0.0.1:0")?;
+/// SockRef::from(&socket).set_recv_buffer_size(1 << 20).unwrap();
+/// socket.set_exclusive(true); // nobody has kept a copy
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+impl AsFd for UdpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.lend()
     }

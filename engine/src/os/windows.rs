@@ -3,7 +3,7 @@
 use std::os::windows::io::{AsHandle, AsSocket, BorrowedHandle, BorrowedSocket};
 
 use crate::{
-    Engine, Error, File, Listener, Result, Stream,
+    Engine, Error, File, Listener, Result, Stream, UdpSocket,
     system::sys::owned::{self, BorrowedDescriptor},
 };
 
@@ -42,6 +42,15 @@ impl AsSocket for Stream {
 /// accept from it, too, unless [`set_exclusive`](Listener::set_exclusive) says otherwise; and it
 /// listens as long as a clone lives, also after a close.
 impl AsSocket for Listener {
+    fn as_socket(&self) -> BorrowedSocket<'_> {
+        socket(self.lend())
+    }
+}
+
+/// Lends the socket, e.g. to set its options. From then on the engine takes it that others may
+/// receive from it, too, unless [`set_exclusive`](UdpSocket::set_exclusive) says otherwise; and it
+/// stays bound as long as a clone lives, also after a close.
+impl AsSocket for UdpSocket {
     fn as_socket(&self) -> BorrowedSocket<'_> {
         socket(self.lend())
     }

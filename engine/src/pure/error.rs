@@ -158,7 +158,19 @@ pub enum Error {
         cause: SystemError,
     },
 
-    /// The stream or listener was closed, detached, or shut down for writing.
+    /// The datagram is longer than the system sends in one piece (EMSGSIZE of send(2)): 65,507 bytes
+    /// of UDP over IPv4 at most, less where the way to the receiver is asked not to cut it. Nothing
+    /// was sent; the socket goes on. Send less at a time.
+    #[error("a datagram of {len} bytes{}: {cause}", .cause.place(IoOperation::Send))]
+    DatagramTooLong {
+        /// How long it is, in bytes.
+        len: usize,
+        /// The system's error, and whom it was for.
+        #[source]
+        cause: SystemError,
+    },
+
+    /// The stream, listener or socket was closed, or a stream detached or shut down for writing.
     #[error("closed")]
     Closed,
 
@@ -172,7 +184,7 @@ pub enum Error {
     #[error("the engine belongs to the process that this one was forked from")]
     Forked,
 
-    /// A queue that a peer or a program can fill is full: bytes unsent on a stream, or work waiting
+    /// A queue that a peer or a program can fill is full: bytes or datagrams unsent, or work waiting
     /// for a worker. Nothing was taken; try again when some of it is done.
     #[error("overloaded")]
     Overloaded,
@@ -228,7 +240,8 @@ pub enum IoOperation {
     Accept,
     /// Preparing a descriptor that was attached.
     Attach,
-    /// Taking the address of this end, which [`ConnectOptions`](crate::ConnectOptions) asked for.
+    /// Taking the address of this end: of a socket of datagrams, or what
+    /// [`ConnectOptions`](crate::ConnectOptions) asked for.
     Bind,
     /// Making a connection.
     Connect,
@@ -242,6 +255,10 @@ pub enum IoOperation {
     Listen,
     /// Reading from a stream or file.
     Read,
+    /// Receiving a datagram.
+    Receive,
+    /// Sending a datagram.
+    Send,
     /// Ending the outgoing direction of a stream.
     Shutdown,
     /// Getting what an engine needs.
@@ -268,6 +285,8 @@ impl IoOperation {
             Self::GetSockName => "getsockname",
             Self::Listen => "listen",
             Self::Read => "read",
+            Self::Receive => "receive",
+            Self::Send => "send",
             Self::Shutdown => "shutdown",
             Self::StartEngine => "start the engine",
             Self::StartThread => "start a thread",
@@ -280,8 +299,9 @@ impl IoOperation {
     /// What stands between it and what it is done to, in a sentence.
     const fn preposition(self) -> &'static str {
         match self {
-            Self::Bind | Self::Connect | Self::Write => " to",
+            Self::Bind | Self::Connect | Self::Send | Self::Write => " to",
             Self::Read => " from",
+            Self::Receive => " at",
             Self::Accept | Self::Listen => " on",
             Self::GetPeerName | Self::GetSockName => " of",
             _ => "",
@@ -447,6 +467,9 @@ impl fmt::Debug for Error {
             Self::Io { operation, cause } => {
                 f.debug_struct("Io").field("operation", operation).field("cause", cause).finish()
             }
+            Self::DatagramTooLong { len, cause } => {
+                f.debug_struct("DatagramTooLong").field("len", len).field("cause", cause).finish()
+            }
             Self::Closed => f.write_str("Closed"),
             Self::EngineClosed => f.write_str("EngineClosed"),
             Self::Forked => f.write_str("Forked"),
@@ -500,7 +523,9 @@ impl Error {
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
-            Self::Io { cause, .. } | Self::Resolve { cause, .. } => cause.raw_os_error(),
+            Self::Io { cause, .. }
+            | Self::Resolve { cause, .. }
+            | Self::DatagramTooLong { cause, .. } => cause.raw_os_error(),
             Self::Other(cause) => as_system(cause)?.raw_os_error(),
             Self::PartialWrite { cause, .. }
             | Self::Cut { cause, .. }
@@ -535,7 +560,8 @@ impl Error {
 }
 
 /// What the system said becomes that again, so that its code survives: [`Io`](Error::Io),
-/// [`Resolve`](Error::Resolve) and [`Other`](Error::Other) with a code. In every other case the
+/// [`DatagramTooLong`](Error::DatagramTooLong), [`Resolve`](Error::Resolve) and
+/// [`Other`](Error::Other) with a code. In every other case the
 /// kind is kept that callers of `std::io` traits look at, and the whole error is the payload, so
 /// that [`io::Error::downcast`] gives it back, and [`Error::raw_os_error`] the code that may be
 /// behind it.
@@ -546,7 +572,10 @@ impl From<Error> for io::Error {
         // it.
         let kind = if kind == io::ErrorKind::Interrupted { io::ErrorKind::Other } else { kind };
         let code = match &error {
-            Error::Resolve { .. } | Error::Io { .. } | Error::Other(_) => error.raw_os_error(),
+            Error::Resolve { .. }
+            | Error::Io { .. }
+            | Error::DatagramTooLong { .. }
+            | Error::Other(_) => error.raw_os_error(),
             _ => None,
         };
         let system = code.map(Self::from_raw_os_error).filter(|system| system.kind() == kind);
@@ -565,7 +594,9 @@ fn kind(error: &Error) -> io::ErrorKind {
         Error::EndOfStream => io::ErrorKind::UnexpectedEof,
         Error::TooLong { .. } | Error::Unexpected { .. } => io::ErrorKind::InvalidData,
         Error::PartialWrite { cause, .. } | Error::Stage { cause, .. } => kind(cause),
-        Error::Resolve { cause, .. } | Error::Io { cause, .. } => cause.kind(),
+        Error::Resolve { cause, .. }
+        | Error::Io { cause, .. }
+        | Error::DatagramTooLong { cause, .. } => cause.kind(),
         Error::Closed | Error::EngineClosed | Error::Forked => io::ErrorKind::NotConnected,
         Error::Overloaded => io::ErrorKind::ResourceBusy,
         // Not that of its cause: this write neither timed out nor is worth another try.
@@ -594,7 +625,7 @@ mod tests {
         let broken = || Error::io_on(IoOperation::Write, "pipe (descriptor 7)", Errno::PIPE);
         let unknown = io::Error::new(NotFound, "failed to lookup address information: Name or …");
         let no_memory = io::Error::from_raw_os_error(12);
-        let samples: [(Error, &str, io::ErrorKind, Option<i32>); 26] = [
+        let samples: [(Error, &str, io::ErrorKind, Option<i32>); 27] = [
             (Error::Cancelled, "cancelled", Other, None),
             (Error::TimedOut, "timed out", TimedOut, None),
             (Error::EndOfStream, "end of stream", UnexpectedEof, None),
@@ -650,6 +681,15 @@ mod tests {
                 "getaddrinfo of \"no.such\": Cannot allocate memory (os error 12)",
                 OutOfMemory,
                 Some(12),
+            ),
+            (
+                Error::DatagramTooLong {
+                    len: 70_000,
+                    cause: SystemError::new("127.0.0.1:1", Errno::MSGSIZE),
+                },
+                "a datagram of 70000 bytes to 127.0.0.1:1: Message too long (os error 90)",
+                io::Error::from(Errno::MSGSIZE).kind(),
+                Some(90),
             ),
             (
                 refused(),

@@ -29,10 +29,15 @@ pub struct Limits {
     /// write succeeds when the system has all of it.
     pub unsent: usize,
     /// A write behind more unsent bytes than this fails with
-    /// [`Overloaded`](crate::Error::Overloaded). 16 MiB.
+    /// [`Overloaded`](crate::Error::Overloaded), and so does a datagram behind others that wait for
+    /// room. 16 MiB.
     pub queued: usize,
     /// How many connections that nobody has accepted yet are taken from the system. 64.
     pub accepted: usize,
+    /// How many datagrams that nobody has received yet are taken from the system, as long as they
+    /// are fewer bytes than [`unread`](Self::unread). None are taken ahead from a socket that others
+    /// may hold, too. 64.
+    pub datagrams: usize,
     /// How many jobs may wait for a worker, in each lane (work, names, files), before the next one
     /// is [`Overloaded`](crate::Error::Overloaded); and how many operations on files by position
     /// may be under way. 65,536. Of the engine as a whole;
@@ -69,6 +74,7 @@ impl Default for Limits {
             unsent: 64 << 10,
             queued: 16 << 20,
             accepted: 64,
+            datagrams: 64,
             jobs: 65_536,
         }
     }

@@ -4,6 +4,7 @@
 pub(crate) mod address;
 pub(crate) mod buffer;
 pub(crate) mod clock;
+pub(crate) mod datagram;
 pub(crate) mod error;
 pub(crate) mod limits;
 pub(crate) mod list;

@@ -1,4 +1,5 @@
-//! [`ListenOptions`] and [`ConnectOptions`]: what can be said of a socket before it is used.
+//! [`ListenOptions`], [`ConnectOptions`] and [`UdpOptions`]: what can be said of a socket before it
+//! is used.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -222,6 +223,103 @@ impl ConnectOptions {
 impl Default for ConnectOptions {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// What a socket of datagrams is to have, for [`bind_udp_with`](crate::Handle::bind_udp_with). The
+/// default is what [`bind_udp`](crate::Handle::bind_udp) does.
+///
+/// A simulated network leaves them aside, but for `reuse_port`, which is refused there. What has no
+/// method here is set on the descriptor that the socket lends (`as_fd`, on Windows `as_socket`), by
+/// the crate `socket2` or another, see [`UdpSocket`](crate::UdpSocket).
+///
+/// ```
+/// use facade_engine::{Engine, UdpOptions};
+///
+/// let engine = Engine::new()?;
+/// // For several programs of one machine that all hear one multicast group.
+/// let options = UdpOptions::new().reuse_address(true).ttl(1);
+/// let socket = engine.bind_udp_with("0.0.0.0:0", &options)?;
+/// assert_ne!(socket.local_addr()?.port(), 0);
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct UdpOptions {
+    /// Whether others that say so, too, may have the same address: SO_REUSEADDR of socket(7). No by
+    /// default, since of those who share one all get what is sent to a multicast group, but only
+    /// one, the last as a rule, what is sent to the address.
+    #[doc(alias = "SO_REUSEADDR")]
+    pub reuse_address: bool,
+    /// Whether others that say so, too, may have the same address, and the system spreads datagrams
+    /// over them by their senders: SO_REUSEPORT of socket(7), on FreeBSD SO_REUSEPORT_LB. No by
+    /// default; [`Unsupported`](crate::Error::Unsupported) on Windows.
+    #[doc(alias = "SO_REUSEPORT")]
+    pub reuse_port: bool,
+    /// Whether a socket at an IPv6 address such as `[::]` receives from IPv4 senders, too, and may
+    /// send to them at mapped addresses (`[::ffff:192.0.2.1]:53`): the opposite of IPV6_V6ONLY of
+    /// ipv6(7). What the system does by default, which on Linux and macOS is yes, on FreeBSD and
+    /// Windows no. At an IPv4 address it means nothing.
+    #[doc(alias = "IPV6_V6ONLY")]
+    pub dual_stack: Option<bool>,
+    /// Whether it may send to broadcast addresses: SO_BROADCAST of socket(7). No by default.
+    #[doc(alias = "SO_BROADCAST")]
+    pub broadcast: bool,
+    /// How many routers what is sent may pass, multicast included: IP_TTL and IP_MULTICAST_TTL of
+    /// ip(7), their namesakes of ipv6(7). What the system does by default, 64 and for multicast 1 as
+    /// a rule.
+    #[doc(alias = "IP_TTL")]
+    pub ttl: Option<u8>,
+}
+
+impl UdpOptions {
+    /// What [`bind_udp`](crate::Handle::bind_udp) does.
+    ///
+    /// See [`UdpOptions`] for an example.
+    pub const fn new() -> Self {
+        Self {
+            reuse_address: false,
+            reuse_port: false,
+            dual_stack: None,
+            broadcast: false,
+            ttl: None,
+        }
+    }
+
+    /// Sets [`reuse_address`](Self#structfield.reuse_address).
+    #[must_use]
+    pub const fn reuse_address(mut self, reuse_address: bool) -> Self {
+        self.reuse_address = reuse_address;
+        self
+    }
+
+    /// Sets [`reuse_port`](Self#structfield.reuse_port), so that several engines, one a thread, can
+    /// serve one address. All that do say so, the first one included.
+    #[must_use]
+    pub const fn reuse_port(mut self, reuse_port: bool) -> Self {
+        self.reuse_port = reuse_port;
+        self
+    }
+
+    /// Sets [`dual_stack`](Self#structfield.dual_stack).
+    #[must_use]
+    pub const fn dual_stack(mut self, dual_stack: bool) -> Self {
+        self.dual_stack = Some(dual_stack);
+        self
+    }
+
+    /// Sets [`broadcast`](Self#structfield.broadcast).
+    #[must_use]
+    pub const fn broadcast(mut self, broadcast: bool) -> Self {
+        self.broadcast = broadcast;
+        self
+    }
+
+    /// Sets the [`ttl`](Self#structfield.ttl).
+    #[must_use]
+    pub const fn ttl(mut self, ttl: u8) -> Self {
+        self.ttl = Some(ttl);
+        self
     }
 }
 

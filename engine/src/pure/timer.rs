@@ -34,6 +34,8 @@ pub(crate) enum Target {
     Listener(Id),
     /// When something is to be done about a stream whose send was refused.
     Setback(Id),
+    /// When a socket of datagrams that found no memory or no room tries again.
+    Datagrams(Id),
 }
 
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use socket2::SockAddr;
+use socket2::{SockAddr, SockRef};
 
 use crate::{
     pure::{
@@ -180,6 +180,18 @@ impl Descriptor {
         }
     }
 
+    /// Looks at the socket, or changes its options.
+    pub(crate) fn with_socket<R>(
+        &self,
+        f: impl FnOnce(SockRef<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        match &self.file {
+            OpenFile::System(slot) => slot.inspect(|fd| owned::with_socket(fd, f)),
+            #[cfg(feature = "sim")]
+            OpenFile::Simulated(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// The address of the other end, of a socket.
     pub(crate) fn peer_address(&self) -> Result<Address> {
         match &self.file {
@@ -197,6 +209,7 @@ impl Descriptor {
         let address = match fd_kind {
             FdKind::Socket { .. } => self.peer_address().ok(),
             FdKind::Listener => self.local_address().ok(),
+            FdKind::Datagrams { .. } => self.peer_address().or_else(|_| self.local_address()).ok(),
             _ => None,
         };
         match address {

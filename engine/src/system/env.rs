@@ -14,9 +14,10 @@ use crate::{
         address::{AddrInfo, Address, Query},
         clock,
         error::Result,
-        options::{ConnectOptions, ListenOptions, Sharing},
+        options::{ConnectOptions, ListenOptions, Sharing, UdpOptions},
     },
     system::{
+        datagrams,
         descriptor::Descriptor,
         resolver::{self, Lookup},
         sys::{
@@ -167,6 +168,47 @@ impl Env {
             Self::Real => resolver::begin(query, tell),
             #[cfg(feature = "sim")]
             Self::Simulated(_) => None,
+        }
+    }
+
+    /// A socket of datagrams that is bound to this address.
+    pub(crate) fn bind_datagrams(
+        &self,
+        address: &Address,
+        options: &UdpOptions,
+    ) -> Result<Arc<Descriptor>> {
+        match self {
+            Self::Real => datagrams::bind(address, options).map(Descriptor::new),
+            #[cfg(feature = "sim")]
+            Self::Simulated(home) => home.bind_datagrams(address, options),
+        }
+    }
+
+    /// A socket of datagrams that is connected to this address.
+    pub(crate) fn connect_datagrams(&self, address: &Address) -> Result<Arc<Descriptor>> {
+        match self {
+            Self::Real => datagrams::connect(address).map(Descriptor::new),
+            #[cfg(feature = "sim")]
+            Self::Simulated(home) => home.connect_datagrams(address),
+        }
+    }
+
+    /// A Unix socket of datagrams without a name.
+    pub(crate) fn unbound_unix_datagrams(&self) -> Result<OwnedDescriptor> {
+        match self {
+            Self::Real => datagrams::unbound_unix(),
+            #[cfg(feature = "sim")]
+            Self::Simulated(_) => sim::SimEnv::unbound_unix_datagrams(),
+        }
+    }
+
+    /// Checks a socket of datagrams that the program brings, and prepares it. Returns whether it is
+    /// a Unix socket.
+    pub(crate) fn examine_datagrams(&self, fd: &OwnedDescriptor) -> Result<bool> {
+        match self {
+            Self::Real => examine::examine_datagrams(owned::borrow(fd)),
+            #[cfg(feature = "sim")]
+            Self::Simulated(_) => sim::SimEnv::examine_datagrams(),
         }
     }
 

@@ -40,6 +40,11 @@ pub(crate) enum FdKind {
         /// Until it can be written.
         for_room: bool,
     },
+    /// A socket of datagrams, non-blocking.
+    Datagrams {
+        /// Unix, as against UDP.
+        unix: bool,
+    },
 }
 
 impl FdKind {
@@ -67,6 +72,10 @@ impl FdKind {
         matches!(self, Self::Socket { tcp: true })
     }
 
+    pub(crate) const fn is_of_datagrams(self) -> bool {
+        matches!(self, Self::Datagrams { .. })
+    }
+
     pub(crate) const fn is_socket(self) -> bool {
         matches!(self, Self::Socket { .. })
     }
@@ -83,6 +92,8 @@ impl fmt::Display for FdKind {
             Self::Device { .. } => "device",
             Self::Listener => "listener",
             Self::Watched { .. } => "watched",
+            Self::Datagrams { unix: false } => "UDP socket",
+            Self::Datagrams { unix: true } => "Unix datagram socket",
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Layer 2: how the system does it. Descriptors, the drivers, the threads for what no driver can
 //! do, and the simulated system.
 
+pub(crate) mod datagrams;
 pub(crate) mod descriptor;
 pub(crate) mod driver;
 pub(crate) mod env;

@@ -54,6 +54,7 @@ fn draw_link(rng: &mut Rng) -> Link {
         reset: if fateful { 0.2 } else { 0.0 },
         end: if fateful { 0.2 } else { 0.0 },
         within: 1 + rng.below(600),
+        ..Link::default()
     }
 }
 

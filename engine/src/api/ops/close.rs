@@ -1,4 +1,4 @@
-//! The end of streams, listeners and files.
+//! The end of streams, listeners, files and sockets of datagrams.
 
 use crate::{
     core::closing::Ending,
@@ -9,10 +9,11 @@ use crate::{
         handle::Handle,
         listener::Listener,
         stream::{Detached, Stream},
+        udp_socket::UdpSocket,
     },
 };
 
-/// What can be closed: a [`Stream`], a [`Listener`] or a [`File`].
+/// What can be closed: a [`Stream`], a [`Listener`], a [`File`] or a [`UdpSocket`].
 ///
 /// Made from a reference to one, where [`Handle::close`] is called.
 ///
@@ -38,6 +39,8 @@ pub enum Closable<'a> {
     Listener(&'a Listener),
     /// A file.
     File(&'a File),
+    /// A socket of datagrams.
+    UdpSocket(&'a UdpSocket),
 }
 
 impl<'a> From<&'a Stream> for Closable<'a> {
@@ -58,11 +61,17 @@ impl<'a> From<&'a File> for Closable<'a> {
     }
 }
 
+impl<'a> From<&'a UdpSocket> for Closable<'a> {
+    fn from(socket: &'a UdpSocket) -> Self {
+        Self::UdpSocket(socket)
+    }
+}
+
 impl Handle {
-    /// Closes a stream, listener or file for all its clones. Its reads and accepts get
-    /// [`Closed`](crate::Error::Closed); submitted writes go out first. The callback comes after
-    /// every other callback of the stream. Connections that a listener has and nobody took are
-    /// closed.
+    /// Closes something for all its clones. Its reads, accepts and receives get
+    /// [`Closed`](crate::Error::Closed); submitted writes and datagrams go out first. The callback
+    /// comes after every other callback of the stream. Connections that a listener has and nobody took
+    /// are closed, datagrams dropped.
     ///
     /// What has arrived and nobody has read is dropped. Of a TCP connection that is ours alone our
     /// direction is ended and that is taken from the system first, because a close over it would
@@ -121,6 +130,13 @@ impl Handle {
                 f.handle().submit(move |core| {
                     let id = core.id_of_file(&file);
                     core.close_file(id, slot, timeout)
+                })
+            }
+            Closable::UdpSocket(u) => {
+                let socket = u.clone();
+                u.handle().submit(move |core| {
+                    let id = core.id_of_datagrams(&socket);
+                    core.close_datagrams(id, slot, timeout)
                 })
             }
         }

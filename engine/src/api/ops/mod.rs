@@ -10,6 +10,7 @@ pub(crate) mod chain;
 pub(crate) mod close;
 mod connect;
 mod each;
+mod datagrams;
 mod file;
 pub(crate) mod now;
 pub(crate) mod read;

@@ -11,7 +11,7 @@ use crate::system::driver::uring::Uring;
 #[cfg(feature = "sim")]
 use crate::system::sim::{Network, bell::Bell, workers::Workers};
 use crate::{
-    pure::table::Id,
+    pure::{address::Address, table::Id},
     system::{
         descriptor::Descriptor,
         driver::{Completion, Driver, Operation, Role, Waker, mio::Mio},
@@ -117,6 +117,16 @@ impl Driver for AnyDriver {
     #[inline]
     fn send_now(&mut self, resource: Id, bytes: &[u8]) -> Option<io::Result<usize>> {
         in_use!(self, driver => driver.send_now(resource, bytes))
+    }
+
+    #[inline]
+    fn send_datagram(
+        &mut self,
+        resource: Id,
+        bytes: &[u8],
+        to: Option<&Address>,
+    ) -> Option<io::Result<()>> {
+        in_use!(self, driver => driver.send_datagram(resource, bytes, to))
     }
 
     fn cancel(&mut self, resource: Id, role: Role) {

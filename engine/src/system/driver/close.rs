@@ -38,7 +38,7 @@ pub(super) fn close(
 pub(crate) fn may_wait_to_close(descriptor: &Descriptor, fd_kind: FdKind) -> bool {
     match fd_kind {
         FdKind::File { .. } | FdKind::Terminal { .. } | FdKind::Device { .. } => true,
-        FdKind::Pipe { .. } | FdKind::Listener => false,
+        FdKind::Pipe { .. } | FdKind::Listener | FdKind::Datagrams { .. } => false,
         // Nobody else can have set it, so that others need not be asked.
         FdKind::Socket { .. } | FdKind::Watched { .. } => {
             descriptor.is_touched() && syscall::lingers(descriptor.borrow())

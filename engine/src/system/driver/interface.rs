@@ -3,7 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use crate::{
-    pure::table::Id,
+    pure::{address::Address, table::Id},
     system::{
         descriptor::Descriptor,
         driver::{Completion, Operation, Role, Waker},
@@ -25,6 +25,14 @@ pub(crate) trait Driver {
     /// Sends what the system takes at once, and returns how much that was. None if this driver
     /// wants it submitted, or if nothing can be said before the system has room.
     fn send_now(&mut self, resource: Id, bytes: &[u8]) -> Option<io::Result<usize>>;
+    /// Sends a datagram, whole or not at all: to whom the socket is connected to, if `to` is none.
+    /// None if there is no room, of which [`Operation::AwaitRoom`] tells.
+    fn send_datagram(
+        &mut self,
+        resource: Id,
+        bytes: &[u8],
+        to: Option<&Address>,
+    ) -> Option<io::Result<()>>;
     /// Requests that an operation stop.
     fn cancel(&mut self, resource: Id, role: Role);
     /// Brings completions; waits for one at most `timeout` (for ever if none), or for the waker.

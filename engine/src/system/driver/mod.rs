@@ -15,7 +15,8 @@
 //! - **D4** Cancelling what is unknown or finished does nothing. What is cancelled completes as
 //!   cancelled *or with its true result*: bytes and connections that arrived come up.
 //! - **D5** `EINTR` never comes up, and `EAGAIN` only from connecting to a Unix socket whose
-//!   backlog is full, and from sending to a device that has no room and cannot be waited for. Short
+//!   backlog is full, and from sending to what has no room and cannot be waited for: a device, or
+//!   a Unix socket whose queue of datagrams is full. Short
 //!   reads and writes do come up. A wait that the kernel refuses for want of memory brings nothing,
 //!   and is an error only if that lasts (`refusals.rs`).
 //! - **D6** Of one resource, at most one send and one reception are submitted at a time.
@@ -25,6 +26,7 @@
 //! - **D9** [`Driver::send_now`] is the one call that may have its outcome inside: what a socket
 //!   takes at once needs no memory handed over and back. It is only asked while no send is
 //!   submitted.
+//!   [`Driver::send_datagram`] always has it inside, unless there is no room.
 //! - **D10** A system tells a failure once. If a send is told it, its completion comes up before
 //!   the end that the reception finds instead.
 //!
@@ -33,6 +35,7 @@
 mod any;
 pub(crate) mod blocks;
 mod close;
+mod datagrams;
 mod interface;
 #[cfg(windows)]
 mod iocp;

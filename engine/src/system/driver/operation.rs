@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    pure::{address::Address, buffer::outgoing::Gather, table::Id},
+    pure::{address::Address, buffer::outgoing::Gather, datagram::Datagram, table::Id},
     system::{descriptor::Descriptor, driver::Release},
 };
 
@@ -18,6 +18,11 @@ pub(crate) enum Operation {
     Send(Box<Gather>),
     /// Accept until cancelled or failed, or until `most` connections have come.
     Accept { most: usize },
+    /// Receive datagrams of up to `size` bytes until cancelled or failed, or until `most` have come.
+    /// It ends as [`Receive`](Self::Receive) does.
+    ReceiveFrom { most: usize, size: usize },
+    /// Tell when a socket that had no room for a datagram has some.
+    AwaitRoom,
     /// Connect the attached socket.
     Connect { address: Address },
     /// Try what the resource has in hand once more without waiting: what has arrived comes up in
@@ -95,8 +100,12 @@ pub(crate) struct Completion {
 pub(crate) enum Event {
     /// One or more bytes; the reception goes on.
     Received(Bytes),
+    /// One or more datagrams; the reception goes on.
+    Arrived(Vec<Datagram>),
     /// The reception is over.
     ReceiveEnded(Ended),
+    /// There may be room for a datagram, or waiting for it was cancelled or cannot be had.
+    Room(io::Result<()>),
     /// The send is over: how many bytes the system took, and the memory.
     Sent {
         gather: Box<Gather>,
@@ -123,7 +132,7 @@ pub(crate) enum Event {
 /// Why a reception is over.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// It was cancelled, or was for once and has brought something.
+    /// It was cancelled, or has brought all that it was for.
     Stopped,
     EndOfStream,
     Failed(io::Error),

@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use crate::{
     pure::{
+        address::Address,
         buffer::outgoing::Gather,
         table::{Id, SideTable},
     },
@@ -70,8 +71,12 @@ struct Source {
     /// That is over when it has brought something.
     once: bool,
     accepting: bool,
-    /// How many connections the accepting is still for.
-    accept_most: usize,
+    /// How many connections or datagrams the accepting or receiving is still for.
+    most: usize,
+    /// How much of a datagram is received; none if it is no socket of datagrams.
+    size: Option<usize>,
+    /// It was said that there is room for a datagram, so the next one is sent.
+    has_room: bool,
     connecting: bool,
     /// The other end's end is waited for.
     polling: bool,
@@ -211,7 +216,7 @@ impl Sim {
         self.complete(resource, Event::Sent { gather, result });
     }
 
-    fn begin_connect(&mut self, resource: Id, address: &crate::pure::address::Address) {
+    fn begin_connect(&mut self, resource: Id, address: &Address) {
         let Some(source) = self.source(resource) else { return };
         let Some(socket) = source.socket else { return };
         source.connecting = true;
@@ -352,7 +357,54 @@ impl Sim {
             self.accept(resource, socket, completions);
             return 0;
         }
-        if source.receiving { self.receive(resource, socket, completions) } else { 0 }
+        match (source.receiving, source.size) {
+            (true, Some(size)) => self.receive_datagrams(resource, socket, size, completions),
+            (true, None) => self.receive(resource, socket, completions),
+            (false, _) => 0,
+        }
+    }
+
+    fn receive_datagrams(
+        &mut self,
+        resource: Id,
+        socket: Id,
+        size: usize,
+        completions: &mut Vec<Completion>,
+    ) -> usize {
+        let Some(source) = self.sources.get_mut(resource) else { return 0 };
+        let mut state = self.network.lock();
+        let state = &mut *state;
+        // As with the short reads of a stream, one visit may not take all.
+        let short = state.rng.chance(state.hosts[self.host].machine.short_read);
+        let mut batch = Vec::new();
+        let failed = loop {
+            if batch.len() == source.most || (short && !batch.is_empty()) {
+                break None;
+            }
+            match state.receive_datagram(socket, size) {
+                Attempt::WouldBlock { .. } => break None,
+                Attempt::Done(Ok(datagram)) => batch.push(datagram),
+                Attempt::Done(Err(error)) => break Some(error),
+            }
+        };
+        if state.is_readable(socket) {
+            state.touch(socket);
+        }
+        source.most -= batch.len();
+        let received = batch.iter().map(|datagram| datagram.bytes.len()).sum();
+        let ended = match failed {
+            Some(error) => Some(Ended::Failed(error.into())),
+            None if source.most == 0 => Some(Ended::Stopped),
+            None => None,
+        };
+        source.receiving = ended.is_none();
+        if !batch.is_empty() {
+            completions.push(Completion { resource, event: Event::Arrived(batch) });
+        }
+        if let Some(ended) = ended {
+            completions.push(Completion { resource, event: Event::ReceiveEnded(ended) });
+        }
+        received
     }
 
     fn receive(&mut self, resource: Id, socket: Id, completions: &mut Vec<Completion>) -> usize {
@@ -405,8 +457,8 @@ impl Sim {
                     Event::AcceptEnded(Some(error.into()))
                 }
                 Attempt::Done(Ok(socket)) => {
-                    source.accept_most -= 1;
-                    let is_last = source.accept_most == 0;
+                    source.most -= 1;
+                    let is_last = source.most == 0;
                     source.accepting = !is_last;
                     let connection = self.network.descriptor(socket);
                     let event = Event::Accepted(connection);
@@ -489,7 +541,9 @@ impl Driver for Sim {
             receiving: false,
             once: false,
             accepting: false,
-            accept_most: 0,
+            most: 0,
+            size: None,
+            has_room: false,
             connecting: false,
             polling: false,
             sending: None,
@@ -513,8 +567,20 @@ impl Driver for Sim {
             Operation::Accept { most } => {
                 let Some(source) = self.source(resource) else { return };
                 source.begun += 1;
-                (source.accepting, source.accept_most) = (true, most);
+                (source.accepting, source.most) = (true, most);
                 self.touch(resource);
+            }
+            Operation::ReceiveFrom { most, size } => {
+                if let Some(source) = self.source(resource) {
+                    (source.most, source.size) = (most, Some(size));
+                }
+                self.begin_receive(resource, false);
+            }
+            Operation::AwaitRoom => {
+                if let Some(source) = self.source(resource) {
+                    source.has_room = true;
+                }
+                self.tell(resource, Event::Room(Ok(())));
             }
             Operation::Connect { address } => self.begin_connect(resource, &address),
             Operation::Probe => self.probes.push(resource),
@@ -567,7 +633,47 @@ impl Driver for Sim {
         Some(result.map_err(Into::into))
     }
 
+    fn send_datagram(
+        &mut self,
+        resource: Id,
+        bytes: &[u8],
+        to: Option<&Address>,
+    ) -> Option<io::Result<()>> {
+        let host = self.host;
+        let source = self.sources.get_mut(resource)?;
+        let mut state = self.network.lock();
+        let state = &mut *state;
+        // What would come late elsewhere has to wait here.
+        let late = state.hosts[host].machine.late;
+        if state.rng.chance(late) && !std::mem::take(&mut source.has_room) {
+            return None;
+        }
+        let no_buffers = state.hosts[host].machine.no_buffers;
+        if state.rng.chance(no_buffers) {
+            return Some(Err(Errno::NOBUFS.into()));
+        }
+        let to = match to.map(Address::as_inet) {
+            None => None,
+            Some(Some(to)) => Some(to),
+            Some(None) => return Some(Err(Errno::AFNOSUPPORT.into())),
+        };
+        let sent = state.send_datagram(source.socket?, bytes, to);
+        Some(sent.map_err(Into::into))
+    }
+
     fn cancel(&mut self, resource: Id, role: Role) {
+        if role == Role::Send {
+            let is_room = |late: &Late| match late {
+                Late::Told(told) => {
+                    told.resource == resource && matches!(told.event, Event::Room(_))
+                }
+                Late::Stop { .. } => false,
+            };
+            if let Some(at) = self.late.iter().position(|(_, late)| is_room(late)) {
+                self.late.remove(at);
+                return self.complete(resource, Event::Room(Err(Errno::CANCELED.into())));
+            }
+        }
         let Some(source) = self.source(resource) else { return };
         let begun = source.begun;
         let event = match role {

@@ -12,7 +12,7 @@ use crate::{
     pure::{
         address::{AddrInfo, Address, Query},
         error::{Error, IoOperation, Result},
-        options::{ConnectOptions, Sharing},
+        options::{ConnectOptions, Sharing, UdpOptions},
         table::Id,
     },
     system::{
@@ -20,7 +20,13 @@ use crate::{
         driver::AnyDriver,
         fd_kind::FdKind,
         pool::Pool,
-        sim::{Host, Network, bell::Bell, socket::Socket, state::Owner, workers::Workers},
+        sim::{
+            Host, Network,
+            bell::Bell,
+            socket::Socket,
+            state::{NetworkState, Owner},
+            workers::Workers,
+        },
         sys::{
             address,
             errno::Errno,
@@ -99,7 +105,7 @@ impl SimEnv {
     fn listen(
         &self,
         address: &Address,
-        begin: impl FnOnce(&mut super::state::NetworkState, Id) -> std::result::Result<(), Errno>,
+        begin: impl FnOnce(&mut NetworkState, Id) -> std::result::Result<(), Errno>,
     ) -> Result<Arc<Descriptor>> {
         let failed = |cause: Errno| Error::io_on(IoOperation::Listen, address, cause);
         let id = self.open(address.as_inet().is_some()).map_err(failed)?;
@@ -124,6 +130,42 @@ impl SimEnv {
 
     pub(crate) fn refuse_machine() -> Result<()> {
         Err(Error::unsupported("a simulated engine waits for nothing of this machine"))
+    }
+
+    pub(crate) fn bind_datagrams(
+        &self,
+        address: &Address,
+        options: &UdpOptions,
+    ) -> Result<Arc<Descriptor>> {
+        if options.reuse_port {
+            return Err(Error::unsupported("several simulated sockets at one address"));
+        }
+        self.open_datagrams(address, IoOperation::Bind, NetworkState::bind_datagrams)
+    }
+
+    pub(crate) fn connect_datagrams(&self, address: &Address) -> Result<Arc<Descriptor>> {
+        self.open_datagrams(address, IoOperation::Connect, NetworkState::connect_datagrams)
+    }
+
+    fn open_datagrams(
+        &self,
+        address: &Address,
+        operation: IoOperation,
+        open: impl FnOnce(&mut NetworkState, usize, Owner, SocketAddr) -> std::result::Result<Id, Errno>,
+    ) -> Result<Arc<Descriptor>> {
+        let inet = address.as_inet().ok_or_else(no_unix_datagrams)?;
+        let owner = Owner::Engine { engine: self.engine, resource: Id::NONE };
+        let opened = open(&mut self.host.network.lock(), self.host.number, owner, inet);
+        let id = opened.map_err(|cause| Error::io_on(operation, address, cause))?;
+        Ok(self.host.network.descriptor(id))
+    }
+
+    pub(crate) fn unbound_unix_datagrams() -> Result<OwnedDescriptor> {
+        Err(no_unix_datagrams())
+    }
+
+    pub(crate) fn examine_datagrams() -> Result<bool> {
+        Err(Error::unsupported("a simulated engine has sockets of its own network only"))
     }
 
     pub(crate) fn examine_listener() -> Result<bool> {
@@ -155,6 +197,10 @@ impl SimEnv {
         };
         query.answer_with(&found.unwrap_or_default())
     }
+}
+
+fn no_unix_datagrams() -> Error {
+    Error::unsupported("datagrams of Unix sockets in a simulated network")
 }
 
 impl Network {

@@ -61,7 +61,7 @@
 //! test as std's sockets are, between two runs of the engine. [`Peer::pair`] makes a connection out
 //! of nothing, [`Host::listen`] and [`Host::connect`] make one as they are made. What a peer can do
 //! that your own server never will: stop in the middle of a line, reset, not read
-//! ([`Peer::fill`]).
+//! ([`Peer::fill`]). Of datagrams it is a [`PeerSocket`].
 //!
 //! # A thousand seeds
 //!
@@ -121,7 +121,8 @@
 //! - A wait for what will never happen fails with
 //!   [`Deadlock`](std::io::ErrorKind::Deadlock) where a real one would hang, unless
 //!   [`Network::set_threads`] says that another thread may still do something.
-//! - Bytes are never lost, doubled or swapped within a connection: that is what TCP is for.
+//! - Bytes are never lost, doubled or swapped within a connection: that is what TCP is for. Datagrams
+//!   are, as [`Link`] says; those of Unix sockets are [`Unsupported`](crate::Error::Unsupported).
 
 mod check;
 mod env;
@@ -139,7 +140,7 @@ pub(crate) mod workers;
 pub use self::{
     check::check,
     network::{Host, Network},
-    peer::{Peer, PeerListener},
+    peer::{Peer, PeerListener, PeerSocket},
     rng::Rng,
     settings::{Link, Machine},
 };

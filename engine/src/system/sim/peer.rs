@@ -313,7 +313,118 @@ impl PeerListener {
     }
 }
 
+/// A socket of datagrams in the hands of a test, which uses it as it would a
+/// [`UdpSocket`](std::net::UdpSocket) of std's. From [`Host::bind_udp`].
+///
+/// A receive that finds nothing lets the network's time pass until a datagram arrives. If none is
+/// on its way it fails with [`Deadlock`](io::ErrorKind::Deadlock).
+///
+/// ```
+/// use facade_engine::{Callback, Datagram, Engine, sim::{Link, Network}};
+/// use std::time::Duration;
+///
+/// let network = Network::new(1);
+/// let (here, there) = (network.host("here"), network.host("there"));
+/// let latency = Duration::from_millis(1)..Duration::from_millis(90);
+/// network.set_link(&here, &there, Link { latency, duplicate: 1.0, ..Link::default() });
+/// let engine = Engine::builder().simulated(&here).build()?;
+/// let socket = engine.bind_udp(here.at(53))?;
+/// let peer = there.bind_udp(0).unwrap();
+/// peer.send_to(b"ping", here.at(53)).unwrap();
+/// for _ in 0..2 {
+///     engine.recv_from(&socket, Callback::new(
+///         |_, datagram: Datagram| assert_eq!(datagram.bytes, "ping"),
+///         |_, error| panic!("{error}"),
+///     ));
+/// }
+/// engine.send_to(&socket, "pong", peer.local_addr().unwrap(), Callback::ignore());
+/// engine.run()?;
+/// let mut answer = [0; 9];
+/// assert_eq!(peer.recv_from(&mut answer).unwrap(), (4, here.at(53)));
+/// # Ok::<(), facade_engine::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct PeerSocket {
+    network: Network,
+    socket: Socket,
+    nonblocking: AtomicBool,
+}
+
+impl PeerSocket {
+    /// Sends a datagram, and returns its length.
+    ///
+    /// # Errors
+    ///
+    /// What the network says: unreachable, too long.
+    pub fn send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
+        let mut state = self.network.lock();
+        state.send_datagram(self.socket.id(), bytes, Some(to))?;
+        if state.threads {
+            state.ring();
+        }
+        Ok(bytes.len())
+    }
+
+    /// Receives the next datagram, as much of it as there is room for, and says who sent it.
+    ///
+    /// # Errors
+    ///
+    /// [`Deadlock`](io::ErrorKind::Deadlock) if none is on its way,
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if none is there and it may not wait.
+    pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let nonblocking = self.nonblocking.load(Relaxed);
+        let most = buffer.len();
+        let receive = |state: &mut NetworkState, id| state.receive_datagram(id, most);
+        let datagram = wait_for(&self.network, self.socket.id(), nonblocking, receive)??;
+        buffer[..datagram.bytes.len()].copy_from_slice(&datagram.bytes);
+        Ok((datagram.bytes.len(), inet(Some(datagram.from))?))
+    }
+
+    /// Whether a receive that would wait fails with [`WouldBlock`](io::ErrorKind::WouldBlock)
+    /// instead, at once and without time passing.
+    ///
+    /// # Errors
+    ///
+    /// None; a `Result` as std's sockets have it.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.nonblocking.store(nonblocking, Relaxed);
+        Ok(())
+    }
+
+    /// The address that it receives at.
+    ///
+    /// # Errors
+    ///
+    /// None; a `Result` as std's sockets have it.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        inet(self.network.lock().local_address(self.socket.id()))
+    }
+}
+
 impl Host {
+    /// Receives datagrams at a port of this host, for a test; port 0 stands for one that is free.
+    ///
+    /// # Errors
+    ///
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse).
+    ///
+    /// See [`PeerSocket`] for an example.
+    pub fn bind_udp(&self, port: u16) -> io::Result<PeerSocket> {
+        self.bind_udp_at(self.at(port))
+    }
+
+    /// Receives at an address of this host, such as that of its loopback.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind_udp`](Self::bind_udp), and if there is no such address.
+    pub fn bind_udp_at(&self, address: SocketAddr) -> io::Result<PeerSocket> {
+        let network = self.network.clone();
+        let id = network.lock().bind_datagrams(self.number, Owner::Peer, address)?;
+        let socket = Socket::new(network.clone(), id);
+        Ok(PeerSocket { network, socket, nonblocking: AtomicBool::new(false) })
+    }
+
     /// Listens on this host for a test; port 0 stands for one that is free.
     ///
     /// # Errors

@@ -4,7 +4,8 @@ use std::{ops::Range, time::Duration};
 
 use crate::system::sim::Rng;
 
-/// What lies between two hosts. By default nothing does: bytes arrive at once, whole and in order.
+/// What lies between two hosts. By default nothing does: bytes and datagrams arrive at once, whole
+/// and in order.
 ///
 /// Probabilities are from 0 (never) to 1 (always). A range of times that is empty stands for its
 /// start.
@@ -23,13 +24,14 @@ use crate::system::sim::Rng;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Link {
-    /// How long a piece is under way. Pieces of one direction of a connection arrive in order,
-    /// those of different ones overtake each other.
+    /// How long a piece or datagram is under way. Pieces of one direction of a connection arrive in
+    /// order, those of different ones overtake each other, and so do datagrams.
     pub latency: Range<Duration>,
     /// How many bytes a second each direction of each connection carries; no limit if none.
     pub bandwidth: Option<u64>,
     /// How many bytes of a direction may be under way, or arrived and unread, before a write finds
-    /// the connection full. 128 KiB.
+    /// the connection full; and how many bytes of datagrams may have arrived at a socket and be
+    /// unread before others are lost. 128 KiB.
     pub buffer: usize,
     /// How likely what is sent at once is cut, at any byte, into pieces that arrive by themselves.
     pub split: f64,
@@ -43,6 +45,12 @@ pub struct Link {
     /// How likely a direction of a connection ends early, as if the sender had gone: the receiver
     /// finds an end of stream at any byte, the sender is reset by what it sends after that.
     pub end: f64,
+    /// How likely a datagram is lost.
+    pub loss: f64,
+    /// How likely a datagram comes twice, each time after a latency of its own.
+    pub duplicate: f64,
+    /// How many bytes a datagram may have: a longer one is refused (`EMSGSIZE`). 65,507.
+    pub datagram: usize,
     /// By which byte of a direction it has happened, if it is to be reset or to end early. 4,096.
     pub within: u64,
 }
@@ -58,6 +66,9 @@ impl Default for Link {
             black_hole: 0.0,
             reset: 0.0,
             end: 0.0,
+            loss: 0.0,
+            duplicate: 0.0,
+            datagram: 65_507,
             within: 4096,
         }
     }
@@ -77,6 +88,8 @@ impl Link {
     pub fn bad(rng: &mut Rng) -> Self {
         const LATENCIES_MS: [u64; 5] = [0, 1, 20, 300, 5000];
         const BUFFERS: [usize; 4] = [1, 100, 4096, 128 << 10];
+        // Drawn from a copy, so that known seeds go on meaning the same.
+        let mut other = Rng::new(rng.clone().next());
         let latency = Duration::from_millis(rng.pick(&LATENCIES_MS).copied().unwrap_or(0));
         Self {
             latency: Duration::ZERO..latency,
@@ -88,6 +101,9 @@ impl Link {
             reset: sometimes(rng, 0.3),
             end: sometimes(rng, 0.3),
             within: 1 + rng.below(2000),
+            loss: sometimes(&mut other, 0.5),
+            duplicate: sometimes(&mut other, 0.5),
+            ..Self::default()
         }
     }
 }

@@ -1,12 +1,22 @@
 //! What calls that must not wait come to.
 
-use crate::system::sys::errno::Errno;
+use crate::{pure::address::Address, system::sys::errno::Errno};
 
 /// What a call that must not wait came to.
 #[derive(Debug)]
 pub(crate) enum Attempt<T> {
     Done(Result<T, Errno>),
     WouldBlock,
+}
+
+/// A datagram that was received into a block.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    /// How much of it is in the block.
+    pub(crate) len: usize,
+    /// That is not all.
+    pub(crate) truncated: bool,
+    pub(crate) from: Address,
 }
 
 /// What a read came to.

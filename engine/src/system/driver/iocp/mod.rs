@@ -61,6 +61,7 @@ use crate::{
             Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Release, Role, Waker,
             blocks::{BLOCK_LEN, Blocks},
             close::close,
+            datagrams::{self, End},
             iocp::{
                 afd::{Afd, PollInfo},
                 in_flight::{Accepting, Begun, InFlight, On, Report, Work},
@@ -316,6 +317,9 @@ impl Iocp {
     /// Receives what is there. Returns whether nothing is, so that it is to be waited for.
     fn receive_now(&mut self, resource: Id, completions: &mut Vec<Completion>) -> bool {
         let Some(source) = self.sources.get_mut(resource) else { return false };
+        if source.fd_kind.is_of_datagrams() {
+            return self.receive_datagrams(resource, completions);
+        }
         let fd = source.descriptor.borrow();
         let (bytes, result) = match syscall::receive(fd, source.fd_kind, &mut self.block) {
             Received::Some(count) | Received::All(count) => {
@@ -331,6 +335,27 @@ impl Iocp {
             },
         };
         self.was_received(resource, bytes, result, completions);
+        false
+    }
+
+    /// The same of datagrams.
+    fn receive_datagrams(&mut self, resource: Id, completions: &mut Vec<Completion>) -> bool {
+        let Some(source) = self.sources.get_mut(resource) else { return false };
+        let (fd, most) = (source.descriptor.borrow(), source.most);
+        let batch = datagrams::receive(fd, &self.blocks, &mut self.block, source.size, most);
+        source.most -= batch.datagrams.len();
+        source.filled = !matches!(batch.end, End::Empty);
+        if !batch.datagrams.is_empty() {
+            completions.push(Completion { resource, event: Event::Arrived(batch.datagrams) });
+        }
+        match batch.end {
+            End::Empty => return true,
+            End::Full => self.end_receive(resource, Ended::Stopped, completions),
+            End::Failed(error) => {
+                self.end_receive(resource, Ended::Failed(error.into()), completions);
+            }
+            End::More => self.rest(resource),
+        }
         false
     }
 
@@ -403,7 +428,8 @@ impl Iocp {
     /// said so yet.
     fn probe(&mut self, resource: Id) {
         let Some(source) = self.sources.get(resource) else { return };
-        let receives = source.receiving && !source.stopping && source.fd_kind.is_socket();
+        let is_socket = source.fd_kind.is_socket() || source.fd_kind.is_of_datagrams();
+        let receives = source.receiving && !source.stopping && is_socket;
         let accepts = source.accepting && !source.stopping;
         let mut done = mem::take(&mut self.done);
         if receives {
@@ -469,6 +495,11 @@ impl Iocp {
     fn has_room(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let Some(source) = self.source(resource) else { return };
         source.room = None;
+        if mem::take(&mut source.awaits_room) {
+            let unwanted = mem::take(&mut source.unsending);
+            let result = if unwanted { Err(Errno::CANCELED.into()) } else { Ok(()) };
+            return completions.push(Completion { resource, event: Event::Room(result) });
+        }
         if mem::take(&mut source.unsending)
             && let Some(gather) = source.unsent.take()
         {
@@ -626,7 +657,7 @@ impl Iocp {
         let Some(source) = self.source(resource) else { return false };
         let failure = match accepted {
             Ok(connection) => {
-                source.accept_most = source.accept_most.saturating_sub(1);
+                source.most = source.most.saturating_sub(1);
                 let event = Event::Accepted(Descriptor::new(connection));
                 completions.push(Completion { resource, event });
                 None
@@ -637,7 +668,7 @@ impl Iocp {
             Err(error) => Some(error.into()),
         };
         let Some(source) = self.source(resource) else { return false };
-        let over = failure.is_some() || source.stopping || source.accept_most == 0;
+        let over = failure.is_some() || source.stopping || source.most == 0;
         // One that is under way may have been found enough for by a probe.
         if over && source.reception.is_some() {
             self.stop_reception(resource);
@@ -1014,11 +1045,25 @@ impl Driver for Iocp {
             Operation::Accept { most } => {
                 let Some(source) = self.source(resource) else { return };
                 source.accepting = true;
-                source.accept_most = most;
+                source.most = most;
                 let mut done = mem::take(&mut self.done);
                 self.arm_accepting(resource, &mut done);
                 self.done = done;
             }
+            Operation::ReceiveFrom { most, size } => {
+                if let Some(source) = self.source(resource) {
+                    (source.most, source.size) = (most, size);
+                }
+                self.begin_receive(resource, false);
+            }
+            Operation::AwaitRoom => match self.await_room(resource) {
+                Ok(()) => {
+                    if let Some(source) = self.source(resource) {
+                        source.awaits_room = true;
+                    }
+                }
+                Err(error) => self.complete(resource, Event::Room(Err(error.into()))),
+            },
             Operation::Connect { address } => self.begin_connect(resource, &address),
             Operation::Probe => self.probe(resource),
             Operation::File { operation, task } => self.begin_on_file(resource, operation, task),
@@ -1059,6 +1104,19 @@ impl Driver for Iocp {
             // Submitted, it waits for room.
             Err(Errno::AGAIN) => None,
             result => Some(result.map_err(Into::into)),
+        }
+    }
+
+    fn send_datagram(
+        &mut self,
+        resource: Id,
+        bytes: &[u8],
+        to: Option<&Address>,
+    ) -> Option<io::Result<()>> {
+        let source = self.source(resource)?;
+        match syscall::send_datagram(source.descriptor.borrow(), bytes, to) {
+            Attempt::WouldBlock => None,
+            Attempt::Done(result) => Some(result.map_err(Into::into)),
         }
     }
 

@@ -61,8 +61,12 @@ pub(super) struct Source {
     pub(super) accepting: bool,
     /// Of which family its connections are: asked once.
     pub(super) domain: Option<Domain>,
-    /// How many connections the accepting is still for.
-    pub(super) accept_most: usize,
+    /// How many connections or datagrams the accepting or receiving is still for.
+    pub(super) most: usize,
+    /// How much of a datagram is received.
+    pub(super) size: usize,
+    /// Somebody waits for room for a datagram.
+    pub(super) awaits_room: bool,
     /// What receives or accepts.
     pub(super) reception: Option<Id>,
     /// It was asked to end.
@@ -91,14 +95,18 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(descriptor: Arc<Descriptor>, fd_kind: FdKind) -> Self {
-        let by_port = matches!(
-            fd_kind,
-            FdKind::Socket { .. } | FdKind::Listener | FdKind::Pipe { .. } | FdKind::File { .. }
-        );
+        let way = match fd_kind {
+            FdKind::Socket { .. }
+            | FdKind::Listener
+            | FdKind::Pipe { .. }
+            | FdKind::File { .. } => Way::Unknown,
+            FdKind::Datagrams { .. } => Way::Polled,
+            _ => Way::Workers,
+        };
         Self {
             descriptor,
             fd_kind,
-            way: if by_port { Way::Unknown } else { Way::Workers },
+            way,
             flights: 0,
             receiving: false,
             once: false,
@@ -106,7 +114,9 @@ impl Source {
             failure: None,
             accepting: false,
             domain: None,
-            accept_most: 0,
+            most: 0,
+            size: 0,
+            awaits_room: false,
             reception: None,
             stopping: false,
             ended: None,

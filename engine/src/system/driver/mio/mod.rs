@@ -15,6 +15,7 @@ use ::mio::{Events, Poll, Token, Waker as MioWaker};
 
 use crate::{
     pure::{
+        address::Address,
         buffer::outgoing::Gather,
         table::{Id, SideTable},
     },
@@ -24,6 +25,7 @@ use crate::{
             Completion, Driver, Ended, Event, FileTask, Operation, Readiness, Role, Waker,
             blocks::{BLOCK_LEN, Blocks},
             close::close,
+            datagrams::{self, End},
             mio::source::Source,
             refusals::Refusals,
             workers::{Finished, WorkerEvent, Workers},
@@ -162,13 +164,31 @@ impl Mio {
         }
         let Some(source) = self.source(resource) else { return };
         source.accepting = true;
-        source.accept_most = most;
+        source.most = most;
         if source.readable {
             self.make_ready(resource);
         }
     }
 
-    fn begin_connect(&mut self, resource: Id, address: &crate::pure::address::Address) {
+    fn begin_receive_from(&mut self, resource: Id, most: usize, size: usize) {
+        if let Some(source) = self.source(resource) {
+            (source.most, source.size) = (most, size);
+        }
+        self.begin_receive(resource, false);
+    }
+
+    fn await_room(&mut self, resource: Id) {
+        if let Err(error) = self.register(resource) {
+            return self.complete(resource, Event::Room(Err(error)));
+        }
+        let Some(source) = self.source(resource) else { return };
+        source.awaits_room = true;
+        if source.writable {
+            self.make_ready(resource);
+        }
+    }
+
+    fn begin_connect(&mut self, resource: Id, address: &Address) {
         let Some(source) = self.source(resource) else { return };
         match syscall::connect(source.descriptor.borrow(), address) {
             Ok(true) => self.complete(resource, Event::Connected(Ok(()))),
@@ -364,6 +384,9 @@ impl Mio {
             completions.append(&mut self.done);
         }
         let Some(source) = self.source(resource) else { return 0 };
+        if source.writable && std::mem::take(&mut source.awaits_room) {
+            completions.push(Completion { resource, event: Event::Room(Ok(())) });
+        }
         if source.accepting && source.readable {
             self.accept(resource, completions);
             return 0;
@@ -371,7 +394,49 @@ impl Mio {
         if source.busy {
             return 0;
         }
-        if source.receiving && source.readable { self.receive(resource, completions) } else { 0 }
+        match source.receiving && source.readable {
+            true if source.fd_kind.is_of_datagrams() => {
+                self.receive_datagrams(resource, completions)
+            }
+            true => self.receive(resource, completions),
+            false => 0,
+        }
+    }
+
+    fn receive_datagrams(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
+        let Some(source) = self.sources.get_mut(resource) else { return 0 };
+        let (fd, most) = (source.descriptor.borrow(), source.most);
+        let batch = datagrams::receive(fd, &self.blocks, &mut self.block, source.size, most);
+        source.most -= batch.datagrams.len();
+        let bytes = batch.bytes;
+        let ended = match batch.end {
+            End::Full => {
+                source.receiving = false;
+                Some(Ended::Stopped)
+            }
+            End::Failed(error) => {
+                source.receiving = false;
+                Some(Ended::Failed(error.into()))
+            }
+            End::Empty => {
+                source.await_readable();
+                None
+            }
+            // The others first.
+            End::More => {
+                if !std::mem::replace(&mut source.listed, true) {
+                    self.ready.push_back(resource);
+                }
+                None
+            }
+        };
+        if !batch.datagrams.is_empty() {
+            completions.push(Completion { resource, event: Event::Arrived(batch.datagrams) });
+        }
+        if let Some(ended) = ended {
+            completions.push(Completion { resource, event: Event::ReceiveEnded(ended) });
+        }
+        bytes
     }
 
     #[inline]
@@ -487,8 +552,8 @@ impl Mio {
                 Attempt::Done(Ok(connection)) => {
                     let event = Event::Accepted(Descriptor::new(connection));
                     completions.push(Completion { resource, event });
-                    source.accept_most -= 1;
-                    if source.accept_most == 0 {
+                    source.most -= 1;
+                    if source.most == 0 {
                         source.accepting = false;
                         let event = Event::AcceptEnded(None);
                         return completions.push(Completion { resource, event });
@@ -565,6 +630,8 @@ impl Driver for Mio {
                 self.try_send(resource);
             }
             Operation::Accept { most } => self.begin_accept(resource, most),
+            Operation::ReceiveFrom { most, size } => self.begin_receive_from(resource, most, size),
+            Operation::AwaitRoom => self.await_room(resource),
             Operation::Connect { address } => self.begin_connect(resource, &address),
             Operation::Probe => self.probes.push(resource),
             Operation::File { operation, task } => self.begin_on_file(resource, operation, task),
@@ -606,6 +673,24 @@ impl Driver for Mio {
         }
     }
 
+    fn send_datagram(
+        &mut self,
+        resource: Id,
+        bytes: &[u8],
+        to: Option<&Address>,
+    ) -> Option<io::Result<()>> {
+        let source = self.source(resource)?;
+        let fd = source.descriptor.borrow();
+        match syscall::send_datagram(fd, bytes, to) {
+            Attempt::WouldBlock if syscall::has_room(fd) => Some(Err(Errno::AGAIN.into())),
+            Attempt::WouldBlock => {
+                source.await_writable();
+                None
+            }
+            Attempt::Done(result) => Some(result.map_err(Into::into)),
+        }
+    }
+
     fn cancel(&mut self, resource: Id, role: Role) {
         let Some(source) = self.sources.get_mut(resource) else { return };
         let event = match role {
@@ -624,6 +709,10 @@ impl Driver for Mio {
             Role::Poll if source.polling.is_some() => {
                 source.polling = None;
                 Event::Polled(Err(Errno::CANCELED.into()))
+            }
+            Role::Send if source.awaits_room => {
+                source.awaits_room = false;
+                Event::Room(Err(Errno::CANCELED.into()))
             }
             Role::Send => match (source.sending.take(), &source.pushing) {
                 (Some(gather), _) => Event::Sent { gather, result: Ok(0) },

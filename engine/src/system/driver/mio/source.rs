@@ -38,8 +38,12 @@ pub(super) struct Source {
     /// The receiving is over when it has brought something.
     pub(super) once: bool,
     pub(super) accepting: bool,
-    /// How many connections the accepting is still for.
-    pub(super) accept_most: usize,
+    /// How many connections or datagrams the accepting or receiving is still for.
+    pub(super) most: usize,
+    /// How much of a datagram is received.
+    pub(super) size: usize,
+    /// Somebody waits for room for a datagram.
+    pub(super) awaits_room: bool,
     pub(super) connecting: bool,
     /// What it is waited for to be.
     pub(super) polling: Option<Readiness>,
@@ -72,7 +76,9 @@ impl Source {
             receiving: false,
             once: false,
             accepting: false,
-            accept_most: 0,
+            most: 0,
+            size: 0,
+            awaits_room: false,
             connecting: false,
             polling: None,
             sending: None,
@@ -136,6 +142,6 @@ impl Source {
     pub(super) const fn has_work(&self) -> bool {
         self.is_polled_ready()
             || (self.readable && (self.receiving || self.accepting) && !self.busy)
-            || (self.writable && (self.connecting || self.sending.is_some()))
+            || (self.writable && (self.connecting || self.sending.is_some() || self.awaits_room))
     }
 }

@@ -28,6 +28,7 @@ use crate::{
             Role, Waker,
             blocks::Blocks,
             close::close,
+            datagrams::{self, End},
             refusals::Refusals,
             uring::{
                 buffers::{Buffers, LEN},
@@ -39,7 +40,7 @@ use crate::{
         fd_kind::FdKind,
         sys::{
             family,
-            outcome::{Pushed, Received},
+            outcome::{Attempt, Pushed, Received},
             syscall,
         },
     },
@@ -57,7 +58,7 @@ mod tests;
 
 pub(crate) use bell::Bell;
 
-/// Files that are streams are read and written above, listeners neither.
+/// Files that are streams are read and written above, listeners neither, and datagrams one by one.
 const NOT_HERE: &str = "no stream of a driver's";
 /// How much a reception that stays armed brings before the driver is asked again: what one stream
 /// can fill in one wait, whoever reads it. Without a bound the kernel fills 33 buffers.
@@ -182,7 +183,10 @@ impl Uring {
         let Some(source) = self.source(resource) else { return };
         let (fd_kind, once) = (source.fd_kind, source.once);
         let work = match fd_kind {
-            FdKind::Pipe { .. } | FdKind::Terminal { .. } | FdKind::Device { .. } => {
+            FdKind::Pipe { .. }
+            | FdKind::Terminal { .. }
+            | FdKind::Device { .. }
+            | FdKind::Datagrams { .. } => {
                 return self.make_ready(resource);
             }
             FdKind::Socket { .. } if once || source.hung_up => Work::ReceiveOnce,
@@ -302,7 +306,10 @@ impl Uring {
                 return self.make_ready(resource);
             }
             FdKind::Socket { .. } => Work::send(gather),
-            FdKind::File { .. } | FdKind::Listener | FdKind::Watched { .. } => {
+            FdKind::File { .. }
+            | FdKind::Listener
+            | FdKind::Watched { .. }
+            | FdKind::Datagrams { .. } => {
                 unreachable!("{NOT_HERE}")
             }
         };
@@ -397,9 +404,32 @@ impl Uring {
 
     fn try_receive(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let Some(source) = self.sources.get_mut(resource) else { return };
+        if source.fd_kind.is_of_datagrams() {
+            return self.receive_datagrams(resource, completions);
+        }
         let received =
             syscall::receive(source.descriptor.borrow(), source.fd_kind, &mut self.block);
         self.was_received(resource, received, completions);
+    }
+
+    fn receive_datagrams(&mut self, resource: Id, completions: &mut Vec<Completion>) {
+        let Some(source) = self.sources.get_mut(resource) else { return };
+        let (fd, most) = (source.descriptor.borrow(), source.most as usize);
+        let batch = datagrams::receive(fd, &self.blocks, &mut self.block, source.size, most);
+        source.most -= u32::try_from(batch.datagrams.len()).unwrap_or(source.most);
+        let stopping = source.stopping;
+        if !batch.datagrams.is_empty() {
+            completions.push(Completion { resource, event: Event::Arrived(batch.datagrams) });
+        }
+        match batch.end {
+            End::Failed(error) => {
+                self.end_receive(resource, Ended::Failed(error.into()), completions);
+            }
+            End::Full => self.end_receive(resource, Ended::Stopped, completions),
+            _ if stopping => self.end_receive(resource, Ended::Stopped, completions),
+            End::Empty => self.await_readable(resource),
+            End::More => self.make_ready(resource),
+        }
     }
 
     /// Reports what was received into `self.block`.
@@ -510,6 +540,11 @@ impl Uring {
     fn polled_out(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let Some(source) = self.source(resource) else { return };
         source.sending = InHand::NONE;
+        if std::mem::take(&mut source.awaits_room) {
+            let unwanted = std::mem::take(&mut source.unsending);
+            let result = if unwanted { Err(Errno::CANCELED.into()) } else { Ok(()) };
+            return completions.push(Completion { resource, event: Event::Room(result) });
+        }
         if std::mem::take(&mut source.unsending)
             && let Some(gather) = source.unsent.take()
         {
@@ -771,6 +806,19 @@ impl Driver for Uring {
                 source.accept_most = u16::try_from(most).unwrap_or(u16::MAX);
                 self.arm_accepting(resource);
             }
+            Operation::ReceiveFrom { most, size } => {
+                if let Some(source) = self.source(resource) {
+                    (source.most, source.size) = (u32::try_from(most).unwrap_or(u32::MAX), size);
+                }
+                self.begin_receive(resource, false);
+            }
+            Operation::AwaitRoom => {
+                let key = self.begin(resource, Work::PollOut);
+                if let Some(source) = self.source(resource) {
+                    source.awaits_room = true;
+                    source.sending = key.into();
+                }
+            }
             Operation::Connect { address } => self.begin_connect(resource, &address),
             // What is armed in the ring is tried by the kernel itself.
             Operation::Probe => {
@@ -808,6 +856,22 @@ impl Driver for Uring {
         None
     }
 
+    /// By a call, which costs less than an entry in the ring does beside what sending costs.
+    fn send_datagram(
+        &mut self,
+        resource: Id,
+        bytes: &[u8],
+        to: Option<&Address>,
+    ) -> Option<io::Result<()>> {
+        let source = self.source(resource)?;
+        let fd = source.descriptor.borrow();
+        match syscall::send_datagram(fd, bytes, to) {
+            Attempt::WouldBlock if syscall::has_room(fd) => Some(Err(Errno::AGAIN.into())),
+            Attempt::WouldBlock => None,
+            Attempt::Done(result) => Some(result.map_err(Into::into)),
+        }
+    }
+
     fn cancel(&mut self, resource: Id, role: Role) {
         let Some(source) = self.source(resource) else { return };
         match role {
@@ -820,6 +884,10 @@ impl Driver for Uring {
                 self.complete(resource, Event::ReceiveEnded(Ended::Stopped));
             }
             Role::Send => match (source.sending.get(), source.unsent.take()) {
+                (Some(key), _) if source.awaits_room => {
+                    source.unsending = true;
+                    self.in_flight.cancel(&mut self.ring, key);
+                }
                 (Some(key), unsent) => {
                     // A write that waits in a thread of the kernel's ends as soon as it is told.
                     let waits = unsent.is_none() && source.is_polled() && !source.unsending;

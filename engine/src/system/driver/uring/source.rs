@@ -29,6 +29,12 @@ pub(super) struct Source {
     pub(super) accepting: bool,
     /// How many connections that is still for.
     pub(super) accept_most: u16,
+    /// How many datagrams a reception is still for...
+    pub(super) most: u32,
+    /// ...and how much of each is received.
+    pub(super) size: usize,
+    /// Somebody waits for room for a datagram.
+    pub(super) awaits_room: bool,
     /// The operation in flight that receives, accepts, or waits until there is something.
     pub(super) reception: InHand,
     /// It was asked to end.
@@ -91,6 +97,9 @@ impl Source {
             once: false,
             accepting: false,
             accept_most: 0,
+            most: 0,
+            size: 0,
+            awaits_room: false,
             reception: InHand::NONE,
             stopping: false,
             hangup: InHand::NONE,
@@ -113,7 +122,10 @@ impl Source {
     pub(super) const fn is_polled(&self) -> bool {
         matches!(
             self.fd_kind,
-            FdKind::Pipe { .. } | FdKind::Terminal { .. } | FdKind::Device { .. }
+            FdKind::Pipe { .. }
+                | FdKind::Terminal { .. }
+                | FdKind::Device { .. }
+                | FdKind::Datagrams { .. }
         )
     }
 }

@@ -6,6 +6,7 @@
 //! what it had sent is in the events and arrives all the same.
 
 mod connecting;
+mod datagrams;
 mod transfer;
 
 use std::{
@@ -25,7 +26,7 @@ use crate::{
         table::{Id, Table},
     },
     system::{
-        sim::{Link, Machine, Rng, bell::Bell, trace::Trace},
+        sim::{Link, Machine, Rng, bell::Bell, state::datagrams::Datagrams, trace::Trace},
         sys::errno::Errno,
     },
 };
@@ -52,6 +53,10 @@ pub(crate) struct NetworkState {
     listeners: Vec<Id>,
     /// How many connects are on their way to their hosts.
     knocking: usize,
+    /// Sockets of datagrams, in the order in which they were bound.
+    receivers: Vec<Id>,
+    /// How many datagrams are on their way.
+    flying: usize,
     engines: Vec<EngineState>,
     events: BinaryHeap<Reverse<Scheduled>>,
     scheduled: u64,
@@ -109,6 +114,7 @@ enum Role {
     /// The connect has ended; nobody has asked how yet.
     Refused(Errno),
     Connected(Box<Connection>),
+    Datagrams(Box<Datagrams>),
 }
 
 struct Listening {
@@ -170,6 +176,10 @@ enum Happening {
     Reset { to: Id },
     /// A connect reaches the host it is for.
     Knock { client: Id, remote: SocketAddr },
+    /// A datagram reaches the host it is for.
+    Datagram { sender: Id, host: usize, from: SocketAddr, to: SocketAddr, bytes: Bytes },
+    /// A datagram has found nobody.
+    Unreachable { to: Id },
     /// A connect has ended.
     Answer { client: Id, result: Result<()> },
     /// An engine has something of its own to do.
@@ -214,6 +224,8 @@ impl NetworkState {
             sockets: Table::new(),
             listeners: Vec::new(),
             knocking: 0,
+            receivers: Vec::new(),
+            flying: 0,
             engines: Vec::new(),
             events: BinaryHeap::new(),
             scheduled: 0,
@@ -347,6 +359,10 @@ impl NetworkState {
                 self.knocking -= 1;
                 self.knock(client, remote);
             }
+            Happening::Datagram { sender, host, from, to, bytes } => {
+                self.arrive_datagram(sender, host, from, to, bytes);
+            }
+            Happening::Unreachable { to } => self.was_unreachable(to),
             Happening::Answer { client, result } => self.answer(client, result),
             Happening::Alarm => {}
         }
@@ -439,6 +455,7 @@ impl NetworkState {
         match &self.sockets.get(id)?.role {
             Role::Listening(listening) => Some(listening.address.clone()),
             Role::Connected(connection) => Some(connection.local.clone()),
+            Role::Datagrams(datagrams) => datagrams.local.map(Address::Inet),
             _ => None,
         }
     }
@@ -446,6 +463,7 @@ impl NetworkState {
     pub(crate) fn remote_address(&self, id: Id) -> Option<Address> {
         match &self.sockets.get(id)?.role {
             Role::Connected(connection) if !connection.broken => Some(connection.remote.clone()),
+            Role::Datagrams(datagrams) => datagrams.remote.map(Address::Inet),
             _ => None,
         }
     }
@@ -489,9 +507,13 @@ impl Happening {
     /// The socket that it is to come for.
     const fn subject(&self) -> Option<Id> {
         match self {
-            Self::Piece { to, .. } | Self::End { to } | Self::Reset { to } => Some(*to),
+            Self::Piece { to, .. }
+            | Self::End { to }
+            | Self::Reset { to }
+            | Self::Unreachable { to } => Some(*to),
             Self::Knock { client, .. } | Self::Answer { client, .. } => Some(*client),
-            Self::Alarm => None,
+            // Who receives it is known when it arrives.
+            Self::Datagram { .. } | Self::Alarm => None,
         }
     }
 }

@@ -50,6 +50,7 @@ impl NetworkState {
             Some(Role::Connected(connection)) => {
                 !connection.arrived.is_empty() || connection.ended || connection.broken
             }
+            Some(Role::Datagrams(datagrams)) => datagrams.is_readable(),
             _ => false,
         }
     }
@@ -226,6 +227,7 @@ impl NetworkState {
                 }
             }
             Role::Listening(_) => self.end_listening(id),
+            Role::Datagrams(_) => self.end_datagrams(id),
             _ => {}
         }
         if let Some(socket) = self.sockets.remove(id) {

@@ -16,7 +16,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{OFlags, fcntl_getfl},
     io::{Errno, Result, retry_on_intr},
-    net::{AddressFamily, Shutdown, SocketAddrAny, getsockname, shutdown, sockopt},
+    net::{AddressFamily, Shutdown, SocketAddrAny, SocketAddrUnix, getsockname, shutdown, sockopt},
 };
 
 use crate::system::fd_kind::FdKind;
@@ -92,8 +92,13 @@ pub(crate) const fn is_of_one_connection(error: Errno) -> bool {
 }
 
 /// Abstract names are Linux's; `address::to_system` has refused this one.
-pub(crate) fn connect_abstract(_fd: BorrowedFd<'_>, _name: &[u8]) -> Result<()> {
+pub(crate) fn abstract_address(_name: &[u8]) -> Result<SocketAddrUnix> {
     Err(Errno::INVAL)
+}
+
+/// No address is one.
+pub(crate) const fn abstract_name(_address: &SocketAddrUnix) -> Option<&[u8]> {
+    None
 }
 
 /// Ends a TCP connection now, whoever else holds it. Connecting to AF_UNSPEC, which would reset it,
@@ -124,7 +129,7 @@ pub(crate) fn interest(fd: BorrowedFd<'_>, fd_kind: FdKind) -> Result<Interest> 
     Ok(match fd_kind {
         FdKind::Listener | FdKind::Watched { for_room: false } => Interest::READABLE,
         FdKind::Watched { for_room: true } => Interest::WRITABLE,
-        FdKind::Socket { .. } => both,
+        FdKind::Socket { .. } | FdKind::Datagrams { .. } => both,
         _ => match fcntl_getfl(fd)? & OFlags::RWMODE {
             OFlags::RDONLY => Interest::READABLE,
             OFlags::WRONLY => Interest::WRITABLE,

@@ -139,3 +139,22 @@ pub(crate) fn examine_listener(fd: BorrowedFd<'_>) -> Result<bool> {
     family::prepare(fd, tcp).map_err(failed)?;
     Ok(tcp)
 }
+
+/// Checks that a socket is one of datagrams, and makes it non-blocking. Returns whether it is a
+/// Unix socket.
+pub(crate) fn examine_datagrams(fd: BorrowedFd<'_>) -> Result<bool> {
+    let failed = |cause: Errno| match cause {
+        Errno::NOTSOCK => Error::invalid("not a socket, so not one of datagrams"),
+        cause => failure_of(fd.as_raw_fd())(cause),
+    };
+    if sockopt::socket_type(fd).map_err(failed)? != SocketType::DGRAM {
+        return Err(Error::invalid("not a socket of datagrams"));
+    }
+    let family = getsockname(fd).map_err(failed)?.address_family();
+    let unix = family == AddressFamily::UNIX;
+    if !unix && ![AddressFamily::INET, AddressFamily::INET6].contains(&family) {
+        return Err(Error::unsupported("datagrams that are neither UDP nor Unix"));
+    }
+    set_nonblocking(fd).map_err(failed)?;
+    Ok(unix)
+}

@@ -156,10 +156,14 @@ pub(crate) const fn is_of_one_connection(error: Errno) -> bool {
     )
 }
 
-/// Begins to connect to an abstract name, unix(7).
-pub(crate) fn connect_abstract(fd: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
-    let address = SocketAddrUnix::new_abstract_name(name)?;
-    retry_on_intr(|| rustix::net::connect(fd, &address))
+/// An abstract name as an address, unix(7).
+pub(crate) fn abstract_address(name: &[u8]) -> Result<SocketAddrUnix> {
+    SocketAddrUnix::new_abstract_name(name)
+}
+
+/// The abstract name that an address is, if it is one.
+pub(crate) fn abstract_name(address: &SocketAddrUnix) -> Option<&[u8]> {
+    address.abstract_name()
 }
 
 /// Whether a socket is connected, which an event may say too early.
@@ -243,6 +247,7 @@ pub(crate) const fn interest(_fd: BorrowedFd<'_>, fd_kind: FdKind) -> Result<Int
         FdKind::Watched { for_room: true } => Interest::WRITABLE,
         // An urgent byte cuts receives short.
         FdKind::Socket { .. } => both.add(Interest::PRIORITY),
+        FdKind::Datagrams { .. } => both,
         _ => both,
     })
 }

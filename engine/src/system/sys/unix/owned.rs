@@ -49,6 +49,14 @@ pub(crate) fn peer_address(fd: BorrowedFd<'_>) -> io::Result<SockAddr> {
     SockRef::from(&fd).peer_addr()
 }
 
+/// Looks at a socket, or changes its options.
+pub(crate) fn with_socket<R>(
+    fd: BorrowedFd<'_>,
+    f: impl FnOnce(SockRef<'_>) -> io::Result<R>,
+) -> io::Result<R> {
+    f(SockRef::from(&fd))
+}
+
 /// Where a descriptor is kept that can be closed while others still have its number in hand: it
 /// leads to the null device then.
 #[derive(Debug)]

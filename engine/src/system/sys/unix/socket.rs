@@ -12,6 +12,7 @@ use rustix::{
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, bind, listen, sockopt},
 };
+use socket2::Socket;
 
 use crate::{
     pure::{
@@ -75,6 +76,14 @@ fn bind_tcp(fd: &OwnedFd, address: SocketAddr, behind_ring: bool) -> io::Result<
         Err(Errno::ADDRINUSE) if behind_ring => family::bind_when_free(fd, address),
         bound => Ok(bound?),
     }
+}
+
+/// Whether the system spreads datagrams over sockets that share an address.
+pub(crate) const DATAGRAMS_ARE_SPREAD: bool = true;
+
+/// Has a socket share its address with others that have this.
+pub(crate) fn share_address(socket: &Socket) -> io::Result<()> {
+    Ok(family::share_address(socket.as_fd())?)
 }
 
 /// A Unix socket that listens.

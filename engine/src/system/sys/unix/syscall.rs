@@ -1,8 +1,14 @@
 //! One operation, one system call that does not wait. `EINTR` ends here.
 
 use std::{
+    ffi::OsStr,
     io::{IoSlice, IoSliceMut},
-    os::fd::{BorrowedFd, OwnedFd},
+    net::SocketAddr,
+    os::{
+        fd::{BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -12,7 +18,7 @@ use rustix::{
     io::{Errno, Result, retry_on_intr},
     net::{
         RecvAncillaryBuffer, RecvFlags, RecvMsg, ReturnFlags, SendAncillaryBuffer, Shutdown,
-        SocketAddrUnix, recv, recvmsg, sendmsg, shutdown, sockopt,
+        SocketAddrAny, SocketAddrUnix, recv, recvmsg, sendmsg, shutdown, sockopt,
     },
     pipe::PIPE_BUF,
     termios::{LocalModes, tcgetattr},
@@ -24,7 +30,7 @@ use crate::{
         fd_kind::FdKind,
         sys::{
             family::{self, SEND_FLAGS},
-            outcome::{Attempt, Pushed, Received},
+            outcome::{Arrived, Attempt, Pushed, Received},
             unsent::Unsent,
         },
     },
@@ -192,6 +198,61 @@ fn receive_from_socket(fd: BorrowedFd<'_>, block: &mut [u8]) -> Received {
     }
 }
 
+/// Receives one datagram, as much of it as the block takes. What comes along with it, such as
+/// descriptors, is not taken, see `receive_from_socket`.
+pub(crate) fn receive_datagram(fd: BorrowedFd<'_>, block: &mut [u8]) -> Attempt<Arrived> {
+    let mut slices = [IoSliceMut::new(block)];
+    let result = retry_on_intr(|| {
+        recvmsg(fd, &mut slices, &mut RecvAncillaryBuffer::default(), RecvFlags::DONTWAIT)
+    });
+    match result {
+        Ok(RecvMsg { bytes, flags, address }) => Attempt::Done(Ok(Arrived {
+            len: bytes,
+            truncated: flags.contains(ReturnFlags::TRUNC),
+            from: address.map_or(Address::UnixUnnamed, sender),
+        })),
+        Err(Errno::AGAIN) => Attempt::WouldBlock,
+        Err(error) => Attempt::Done(Err(error)),
+    }
+}
+
+fn sender(address: SocketAddrAny) -> Address {
+    if let Ok(inet) = SocketAddr::try_from(address.clone()) {
+        return Address::Inet(inet);
+    }
+    let Ok(unix) = SocketAddrUnix::try_from(address) else { return Address::UnixUnnamed };
+    match (unix.path_bytes(), family::abstract_name(&unix)) {
+        (_, Some(name)) => Address::UnixAbstract(name.into()),
+        (Some(path), None) => Address::Unix(OsStr::from_bytes(path).into()),
+        (None, None) => Address::UnixUnnamed,
+    }
+}
+
+/// Sends one datagram, whole or not at all: to whom the socket is connected to, if `to` is none.
+pub(crate) fn send_datagram(fd: BorrowedFd<'_>, bytes: &[u8], to: Option<&Address>) -> Attempt<()> {
+    use rustix::net::{send, sendto};
+    let result = match to {
+        None => retry_on_intr(|| send(fd, bytes, SEND_FLAGS)),
+        Some(Address::Inet(to)) => retry_on_intr(|| sendto(fd, bytes, SEND_FLAGS, to)),
+        Some(Address::Unix(path)) => SocketAddrUnix::new(path)
+            .and_then(|to| retry_on_intr(|| sendto(fd, bytes, SEND_FLAGS, &to))),
+        Some(Address::UnixAbstract(name)) => family::abstract_address(name)
+            .and_then(|to| retry_on_intr(|| sendto(fd, bytes, SEND_FLAGS, &to))),
+        // Refused when the send was submitted.
+        Some(Address::UnixUnnamed) => Err(Errno::INVAL),
+    };
+    match result {
+        Err(Errno::AGAIN) => Attempt::WouldBlock,
+        result => Attempt::Done(result.map(drop)),
+    }
+}
+
+/// Whether poll(2) says of a socket that had no room for a datagram that it has. It says so of a
+/// Unix socket that is not connected, though the receiver's queue is full.
+pub(crate) fn has_room(fd: BorrowedFd<'_>) -> bool {
+    is_writable(fd)
+}
+
 /// Sends to a socket.
 pub(crate) fn send_bytes(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
     retry_on_intr(|| rustix::net::send(fd, bytes, SEND_FLAGS))
@@ -203,7 +264,8 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, address: &Address) -> Result<bool> {
         Address::Inet(address) => retry_on_intr(|| rustix::net::connect(fd, address)),
         Address::Unix(path) => SocketAddrUnix::new(path)
             .and_then(|address| retry_on_intr(|| rustix::net::connect(fd, &address))),
-        Address::UnixAbstract(name) => family::connect_abstract(fd, name),
+        Address::UnixAbstract(name) => family::abstract_address(name)
+            .and_then(|address| retry_on_intr(|| rustix::net::connect(fd, &address))),
         // Refused when the connect was submitted.
         Address::UnixUnnamed => Err(Errno::INVAL),
     };

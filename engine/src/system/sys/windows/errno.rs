@@ -28,12 +28,15 @@ impl Errno {
     pub(crate) const CONNREFUSED: Self = Self(winsock::WSAECONNREFUSED);
     pub(crate) const CONNRESET: Self = Self(winsock::WSAECONNRESET);
     pub(crate) const HANDLE_EOF: Self = of(win32::ERROR_HANDLE_EOF);
+    #[cfg(feature = "sim")]
+    pub(crate) const DESTADDRREQ: Self = Self(winsock::WSAEDESTADDRREQ);
     pub(crate) const HOSTDOWN: Self = Self(winsock::WSAEHOSTDOWN);
     pub(crate) const HOSTUNREACH: Self = Self(winsock::WSAEHOSTUNREACH);
     pub(crate) const INVAL: Self = Self(winsock::WSAEINVAL);
     pub(crate) const IO_PENDING: Self = of(win32::ERROR_IO_PENDING);
     pub(crate) const MFILE: Self = Self(winsock::WSAEMFILE);
     pub(crate) const MORE_DATA: Self = of(win32::ERROR_MORE_DATA);
+    pub(crate) const MSGSIZE: Self = Self(winsock::WSAEMSGSIZE);
     pub(crate) const NETDOWN: Self = Self(winsock::WSAENETDOWN);
     pub(crate) const NETRESET: Self = Self(winsock::WSAENETRESET);
     pub(crate) const NETUNREACH: Self = Self(winsock::WSAENETUNREACH);

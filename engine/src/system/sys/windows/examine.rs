@@ -183,3 +183,15 @@ pub(crate) fn examine_listener(fd: BorrowedDescriptor<'_>) -> Result<bool> {
     }
     Ok(tcp)
 }
+
+/// Checks that a socket is one of datagrams, and makes it non-blocking. Returns whether it is a
+/// Unix socket, of which this system has none.
+pub(crate) fn examine_datagrams(fd: BorrowedDescriptor<'_>) -> Result<bool> {
+    let failed = failure_of(fd);
+    let socket = socket_of(&fd, "one of datagrams")?;
+    if socket.r#type().map_err(&failed)? != Type::DGRAM {
+        return Err(Error::invalid("not a socket of datagrams"));
+    }
+    socket.set_nonblocking(true).map_err(&failed)?;
+    Ok(false)
+}

@@ -10,7 +10,7 @@ use std::{
     fs::File,
     io,
     mem::ManuallyDrop,
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream, UdpSocket},
     os::windows::io::{
         AsHandle, AsRawHandle, AsRawSocket, AsSocket, BorrowedHandle, BorrowedSocket, OwnedHandle,
         OwnedSocket,
@@ -64,7 +64,7 @@ macro_rules! from_handle {
     )*};
 }
 
-from_socket!(OwnedSocket TcpStream TcpListener Socket);
+from_socket!(OwnedSocket TcpStream TcpListener UdpSocket Socket);
 from_handle!(OwnedHandle File io::PipeReader io::PipeWriter ChildStdin ChildStdout ChildStderr);
 
 impl TryFrom<OwnedDescriptor> for OwnedSocket {
@@ -149,6 +149,14 @@ pub(crate) fn local_address(borrowed: BorrowedDescriptor<'_>) -> io::Result<Sock
 
 pub(crate) fn peer_address(borrowed: BorrowedDescriptor<'_>) -> io::Result<SockAddr> {
     borrowed.socket().ok_or(io::ErrorKind::Unsupported)?.peer_addr()
+}
+
+/// Looks at a socket, or changes its options.
+pub(crate) fn with_socket<R>(
+    borrowed: BorrowedDescriptor<'_>,
+    f: impl FnOnce(SockRef<'_>) -> io::Result<R>,
+) -> io::Result<R> {
+    f(borrowed.socket().ok_or(io::ErrorKind::Unsupported)?)
 }
 
 /// A socket that leads nowhere, made once for the process: what is lent of something closed.

@@ -77,6 +77,14 @@ pub(crate) fn listen_tcp(
     Ok(socket.into())
 }
 
+/// Whether the system spreads datagrams over sockets that share an address.
+pub(crate) const DATAGRAMS_ARE_SPREAD: bool = false;
+
+/// Never asked for, see there.
+pub(crate) fn share_address(_socket: &Socket) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// There are none.
 pub(crate) fn listen_unix(_: &Path, _: &ListenOptions) -> Result<OwnedDescriptor> {
     Err(no_unix_sockets())

@@ -3,13 +3,14 @@
 use std::{
     fs::File,
     io::{self, IoSlice, Read, Seek, SeekFrom, Write},
-    mem::ManuallyDrop,
+    mem::{ManuallyDrop, MaybeUninit},
     net::Shutdown,
     os::windows::io::{AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle, RawHandle},
     ptr, thread,
     time::Duration,
 };
 
+use socket2::MaybeUninitSlice;
 use windows_sys::{
     Win32::{
         Storage::FileSystem::{GetFileSizeEx, ReadFile, WriteFile},
@@ -29,7 +30,7 @@ use crate::{
         sys::{
             address,
             errno::Errno,
-            outcome::{Attempt, Pushed, Received},
+            outcome::{Arrived, Attempt, Pushed, Received},
             owned::{BorrowedDescriptor, OwnedDescriptor},
             unsent::Unsent,
         },
@@ -130,6 +131,61 @@ pub(crate) fn send_waiting(
 /// What a pipe without a reader says while it closes is what it says later.
 pub(crate) fn broken_pipe(error: Errno) -> Errno {
     if error == Errno::NO_DATA { Errno::PIPE } else { error }
+}
+
+/// Receives one datagram, as much of it as the block takes. That nobody has received an earlier one
+/// of a socket without a peer (WSAECONNRESET, WSAENETRESET) is about that one, and says nothing
+/// here, as elsewhere.
+#[expect(unsafe_code, reason = "the library takes memory that need not be initialised")]
+pub(crate) fn receive_datagram(fd: BorrowedDescriptor<'_>, block: &mut [u8]) -> Attempt<Arrived> {
+    const STALE_MAX: usize = 1024;
+    let Some(socket) = fd.socket() else { return Attempt::Done(Err(Errno::NOTSOCK)) };
+    for _ in 0..STALE_MAX {
+        // SAFETY: the same bytes, as long as they are borrowed. The library writes bytes there, so
+        // that they stay initialised.
+        let room = unsafe { &mut *(ptr::from_mut(&mut *block) as *mut [MaybeUninit<u8>]) };
+        match socket.recv_from_vectored(&mut [MaybeUninitSlice::new(room)]) {
+            Ok((len, flags, from)) => {
+                let from = address::from_system(&from);
+                // A receive of a socket that is connected need not say from whom.
+                let from = from.or_else(|| address::from_system(&socket.peer_addr().ok()?));
+                let truncated = flags.is_truncated();
+                let from = from.unwrap_or(Address::UnixUnnamed);
+                return Attempt::Done(Ok(Arrived { len, truncated, from }));
+            }
+            Err(error) => match Errno::of(&error) {
+                Errno::AGAIN => return Attempt::WouldBlock,
+                Errno::CONNRESET | Errno::NETRESET if socket.peer_addr().is_err() => {}
+                // What is said elsewhere of a port that nobody is at.
+                Errno::CONNRESET => return Attempt::Done(Err(Errno::CONNREFUSED)),
+                error => return Attempt::Done(Err(error)),
+            },
+        }
+    }
+    Attempt::WouldBlock
+}
+
+/// Sends one datagram, whole or not at all: to whom the socket is connected to, if `to` is none.
+pub(crate) fn send_datagram(
+    fd: BorrowedDescriptor<'_>,
+    bytes: &[u8],
+    to: Option<&Address>,
+) -> Attempt<()> {
+    let Some(socket) = fd.socket() else { return Attempt::Done(Err(Errno::NOTSOCK)) };
+    let result = match to.map(address::to_system) {
+        None => socket.send(bytes),
+        Some(Ok(to)) => socket.send_to(bytes, &to),
+        Some(Err(_)) => return Attempt::Done(Err(Errno::AFNOSUPPORT)),
+    };
+    match result.map_err(|error| Errno::of(&error)) {
+        Err(Errno::AGAIN) => Attempt::WouldBlock,
+        result => Attempt::Done(result.map(drop)),
+    }
+}
+
+/// Whether a socket has room by now, of which it said that it had none. It is asked for by itself.
+pub(crate) const fn has_room(_: BorrowedDescriptor<'_>) -> bool {
+    false
 }
 
 /// Sends to a socket.
