@@ -5,7 +5,7 @@ use std::{fmt, path::Path, time::Duration};
 use async_task::Task;
 use facade_engine::{
     AddrInfo, Bytes, Callback, Cancel, Chain, ConnectOptions, Detached, Handle, Hints, IntoAddress,
-    LinePattern, ListenOptions, Result, Service, Stream as EngineStream,
+    LinePattern, ListenOptions, Result, Service, Stream as EngineStream, UdpOptions,
     chain::Mode,
     os::{AsDescriptor, OwnedDescriptor},
 };
@@ -16,6 +16,7 @@ use crate::{
     listener::Listener,
     operation::{OpFuture, Submit, op},
     stream::Stream,
+    udp_socket::UdpSocket,
 };
 
 /// Makes streams, listeners and tasks: the facade of futures, as [`Handle`] is that of callbacks.
@@ -138,6 +139,69 @@ impl Io {
     /// As there.
     pub fn listen_unix(&self, path: impl AsRef<Path>) -> Result<Listener> {
         self.handle().listen_unix(path).map(Listener::from)
+    }
+
+    /// See [`Handle::bind_udp`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn bind_udp(&self, addr: impl IntoAddress) -> Result<UdpSocket> {
+        self.handle().bind_udp(addr).map(UdpSocket::from)
+    }
+
+    /// See [`Handle::bind_udp_with`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn bind_udp_with(&self, addr: impl IntoAddress, options: &UdpOptions) -> Result<UdpSocket> {
+        self.handle().bind_udp_with(addr, options).map(UdpSocket::from)
+    }
+
+    /// See [`Handle::connect_udp`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn connect_udp(&self, addr: impl IntoAddress) -> Result<UdpSocket> {
+        self.handle().connect_udp(addr).map(UdpSocket::from)
+    }
+
+    /// See [`Handle::bind_unix_datagram`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn bind_unix_datagram(&self, path: impl AsRef<Path>) -> Result<UdpSocket> {
+        self.handle().bind_unix_datagram(path).map(UdpSocket::from)
+    }
+
+    /// See [`Handle::unbound_unix_datagram`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn unbound_unix_datagram(&self) -> Result<UdpSocket> {
+        self.handle().unbound_unix_datagram().map(UdpSocket::from)
+    }
+
+    /// See [`Handle::attach_udp`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn attach_udp(&self, fd: impl Into<OwnedDescriptor>) -> Result<UdpSocket> {
+        self.handle().attach_udp(fd).map(UdpSocket::from)
+    }
+
+    /// See [`Handle::attach_udp_exclusive`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn attach_udp_exclusive(&self, fd: impl Into<OwnedDescriptor>) -> Result<UdpSocket> {
+        self.handle().attach_udp_exclusive(fd).map(UdpSocket::from)
     }
 
     /// See [`Handle::attach`].

@@ -31,8 +31,8 @@
 //! - [`Runtime`] runs engine and futures on one thread; [`Runtime::background`] runs the engine on
 //!   a thread of its own, for futures under any other executor; [`Runtimes`] are a group of
 //!   engines, one a thread, for servers on several cores.
-//! - [`Io`] makes [`Stream`]s, [`Listener`]s and [`File`]s; their methods are the engine's
-//!   operations, under the same names.
+//! - [`Io`] makes [`Stream`]s, [`Listener`]s, [`UdpSocket`]s and [`File`]s; their methods are the
+//!   engine's operations, under the same names.
 //! - [`op`] makes a future of any callback operation, such as a chain.
 //!
 //! One dependency is enough: what methods of this crate take and yield is here as well, and the
@@ -89,16 +89,18 @@ mod runtime;
 mod stream;
 mod sync;
 mod time;
+mod udp_socket;
 
 pub use async_task::Task;
 /// The engine's crate, for raw callbacks, for chains, and for all that is not named here: its
 /// [`Stream`](facade_engine::Stream), for one, is `engine::Stream`.
 pub use facade_engine as engine;
 pub use facade_engine::{
-    AddrInfo, Address, AnyMatch, Builder, Bytes, Callback, Cancel, ConnectOptions, Detached,
-    DriverChoice, Engine, Engines, Error, Family, Handle, Hints, IntoAddress, IoOperation, Limits,
-    LineEnd, LineGlob, LineMatch, LinePattern, ListenOptions, Local, Matcher, Pattern, Regex,
-    RegexMatch, Result, Service, SocketType, SystemError, TaskPanic, matcher,
+    AddrInfo, Address, AnyMatch, Builder, Bytes, Callback, Cancel, ConnectOptions, Datagram,
+    Detached, DriverChoice, Engine, Engines, Error, Family, Handle, Hints, IntoAddress,
+    IoOperation, Limits, LineEnd, LineGlob, LineMatch, LinePattern, ListenOptions, Local, Matcher,
+    Pattern, Regex, RegexMatch, Result, Service, SocketType, SystemError, TaskPanic, UdpOptions,
+    matcher,
 };
 
 pub use crate::{
@@ -110,4 +112,5 @@ pub use crate::{
     runtime::Runtime,
     stream::{Lines, ReadHalf, Stream, WriteHalf},
     time::Interval,
+    udp_socket::{Datagrams, UdpSocket},
 };

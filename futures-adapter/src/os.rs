@@ -1,10 +1,11 @@
-//! What differs from system to system: what is lent of a stream, a listener and a file.
+//! What differs from system to system: what is lent of a stream, a listener, a socket of
+//! datagrams and a file.
 
 #[cfg(unix)]
 mod unix {
     use std::os::fd::{AsFd, BorrowedFd};
 
-    use crate::{File, Listener, Stream};
+    use crate::{File, Listener, Stream, UdpSocket};
 
     impl AsFd for Stream {
         fn as_fd(&self) -> BorrowedFd<'_> {
@@ -15,6 +16,12 @@ mod unix {
     impl AsFd for Listener {
         fn as_fd(&self) -> BorrowedFd<'_> {
             self.engine_listener().as_fd()
+        }
+    }
+
+    impl AsFd for UdpSocket {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.engine_socket().as_fd()
         }
     }
 
@@ -30,7 +37,7 @@ mod unix {
 mod windows {
     use std::os::windows::io::{AsHandle, AsSocket, BorrowedHandle, BorrowedSocket};
 
-    use crate::{File, Listener, Stream};
+    use crate::{File, Listener, Stream, UdpSocket};
 
     impl AsSocket for Stream {
         fn as_socket(&self) -> BorrowedSocket<'_> {
@@ -41,6 +48,12 @@ mod windows {
     impl AsSocket for Listener {
         fn as_socket(&self) -> BorrowedSocket<'_> {
             self.engine_listener().as_socket()
+        }
+    }
+
+    impl AsSocket for UdpSocket {
+        fn as_socket(&self) -> BorrowedSocket<'_> {
+            self.engine_socket().as_socket()
         }
     }
 

@@ -65,6 +65,10 @@ mod options;
 mod udp_sockets;
 
 #[cfg(unix)]
+#[path = "udp_refusals.rs"]
+mod udp_refusals;
+
+#[cfg(unix)]
 #[path = "unix_datagrams.rs"]
 mod unix_datagrams;
 

@@ -14,6 +14,9 @@ mod executors;
 #[path = "polling.rs"]
 mod polling;
 
+#[path = "datagrams.rs"]
+mod datagrams;
+
 #[path = "tasks.rs"]
 mod tasks;
 

@@ -8,7 +8,6 @@ use std::{
         fd::{BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
 
