@@ -327,6 +327,95 @@ def check_inotify(style):
             process.wait()
 
 
+def check_dns(style):
+    """Against a server of dnslib, which loses each first question, and against what dig says."""
+    try:
+        from dnslib import AAAA, CNAME, QTYPE, RCODE, RR, A
+        from dnslib.server import BaseResolver, DNSLogger, DNSServer
+    except ImportError:
+        print(f"SKIPPED: dns {style}: dnslib is missing", flush=True)
+        return
+
+    class Zone(BaseResolver):
+        def resolve(self, request, handler):
+            reply, name, kind = request.reply(), str(request.q.qname), QTYPE[request.q.qtype]
+            if name == "alias.example.":
+                reply.add_answer(RR(name, QTYPE.CNAME, rdata=CNAME("host.example")))
+                name = "host.example."
+            if name == "host.example." and kind == "A":
+                reply.add_answer(*(RR(name, rdata=A(f"192.0.2.{last}"), ttl=60) for last in (1, 2, 3)))
+            elif name == "host.example.":
+                reply.add_answer(RR(name, QTYPE.AAAA, rdata=AAAA("2001:db8::7"), ttl=60))
+            elif name == "long.example.":
+                reply.header.tc = 1
+            elif name == "busy.example.":
+                reply.header.rcode = RCODE.SERVFAIL
+            else:
+                reply.header.rcode = RCODE.NXDOMAIN
+            return reply
+
+    answers = DNSServer(Zone(), port=0, address="127.0.0.1", logger=DNSLogger("-request,-reply,-truncated,-error"))
+    answers.start_thread()
+    address = answers.server.server_address
+    # In between: what loses each first question of a client, and says something else first.
+    between = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    between.bind(("127.0.0.1", 0))
+    seen = set()
+
+    def lose():
+        while True:
+            question, client = between.recvfrom(1 << 16)
+            if question == b"stop":
+                return
+            if client not in seen:
+                seen.add(client)
+                between.sendto(b"garbage", client)
+                between.sendto(bytes(12), client)
+                continue
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as onward:
+                onward.settimeout(PATIENCE)
+                onward.sendto(question, address)
+                between.sendto(onward.recv(1 << 16), client)
+
+    loser = threading.Thread(target=lose)
+    loser.start()
+
+    def ask(server, name, *more):
+        command = [BIN / "dns", "--style", style, "--server", "%s:%d" % server, "--name", name, *more]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+        return done.returncode, (done.stdout + done.stderr).split("\n")[:-1]
+
+    def expect(what, want, *question):
+        told = ask(*question)
+        check(f"dns {style}: {what}", told == want, told)
+
+    hosts = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+    expect("addresses", (0, hosts), address, "host.example")
+    expect("addresses of IPv6", (0, ["2001:db8::7"]), address, "host.example.", "--ipv6")
+    expect("addresses behind an alias", (0, hosts), address, "alias.example")
+    expect("a question that was lost", (0, hosts), between.getsockname(), "host.example")
+    expect("an answer that is cut short", (1, ["the answer is cut short: ask by TCP"]), address, "long.example")
+    expect("an unknown name", (1, ["there is no such name"]), address, "no.example")
+    expect("a busy server", (1, ["the server refuses: code 2"]), address, "busy.example")
+    expect("no name", (1, ['"a..b" is no name']), address, "a..b")
+    if dig := shutil.which("dig"):
+        command = [dig, "@127.0.0.1", "-p", str(address[1]), "+short", "host.example"]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE).stdout
+        check(f"dns {style}: as dig says", told.split("\n")[:-1] == hosts, told)
+    else:
+        print("SKIPPED: dns: dig is missing", flush=True)
+    answers.stop()
+    answers.server.server_close()
+    code, told = ask(address, "host.example")
+    check(f"dns {style}: nobody there", code == 1 and "Connection refused" in told[0], told)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        expect("a silent server", (1, ["timed out"]), silent.getsockname(), "host.example")
+    between.sendto(b"stop", between.getsockname())
+    loser.join()
+    between.close()
+
+
 check_echo("repeating")
 for style in STYLES:
     check_inotify(style)
@@ -334,5 +423,6 @@ for style in STYLES:
     check_chat(style)
     check_http(style)
     check_smtp(style)
+    check_dns(style)
 print(f"{len(failures)} failed" if failures else "all passed")
 sys.exit(bool(failures))

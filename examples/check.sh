@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Exercises the examples in both styles, as their users would: with curl, plain sockets and a
-# real SMTP server. From the root of the repository:
+# Exercises the examples in both styles, as their users would: with curl, plain sockets, a real
+# SMTP server and a real DNS server. From the root of the repository:
 #
 #     examples/check.sh
 #
@@ -30,14 +30,15 @@ for bug in pieces retry; do
 done
 
 if ! command -v python3 >/dev/null; then
-    echo "SKIPPED: echo, http and smtp: python3 is missing"
+    echo "SKIPPED: echo, http, smtp and dns: python3 is missing"
     exit 0
 fi
 
-# An environment of its own for the SMTP server, made once.
+# An environment of its own for the SMTP and DNS servers, made once.
 venv=$target/check-venv
 python=$venv/bin/python
-if ! "$python" -c 'import aiosmtpd' 2>/dev/null; then
-    python3 -m venv "$venv" && "$python" -m pip install --quiet aiosmtpd==1.4.6 || python=python3
+if ! "$python" -c 'import aiosmtpd, dnslib' 2>/dev/null; then
+    python3 -m venv "$venv" && "$python" -m pip install --quiet aiosmtpd==1.4.6 dnslib==0.9.26 \
+        || python=python3
 fi
 "$python" examples/check.py "$target/release/examples"

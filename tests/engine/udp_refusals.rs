@@ -17,10 +17,10 @@ fn memory_that_is_short_for_a_moment_is_waited_for() {
         "sendto:error=ENOMEM:when=1..5",
         "sendto:error=ENOBUFS:when=1+2",
         "sendto:error=EINTR:when=1..3",
-        "recvmsg:error=ENOBUFS:when=1",
-        "recvmsg:error=ENOMEM:when=1..5",
-        "recvmsg:error=ENOBUFS:when=2+3",
-        "recvmsg:error=EINTR:when=1..3",
+        "recvfrom:error=ENOBUFS:when=1",
+        "recvfrom:error=ENOMEM:when=1..5",
+        "recvfrom:error=ENOBUFS:when=2+3",
+        "recvfrom:error=EINTR:when=1..3",
     ];
     let name = "memory_that_is_short_for_a_moment_is_waited_for";
     with_faults(module_path!(), name, faults, |_| {

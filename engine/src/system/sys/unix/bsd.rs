@@ -5,7 +5,7 @@
 //! Compiled and linted, not run.
 
 use std::{
-    io::{self, IoSlice},
+    io::{self, IoSlice, IoSliceMut},
     net::SocketAddr,
     os::fd::{BorrowedFd, OwnedFd},
     time::Duration,
@@ -16,7 +16,10 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{OFlags, fcntl_getfl},
     io::{Errno, Result, retry_on_intr},
-    net::{AddressFamily, Shutdown, SocketAddrAny, SocketAddrUnix, getsockname, shutdown, sockopt},
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvFlags, RecvMsg, ReturnFlags, Shutdown,
+        SocketAddrAny, SocketAddrUnix, getsockname, recvmsg, shutdown, sockopt,
+    },
 };
 
 use crate::system::fd_kind::FdKind;
@@ -83,6 +86,18 @@ pub(crate) const fn read_at_once(_fd: BorrowedFd<'_>, _block: &mut [u8]) -> Opti
 /// write(2): whether pwrite(2) heeds O_APPEND no man page says.
 pub(crate) fn append(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Result<usize> {
     retry_on_intr(|| rustix::io::writev(fd, slices))
+}
+
+/// Receives one datagram: how much of it, whether that is not all, and from whom.
+pub(crate) fn receive_datagram(
+    fd: BorrowedFd<'_>,
+    block: &mut [u8],
+) -> Result<(usize, bool, Option<SocketAddrAny>)> {
+    let mut slices = [IoSliceMut::new(block)];
+    let RecvMsg { bytes, flags, address } = retry_on_intr(|| {
+        recvmsg(fd, &mut slices, &mut RecvAncillaryBuffer::default(), RecvFlags::DONTWAIT)
+    })?;
+    Ok((bytes, flags.contains(ReturnFlags::TRUNC), address))
 }
 
 /// Whether an accept failed for the sake of one connection, and the next may succeed: no other

@@ -14,10 +14,10 @@ use rustix::{
     fs::{FileType, Mode, OFlags, fcntl_getfl, fstat, major, minor, open},
     io::{DupFlags, Errno, ReadWriteFlags, Result, dup3, retry_on_intr},
     net::{
-        AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with,
-        bind, connect_unspec,
+        AddressFamily, RecvFlags, SendFlags, SocketAddrAny, SocketAddrUnix, SocketFlags,
+        SocketType, accept_with, bind, connect_unspec,
         netlink::{SOCK_DIAG, SocketAddrNetlink},
-        recv, socket_with, sockopt,
+        recv, recvfrom, socket_with, sockopt,
     },
 };
 
@@ -124,6 +124,18 @@ pub(crate) fn append(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Result<usize
 /// Brings a file to its medium.
 pub(crate) fn sync(fd: BorrowedFd<'_>) -> Result<()> {
     retry_on_intr(|| rustix::fs::fsync(fd))
+}
+
+/// Receives one datagram: how much of it, whether that is not all, and from whom. By recvfrom(2),
+/// which says how long it was if it is asked to (MSG_TRUNC), and does with less than recvmsg(2).
+pub(crate) fn receive_datagram(
+    fd: BorrowedFd<'_>,
+    block: &mut [u8],
+) -> Result<(usize, bool, Option<SocketAddrAny>)> {
+    let most = block.len();
+    let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+    let (_, len, from) = retry_on_intr(|| recvfrom(fd, &mut *block, flags))?;
+    Ok((len.min(most), len > most, from))
 }
 
 /// A new socket as the engine wants it.

@@ -200,16 +200,11 @@ fn receive_from_socket(fd: BorrowedFd<'_>, block: &mut [u8]) -> Received {
 /// Receives one datagram, as much of it as the block takes. What comes along with it, such as
 /// descriptors, is not taken, see `receive_from_socket`.
 pub(crate) fn receive_datagram(fd: BorrowedFd<'_>, block: &mut [u8]) -> Attempt<Arrived> {
-    let mut slices = [IoSliceMut::new(block)];
-    let result = retry_on_intr(|| {
-        recvmsg(fd, &mut slices, &mut RecvAncillaryBuffer::default(), RecvFlags::DONTWAIT)
-    });
-    match result {
-        Ok(RecvMsg { bytes, flags, address }) => Attempt::Done(Ok(Arrived {
-            len: bytes,
-            truncated: flags.contains(ReturnFlags::TRUNC),
-            from: address.map_or(Address::UnixUnnamed, sender),
-        })),
+    match family::receive_datagram(fd, block) {
+        Ok((len, truncated, from)) => {
+            let from = from.map_or(Address::UnixUnnamed, sender);
+            Attempt::Done(Ok(Arrived { len, truncated, from }))
+        }
         Err(Errno::AGAIN) => Attempt::WouldBlock,
         Err(error) => Attempt::Done(Err(error)),
     }
