@@ -21,6 +21,10 @@ pub mod writing {
     #![doc = include_str!("../guide/writing.md")]
 }
 
+pub mod datagrams {
+    #![doc = include_str!("../guide/datagrams.md")]
+}
+
 pub mod chains {
     #![doc = include_str!("../guide/chains.md")]
 }

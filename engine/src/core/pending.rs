@@ -27,10 +27,11 @@ use std::{fmt, time::Instant};
 #[non_exhaustive]
 pub struct PendingOperation {
     /// What it is: an operation by the name of its method, where that is known (`"read_line"`,
-    /// `"accept"`, `"sleep"`; `"read"` for the less frequent reads), or one of
+    /// `"accept"`, `"sleep"`; `"read"` for the less frequent reads, `"recv_from"` and `"send_to"` for
+    /// all receives and sends of datagrams), or one of
     ///
     /// - `"send"`: bytes of writes that have succeeded are on their way,
-    /// - `"closing"`: a stream, listener or file is being closed, whoever asked for it,
+    /// - `"closing"`: a stream, listener, socket or file is being closed, whoever asked for it,
     /// - `"claim"`: an operation has succeeded with a claim, and its callback is to run,
     /// - `"callback"`: callbacks and posts are to run in the next turn,
     /// - `"submission"`: submissions that the next turn takes in,

@@ -54,7 +54,7 @@ use crate::{
 /// - The callback runs exactly once, on the engine's thread, never inside the call that submits. It
 ///   gets what is wrong with an argument, too.
 /// - The operation returns its [`Cancel`]. Dropping that does nothing.
-/// - An operation on a stream, listener or file goes to the engine which that belongs to, whichever
+/// - An operation on a stream, listener, socket or file goes to the engine which that belongs to, whichever
 ///   handle it is called on, and its callback runs on that engine's thread. Everything else goes to
 ///   the handle's own engine, and so do the streams that it makes: of [`connect`](Self::connect),
 ///   [`attach`](Self::attach), [`listen`](Self::listen).
