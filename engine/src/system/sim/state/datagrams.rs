@@ -1,9 +1,6 @@
 //! How datagrams get from one socket to another, if they do.
 
-use std::{
-    collections::VecDeque,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
 
@@ -11,7 +8,9 @@ use crate::{
     pure::{address::Address, datagram::Datagram, table::Id},
     system::{
         sim::{
-            state::{Attempt, Happening, NetworkState, Owner, Result, Role, Socket, abridged},
+            state::{
+                Attempt, Datagrams, Happening, NetworkState, Owner, Result, Role, Socket, abridged,
+            },
             trace::digest,
         },
         sys::errno::Errno,
@@ -20,18 +19,6 @@ use crate::{
 
 /// The most that UDP carries over IPv4.
 const UDP_MAX: usize = 65_507;
-
-/// What a socket of datagrams has.
-#[derive(Debug, Default)]
-pub(super) struct Datagrams {
-    pub(super) local: Option<SocketAddr>,
-    pub(super) remote: Option<SocketAddr>,
-    pub(super) arrived: VecDeque<(Bytes, SocketAddr)>,
-    /// How many bytes those are.
-    len: usize,
-    /// What the system has to tell, once.
-    error: Option<Errno>,
-}
 
 impl Datagrams {
     pub(super) fn is_readable(&self) -> bool {

@@ -26,7 +26,7 @@ use crate::{
         table::{Id, Table},
     },
     system::{
-        sim::{Link, Machine, Rng, bell::Bell, state::datagrams::Datagrams, trace::Trace},
+        sim::{Link, Machine, Rng, bell::Bell, trace::Trace},
         sys::errno::Errno,
     },
 };
@@ -156,6 +156,18 @@ struct Connection {
     fate: Option<(u64, Fate)>,
     /// What is sent leads nowhere, and is answered by a reset.
     severed: bool,
+}
+
+/// What a socket of datagrams has.
+#[derive(Debug, Default)]
+struct Datagrams {
+    local: Option<SocketAddr>,
+    remote: Option<SocketAddr>,
+    arrived: VecDeque<(Bytes, SocketAddr)>,
+    /// How many bytes those are.
+    len: usize,
+    /// What the system has to tell, once.
+    error: Option<Errno>,
 }
 
 /// What a bad link does to a direction.
