@@ -807,8 +807,13 @@ const fn token(resource: Id) -> Token {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::Write,
+        net::{TcpListener, TcpStream},
+    };
+
     use super::*;
-    use crate::pure::clock::now;
+    use crate::pure::{clock::now, table::Table};
 
     #[test]
     fn a_wait_that_is_refused_is_a_pause_and_an_error_only_if_that_lasts() {
@@ -829,5 +834,30 @@ mod tests {
         assert!(driver.bear(Errno::BADF.into(), None).is_err());
         driver.poll(Some(Duration::ZERO)).unwrap();
         driver.bear(refused(), None).unwrap();
+    }
+
+    #[test]
+    fn a_connection_that_waits_for_bytes_is_told_of_nothing_else() {
+        let mut driver = Mio::new(Pool::new(1, 1, 1, 1)).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let id = Table::new().insert(());
+        driver.attach(id, Descriptor::new(ours.into()), FdKind::Socket { tcp: true });
+        driver.submit(id, Operation::Receive { once: false });
+        let mut brought = Vec::new();
+        for round in 0..3 {
+            peer.write_all(b"bytes").unwrap();
+            while brought.is_empty() || driver.has_work() {
+                driver.wait(Some(Duration::from_millis(50)), &mut brought).unwrap();
+            }
+            assert!(matches!(brought.pop().unwrap().event, Event::Received(_)));
+            // Registered, it was told of room. A wait may end early when something was asked for.
+            for _ in 0..3 {
+                driver.poll.poll(&mut driver.events, Some(Duration::from_millis(50))).unwrap();
+                assert!(round == 0 || driver.events.is_empty(), "{:?}", driver.events);
+            }
+        }
     }
 }

@@ -106,16 +106,17 @@ impl Source {
     /// A call has found nothing: an event says when there is something.
     pub(super) fn await_readable(&mut self) {
         self.readable = false;
-        if let Some(registration) = &self.registration {
-            registration.ask_again();
+        let for_room = !self.writable;
+        if let Some(registration) = &mut self.registration {
+            registration.ask_again(for_room);
         }
     }
 
     /// A call has found no room: an event says when there is some.
     pub(super) fn await_writable(&mut self) {
         self.writable = false;
-        if let Some(registration) = &self.registration {
-            registration.ask_again();
+        if let Some(registration) = &mut self.registration {
+            registration.ask_again(true);
         }
     }
 

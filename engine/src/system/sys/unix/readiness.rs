@@ -46,7 +46,7 @@ impl Registration {
     /// A call has found nothing, or no room: the next event is asked for. Here it comes by itself.
     #[inline]
     #[expect(clippy::unused_self, reason = "another system must be asked")]
-    pub(crate) const fn ask_again(&self) {}
+    pub(crate) const fn ask_again(&self, _for_room: bool) {}
 
     /// Takes the descriptor out of the list, before it goes: a duplicate elsewhere would keep it
     /// there. An error means that it is gone already.

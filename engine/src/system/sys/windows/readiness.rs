@@ -20,6 +20,10 @@ pub(crate) struct Registration {
     /// The socket as the crate wants it, which is not the owner. A listener is registered as any
     /// other socket is.
     socket: ManuallyDrop<TcpStream>,
+    registry: Registry,
+    token: Token,
+    /// What it is registered for.
+    interest: Interest,
 }
 
 impl Registration {
@@ -43,14 +47,17 @@ impl Registration {
             _ => Interest::READABLE | Interest::WRITABLE,
         };
         socket.register(registry, token, interest)?;
-        Ok(Some(Self { socket }))
+        let registry = registry.try_clone()?;
+        Ok(Some(Self { socket, registry, token, interest }))
     }
 
     /// A call has found nothing, or no room: the next event is asked for. It is an event of its
-    /// own, so what came between the call and this is not missed.
-    pub(crate) fn ask_again(&self) {
-        // The crate asks when a call of its own would block. This is none, and says so.
-        drop(self.socket.try_io(|| Err::<(), _>(io::ErrorKind::WouldBlock.into())));
+    /// own, so what came between the call and this is not missed. One that waits for no room is not
+    /// told of it: else each message would bring an event more.
+    pub(crate) fn ask_again(&mut self, for_room: bool) {
+        let without_room = self.interest.remove(Interest::WRITABLE);
+        let interest = without_room.filter(|_| !for_room).unwrap_or(self.interest);
+        drop(self.socket.reregister(&self.registry, self.token, interest));
     }
 
     /// Takes the socket out of the list, before it goes.
