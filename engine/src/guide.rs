@@ -33,6 +33,10 @@ pub mod repeating {
     #![doc = include_str!("../guide/repeating.md")]
 }
 
+pub mod processes {
+    #![doc = include_str!("../guide/processes.md")]
+}
+
 pub mod threads {
     #![doc = include_str!("../guide/threads.md")]
 }

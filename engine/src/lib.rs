@@ -102,6 +102,7 @@ pub use crate::{
     handles::{
         callback::Callback,
         cancel::Cancel,
+        child::Child,
         claim::Claim,
         file::File,
         handle::{Handle, KeepAlive},
@@ -118,7 +119,7 @@ pub use crate::{
         error::{Error, IoOperation, Result, SystemError},
         limits::Limits,
         matcher::{self, Matcher},
-        options::{ConnectOptions, ListenOptions, UdpOptions},
+        options::{ConnectOptions, ListenOptions, PtySize, UdpOptions},
         pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
     },
 };

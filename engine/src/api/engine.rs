@@ -797,6 +797,7 @@ impl Drop for Engine {
             core.try_to_send();
         });
         core.ending = true;
+        shared.signals.forget_all();
         let mut refused = shared.inbox.close();
         let mut jobs = core.pool.shutdown();
         panics.contain(|| core.fail_everything());
@@ -812,6 +813,7 @@ impl Drop for Engine {
         let mut unclosed = Vec::new();
         if let Some(mut core) = self.core.take() {
             panics.contain(|| {
+                core.look_after_children();
                 core.give_cursors_back();
                 core.end_connections();
                 unclosed = core.take_unclosed();

@@ -109,7 +109,9 @@ impl Core {
             }
             Kind::Every(_) if matches!(cause, Error::TimedOut) => self.every_is_due(id),
             Kind::Every(_) => self.end_every(id, cause),
+            Kind::Signal(..) => self.abort_signal(id, cause),
             Kind::Thread(_) => self.abort_thread(id, cause),
+            Kind::Wait(_) => self.abort_wait(resource, id, cause),
             Kind::File(_) => self.interrupt_on_file(id, cause),
             Kind::ReceiveFrom(_) => self.abort_receive(resource, id, cause),
             Kind::SendTo(_) => self.abort_send(resource, id, cause),

@@ -232,7 +232,7 @@ impl Core {
             Resource::Stream(state) => state.closing.as_deref_mut(),
             Resource::Listener(state) => state.closing.as_deref_mut(),
             Resource::File(state) => state.closing.as_deref_mut(),
-            Resource::Watch(_) => None,
+            Resource::Watch(_) | Resource::Child(_) => None,
             Resource::Datagrams(state) => state.closing.as_deref_mut(),
         }
     }
@@ -373,6 +373,10 @@ impl Core {
                 return self.was_shut_down(resource, Ok(()));
             }
             Some(Resource::Stream(state)) if state.closing.is_none() => return,
+            Some(Resource::Child(_)) => {
+                self.child_watch_was_closed(resource);
+                return self.wake_resting_listeners();
+            }
             Some(_) => {}
             None => return self.wake_resting_listeners(),
         }
@@ -381,7 +385,7 @@ impl Core {
             Some(Resource::Listener(state)) => state.closing,
             Some(Resource::File(state)) => state.closing,
             Some(Resource::Datagrams(state)) => state.closing,
-            Some(Resource::Watch(_)) | None => None,
+            Some(Resource::Watch(_) | Resource::Child(_)) | None => None,
         };
         self.wake_resting_listeners();
         let Some(closing) = closing else { return };

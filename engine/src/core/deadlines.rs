@@ -176,7 +176,7 @@ impl Core {
                 true
             }
             Kind::Sleep { .. } | Kind::Every(_) | Kind::Claimed(_) => false,
-            Kind::Thread(_) => true,
+            Kind::Signal(..) | Kind::Thread(_) | Kind::Wait(_) => true,
             kind => {
                 let resource = pending.resource;
                 match kind {

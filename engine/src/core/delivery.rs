@@ -105,6 +105,8 @@ impl Core {
         }
         match origin {
             Origin::Nowhere | Origin::Read(_) => {}
+            Origin::Signal { number, .. } => self.signal_came(number),
+            Origin::Started(process) => drop(process.kill()),
             Origin::Unread(unread) => {
                 // It is decided now which bytes are left to the other reads, so they do not wait
                 // for the callback.

@@ -6,6 +6,7 @@
 
 mod cancelling;
 pub(crate) mod chain;
+pub(crate) mod child;
 pub(crate) mod closing;
 pub(crate) mod connect;
 pub(crate) mod datagrams;
@@ -22,6 +23,7 @@ pub(crate) mod repeat;
 pub(crate) mod report;
 pub(crate) mod resource;
 pub(crate) mod scans;
+mod signals;
 pub(crate) mod stream;
 mod turn;
 pub(crate) mod watch;
@@ -40,6 +42,7 @@ use crate::{
         deferred_drops::DeferredDrops,
         resource::{Resource, Unsettled},
         scans::Scans,
+        signals::SignalWaits,
         stream::{Settings, StreamState, setback::Setback},
         watch::PeerWait,
     },
@@ -108,6 +111,8 @@ pub(crate) struct Core {
     pub(crate) repeating: Id,
     /// Counts the rounds in which ready callbacks run, and wraps around.
     pub(crate) round: u32,
+    /// Who waits for a signal.
+    signals: SignalWaits,
     /// The future that drives the run is in the ready queue.
     pub(crate) root_queued: bool,
     /// Deadlines have come, and what they are about is tried once more.
@@ -157,6 +162,7 @@ impl Core {
             submissions: 0,
             repeating: Id::NONE,
             round: 0,
+            signals: SignalWaits::default(),
             root_queued: false,
             is_expiring: false,
             ending: false,

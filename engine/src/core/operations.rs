@@ -1,14 +1,17 @@
 //! The table of live operations: what each waits for, and whom it reports to.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
 
 use crate::{
     core::{
         Core,
         chain::Chain,
         connect::Connecting,
-        every::Every,
         datagrams::Outgoing,
+        every::Every,
         file::Task,
         listener::Accept,
         stream::{read::Read, write::Write},
@@ -60,7 +63,11 @@ pub(crate) enum Kind {
         over: Option<Instant>,
     },
     Every(Box<Every>),
+    /// Waits for the signal of this number.
+    Signal(i32, Slot<()>),
     Thread(Box<dyn Unfinished>),
+    /// Waits for the end of a process.
+    Wait(Slot<ExitStatus>),
     File(Box<Task>),
     ReceiveFrom(Slot<Datagram>),
     SendTo(Box<Outgoing>),

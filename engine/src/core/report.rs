@@ -36,6 +36,7 @@ impl Core {
             Some(Resource::File(_)) => FdKind::File { append: false },
             Some(Resource::Watch(state)) => return state.name.clone(),
             Some(Resource::Datagrams(state)) => state.fd_kind,
+            Some(Resource::Child(state)) => return state.name(),
             None => return String::new(),
         };
         match self.driver.descriptor(resource) {
@@ -75,6 +76,7 @@ impl Core {
                 Some(Resource::File(state)) => (false, state.closing.is_some()),
                 Some(Resource::Watch(state)) => (false, state.unsettled),
                 Some(Resource::Datagrams(state)) => (false, state.closing.is_some()),
+                Some(Resource::Child(state)) => (false, state.unsettled),
                 None => (false, false),
             };
             if is_sending {
@@ -114,7 +116,7 @@ impl Core {
             Resource::Stream(state) => state.closing.as_deref(),
             Resource::Listener(state) => state.closing.as_deref(),
             Resource::File(state) => state.closing.as_deref(),
-            Resource::Watch(_) => None,
+            Resource::Watch(_) | Resource::Child(_) => None,
             Resource::Datagrams(state) => state.closing.as_deref(),
         };
         f.field("closing", &closing.is_some());
@@ -145,7 +147,9 @@ fn operation(pending: &Pending) -> &'static str {
         },
         Kind::Close => "close",
         Kind::Sleep { .. } => "sleep",
+        Kind::Signal(..) => "signal",
         Kind::Thread(job) => job.operation(),
+        Kind::Wait(_) => "wait",
         Kind::File(task) => match **task {
             Task::Read { .. } => "read_at",
             Task::Write { .. } => "write_at",

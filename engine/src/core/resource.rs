@@ -7,8 +7,8 @@
 
 use crate::{
     core::{
-        Core, datagrams::DatagramsState, file::FileState, listener::ListenerState,
-        stream::StreamState, watch::WatchState,
+        Core, child::ChildState, datagrams::DatagramsState, file::FileState,
+        listener::ListenerState, stream::StreamState, watch::WatchState,
     },
     pure::table::Id,
 };
@@ -21,6 +21,7 @@ pub(crate) enum Resource {
     File(Box<FileState>),
     Watch(Box<WatchState>),
     Datagrams(Box<DatagramsState>),
+    Child(Box<ChildState>),
 }
 
 /// How many resources are pending by themselves. Each has a flag that says whether it is counted.
@@ -53,6 +54,7 @@ impl Resource {
             Self::File(state) => &mut state.unsettled,
             Self::Watch(state) => &mut state.unsettled,
             Self::Datagrams(state) => &mut state.unsettled,
+            Self::Child(state) => &mut state.unsettled,
         }
     }
 }
@@ -72,6 +74,7 @@ impl Core {
             Some(Resource::Listener(_)) => self.release_listener(resource),
             Some(Resource::File(_)) => self.release_file(resource),
             Some(Resource::Datagrams(_)) => self.release_datagrams(resource),
+            Some(Resource::Child(_)) => self.release_child(resource),
             // Nobody holds one.
             Some(Resource::Watch(_)) | None => {}
         }

@@ -30,6 +30,12 @@ impl Core {
 
     /// Takes the requests of other threads, and of this one from outside a turn.
     pub(crate) fn take_messages(&mut self) {
+        self.take_each_message();
+        // Behind those who ask for one: it may have come after they asked.
+        self.take_signals();
+    }
+
+    fn take_each_message(&mut self) {
         if self.shared.inbox.is_empty() && self.put_off.is_empty() {
             return;
         }

@@ -125,6 +125,9 @@ impl Core {
 
     /// The driver waits no more: something is ready, or cannot be waited for, or the wait was cancelled.
     pub(crate) fn polled(&mut self, resource: Id, result: io::Result<()>) {
+        if matches!(self.resources.get(resource), Some(Resource::Child(_))) {
+            return self.child_polled(resource, result);
+        }
         if let Some(WatchState { operation, .. }) = self.watch_of(resource) {
             let id = *operation;
             self.end_watch(resource, id, result);

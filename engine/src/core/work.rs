@@ -47,21 +47,38 @@ pub(crate) enum Holder {
     System(Lookup),
 }
 
-struct Job<T> {
-    slot: Slot<T>,
-    result: Arc<Mutex<Option<Result<T>>>>,
-    product: fn(&T) -> Product,
-    holder: Option<Holder>,
-    lane: Lane,
+/// How an operation is done, and what becomes of what that brings.
+pub(crate) struct Way<T, U> {
+    pub(crate) lane: Lane,
+    /// The method of the operation.
+    pub(crate) operation: &'static str,
+    /// What a chain goes on with.
+    pub(crate) product: fn(&T) -> Product,
+    /// Pairs the callback with what was brought.
+    pub(crate) deliver: fn(Slot<U>, Result<T>) -> Ready,
 }
 
-impl<T: Send + 'static> Unfinished for Job<T> {
+/// Whom to tell of an operation, by when, and the chain it is a stage of.
+pub(crate) struct Errand<U> {
+    pub(crate) slot: Slot<U>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) chain: Id,
+}
+
+struct Job<T, U> {
+    slot: Slot<U>,
+    result: Arc<Mutex<Option<Result<T>>>>,
+    way: Way<T, U>,
+    holder: Option<Holder>,
+}
+
+impl<T: Send + 'static, U: Send + 'static> Unfinished for Job<T, U> {
     fn finish(self: Box<Self>) -> (Ready, Result<Product>) {
         let result = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The worker's guard reports even if the job panicked before it had a result.
         let outcome = result.unwrap_or(Err(Error::Panicked));
-        let product = outcome.as_ref().map(self.product).map_err(Error::clone);
-        (boxed(self.slot.deliver(outcome)), product)
+        let product = outcome.as_ref().map(self.way.product).map_err(Error::clone);
+        ((self.way.deliver)(self.slot, outcome), product)
     }
 
     fn fail(self: Box<Self>, error: Error) -> Ready {
@@ -74,10 +91,7 @@ impl<T: Send + 'static> Unfinished for Job<T> {
     }
 
     fn operation(&self) -> &'static str {
-        match self.lane {
-            Lane::Names => "getaddrinfo",
-            Lane::Files | Lane::Devices | Lane::Closing | Lane::Work => "submit_work",
-        }
+        self.way.operation
     }
 }
 
@@ -117,10 +131,9 @@ impl Core {
         slot: Slot<T>,
         timeout: Option<Duration>,
     ) -> Option<Id> {
-        let lane = Lane::Work;
         let product = |_: &T| Product::None;
-        let (id, report) = self.expect_result(lane, product, slot, timeout, Id::NONE);
-        self.hand_to_worker(id, lane, || Ok(f()), report)
+        let way = Way { lane: Lane::Work, operation: "submit_work", product, deliver };
+        self.have_a_worker_do(way, || Ok(f()), Errand { slot, timeout, chain: Id::NONE })
     }
 
     /// Submits a name lookup: to the system, if it does it by itself, else to a worker. A literal
@@ -142,7 +155,8 @@ impl Core {
             }
             None => {
                 let lane = Lane::Names;
-                let (id, report) = self.expect_result(lane, product, slot, timeout, chain);
+                let way = Way { lane, operation: "getaddrinfo", product, deliver };
+                let (id, report) = self.expect_result(way, Errand { slot, timeout, chain });
                 let tell = report.clone();
                 let by_system = self.shared.env.begin_lookup(&query, move |found| tell.tell(found));
                 match by_system {
@@ -157,17 +171,26 @@ impl Core {
         }
     }
 
-    /// An operation, and who is told its result.
-    fn expect_result<T: Send + 'static>(
+    /// Has a worker do something, and tells of it.
+    pub(crate) fn have_a_worker_do<T: Send + 'static, U: Send + 'static>(
         &mut self,
-        lane: Lane,
-        product: fn(&T) -> Product,
-        slot: Slot<T>,
-        timeout: Option<Duration>,
-        chain: Id,
+        way: Way<T, U>,
+        f: impl FnOnce() -> Result<T> + Send + 'static,
+        errand: Errand<U>,
+    ) -> Option<Id> {
+        let lane = way.lane;
+        let (id, report) = self.expect_result(way, errand);
+        self.hand_to_worker(id, lane, f, report)
+    }
+
+    /// An operation, and who is told its result.
+    fn expect_result<T: Send + 'static, U: Send + 'static>(
+        &mut self,
+        way: Way<T, U>,
+        Errand { slot, timeout, chain }: Errand<U>,
     ) -> (Id, Reporter<T>) {
         let result = Arc::default();
-        let job = Job { slot, result: Arc::clone(&result), product, holder: None, lane };
+        let job = Job { slot, result: Arc::clone(&result), way, holder: None };
         let kind = Kind::Thread(Box::new(job));
         let id = self.insert(Pending::new(kind, Id::NONE, chain), timeout);
         (id, Reporter { id, result, shared: Arc::clone(&self.shared) })
@@ -252,6 +275,11 @@ impl Core {
     fn discard(&mut self, job: crate::system::pool::Job) {
         self.ready.push(Ready::Run(Box::new(|_| drop(job))));
     }
+}
+
+/// The callback gets what was brought.
+fn deliver<T: Send + 'static>(slot: Slot<T>, outcome: Result<T>) -> Ready {
+    boxed(slot.deliver(outcome))
 }
 
 #[cfg(test)]

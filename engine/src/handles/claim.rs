@@ -1,6 +1,6 @@
 //! [`Claim`]: a value that goes back to where it came from unless it is taken.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
@@ -11,6 +11,7 @@ use crate::{
         error::{Error, Result},
         table::Id,
     },
+    system::sys::process::Process,
 };
 
 /// The outcome of an operation that is put back unless it is taken.
@@ -66,6 +67,13 @@ pub(crate) enum Origin {
     Untaken {
         listener: Listener,
         connection: Stream,
+    },
+    /// A process that was started: who does not take it leaves it to be killed.
+    Started(Arc<Process>),
+    /// A signal of the process.
+    Signal {
+        engine: u32,
+        number: i32,
     },
     Unsent(Box<(Stream, PartialTail)>),
     Datagram(Box<DatagramOrigin>),
@@ -193,6 +201,10 @@ impl Drop for Returning {
                 give_back_to(engine, move |core| {
                     core.give_back_connection(&listener, connection);
                 });
+            }
+            Some(Origin::Started(process)) => drop(process.kill()),
+            Some(Origin::Signal { engine, number }) => {
+                give_back_to(engine, move |core| core.signal_came(number));
             }
             Some(Origin::Unsent(unsent)) => {
                 let (stream, cut) = *unsent;

@@ -5,6 +5,7 @@ pub(crate) mod at_fork;
 pub(crate) mod biased_arc;
 pub(crate) mod callback;
 pub(crate) mod cancel;
+pub(crate) mod child;
 pub(crate) mod claim;
 pub(crate) mod current;
 pub(crate) mod delivery;

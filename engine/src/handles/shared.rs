@@ -19,7 +19,7 @@ use crate::{
         error::{self, Error},
         options::{ListenOptions, Sharing},
     },
-    system::{descriptor::Descriptor, driver::Waker, env::Env, fork},
+    system::{descriptor::Descriptor, driver::Waker, env::Env, fork, signals::Signals},
 };
 
 /// What an engine shares with its handles.
@@ -32,6 +32,7 @@ pub(crate) struct Shared {
     /// The next ticket. Changed only while the inbox is locked.
     pub(super) tickets: AtomicU64,
     pub(crate) env: Env,
+    pub(crate) signals: Signals,
     pub(super) driver: &'static str,
     pub(super) task_panic: TaskPanic,
 }
@@ -46,6 +47,7 @@ impl Shared {
         let id = at_fork::number_engine()?;
         Ok(Arc::new(Self {
             id,
+            signals: Signals::new(id, waker.clone()),
             inbox: Inbox::new(Sleeper { engine: id, waker }),
             stop: AtomicBool::new(false),
             keep_alive: AtomicUsize::new(0),

@@ -257,10 +257,16 @@ pub enum IoOperation {
     Read,
     /// Receiving a datagram.
     Receive,
+    /// Saying how large a terminal is.
+    Resize,
     /// Sending a datagram.
     Send,
     /// Ending the outgoing direction of a stream.
     Shutdown,
+    /// Asking to be told of a signal, or sending one.
+    Signal,
+    /// Starting a process.
+    Spawn,
     /// Getting what an engine needs.
     StartEngine,
     /// Getting a thread: for work, for files, for an engine.
@@ -286,8 +292,11 @@ impl IoOperation {
             Self::Listen => "listen",
             Self::Read => "read",
             Self::Receive => "receive",
+            Self::Resize => "resize",
             Self::Send => "send",
             Self::Shutdown => "shutdown",
+            Self::Signal => "signal",
+            Self::Spawn => "spawn",
             Self::StartEngine => "start the engine",
             Self::StartThread => "start a thread",
             Self::Sync => "sync",
@@ -303,6 +312,7 @@ impl IoOperation {
             Self::Read => " from",
             Self::Receive => " at",
             Self::Accept | Self::Listen => " on",
+            Self::Wait => " for",
             Self::GetPeerName | Self::GetSockName => " of",
             _ => "",
         }

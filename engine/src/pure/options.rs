@@ -1,5 +1,5 @@
 //! [`ListenOptions`], [`ConnectOptions`] and [`UdpOptions`]: what can be said of a socket before it
-//! is used.
+//! is used. [`PtySize`]: of a terminal.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -344,4 +344,32 @@ pub(crate) enum Sharing {
     First,
     /// Others that share it, now and later.
     Others,
+}
+
+/// How large a terminal is, for [`spawn_pty`](crate::Handle::spawn_pty) and
+/// [`resize`](crate::Handle::resize): `ws_row` and the others of ioctl_tty(2). By default 24 rows
+/// of 80 columns.
+///
+/// ```
+/// use facade_engine::PtySize;
+///
+/// let size = PtySize { cols: 132, ..PtySize::default() };
+/// assert_eq!((size.rows, size.cols), (24, 132));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PtySize {
+    /// How many lines of text.
+    pub rows: u16,
+    /// How many characters in each.
+    pub cols: u16,
+    /// How many pixels it is wide; zero, as by default, says nothing of that.
+    pub pixel_width: u16,
+    /// How many pixels it is high.
+    pub pixel_height: u16,
+}
+
+impl Default for PtySize {
+    fn default() -> Self {
+        Self { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 }
+    }
 }

@@ -1,8 +1,10 @@
 //! [`Env`]: what an engine asks of its surroundings besides its driver: the time, sockets, names.
 
 use std::{
+    io,
     net::SocketAddr,
     path::Path,
+    process::Command,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,8 +15,8 @@ use crate::{
     pure::{
         address::{AddrInfo, Address, Query},
         clock,
-        error::Result,
-        options::{ConnectOptions, ListenOptions, Sharing, UdpOptions},
+        error::{Error, IoOperation, Result},
+        options::{ConnectOptions, ListenOptions, PtySize, Sharing, UdpOptions},
     },
     system::{
         datagrams,
@@ -23,7 +25,8 @@ use crate::{
         sys::{
             examine::{self, Examined},
             owned::{self, OwnedDescriptor},
-            socket,
+            process::{self, Started},
+            signal, socket, terminal,
         },
     },
 };
@@ -209,6 +212,50 @@ impl Env {
             Self::Real => examine::examine_datagrams(owned::borrow(fd)),
             #[cfg(feature = "sim")]
             Self::Simulated(_) => sim::SimEnv::examine_datagrams(),
+        }
+    }
+
+    /// Has `tell` be called when a signal comes, as a signal handler calls.
+    pub(crate) fn watch_signal(
+        &self,
+        number: i32,
+        tell: impl Fn() + Send + Sync + 'static,
+    ) -> Result<signal::Registration> {
+        match self {
+            Self::Real => signal::watch(number, tell),
+            #[cfg(feature = "sim")]
+            Self::Simulated(_) => Err(Error::unsupported("signals in a simulated network")),
+        }
+    }
+
+    /// Starts a process, which may block.
+    pub(crate) fn start(&self, command: Command) -> Result<Started> {
+        self.check_processes()?;
+        let name = command.get_program().display().to_string();
+        process::start(command).map_err(|cause| Error::io_on(IoOperation::Spawn, name, cause))
+    }
+
+    /// The same in a terminal, whose controlling side comes with it.
+    pub(crate) fn start_in_terminal(
+        &self,
+        command: Command,
+        size: PtySize,
+    ) -> Result<(Started, OwnedDescriptor)> {
+        self.check_processes()?;
+        let name = command.get_program().display().to_string();
+        terminal::start_in_terminal(command, size).map_err(|cause| match cause.kind() {
+            io::ErrorKind::Unsupported if cause.raw_os_error().is_none() => {
+                Error::unsupported("a terminal for a process on this system")
+            }
+            _ => Error::io_on(IoOperation::Spawn, name, cause),
+        })
+    }
+
+    fn check_processes(&self) -> Result<()> {
+        match self {
+            Self::Real => Ok(()),
+            #[cfg(feature = "sim")]
+            Self::Simulated(_) => Err(Error::unsupported("processes in a simulated network")),
         }
     }
 

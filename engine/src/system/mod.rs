@@ -9,6 +9,7 @@ pub(crate) mod fd_kind;
 pub(crate) mod fork;
 pub(crate) mod pool;
 pub(crate) mod resolver;
+pub(crate) mod signals;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub(crate) mod sys;

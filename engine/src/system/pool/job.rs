@@ -16,6 +16,8 @@ pub(crate) enum Lane {
     Work,
     /// Terminals and devices, which may hold up a thread for as long as they like.
     Devices,
+    /// Starting processes.
+    Processes,
     /// Closing what may have it wait. Never refused for being full, and done although the pool was
     /// shut down.
     Closing,

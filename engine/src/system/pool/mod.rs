@@ -40,7 +40,7 @@ pub(crate) struct Ticket {
 /// Lanes of threads; clones are the same pool.
 #[derive(Clone)]
 pub(crate) enum Pool {
-    Threads(Arc<[Arc<Crew>; 5]>),
+    Threads(Arc<[Arc<Crew>; 6]>),
     /// No threads: what a simulated engine has in their place.
     #[cfg(feature = "sim")]
     Simulated(crate::system::sim::workers::Workers),
@@ -57,6 +57,7 @@ impl Pool {
             crew("facade-files", files, queue),
             crew("facade-work", work, queue),
             crew("facade-devices", DEVICES, queue),
+            crew("facade-spawn", STARTS, queue),
             crew("facade-closing", CLOSINGS, usize::MAX),
         ]))
     }
@@ -327,6 +328,9 @@ fn run(job: Job) {
 
 /// How many threads terminals and devices may hold up at once: each does so alone.
 const DEVICES: usize = 64;
+
+/// How many processes are started at once: each start holds up a thread until the program runs.
+const STARTS: usize = 4;
 
 /// How many threads closing may hold up at once.
 const CLOSINGS: usize = 64;

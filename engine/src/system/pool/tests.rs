@@ -194,6 +194,7 @@ fn abandoned_jobs_that_run_are_replaced_up_to_a_cap() {
         crew("files"),
         crew("work"),
         crew("devices"),
+        crew("spawn"),
         crew("closing"),
     ]));
     let mut held = Vec::new();

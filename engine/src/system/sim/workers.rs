@@ -21,9 +21,12 @@ pub(crate) struct Workers {
     state: Arc<Mutex<WorkersState>>,
 }
 
+const LANES: [Lane; 6] =
+    [Lane::Names, Lane::Files, Lane::Work, Lane::Devices, Lane::Processes, Lane::Closing];
+
 #[derive(Default)]
 struct WorkersState {
-    lanes: [Crew; 5],
+    lanes: [Crew; LANES.len()],
     next_id: u64,
     closed: bool,
 }
@@ -41,7 +44,7 @@ impl Workers {
     /// How many jobs each lane runs at once, and how many may wait.
     pub(crate) fn new(network: Network, host: usize, threads: [usize; 3], queue: usize) -> Self {
         let [names, files, work] = threads;
-        let lanes = [names, files, work, 1, 1];
+        let lanes = [names, files, work, 1, 1, 1];
         let lanes = lanes.map(|threads| Crew { threads: threads.max(1), queue, ..Crew::default() });
         let state = Arc::new(Mutex::new(WorkersState { lanes, ..WorkersState::default() }));
         Self { network, host, state }
@@ -90,12 +93,10 @@ impl Workers {
     /// Takes the job that is done first, if it is done by now, to be run.
     pub(crate) fn take_done(&self, now: Duration) -> Option<Job> {
         let mut state = self.lock();
-        let all = [Lane::Names, Lane::Files, Lane::Work, Lane::Devices, Lane::Closing]
-            .into_iter()
-            .flat_map(|lane| {
-                let running = state.lanes[lane as usize].running.iter().enumerate();
-                running.map(move |(at, (due, id, _))| (*due, *id, lane, at))
-            });
+        let all = LANES.into_iter().flat_map(|lane| {
+            let running = state.lanes[lane as usize].running.iter().enumerate();
+            running.map(move |(at, (due, id, _))| (*due, *id, lane, at))
+        });
         let (due, _, lane, at) = all.min_by_key(|&(due, id, ..)| (due, id))?;
         if due > now {
             return None;
@@ -116,7 +117,7 @@ impl Workers {
         let machine = &network.hosts[self.host].machine;
         let takes = match lane {
             Lane::Names => &machine.lookup,
-            Lane::Files | Lane::Work | Lane::Devices | Lane::Closing => &machine.work,
+            _ => &machine.work,
         };
         let due = network.now + network.rng.duration(takes);
         network.schedule_alarm(due);

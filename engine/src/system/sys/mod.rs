@@ -28,15 +28,24 @@ pub(crate) mod fork;
 #[cfg_attr(unix, path = "unix/owned.rs")]
 #[cfg_attr(windows, path = "windows/owned.rs")]
 pub(crate) mod owned;
+#[cfg_attr(unix, path = "unix/process.rs")]
+#[cfg_attr(windows, path = "windows/process.rs")]
+pub(crate) mod process;
 #[cfg_attr(unix, path = "unix/readiness.rs")]
 #[cfg_attr(windows, path = "windows/readiness.rs")]
 pub(crate) mod readiness;
 #[cfg_attr(unix, path = "unix/resolver.rs")]
 #[cfg_attr(windows, path = "windows/resolver.rs")]
 pub(crate) mod resolver;
+#[cfg_attr(unix, path = "unix/signal.rs")]
+#[cfg_attr(windows, path = "windows/signal.rs")]
+pub(crate) mod signal;
 #[cfg_attr(unix, path = "unix/socket.rs")]
 #[cfg_attr(windows, path = "windows/socket.rs")]
 pub(crate) mod socket;
 #[cfg_attr(unix, path = "unix/syscall.rs")]
 #[cfg_attr(windows, path = "windows/syscall.rs")]
 pub(crate) mod syscall;
+#[cfg_attr(unix, path = "unix/terminal.rs")]
+#[cfg_attr(windows, path = "windows/terminal.rs")]
+pub(crate) mod terminal;

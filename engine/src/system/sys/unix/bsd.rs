@@ -14,12 +14,14 @@ use std::{
 use mio::Interest;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{OFlags, fcntl_getfl},
-    io::{Errno, Result, retry_on_intr},
+    fs::{Mode, OFlags, fcntl_getfl, open},
+    io::{Errno, Result, ioctl_fioclex, retry_on_intr},
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvFlags, RecvMsg, ReturnFlags, Shutdown,
         SocketAddrAny, SocketAddrUnix, getsockname, recvmsg, shutdown, sockopt,
     },
+    process::{Pid, Signal, WaitId},
+    pty::{OpenptFlags, openpt, ptsname},
 };
 
 use crate::system::fd_kind::FdKind;
@@ -179,4 +181,33 @@ pub(crate) const IN_CHILDREN_TOO: bool = false;
 /// Never asked for: there is no ring whose end an address has to wait for.
 pub(crate) fn bind_when_free(_fd: &OwnedFd, _address: SocketAddr) -> io::Result<()> {
     Err(Errno::ADDRINUSE.into())
+}
+
+/// There are no descriptors of processes that run already.
+pub(crate) const fn descriptor_of(_process: Pid) -> Option<OwnedFd> {
+    None
+}
+
+/// How waitid(2) names a process.
+pub(crate) const fn wait_id(process: Pid, _: Option<BorrowedFd<'_>>) -> WaitId<'_> {
+    WaitId::Pid(process)
+}
+
+/// Never asked for, without such descriptors.
+pub(crate) const fn send_to(_process: BorrowedFd<'_>, _signal: Signal) -> Result<()> {
+    Err(Errno::BADF)
+}
+
+/// Our side of a new terminal. A program that another thread starts between the two calls has a
+/// copy.
+pub(crate) fn open_terminal() -> Result<OwnedFd> {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    ioctl_fioclex(&terminal)?;
+    Ok(terminal)
+}
+
+/// The other side of it.
+pub(crate) fn other_side(terminal: &OwnedFd) -> Result<OwnedFd> {
+    let name = ptsname(terminal, Vec::new())?;
+    open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
 }

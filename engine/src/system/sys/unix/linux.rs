@@ -19,6 +19,8 @@ use rustix::{
         netlink::{SOCK_DIAG, SocketAddrNetlink},
         recv, recvfrom, socket_with, sockopt,
     },
+    process::{Pid, PidfdFlags, Signal, WaitId, pidfd_open, pidfd_send_signal},
+    pty::{OpenptFlags, ioctl_tiocgptpeer, openpt},
 };
 
 use crate::{pure::clock::now, system::fd_kind::FdKind};
@@ -332,6 +334,33 @@ fn await_departure(departures: Option<&OwnedFd>, left: Duration) -> io::Result<(
         while matches!(recv(fd, &mut report[..], RecvFlags::empty()), Ok(_) | Err(Errno::NOBUFS)) {}
     }
     Ok(())
+}
+
+/// A descriptor of a process, pidfd_open(2): none before Linux 5.3, where the system does not allow
+/// it, or has none left.
+pub(crate) fn descriptor_of(process: Pid) -> Option<OwnedFd> {
+    pidfd_open(process, PidfdFlags::empty()).ok()
+}
+
+/// How waitid(2) names a process.
+pub(crate) fn wait_id(process: Pid, descriptor: Option<BorrowedFd<'_>>) -> WaitId<'_> {
+    descriptor.map_or(WaitId::Pid(process), WaitId::PidFd)
+}
+
+/// Sends a signal to a process by its descriptor.
+pub(crate) fn send_to(process: BorrowedFd<'_>, signal: Signal) -> Result<()> {
+    pidfd_send_signal(process, signal)
+}
+
+/// Our side of a new terminal.
+pub(crate) fn open_terminal() -> Result<OwnedFd> {
+    openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
+}
+
+/// The other side of it, whatever is mounted where it has its name: TIOCGPTPEER of
+/// ioctl_tty(2).
+pub(crate) fn other_side(terminal: &OwnedFd) -> Result<OwnedFd> {
+    ioctl_tiocgptpeer(terminal, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
 }
 
 #[cfg(test)]

@@ -1,0 +1,135 @@
+//! A process that this one has started: its end, and signals to it and to no other.
+//!
+//! A number of a process may be given to another one as soon as its end was heard, and only this
+//! file hears of it; so as long as it has not, the number is the right one. Where the system has a
+//! descriptor of a process, pidfd_open(2), that is used in its place, and waited for; elsewhere a
+//! thread waits.
+
+use std::{
+    fmt, io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::ExitStatusExt,
+    },
+    process::{Child, Command, ExitStatus},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use rustix::{
+    io::{Errno, retry_on_intr},
+    process::{Pid, Signal, WaitIdOptions, WaitIdStatus, kill_process, waitid},
+};
+
+use crate::system::sys::{family, owned::OwnedDescriptor};
+
+/// A process, until somebody has heard of its end and after.
+pub(crate) struct Process {
+    pid: Pid,
+    /// Where there is one. It outlives the process, and leads to no other.
+    pidfd: Option<OwnedFd>,
+    /// How it has ended, once that was heard; or that it never will be.
+    ended: Mutex<Option<Result<ExitStatus, Errno>>>,
+}
+
+/// One that was started, and the ends of its pipes that are ours.
+pub(crate) struct Started {
+    pub(crate) process: Process,
+    pub(crate) stdin: Option<OwnedDescriptor>,
+    pub(crate) stdout: Option<OwnedDescriptor>,
+    pub(crate) stderr: Option<OwnedDescriptor>,
+}
+
+/// Starts one. Returns when it runs the program, or could not be made to.
+pub(crate) fn start(mut command: Command) -> io::Result<Started> {
+    let mut child = command.spawn()?;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    Ok(Started {
+        process: Process::new(&child),
+        stdin: stdin.map(OwnedFd::from),
+        stdout: stdout.map(OwnedFd::from),
+        stderr: stderr.map(OwnedFd::from),
+    })
+}
+
+impl Process {
+    fn new(child: &Child) -> Self {
+        let pid = Pid::from_child(child);
+        // Its number is still its own: nobody has heard of its end.
+        Self { pid, pidfd: family::descriptor_of(pid), ended: Mutex::new(None) }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Hears of its end, if that has come: then the system forgets it.
+    pub(crate) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
+        let mut ended = self.lock();
+        if ended.is_none() {
+            let asked = self.ask(WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+            *ended = asked.map(|told| told.map(to_status)).transpose();
+        }
+        ended.transpose().map_err(io::Error::from)
+    }
+
+    /// Something that becomes readable when it has ended; none if only a thread can wait for that.
+    pub(crate) fn waitable(&self) -> Option<OwnedDescriptor> {
+        self.pidfd.as_ref()?.try_clone().ok()
+    }
+
+    /// Waits for its end, without hearing of it.
+    pub(crate) fn block(&self) {
+        // One that somebody else has heard of has ended as well.
+        let _ = self.ask(WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+    }
+
+    /// Ends it by force; nothing is to be done if it has ended.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        match self.send(Signal::KILL) {
+            Err(Errno::SRCH) => Ok(()),
+            sent => Ok(sent?),
+        }
+    }
+
+    /// Sends it a signal; `EINVAL` if there is none of this number, `ESRCH` if it has ended.
+    pub(crate) fn signal(&self, number: i32) -> io::Result<()> {
+        let signal = Signal::from_named_raw(number).ok_or(Errno::INVAL)?;
+        Ok(self.send(signal)?)
+    }
+
+    fn send(&self, signal: Signal) -> rustix::io::Result<()> {
+        // Held while it is sent, so that nobody hears of its end meanwhile.
+        let ended = self.lock();
+        match &self.pidfd {
+            _ if ended.is_some() => Err(Errno::SRCH),
+            Some(pidfd) => family::send_to(pidfd.as_fd(), signal),
+            None => kill_process(self.pid, signal),
+        }
+    }
+
+    fn ask(&self, options: WaitIdOptions) -> rustix::io::Result<Option<WaitIdStatus>> {
+        let pidfd = self.pidfd.as_ref().map(AsFd::as_fd);
+        retry_on_intr(|| waitid(family::wait_id(self.pid, pidfd), options))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Result<ExitStatus, Errno>>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Process").field(&self.id()).finish()
+    }
+}
+
+/// What waitid(2) told, as wait(2) would have told it, which std takes.
+fn to_status(told: WaitIdStatus) -> ExitStatus {
+    const CORE_DUMPED: i32 = 0x80;
+    let by_signal = told.terminating_signal().unwrap_or_default();
+    ExitStatus::from_raw(match told.exit_status() {
+        Some(code) => (code & 0xff) << 8,
+        None if told.dumped() => by_signal | CORE_DUMPED,
+        None => by_signal,
+    })
+}
