@@ -1,16 +1,18 @@
 //! [`Io`]: the facade of futures.
 
-use std::{fmt, path::Path, time::Duration};
+use std::{fmt, path::Path, process::Command, time::Duration};
 
 use async_task::Task;
 use facade_engine::{
-    AddrInfo, Bytes, Callback, Cancel, Chain, ConnectOptions, Detached, Handle, Hints, IntoAddress,
-    LinePattern, ListenOptions, Result, Service, Stream as EngineStream, UdpOptions,
+    AddrInfo, Bytes, Callback, Cancel, Chain, Child as EngineChild, ConnectOptions, Detached,
+    Handle, Hints, IntoAddress, LinePattern, ListenOptions, PtySize, Result, Service,
+    Stream as EngineStream, UdpOptions,
     chain::Mode,
     os::{AsDescriptor, OwnedDescriptor},
 };
 
 use crate::{
+    child::Child,
     executor,
     file::File,
     listener::Listener,
@@ -402,6 +404,92 @@ impl Io {
     /// See [`Handle::writable`].
     pub fn writable(&self, fd: impl AsDescriptor) -> OpFuture<(), impl Submit<()>> {
         op(move |callback| self.handle().writable(fd, callback))
+    }
+}
+
+impl Io {
+    /// See [`Handle::spawn`]: starts a process. Called so, because [`spawn`](Self::spawn) is of
+    /// tasks here, as in other executors.
+    ///
+    /// Dropping the future before it has yielded the [`Child`] kills a process that was started
+    /// meanwhile. See [`Child`] for an example.
+    pub fn spawn_child(
+        &self,
+        command: Command,
+    ) -> OpFuture<EngineChild, impl Submit<EngineChild>, Child> {
+        OpFuture::new(move |callback| self.handle().spawn(command, callback))
+    }
+
+    /// See [`Handle::spawn_pty`]: starts a process in a terminal of its own, and yields our side of
+    /// the terminal, too.
+    ///
+    /// ```
+    /// use facade_futures::{PtySize, Result, Runtime};
+    /// use std::process::Command;
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let io = runtime.io();
+    /// runtime.block_on(async {
+    ///     let mut stty = Command::new("stty");
+    ///     stty.arg("size");
+    ///     let size = PtySize { rows: 50, cols: 132, ..PtySize::default() };
+    ///     let (child, mut terminal) = io.spawn_pty(stty, size).await?;
+    ///     assert_eq!(terminal.read_line().await?, "50 132");
+    ///     assert!(child.wait().await?.success());
+    ///     Result::Ok(())
+    /// })?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
+    pub fn spawn_pty(
+        &self,
+        command: Command,
+        size: PtySize,
+    ) -> OpFuture<(Child, Stream), impl Submit<(Child, Stream)>> {
+        op(move |callback: Callback<(Child, Stream)>| {
+            let of_engine = |(child, terminal): (EngineChild, EngineStream)| {
+                (Child::from(child), Stream::from(terminal))
+            };
+            self.handle().spawn_pty(command, size, callback.map(of_engine))
+        })
+    }
+
+    /// See [`Handle::signal`]. The process does not end of the signal any more from the first poll
+    /// on, as everything here begins then.
+    ///
+    /// A future that is dropped, in a `select!` for one, loses no signal: what comes until the next
+    /// one is kept for that.
+    ///
+    /// ```
+    /// use facade_futures::Runtime;
+    /// use futures::future::try_join;
+    /// use std::process::{self, Command};
+    ///
+    /// const SIGHUP: i32 = 1;
+    /// let runtime = Runtime::new()?;
+    /// let io = runtime.io();
+    /// let mut kill = Command::new("kill");
+    /// kill.args(["-HUP", &process::id().to_string()]);
+    /// runtime.block_on(try_join(io.signal(SIGHUP), io.spawn_child(kill)))?;
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
+    pub fn signal(&self, number: i32) -> OpFuture<(), impl Submit<()>> {
+        op(move |callback| self.handle().signal(number, callback))
+    }
+
+    /// As [`signal`](Self::signal) of SIGINT, which is number 2 on every system: what a terminal sends
+    /// when Ctrl-C is typed, and on Windows the console.
+    ///
+    /// ```no_run
+    /// use facade_futures::Runtime;
+    ///
+    /// let runtime = Runtime::new()?;
+    /// runtime.block_on(runtime.io().ctrl_c())?;
+    /// println!("goodbye");
+    /// # Ok::<(), facade_futures::Error>(())
+    /// ```
+    pub fn ctrl_c(&self) -> OpFuture<(), impl Submit<()>> {
+        const SIGINT: i32 = 2;
+        self.signal(SIGINT)
     }
 }
 

@@ -78,6 +78,7 @@
 pub mod guide;
 
 mod background;
+mod child;
 mod executor;
 mod file;
 mod io;
@@ -99,12 +100,13 @@ pub use facade_engine::{
     AddrInfo, Address, AnyMatch, Builder, Bytes, Callback, Cancel, ConnectOptions, Datagram,
     Detached, DriverChoice, Engine, Engines, Error, Family, Handle, Hints, IntoAddress,
     IoOperation, Limits, LineEnd, LineGlob, LineMatch, LinePattern, ListenOptions, Local, Matcher,
-    Pattern, Regex, RegexMatch, Result, Service, SocketType, SystemError, TaskPanic, UdpOptions,
-    matcher,
+    Pattern, PtySize, Regex, RegexMatch, Result, Service, SocketType, SystemError, TaskPanic,
+    UdpOptions, matcher,
 };
 
 pub use crate::{
     background::{Background, Runtimes},
+    child::Child,
     file::File,
     io::Io,
     listener::{Incoming, Listener},
