@@ -107,3 +107,18 @@ mod watching;
 #[cfg(unix)]
 #[path = "shared_ports.rs"]
 mod shared_ports;
+
+#[path = "processes.rs"]
+mod processes;
+
+#[cfg(unix)]
+#[path = "children.rs"]
+mod children;
+
+#[cfg(unix)]
+#[path = "ptys.rs"]
+mod ptys;
+
+#[cfg(unix)]
+#[path = "signals.rs"]
+mod signals;

@@ -15,3 +15,7 @@ mod runtimes;
 #[cfg(unix)]
 #[path = "unix.rs"]
 mod unix;
+
+#[cfg(unix)]
+#[path = "processes.rs"]
+mod processes;

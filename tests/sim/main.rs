@@ -3,6 +3,7 @@
 mod connecting;
 mod datagrams;
 mod faults;
+mod missing;
 mod replay;
 mod setbacks;
 mod streams;

@@ -1,10 +1,10 @@
 //! What tests start as a child. `cat` copies its input to its output, `echo` says its argument,
-//! `wait` reads nothing until it is killed.
+//! `exit` ends with it as its code when its input has, `wait` reads nothing until it is killed.
 
 use std::{
     env,
     io::{self, Write, stdin, stdout},
-    thread,
+    process, thread,
 };
 
 fn main() -> io::Result<()> {
@@ -14,6 +14,11 @@ fn main() -> io::Result<()> {
         Some("echo") => {
             let words = arguments.next().unwrap_or_default();
             stdout().write_all(format!("{words}\n").as_bytes())
+        }
+        Some("exit") => {
+            io::copy(&mut stdin().lock(), &mut io::sink())?;
+            let code = arguments.next().and_then(|code| code.parse().ok());
+            process::exit(code.unwrap_or_default());
         }
         Some("wait") => loop {
             thread::park();

@@ -65,3 +65,10 @@ pub fn wait_for_lock_at_forks() {
 
 /// What a program's own fork handler takes.
 pub static LOCK: Mutex<()> = Mutex::new(());
+
+/// Makes this process one whose children the system forgets as they end. For a test that is
+/// [`alone`](crate::alone::alone).
+pub fn ignore_children() {
+    // SAFETY: to ignore is no function of this process.
+    assert_ne!(unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) }, libc::SIG_ERR);
+}

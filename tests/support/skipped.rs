@@ -37,6 +37,11 @@ const SKIPPED: &[Skipped] = &[
         5,
         "handles are no small numbers with flags, and there is no SIGPIPE",
     ),
+    skipped(
+        "engine/children",
+        11,
+        "there are no zombies, no signals to processes, and no descriptors that are inherited",
+    ),
     skipped("engine/devices", 17, "there are no terminals, FIFOs and devices with descriptors"),
     skipped(
         "engine/foreign_loops",
@@ -57,6 +62,7 @@ const SKIPPED: &[Skipped] = &[
     ),
     skipped("engine/paths", 7, "there are no Unix sockets"),
     skipped("engine/procfs", 4, "there is no /proc"),
+    skipped("engine/ptys", 6, "no process is started in a pseudoconsole"),
     skipped("engine/setbacks", 3, "there is no strace(1) that makes calls fail"),
     skipped(
         "engine/shared_ports",
@@ -64,6 +70,7 @@ const SKIPPED: &[Skipped] = &[
         "the system does not share out the connections of an address",
     ),
     skipped("engine/shortages", 5, "there is no setrlimit(2)"),
+    skipped("engine/signals", 9, "there are no signals but what is typed at a console"),
     skipped("engine/terminals", 4, "there are no pseudo-terminals with flags that are shared"),
     skipped("engine/torture", 5, "there is no strace(1) that makes calls fail"),
     skipped("engine/udp_refusals", 3, "there is no strace(1) that makes calls fail"),
@@ -78,6 +85,7 @@ const SKIPPED: &[Skipped] = &[
     skipped("engine/watching", 14, "readiness of sockets is not waited for by iocp yet"),
     skipped("engine/watching::an_inotify_instance_is_read_by_hand", 1, "there is no inotify(7)"),
     skipped("futures/io_uring", 0, "iocp is the completion driver there"),
+    skipped("futures/processes", 4, "its programs are those of Unix, and so are terminals"),
     skipped("futures/shared_ports", 1, "there are no Unix sockets, and no ports are shared"),
     skipped(
         "futures/unix",
