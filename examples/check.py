@@ -417,8 +417,83 @@ def check_dns(style):
 
 
 check_echo("repeating")
+
+
+def check_expect(style):
+    def talk(what, script, want, *peer, code=0):
+        try:
+            done = subprocess.run([BIN / "expect", "--style", style, *peer], input=script.encode(),
+                                  capture_output=True, timeout=PATIENCE)
+            seen = done.returncode, done.stdout + done.stderr
+        except subprocess.TimeoutExpired:
+            seen = None, b"does not end"
+        check(f"expect {style}: {what}", seen[0] == code and want in seen[1], seen)
+
+    bash = ("--", "env", "PS1=ready> ", "bash", "--norc", "--noprofile", "--noediting", "-i")
+    script = """
+# A shell in a terminal, which tells of its size, and in which Ctrl-C interrupts.
+expect ready>
+send stty size
+line 24 80
+expect ready>
+send sh -c 'echo begun; exec sleep 1000'
+line begun
+type \\x03
+expect ready>
+send echo it was $?
+line it was 130
+expect ready>
+type \\x04
+end
+"""
+    talk("a shell in a terminal", script, b"it was 130", *bash)
+    talk("a timeout", "timeout 1\nexpect never said\n", b"line 2, expect never said: timed out",
+         "--", "sleep", "1000", code=1)
+    talk("the end comes first", "expect never said\n", b"expect never said: end of stream", "--", "true",
+         code=1)
+    talk("no such program", "end\n", b"spawn no-such-program: ", "--", "no-such-program", code=1)
+    talk("a script that makes no sense", "expect (\n", b"line 1, expect (: ", "--", "true", code=1)
+    talk("no peer", "", b"usage: expect", code=2)
+
+    try:
+        from pyftpdlib.authorizers import DummyAuthorizer
+        from pyftpdlib.handlers import FTPHandler
+        from pyftpdlib.servers import ThreadedFTPServer
+    except ImportError:
+        print("SKIPPED: expect with an FTP server: pyftpdlib is missing")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "greeting.txt").write_text("hello\n")
+        handler, handler.authorizer = FTPHandler, DummyAuthorizer()
+        handler.authorizer.add_user("user", "secret", folder)
+        server = ThreadedFTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"{server.address[0]}:{server.address[1]}"
+        script = """
+line 220 *
+send USER user
+line 331 *
+send PASS secret
+line 230 *
+send TYPE I
+line 200 *
+send SIZE greeting.txt
+expect 213 ([0-9]+)\\r\\n
+send PASV
+expect 227 [^(]*\\(127,0,0,1,[0-9]+,[0-9]+\\)
+send QUIT
+line 221 *
+end
+"""
+        talk("an FTP server", script, b"213 6\r\n", address)
+        wrong = "timeout 2\nline 220 *\nsend USER user\nsend PASS wrong\nline 230 *\n"
+        talk("an FTP server that is told a wrong password", wrong, b"line 5, line 230 *: ", address, code=1)
+        server.close_all()
+
+
 for style in STYLES:
     check_inotify(style)
+    check_expect(style)
     check_echo(style)
     check_chat(style)
     check_http(style)

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    ffi::OsString,
     fmt::Display,
     io,
     net::{TcpListener, TcpStream},
@@ -58,7 +59,17 @@ pub fn run<O>(
     options: impl FnOnce(&mut Arguments) -> Result<O, pico_args::Error>,
     work: impl FnOnce(O) -> Result<()>,
 ) -> ExitCode {
-    let mut arguments = Arguments::from_env();
+    run_with(std::env::args_os().skip(1).collect(), usage, options, work)
+}
+
+/// The same with these arguments, where some are of another program.
+pub fn run_with<O>(
+    arguments: Vec<OsString>,
+    usage: &str,
+    options: impl FnOnce(&mut Arguments) -> Result<O, pico_args::Error>,
+    work: impl FnOnce(O) -> Result<()>,
+) -> ExitCode {
+    let mut arguments = Arguments::from_vec(arguments);
     if arguments.contains(["-h", "--help"]) {
         eprintln!("{usage}");
         return ExitCode::SUCCESS;
