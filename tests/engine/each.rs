@@ -806,6 +806,41 @@ fn a_paused_one_takes_no_connections() {
 }
 
 #[test]
+fn promise_04_what_arrived_before_the_turn_is_no_timeout_of_a_repeating_one() {
+    let engine = driver::engine();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
+    let told = Told::new();
+    let note = told.clone();
+    let f = move |_: &Local, _: Stream| note.note("connection");
+    engine.each_connection(&listener, f, told.timeout(TIMEOUT * 10).callback("end"));
+    turns(&engine, 2);
+    pass(TIMEOUT * 10);
+    let _client = driver::connect(listener.local_addr().unwrap()).unwrap();
+    turns(&engine, 2);
+    assert_eq!(told.take(), ["connection"]);
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["end TimedOut"]);
+}
+
+#[test]
+fn one_that_is_paused_behind_another_has_all_the_time_there_is() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    let first = note_lines(&engine, &stream, &told);
+    let pause = note_lines(&engine, &stream, &told.timeout(TIMEOUT)).pause();
+    turns(&engine, 2);
+    pass(TIMEOUT * 2);
+    turns(&engine, 2);
+    assert!(told.is_empty());
+    first.cancel();
+    peer.write_all(b"one\n").unwrap();
+    drop(pause);
+    turns(&engine, 3);
+    assert_eq!(told.take(), ["end Cancelled", "one"]);
+}
+
+#[test]
 fn every_tick_is_told_without_drift_and_missed_ones_as_a_number() {
     let engine = driver::engine();
     let period = TIMEOUT * 4;
@@ -832,7 +867,9 @@ fn every_tick_is_told_without_drift_and_missed_ones_as_a_number() {
         let due = start + period * u32::try_from(passed).unwrap();
         assert!(at >= due, "none is early");
         if driver::name() == "sim" {
-            assert!(at < due + period, "tick {passed} is told before the next is due");
+            // In time, but for those that were missed.
+            let latest = due + if count == 1 { period / 8 } else { period };
+            assert!(at < latest, "tick {passed} is late");
         }
     }
     if driver::name() == "sim" {
