@@ -81,6 +81,9 @@ mod background;
 mod child;
 mod executor;
 mod file;
+#[cfg(feature = "hyper")]
+#[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
+pub mod hyper;
 mod io;
 mod listener;
 mod oneshot;

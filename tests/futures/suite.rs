@@ -2,6 +2,12 @@
 
 use super::driver;
 
+#[path = "http.rs"]
+mod http;
+
+#[path = "tokio_traits.rs"]
+mod tokio_traits;
+
 #[path = "lossless.rs"]
 mod lossless;
 

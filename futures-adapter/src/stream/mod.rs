@@ -3,6 +3,8 @@
 
 mod lines;
 mod read;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod traits;
 mod write;
 

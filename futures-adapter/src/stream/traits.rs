@@ -2,11 +2,12 @@
 //! halves first and then of the whole stream.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
+use bytes::BytesMut;
 use facade_engine::{Bytes, Error, Result};
 use futures::{AsyncBufRead, AsyncRead, AsyncWrite, Sink};
 
@@ -51,6 +52,42 @@ impl ReadHalf {
     }
 }
 
+impl ReadHalf {
+    /// Takes what is unread, up to so many bytes, as soon as there is something: nothing at the end.
+    pub(super) fn poll_take(
+        &mut self,
+        context: &Context<'_>,
+        room: usize,
+        put: impl FnOnce(&[u8]),
+    ) -> Poll<io::Result<usize>> {
+        if room == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        ready!(self.poll_show(context, room.min(POLL_MAX)))?;
+        let Some(look) = &mut self.polled else { return Poll::Ready(Ok(0)) };
+        let shown = std::mem::take(&mut look.shown);
+        let count = shown.len().min(room);
+        put(&shown[..count]);
+        if count > 0 {
+            self.engine.handle().consume(&self.engine, count);
+        }
+        Poll::Ready(Ok(count))
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Stream {
+    /// As of its [`ReadHalf`].
+    pub(super) fn poll_take(
+        &mut self,
+        context: &Context<'_>,
+        room: usize,
+        put: impl FnOnce(&[u8]),
+    ) -> Poll<io::Result<usize>> {
+        self.read.poll_take(context, room, put)
+    }
+}
+
 /// Between polls no byte leaves the engine: a poll looks at what is unread, and `consume` takes it.
 /// What `poll_fill_buf` has shown and nobody has consumed, it shows again without a new look: read
 /// it up, or by a method of the adapter, before reading by a raw callback. So it is with an end
@@ -80,18 +117,8 @@ impl AsyncRead for ReadHalf {
         context: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        ready!(self.poll_show(context, buf.len().min(POLL_MAX)))?;
-        let Some(look) = &mut self.polled else { return Poll::Ready(Ok(0)) };
-        let shown = std::mem::take(&mut look.shown);
-        let count = shown.len().min(buf.len());
-        buf[..count].copy_from_slice(&shown[..count]);
-        if count > 0 {
-            self.engine.handle().consume(&self.engine, count);
-        }
-        Poll::Ready(Ok(count))
+        let room = buf.len();
+        self.poll_take(context, room, |bytes| buf[..bytes.len()].copy_from_slice(bytes))
     }
 }
 
@@ -182,7 +209,7 @@ impl WriteHalf {
     }
 }
 
-/// `poll_write` takes up to 64 KiB at a time and is ready as soon as the engine has taken the write
+/// `poll_write` takes up to 64 KiB at a time, of several slices what they have together, and is ready as soon as the engine has taken the write
 /// before; what fails later is reported to the next call. `poll_flush` is ready when the system has
 /// all, `poll_close` shuts the direction down; both at once, without asking the engine, if that is
 /// so already. What raw callbacks write after a flush is theirs to flush.
@@ -195,6 +222,23 @@ impl AsyncWrite for WriteHalf {
         ready!(self.poll_written(context))?;
         let count = buf.len().min(POLL_MAX);
         self.begin_write(Bytes::copy_from_slice(&buf[..count]));
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_written(context))?;
+        // One write of all: they are copied in any case.
+        let count = bufs.iter().map(|buf| buf.len()).sum::<usize>().min(POLL_MAX);
+        let mut bytes = BytesMut::with_capacity(count);
+        for buf in bufs {
+            let room = count - bytes.len();
+            bytes.extend_from_slice(&buf[..room.min(buf.len())]);
+        }
+        self.begin_write(bytes.freeze());
         Poll::Ready(Ok(count))
     }
 
@@ -233,7 +277,7 @@ impl Sink<Bytes> for WriteHalf {
 
 impl AsyncBufRead for Stream {
     fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        Pin::new(&mut self.get_mut().read).poll_fill_buf(context)
+        AsyncBufRead::poll_fill_buf(Pin::new(&mut self.get_mut().read), context)
     }
 
     fn consume(mut self: Pin<&mut Self>, count: usize) {
@@ -247,7 +291,7 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.read).poll_read(context, buf)
+        AsyncRead::poll_read(Pin::new(&mut self.read), context, buf)
     }
 }
 
@@ -257,7 +301,15 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.write).poll_write(context, buf)
+        AsyncWrite::poll_write(Pin::new(&mut self.write), context, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        AsyncWrite::poll_write_vectored(Pin::new(&mut self.write), context, bufs)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,6 +1,6 @@
 //! What is not I/O: the user's own work on a thread, operations of the user's own, and time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::{
     core::{Kind, Pending},
@@ -96,6 +96,25 @@ impl Handle {
         let delivery = cb.slot.deliver(outcome);
         self.post(move |local| delivery.run(local));
         Cancel::none(self)
+    }
+
+    /// The engine's clock: the system's monotonic one, or that of the simulated network it lives in.
+    /// [`sleep`](Self::sleep) and all timeouts go by it.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine, sim::Network};
+    /// use std::time::Duration;
+    ///
+    /// let network = Network::new(1);
+    /// let engine = Engine::builder().simulated(&network.host("here")).build()?;
+    /// let start = engine.now();
+    /// engine.sleep(Duration::from_secs(3600), Callback::ignore());
+    /// engine.run()?;
+    /// assert_eq!(engine.now() - start, Duration::from_secs(3600));
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn now(&self) -> Instant {
+        self.shared().env.now()
     }
 
     /// Succeeds after `duration`, never earlier. `Duration::MAX` never ends by itself.
