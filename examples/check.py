@@ -327,6 +327,49 @@ def check_inotify(style):
             process.wait()
 
 
+def in_close_wait(port):
+    """How many of a server's connections it has not closed although their peers have."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[3] == "08" and int(row[1].split(":")[1], 16) == port for row in rows)
+
+
+def check_hyper(driver):
+    name = f"hyper on {driver}"
+    with server("hyper", "--driver", driver) as address:
+        host, port = address
+        url = f"http://{host}:{port}/"
+        peers = [socket.create_connection(address, PATIENCE) for _ in range(500)]
+        for peer in peers:
+            peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        answers = [peer.recv(999) for peer in peers]
+        check(f"{name}: 500 connections", all(b"hello" in answer for answer in answers), answers[0])
+        for peer in peers:
+            peer.close()
+        if not shutil.which("curl"):
+            print("SKIPPED: hyper with curl: curl is missing")
+            return
+
+        def curl(what, want, *arguments):
+            command = ["curl", "--silent", "--show-error", "--max-time", str(PATIENCE), *arguments]
+            done = subprocess.run(command, capture_output=True)
+            ok = done.returncode == 0 and done.stdout == want
+            check(f"{name}: curl, {what}", ok, (done.stderr, done.stdout[:500]))
+
+        with tempfile.NamedTemporaryFile() as file:
+            body = bytes(range(256)) * (50 << 12)
+            file.write(body)
+            file.flush()
+            data = "--data-binary", f"@{file.name}"
+            chunked = "--header", "Transfer-Encoding: chunked"
+            for version in ("--http1.1", "--http2-prior-knowledge"):
+                curl(f"{version}", b"hello\nhello\n", version, url, url)
+                curl(f"{version}, 50 MiB there and back", body, version, *data, url)
+            curl("50 MiB in chunks", body, *data, *chunked, url)
+            curl("50 MiB to a slow reader", body, *data, "--limit-rate", "40M", url)
+        waiting = in_close_wait(port)
+        check(f"{name}: all connections are closed", waiting == 0, waiting)
+
+
 def check_dns(style):
     """Against a server of dnslib, which loses each first question, and against what dig says."""
     try:
@@ -491,6 +534,8 @@ end
         server.close_all()
 
 
+for driver in ("mio", "io_uring"):
+    check_hyper(driver)
 for style in STYLES:
     check_inotify(style)
     check_expect(style)
