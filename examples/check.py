@@ -82,6 +82,54 @@ def check_echo(style):
         check_many_lines(f"echo {style}: 200 connections on two engines", address)
 
 
+@contextmanager
+def web_server(files):
+    """The web server of Python, with these files."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        command = [sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1",
+                   "--directory", folder, "0"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              text=True) as process:
+            try:
+                yield "127.0.0.1", int(process.stdout.readline().split(" port ")[1].split()[0])
+            finally:
+                process.kill()
+
+
+def check_proxy(style):
+    with server("echo", "--style", style) as (host, port):
+        with server("proxy", "--style", style, f"{host}:{port}") as address:
+            # Only when our end is handed on does the echo end, and hand on its own.
+            data = bytes(range(256)) * 40_000
+            seen = exchange(address, data)
+            check(f"proxy {style}: 10 MB there and back, and both ends", seen == data, len(seen))
+            with socket.create_connection(address, PATIENCE) as idle:
+                idle.sendall(b"x")
+                check(f"proxy {style}: one byte", idle.recv(9) == b"x")
+        with server("proxy", "--style", style, "127.0.0.1:1") as address:
+            check(f"proxy {style}: nobody there", exchange(address, b"x", shut=False) in (b"",
+                  b"<[Errno 104] Connection reset by peer>"))
+    big = bytes(range(256)) * 200_000
+    with web_server({"big": big}) as (host, port):
+        with server("proxy", "--style", style, f"localhost:{port}") as address:
+            if not shutil.which("curl"):
+                return print("SKIPPED: proxy with curl: curl is missing")
+            url = f"http://{address[0]}:{address[1]}/big"
+            command = ["curl", "--silent", "--show-error", "--max-time", str(PATIENCE), url]
+            done = subprocess.run(command, capture_output=True)
+            check(f"proxy {style}: curl, 51 MB of a web server", done.stdout == big, done.stderr)
+    if not shutil.which("wrk"):
+        return print("SKIPPED: proxy with wrk: wrk is missing")
+    with server("http", "--style", style) as (host, port):
+        with server("proxy", "--style", style, f"{host}:{port}") as address:
+            url = f"http://{address[0]}:{address[1]}/"
+            done = subprocess.run(["wrk", "-t1", "-c64", "-d2s", url], capture_output=True, text=True)
+            ok = "requests in" in done.stdout and "Socket errors" not in done.stdout
+            check(f"proxy {style}: wrk, 64 connections", ok, done.stdout)
+
+
 def check_many_lines(what, address):
     peers = [socket.create_connection(address, PATIENCE) for _ in range(200)]
     for number, peer in enumerate(peers):
@@ -544,5 +592,6 @@ for style in STYLES:
     check_http(style)
     check_smtp(style)
     check_dns(style)
+    check_proxy(style)
 print(f"{len(failures)} failed" if failures else "all passed")
 sys.exit(bool(failures))

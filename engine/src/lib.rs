@@ -119,7 +119,9 @@ pub use crate::{
         error::{Error, IoOperation, Result, SystemError},
         limits::Limits,
         matcher::{self, Matcher},
-        options::{ConnectOptions, ListenOptions, PtySize, UdpOptions},
+        options::{
+            ConnectOptions, CopyOptions, Keepalive, ListenOptions, SocketOptions, UdpOptions,
+        },
         pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
     },
 };

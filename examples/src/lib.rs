@@ -97,10 +97,16 @@ pub fn run_with<O>(
 /// Tells of an error that ended one connection, unless it is how connections end: by the peer, well
 /// or badly, or with the engine.
 pub fn report(error: &facade_engine::Error) {
-    use facade_engine::Error::{EndOfStream, EngineClosed, Io};
+    use facade_engine::Error::{EndOfStream, EngineClosed, Io, PartialCopy};
+    let error = match error {
+        PartialCopy { cause, .. } => cause,
+        error => error,
+    };
     let usual = match error {
         EndOfStream | EngineClosed => true,
-        Io { cause, .. } => cause.kind() == io::ErrorKind::ConnectionReset,
+        Io { cause, .. } => {
+            matches!(cause.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+        }
         _ => false,
     };
     if !usual {

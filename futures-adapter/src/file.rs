@@ -2,7 +2,10 @@
 
 use facade_engine::{Bytes, File as EngineFile};
 
-use crate::operation::{OpFuture, Submit, op};
+use crate::{
+    operation::{OpFuture, Submit, op},
+    stream::Stream,
+};
 
 /// A regular file or block device that is read and written by position.
 ///
@@ -61,6 +64,18 @@ impl File {
         buf: impl Into<Bytes>,
     ) -> OpFuture<usize, impl Submit<usize>> {
         op(move |callback| self.engine.handle().write_at(&self.engine, offset, buf, callback))
+    }
+
+    /// See [`Handle::copy_file`](facade_engine::Handle::copy_file). Yields how many bytes went to
+    /// `to`.
+    pub fn copy_to(
+        &self,
+        offset: u64,
+        len: u64,
+        to: &mut Stream,
+    ) -> OpFuture<u64, impl Submit<u64>> {
+        let to = to.engine_to_write();
+        op(move |callback| to.handle().copy_file(&self.engine, offset, len, to, callback))
     }
 
     /// See [`Handle::sync`](facade_engine::Handle::sync).

@@ -277,10 +277,21 @@ impl Io {
         host: impl AsRef<str>,
         service: impl Into<Service>,
     ) -> OpFuture<EngineStream, impl Submit<EngineStream>, Stream> {
+        self.getaddrinfo_then_connect_with(host, service, ConnectOptions::new())
+    }
+
+    /// See [`Handle::getaddrinfo_then_connect_with`]. Yields what
+    /// [`getaddrinfo_then_connect`](Self::getaddrinfo_then_connect) does.
+    pub fn getaddrinfo_then_connect_with(
+        &self,
+        host: impl AsRef<str>,
+        service: impl Into<Service>,
+        options: ConnectOptions,
+    ) -> OpFuture<EngineStream, impl Submit<EngineStream>, Stream> {
         OpFuture::new(move |callback| {
             submit_chain(callback, |callback| {
                 let chain = self.handle().chain().resolve(host, service, Callback::ignore());
-                chain.connect_resolved(callback)
+                chain.connect_resolved_with(options, callback)
             })
         })
     }

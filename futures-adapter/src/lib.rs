@@ -100,11 +100,11 @@ pub use async_task::Task;
 /// [`Stream`](facade_engine::Stream), for one, is `engine::Stream`.
 pub use facade_engine as engine;
 pub use facade_engine::{
-    AddrInfo, Address, AnyMatch, Builder, Bytes, Callback, Cancel, ConnectOptions, Datagram,
-    Detached, DriverChoice, Engine, Engines, Error, Family, Handle, Hints, IntoAddress,
-    IoOperation, Limits, LineEnd, LineGlob, LineMatch, LinePattern, ListenOptions, Local, Matcher,
-    Pattern, PtySize, Regex, RegexMatch, Result, Service, SocketType, SystemError, TaskPanic,
-    UdpOptions, matcher,
+    AddrInfo, Address, AnyMatch, Builder, Bytes, Callback, Cancel, ConnectOptions, CopyOptions,
+    Datagram, Detached, DriverChoice, Engine, Engines, Error, Family, Handle, Hints, IntoAddress,
+    IoOperation, Keepalive, Limits, LineEnd, LineGlob, LineMatch, LinePattern, ListenOptions, Local,
+    Matcher, Pattern, PtySize, Regex, RegexMatch, Result, Service, SocketOptions, SocketType,
+    SystemError, TaskPanic, UdpOptions, matcher,
 };
 
 pub use crate::{

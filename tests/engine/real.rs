@@ -73,6 +73,13 @@ mod udp_refusals;
 mod unix_datagrams;
 
 #[cfg(unix)]
+#[path = "unix_options.rs"]
+mod unix_options;
+
+#[path = "copied_files.rs"]
+mod copied_files;
+
+#[cfg(unix)]
 #[path = "terminals.rs"]
 mod terminals;
 

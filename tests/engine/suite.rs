@@ -86,6 +86,9 @@ mod chains;
 #[path = "datagrams.rs"]
 mod datagrams;
 
+#[path = "copies.rs"]
+mod copies;
+
 #[cfg(unix)]
 #[path = "unix_sockets.rs"]
 mod unix_sockets;

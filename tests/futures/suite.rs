@@ -14,6 +14,9 @@ mod lossless;
 #[path = "operations.rs"]
 mod operations;
 
+#[path = "copies.rs"]
+mod copies;
+
 #[path = "executors.rs"]
 mod executors;
 

@@ -1,6 +1,7 @@
 //! The simulated network itself: what goes wrong in it does so as it was asked to, and again.
 
 mod connecting;
+mod copies;
 mod datagrams;
 mod faults;
 mod missing;

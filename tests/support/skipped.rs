@@ -33,6 +33,11 @@ const SKIPPED: &[Skipped] = &[
         "the system does not share out the connections of an address",
     ),
     skipped(
+        "engine/copied_files::a_terminal_has_no_end_that_could_be_handed_on",
+        1,
+        "there are no terminals with descriptors",
+    ),
+    skipped(
         "engine/descriptors",
         5,
         "handles are no small numbers with flags, and there is no SIGPIPE",
@@ -101,6 +106,22 @@ const SKIPPED: &[Skipped] = &[
         "what leads nowhere is a socket and takes no bytes",
     ),
     skipped("surface", 1, "it compares the surface that Linux has"),
+    skipped("engine/unix_options", 7, "there are no Unix sockets, and IP_TOS is left aside"),
+    skipped(
+        "engine/unix_options::the_interface_is_the_one_that_was_said",
+        1,
+        "sockets know no interface by its name",
+    ),
+    skipped(
+        "engine/unix_options::whoever_is_at_the_other_end_of_a_unix_socket_is_told",
+        1,
+        "there are no Unix sockets",
+    ),
+    skipped(
+        "engine/unix_options::abstract_names_are_listened_at_and_connected_to",
+        1,
+        "there are no Unix sockets",
+    ),
 ];
 
 /// Says what is left out of a target. Of targets that are left out as a whole the engine's tells.

@@ -115,6 +115,9 @@ pub fn brief(error: &Error) -> String {
         Error::PartialWrite { written, cause } => {
             format!("PartialWrite({written}, {})", brief(cause))
         }
+        Error::PartialCopy { copied, returned, cause } => {
+            format!("PartialCopy({copied}, {returned}, {})", brief(cause))
+        }
         Error::Cut { written, cause } => format!("Cut({written}, {})", brief(cause)),
         Error::TooLong { limit } => format!("TooLong({limit})"),
         Error::Unexpected { line, .. } => format!("Unexpected({line:?})"),

@@ -115,6 +115,11 @@ impl Core {
             Kind::File(_) => self.interrupt_on_file(id, cause),
             Kind::ReceiveFrom(_) => self.abort_receive(resource, id, cause),
             Kind::SendTo(_) => self.abort_send(resource, id, cause),
+            Kind::Copy(_) => self.end_copy(id, Err(cause)),
+            Kind::CopyTo(way_of) => {
+                let copy = way_of.copy;
+                self.end_copy(copy, Err(cause));
+            }
             Kind::Claimed(_) if matches!(cause, Error::Cancelled) => self.withdraw(id, cause),
             // It has its outcome.
             Kind::Claimed(_) => return false,

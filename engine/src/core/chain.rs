@@ -101,7 +101,9 @@ impl Core {
 
     /// A stage has ended: begins the next, or fails all later ones.
     pub(crate) fn advance(&mut self, id: Id, outcome: Result<Product>) {
-        let Some(chain) = self.chain(id) else { return };
+        let Some(chain) = self.chain(id) else {
+            return self.way_was_ended(id, outcome.map(drop));
+        };
         chain.current = Id::NONE;
         match outcome {
             Ok(Product::None) => {}

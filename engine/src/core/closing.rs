@@ -145,6 +145,7 @@ impl Core {
         self.update_pending(stream);
         self.fail_reads(stream, &Error::Closed);
         self.fail_waits_for_peer(stream, &Error::Closed);
+        self.end_copies_to(stream);
         self.advance_stream(stream);
     }
 

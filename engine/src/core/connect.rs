@@ -1,6 +1,6 @@
 //! How connections are made: one attempt, or several that race.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
     core::{
@@ -81,16 +81,24 @@ impl Core {
         self.begin_connecting(goal, options, slot, timeout, chain)
     }
 
-    /// Submits a connect to whichever of these answers first.
+    /// Submits a connect to whichever of these answers first. If this end has an address, it has a
+    /// family, and addresses of the other one are left out; but if there are no others, the system
+    /// says what is wrong.
     pub(crate) fn connect_any(
         &mut self,
-        addresses: Vec<std::net::SocketAddr>,
+        mut addresses: Vec<SocketAddr>,
+        options: ConnectOptions,
         slot: Slot<Stream>,
         timeout: Option<Duration>,
         chain: Id,
     ) -> Option<Id> {
-        let (goal, options) = (Goal::Inet(Race::new(addresses)), ConnectOptions::new());
-        self.begin_connecting(goal, options, slot, timeout, chain)
+        if let Some(local) = options.bind {
+            let is_like_it = |address: &SocketAddr| address.is_ipv4() == local.is_ipv4();
+            if addresses.iter().any(is_like_it) {
+                addresses.retain(is_like_it);
+            }
+        }
+        self.begin_connecting(Goal::Inet(Race::new(addresses)), options, slot, timeout, chain)
     }
 
     fn begin_connecting(

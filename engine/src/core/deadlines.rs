@@ -100,6 +100,7 @@ impl Core {
                     self.abort_head_read(stream, number, Error::TimedOut);
                 }
                 Target::Step(id) => self.step_due(id),
+                Target::Idle(id) => self.idle_due(id),
                 Target::Listener(id) => self.retry_accepting(id),
                 Target::Setback(id) => self.setback_due(id),
                 Target::Datagrams(id) => self.end_rest_of_datagrams(id),
@@ -156,6 +157,7 @@ impl Core {
                 }
                 return looks;
             }
+            Target::Idle(id) => return self.try_copy_once_more(id, true),
             Target::Step(_) | Target::Listener(_) | Target::Datagrams(_) => return false,
         };
         // More bytes are there already than its matcher has looked at.
@@ -175,6 +177,7 @@ impl Core {
                 self.try_full_backlog(id);
                 true
             }
+                Some(Pending { kind: Kind::Copy(_), .. }) => return self.progress_of_copy(id),
             Kind::Sleep { .. } | Kind::Every(_) | Kind::Claimed(_) => false,
             Kind::Signal(..) | Kind::Thread(_) | Kind::Wait(_) => true,
             kind => {
@@ -214,6 +217,7 @@ impl Core {
                 Some(Pending { kind: Kind::Chain(chain), .. }) => {
                     return self.progress_of(Target::Operation(chain.current));
                 }
+                Some(Pending { kind: Kind::Copy(_), .. }) => return self.progress_of_copy(id),
                 Some(Pending {
                     kind: Kind::Read(_) | Kind::Accept(_) | Kind::ReceiveFrom(_),
                     resource,
@@ -221,6 +225,7 @@ impl Core {
                 }) => *resource,
                 _ => return (0, false),
             },
+            Target::Idle(copy) => return self.progress_of_copy(copy),
             Target::Step(_) | Target::Listener(_) | Target::Datagrams(_) => return (0, false),
         };
         match self.resources.get(resource) {
@@ -252,6 +257,11 @@ impl Core {
                     self.pending.get_mut(id)
                 {
                     connecting.timer = 0;
+                }
+            }
+            Target::Idle(id) => {
+                if let Some(Pending { kind: Kind::Copy(copying), .. }) = self.pending.get_mut(id) {
+                    copying.timer = 0;
                 }
             }
             Target::Listener(id) => {
@@ -294,6 +304,10 @@ fn remembers(
         Target::Step(id) => matches!(
             pending.get(id),
             Some(Pending { kind: Kind::Connect(connecting), .. }) if connecting.timer == number
+        ),
+        Target::Idle(id) => matches!(
+            pending.get(id),
+            Some(Pending { kind: Kind::Copy(copying), .. }) if copying.timer == number
         ),
         Target::Listener(id) => matches!(
             resources.get(id),

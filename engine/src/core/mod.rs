@@ -9,6 +9,7 @@ pub(crate) mod chain;
 pub(crate) mod child;
 pub(crate) mod closing;
 pub(crate) mod connect;
+pub(crate) mod copy;
 pub(crate) mod datagrams;
 mod deadlines;
 pub(crate) mod deferred_drops;

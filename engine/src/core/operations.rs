@@ -12,6 +12,7 @@ use crate::{
         connect::Connecting,
         datagrams::Outgoing,
         every::Every,
+        copy::{Copying, WayOf},
         file::Task,
         listener::Accept,
         stream::{read::Read, write::Write},
@@ -72,6 +73,9 @@ pub(crate) enum Kind {
     ReceiveFrom(Slot<Datagram>),
     SendTo(Box<Outgoing>),
     Chain(Box<Chain>),
+    Copy(Box<Copying>),
+    /// What stands for a copy among the writes of the stream it goes to.
+    CopyTo(WayOf),
     /// Has succeeded with a claim, which can be withdrawn until its callback runs.
     Claimed(Option<Outcome>),
 }

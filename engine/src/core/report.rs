@@ -132,6 +132,7 @@ fn operation(pending: &Pending) -> &'static str {
             Form::User(_) => "read_with",
             Form::Repeat(Plain::Line(_), _) => "each_line",
             Form::Repeat(..) => "each_chunk",
+            Form::Copy(_) => "copy",
         },
         Kind::Write(_) => "write",
         Kind::Flush(_) => "flush",
@@ -157,6 +158,7 @@ fn operation(pending: &Pending) -> &'static str {
         },
         Kind::ReceiveFrom(_) => "recv_from",
         Kind::SendTo(_) => "send_to",
+        Kind::Copy(_) | Kind::CopyTo(_) => "copy",
         Kind::Chain(_) => "chain",
         Kind::Claimed(_) => "claim",
     }

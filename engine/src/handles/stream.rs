@@ -14,6 +14,7 @@ use crate::{
     pure::{
         address::Address,
         error::{Error, Result},
+        options::{Keepalive, SocketOption},
         table::Id,
     },
     system::{
@@ -222,6 +223,104 @@ impl Stream {
     /// As [`peer_name`](Self::peer_name).
     pub fn local_name(&self) -> Result<Address> {
         self.descriptor().local_address()
+    }
+
+    /// Says whether small pieces are sent at once, without Nagle's delay: TCP_NODELAY of tcp(7). What
+    /// is connected, accepted or attached here does, and one turn's writes are sent together anyway.
+    ///
+    /// This and its neighbours set an option of the socket at once, on any thread, for all who hold
+    /// it. [`ConnectOptions`](crate::ConnectOptions) and [`ListenOptions`](crate::ListenOptions) set
+    /// the same before there is a connection. Whatever has no method here can be set by the
+    /// descriptor, which `as_fd` lends, e.g. with `socket2::SockRef::from(&stream)`; then
+    /// [`set_exclusive`](Self::set_exclusive) says that nobody has kept a copy.
+    ///
+    /// A simulated socket takes what makes sense, and it means nothing to it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`], which names the option, if this is no TCP connection or the system
+    /// does not have it; [`Error::InvalidInput`] for what makes no sense; [`Error::Io`] of the
+    /// operation [`SetSockOpt`](crate::IoOperation::SetSockOpt) if the system refuses, or the stream
+    /// is closed.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine, Keepalive, Stream};
+    /// use std::time::Duration;
+    ///
+    /// let engine = Engine::new()?;
+    /// let listener = engine.listen("127.0.0.1:0")?;
+    /// engine.connect(listener.local_addr()?, Callback::new(
+    ///     |_, stream: Stream| {
+    ///         stream.set_nodelay(false).unwrap();
+    ///         stream.set_keepalive(Some(Keepalive::new(Duration::from_secs(60)))).unwrap();
+    ///         stream.set_recv_buffer_size(1 << 20).unwrap();
+    ///         # #[cfg(unix)]
+    ///         stream.set_tos(0x10).unwrap();
+    ///     },
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "setsockopt")]
+    #[doc(alias = "TCP_NODELAY")]
+    pub fn set_nodelay(&self, nodelay: bool) -> Result<()> {
+        self.set_option(&SocketOption::Nodelay(nodelay))
+    }
+
+    /// Says whether and when the system asks if a silent peer is still there; see [`Keepalive`].
+    ///
+    /// # Errors
+    ///
+    /// As [`set_nodelay`](Self::set_nodelay), where there is an example.
+    #[doc(alias = "SO_KEEPALIVE")]
+    pub fn set_keepalive(&self, keepalive: Option<Keepalive>) -> Result<()> {
+        self.set_option(&SocketOption::Keepalive(keepalive.as_ref()))
+    }
+
+    /// Sets the [type of service](crate::SocketOptions::tos) that packets are marked with.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_nodelay`](Self::set_nodelay), where there is an example; Windows has it not.
+    #[doc(alias = "IP_TOS")]
+    #[doc(alias = "IPV6_TCLASS")]
+    pub fn set_tos(&self, tos: u8) -> Result<()> {
+        self.set_option(&SocketOption::Tos(tos))
+    }
+
+    /// Sets the size of the system's [buffer](crate::SocketOptions::send_buffer_size) for what is
+    /// sent, in bytes; also of a Unix socket.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_nodelay`](Self::set_nodelay), but for sockets of any kind.
+    #[doc(alias = "SO_SNDBUF")]
+    pub fn set_send_buffer_size(&self, bytes: u32) -> Result<()> {
+        self.set_option(&SocketOption::SendBufferSize(bytes))
+    }
+
+    /// Sets the size of the system's [buffer](crate::SocketOptions::recv_buffer_size) for what has
+    /// come, in bytes; also of a Unix socket.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_nodelay`](Self::set_nodelay), where there is an example, but for sockets of any kind.
+    #[doc(alias = "SO_RCVBUF")]
+    pub fn set_recv_buffer_size(&self, bytes: u32) -> Result<()> {
+        self.set_option(&SocketOption::RecvBufferSize(bytes))
+    }
+
+    fn set_option(&self, option: &SocketOption<'_>) -> Result<()> {
+        option.check()?;
+        let has_it = match option.is_of_tcp() {
+            true => self.fd_kind().is_tcp(),
+            false => self.fd_kind().is_socket(),
+        };
+        if !has_it {
+            return Err(Error::unsupported(format_args!("{option} of a {}", self.fd_kind())));
+        }
+        self.descriptor().set_option(option)
     }
 
     /// The handle of the engine that the stream belongs to. An operation on the stream goes to that

@@ -3,11 +3,12 @@
 //! On Unix [`Stream`](crate::Stream), [`Listener`](crate::Listener), [`File`](crate::File) and
 //! [`Engine`](crate::Engine) lend their descriptors by [`AsFd`](std::os::fd::AsFd), and
 //! [`attach`](crate::Handle::attach) takes whatever can be turned into an
-//! [`OwnedFd`](std::os::fd::OwnedFd). On Windows streams and listeners lend their sockets by
+//! [`OwnedFd`](std::os::fd::OwnedFd); `unix::StreamExt` says who is at the other end of a Unix
+//! socket. On Windows streams and listeners lend their sockets by
 //! `AsSocket`, files their handles by `AsHandle`, and [`OwnedDescriptor`] is a socket or a handle.
 
 #[cfg(unix)]
-mod unix;
+pub mod unix;
 #[cfg(windows)]
 pub mod windows;
 

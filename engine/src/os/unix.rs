@@ -1,11 +1,71 @@
-//! What only Unix has: descriptors, lent and taken.
+//! What only Unix has: descriptors, lent and taken, and who is at the other end of a Unix socket.
 
 use std::os::{
     fd::{AsFd, BorrowedFd},
     unix::net::SocketAddr,
 };
 
-use crate::{Address, Engine, File, Listener, Stream, UdpSocket};
+use crate::{
+    Address, Engine, Error, File, IoOperation, Listener, Result, Stream, UdpSocket,
+    system::sys::family,
+};
+
+/// What a [`Stream`] has on Unix only.
+pub trait StreamExt {
+    /// Who is at the other end of a Unix socket, as of when it was connected: SO_PEERCRED of unix(7).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] if it is no Unix socket, in a simulated network, and on FreeBSD and
+    /// macOS; [`Error::Io`] of the operation [`GetSockOpt`](IoOperation::GetSockOpt) if the system
+    /// refuses.
+    ///
+    /// ```
+    /// use facade_engine::{Engine, os::unix::StreamExt};
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// let engine = Engine::new()?;
+    /// let (_peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
+    /// # #[cfg(target_os = "linux")]
+    /// assert_eq!(stream.peer_cred()?.pid, Some(std::process::id() as i32));
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "SO_PEERCRED")]
+    #[doc(alias = "getpeereid")]
+    fn peer_cred(&self) -> Result<PeerCredentials>;
+}
+
+/// Who is at the other end of a Unix socket, from [`StreamExt::peer_cred`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct PeerCredentials {
+    /// The process that connected, listened, or made the pair, if the system says it; 0 for one that
+    /// is not in this process's namespace, see pid_namespaces(7).
+    pub pid: Option<i32>,
+    /// Its effective user.
+    pub uid: u32,
+    /// Its effective group.
+    pub gid: u32,
+}
+
+impl StreamExt for Stream {
+    fn peer_cred(&self) -> Result<PeerCredentials> {
+        let kind = self.fd_kind();
+        let unsupported = || Error::unsupported(format_args!("SO_PEERCRED of a {kind}"));
+        let slot = self.descriptor().system().filter(|_| kind.is_socket() && !kind.is_tcp());
+        let asked = slot.ok_or_else(unsupported)?.inspect(family::peer_credentials);
+        let (pid, uid, gid) = asked.map_err(|cause| match cause.kind() {
+            std::io::ErrorKind::Unsupported => unsupported(),
+            _ => {
+                let on =
+                    format_args!("SO_PEERCRED of {}", self.descriptor().name(kind)).to_string();
+                Error::io_on(IoOperation::GetSockOpt, on, cause)
+            }
+        })?;
+        Ok(PeerCredentials { pid, uid, gid })
+    }
+}
 
 /// Becomes readable when a turn would do something; see [`Engine::next_deadline`].
 impl AsFd for Engine {

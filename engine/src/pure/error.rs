@@ -126,6 +126,19 @@ pub enum Error {
         cause: Box<Self>,
     },
 
+    /// A [`copy`](crate::Handle::copy) ended early, after some bytes. Those are where they were to
+    /// go: written, or as good as, see there. All others are unread where they came from.
+    #[error("only {copied} bytes were copied{}: {cause}", Back(*.returned))]
+    PartialCopy {
+        /// How many bytes went from the first stream to the second.
+        copied: u64,
+        /// How many went from the second to the first; of a copy one way none.
+        returned: u64,
+        /// Why it ended early.
+        #[source]
+        cause: Box<Self>,
+    },
+
     /// An earlier stage of the chain failed, so this one never began.
     #[error("stage {stage} of the chain failed: {cause}")]
     Stage {
@@ -253,6 +266,8 @@ pub enum IoOperation {
     GetSockName,
     /// Making a socket that listens.
     Listen,
+    /// Asking for something about a socket, such as who is at its other end.
+    GetSockOpt,
     /// Reading from a stream or file.
     Read,
     /// Receiving a datagram.
@@ -261,6 +276,8 @@ pub enum IoOperation {
     Resize,
     /// Sending a datagram.
     Send,
+    /// Setting an option of a socket, which the error names.
+    SetSockOpt,
     /// Ending the outgoing direction of a stream.
     Shutdown,
     /// Asking to be told of a signal, or sending one.
@@ -289,11 +306,13 @@ impl IoOperation {
             Self::Detach => "detach",
             Self::GetPeerName => "getpeername",
             Self::GetSockName => "getsockname",
+            Self::GetSockOpt => "getsockopt",
             Self::Listen => "listen",
             Self::Read => "read",
             Self::Receive => "receive",
             Self::Resize => "resize",
             Self::Send => "send",
+            Self::SetSockOpt => "setsockopt",
             Self::Shutdown => "shutdown",
             Self::Signal => "signal",
             Self::Spawn => "spawn",
@@ -450,6 +469,18 @@ impl fmt::Debug for Excerpt<'_> {
     }
 }
 
+/// What a copy both ways has copied back, in its error.
+struct Back(u64);
+
+impl fmt::Display for Back {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            bytes => write!(f, ", and {bytes} back"),
+        }
+    }
+}
+
 /// As it would be derived, but for the line of [`Error::Unexpected`].
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -468,6 +499,12 @@ impl fmt::Debug for Error {
                 .finish(),
             Self::PartialWrite { written, cause } => cut_short(f, "PartialWrite", written, cause),
             Self::Cut { written, cause } => cut_short(f, "Cut", written, cause),
+            Self::PartialCopy { copied, returned, cause } => f
+                .debug_struct("PartialCopy")
+                .field("copied", copied)
+                .field("returned", returned)
+                .field("cause", cause)
+                .finish(),
             Self::Stage { stage, cause } => {
                 f.debug_struct("Stage").field("stage", stage).field("cause", cause).finish()
             }
@@ -538,6 +575,7 @@ impl Error {
             | Self::DatagramTooLong { cause, .. } => cause.raw_os_error(),
             Self::Other(cause) => as_system(cause)?.raw_os_error(),
             Self::PartialWrite { cause, .. }
+            | Self::PartialCopy { cause, .. }
             | Self::Cut { cause, .. }
             | Self::Stage { cause, .. } => cause.raw_os_error(),
             _ => None,
@@ -603,7 +641,9 @@ fn kind(error: &Error) -> io::ErrorKind {
         Error::TimedOut => io::ErrorKind::TimedOut,
         Error::EndOfStream => io::ErrorKind::UnexpectedEof,
         Error::TooLong { .. } | Error::Unexpected { .. } => io::ErrorKind::InvalidData,
-        Error::PartialWrite { cause, .. } | Error::Stage { cause, .. } => kind(cause),
+        Error::PartialWrite { cause, .. }
+        | Error::PartialCopy { cause, .. }
+        | Error::Stage { cause, .. } => kind(cause),
         Error::Resolve { cause, .. }
         | Error::Io { cause, .. }
         | Error::DatagramTooLong { cause, .. } => cause.kind(),

@@ -32,6 +32,8 @@ pub(crate) enum Target {
     Step(Id),
     /// When a listener that ran out of descriptors tries again.
     Listener(Id),
+    /// When to look whether a copy has been idle for too long.
+    Idle(Id),
     /// When something is to be done about a stream whose send was refused.
     Setback(Id),
     /// When a socket of datagrams that found no memory or no room tries again.

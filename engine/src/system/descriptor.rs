@@ -14,12 +14,14 @@ use crate::{
     pure::{
         address::Address,
         error::{Error, IoOperation, Result},
+        options::SocketOption,
     },
     system::{
         fd_kind::FdKind,
         sys::{
             address,
             owned::{self, BorrowedDescriptor, OwnedDescriptor, Slot},
+            socket,
         },
     },
 };
@@ -203,6 +205,18 @@ impl Descriptor {
         }
     }
 
+    /// Sets an option of a socket. It means nothing to a simulated one.
+    pub(crate) fn set_option(&self, option: &SocketOption<'_>) -> Result<()> {
+        match &self.file {
+            OpenFile::System(slot) => slot.inspect(|fd| {
+                socket::set_option(fd, option)
+                    .map_err(|cause| option.failed(owned::label(fd), cause))
+            }),
+            #[cfg(feature = "sim")]
+            OpenFile::Simulated(_) => Ok(()),
+        }
+    }
+
     /// What it is called where errors and dumps name it: a connection by who is at its other end, a
     /// listener by where it listens, all else by what it is.
     pub(crate) fn name(&self, fd_kind: FdKind) -> String {
@@ -272,7 +286,7 @@ impl Descriptor {
         Held(Arc::clone(self))
     }
 
-    const fn system(&self) -> Option<&Slot> {
+    pub(crate) const fn system(&self) -> Option<&Slot> {
         match &self.file {
             OpenFile::System(slot) => Some(slot),
             #[cfg(feature = "sim")]

@@ -111,23 +111,23 @@ impl Env {
         }
     }
 
-    /// A Unix socket that listens.
+    /// A Unix socket that listens, at a path or at an abstract name.
     pub(crate) fn listen_unix(
         &self,
-        path: &Path,
+        address: &Address,
         options: &ListenOptions,
     ) -> Result<Arc<Descriptor>> {
         match self {
-            Self::Real => socket::listen_unix(path, options).map(Descriptor::new),
+            Self::Real => socket::listen_unix(address, options).map(Descriptor::new),
             #[cfg(feature = "sim")]
-            Self::Simulated(home) => home.listen_unix(path),
+            Self::Simulated(home) => home.listen_unix(address),
         }
     }
 
     /// A Unix socket that listens, which several engines will accept from.
     pub(crate) fn listen_unix_for_several(&self, path: &Path) -> Result<OwnedDescriptor> {
         match self {
-            Self::Real => socket::listen_unix(path, &ListenOptions::new()),
+            Self::Real => socket::listen_unix(&Address::from(path), &ListenOptions::new()),
             #[cfg(feature = "sim")]
             Self::Simulated(_) => sim::SimEnv::listen_unix_for_several(),
         }

@@ -1,6 +1,7 @@
 //! [`Stream`]: its identity, its settings, and how it ends. What is read and what is written are in
 //! files of their own, and so are the traits of the `futures` crate.
 
+mod copy;
 mod lines;
 mod read;
 #[cfg(feature = "tokio")]
@@ -10,7 +11,9 @@ mod write;
 
 use std::net::SocketAddr;
 
-use facade_engine::{Address, Detached, Limits, LineEnd, Result, Stream as EngineStream};
+use facade_engine::{
+    Address, Detached, Keepalive, Limits, LineEnd, Result, Stream as EngineStream,
+};
 #[cfg(doc)]
 use {
     facade_engine::Bytes,
@@ -190,6 +193,51 @@ impl Stream {
     /// See [`Stream::set_exclusive`](EngineStream::set_exclusive).
     pub fn set_exclusive(&mut self, exclusive: bool) {
         self.engine_stream().set_exclusive(exclusive);
+    }
+
+    /// See [`Stream::set_nodelay`](EngineStream::set_nodelay).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn set_nodelay(&self, nodelay: bool) -> Result<()> {
+        self.engine_stream().set_nodelay(nodelay)
+    }
+
+    /// See [`Stream::set_keepalive`](EngineStream::set_keepalive).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn set_keepalive(&self, keepalive: Option<Keepalive>) -> Result<()> {
+        self.engine_stream().set_keepalive(keepalive)
+    }
+
+    /// See [`Stream::set_tos`](EngineStream::set_tos).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn set_tos(&self, tos: u8) -> Result<()> {
+        self.engine_stream().set_tos(tos)
+    }
+
+    /// See [`Stream::set_send_buffer_size`](EngineStream::set_send_buffer_size).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn set_send_buffer_size(&self, bytes: u32) -> Result<()> {
+        self.engine_stream().set_send_buffer_size(bytes)
+    }
+
+    /// See [`Stream::set_recv_buffer_size`](EngineStream::set_recv_buffer_size).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn set_recv_buffer_size(&self, bytes: u32) -> Result<()> {
+        self.engine_stream().set_recv_buffer_size(bytes)
     }
 
     /// See [`Handle::set_limits`](facade_engine::Handle::set_limits).

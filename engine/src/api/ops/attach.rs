@@ -238,8 +238,8 @@ impl Handle {
         self.submit_listener(Listener::new(self.clone(), Descriptor::new(fd), tcp, tenure))
     }
 
-    /// Listens for connections at a literal address, or on Unix at a path, see
-    /// [`IntoAddress`](crate::IntoAddress). TCP with SO_REUSEADDR and never SO_REUSEPORT; port 0
+    /// Listens for connections at a literal address, or on Unix at a path or (on Linux) an abstract
+    /// name, see [`IntoAddress`](crate::IntoAddress). TCP with SO_REUSEADDR and never SO_REUSEPORT; port 0
     /// lets the system choose one, which [`Listener::local_addr`] tells. A path as
     /// [`listen_unix`](Self::listen_unix) does. See listen(2), and socket(7) for the options;
     /// [`listen_with`](Self::listen_with) takes others.
@@ -271,12 +271,14 @@ impl Handle {
     }
 
     /// Listens with other options than [`listen`](Self::listen): a shared port, a backlog, IPv6
-    /// alone, keepalive; see [`ListenOptions`].
+    /// alone, keepalive, buffers; see [`ListenOptions`].
     ///
     /// # Errors
     ///
-    /// As [`listen`](Self::listen); [`InvalidInput`](crate::Error::InvalidInput) also for a
-    /// keepalive that is none.
+    /// As [`listen`](Self::listen); [`InvalidInput`](crate::Error::InvalidInput) also for an option
+    /// that makes no sense, such as a buffer of no bytes;
+    /// [`Unsupported`](crate::Error::Unsupported) for one that this system does not have, which it
+    /// names, and [`Io`](crate::Error::Io) of the operation `setsockopt` for one that it refuses.
     ///
     /// ```
     /// use facade_engine::{Engine, ListenOptions};
@@ -295,12 +297,7 @@ impl Handle {
                 let sharing = if options.reuse_port { Sharing::Others } else { Sharing::Nobody };
                 self.make_listener(self.shared().listen_tcp(address, sharing, options)?, true)
             }
-            Address::Unix(path) => {
-                self.make_listener(self.shared().env.listen_unix(&path, options)?, false)
-            }
-            other => {
-                Err(Error::unsupported(format_args!("listening at {other}, which is no path")))
-            }
+            unix => self.make_listener(self.shared().env.listen_unix(&unix, options)?, false),
         }
     }
 

@@ -257,8 +257,13 @@ impl<M: Mode> Chain<M> {
     ///
     /// See [`resolve`](Self::resolve) for an example.
     pub fn connect_resolved(self, cb: Callback<Stream>) -> Self {
-        self.stage(cb, |core, input, Callback { slot, timeout }| {
-            core.connect_any(input.addresses, slot, timeout, input.chain)
+        self.connect_resolved_with(ConnectOptions::new(), cb)
+    }
+
+    /// The same with options, see [`Handle::getaddrinfo_then_connect_with`].
+    pub fn connect_resolved_with(self, options: ConnectOptions, cb: Callback<Stream>) -> Self {
+        self.stage(cb, move |core, input, cb| {
+            core.begin_connect_any(input.addresses, options, cb, input.chain)
         })
     }
 

@@ -1,5 +1,7 @@
 //! Names, connections made and connections accepted.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 
 use crate::{
@@ -96,7 +98,40 @@ impl Handle {
         service: impl Into<Service>,
         (cb1, cb2): (Callback<Vec<AddrInfo>>, Callback<Stream>),
     ) -> Cancel {
-        self.chain().resolve(host, service, cb1).connect_resolved(cb2).submit()
+        self.getaddrinfo_then_connect_with(host, service, ConnectOptions::new(), (cb1, cb2))
+    }
+
+    /// As [`getaddrinfo_then_connect`](Self::getaddrinfo_then_connect), with other options than
+    /// [`connect`](Self::connect), see [`ConnectOptions`]. One that binds this end to an address
+    /// leaves out what the lookup finds of the other family, if it finds any of the same.
+    ///
+    /// # Errors and cancellation
+    ///
+    /// As there; the second callback gets what [`connect_with`](Self::connect_with) can fail with.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, ConnectOptions, Engine, Stream};
+    /// use std::time::Duration;
+    ///
+    /// let engine = Engine::new()?;
+    /// let listener = engine.listen("127.0.0.1:0")?;
+    /// let port = listener.local_addr()?.port();
+    /// let options = ConnectOptions::new().keepalive(Duration::from_secs(60));
+    /// engine.getaddrinfo_then_connect_with("127.0.0.1", port, options, (
+    ///     Callback::ignore(),
+    ///     Callback::new(|_, _stream: Stream| (), |_, error| panic!("{error}")),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn getaddrinfo_then_connect_with(
+        &self,
+        host: impl AsRef<str>,
+        service: impl Into<Service>,
+        options: ConnectOptions,
+        (cb1, cb2): (Callback<Vec<AddrInfo>>, Callback<Stream>),
+    ) -> Cancel {
+        self.chain().resolve(host, service, cb1).connect_resolved_with(options, cb2).submit()
     }
 
     /// Connects to a literal address, or on Unix to a path, see [`IntoAddress`]. Succeeds with the
@@ -138,8 +173,10 @@ impl Handle {
     /// # Errors
     ///
     /// As [`connect`](Self::connect); [`Error::InvalidInput`](crate::Error::InvalidInput) also for
-    /// a keepalive that is none; [`Error::Io`](crate::Error::Io) of the operation `bind` if the
-    /// system refuses the local address.
+    /// an option that makes no sense, such as a buffer of no bytes;
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for one that this system does not have,
+    /// which it names; [`Error::Io`](crate::Error::Io) of the operation `bind` if the system refuses
+    /// the local address, and of `setsockopt` if it refuses an option.
     ///
     /// # Cancellation
     ///
@@ -414,6 +451,23 @@ impl Core {
         });
         match checked {
             Ok(address) => self.connect(address, options, slot, timeout, chain),
+            Err(error) => {
+                self.fail(chain, slot, error);
+                None
+            }
+        }
+    }
+
+    pub(crate) fn begin_connect_any(
+        &mut self,
+        addresses: Vec<SocketAddr>,
+        options: ConnectOptions,
+        cb: Callback<Stream>,
+        chain: Id,
+    ) -> Option<Id> {
+        let Callback { slot, timeout } = cb;
+        match options.check() {
+            Ok(()) => self.connect_any(addresses, options, slot, timeout, chain),
             Err(error) => {
                 self.fail(chain, slot, error);
                 None

@@ -9,6 +9,7 @@ pub(crate) mod attach;
 pub(crate) mod chain;
 pub(crate) mod close;
 mod connect;
+mod copy;
 mod datagrams;
 mod each;
 mod file;

@@ -74,6 +74,8 @@ pub(crate) struct StreamState {
     pub(crate) holds: bool,
     /// It is paused because too much is unsent.
     pub(crate) waits_for_room: bool,
+    /// The first of `reads` is a copy that has no room where it goes to, and wants no more bytes.
+    pub(crate) held: bool,
 
     pub(crate) outgoing: Outgoing,
     pub(crate) sending: Phase,
@@ -174,6 +176,7 @@ impl StreamState {
             in_line: false,
             holds: false,
             waits_for_room: false,
+            held: false,
             outgoing: Outgoing::default(),
             sending: Phase::Idle,
             committed: 0,

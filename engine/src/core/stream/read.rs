@@ -9,6 +9,7 @@ use crate::{
     core::{
         Core, Kind, Pending,
         chain::Product,
+        copy::WayOf,
         delivery::may_be_unheard,
         repeat::Repeat,
         resource::{Phase, Resource},
@@ -48,6 +49,8 @@ pub(crate) enum Form {
     User(User),
     /// Hands out one match after the other.
     Repeat(Plain, Box<Repeat>),
+    /// It stands for a copy, which takes bytes as they come.
+    Copy(WayOf),
 }
 
 /// A user's matcher.
@@ -241,12 +244,13 @@ impl Form {
             Self::Bytes(matcher, _) | Self::Repeat(matcher, _) => Some(matcher.scan(unread, ended)),
             Self::Other(read) => look(&mut **read, unread, ended, steps),
             Self::User(_) => unreachable!("runs only when nothing is borrowed"),
+            Self::Copy(_) => unreachable!("has no matcher"),
         }
     }
 
     fn lookahead(&self) -> usize {
         match self {
-            Self::Bytes(..) | Self::Repeat(..) => 0,
+            Self::Bytes(..) | Self::Repeat(..) | Self::Copy(_) => 0,
             Self::Other(read) => read.lookahead(),
             Self::User(user) => user.read.as_ref().map_or(0, |read| read.lookahead()),
         }
@@ -257,6 +261,7 @@ impl Form {
             Self::Bytes(matcher, _) | Self::Repeat(matcher, _) => matcher.restart(),
             Self::Other(read) => read.restart(),
             Self::User(user) => user.restart = true,
+            Self::Copy(_) => {}
         }
     }
 
@@ -265,7 +270,7 @@ impl Form {
         match self {
             // A peek takes nothing, so nothing could go back. One that repeats takes nothing before
             // its handler is called.
-            Self::Bytes(Plain::Peek(_), _) | Self::Repeat(..) => false,
+            Self::Bytes(Plain::Peek(_), _) | Self::Repeat(..) | Self::Copy(_) => false,
             Self::Bytes(_, slot) => slot.is_claim(),
             Self::Other(read) => read.is_claim(),
             Self::User(user) => user.read.as_ref().is_some_and(|read| read.is_claim()),
@@ -287,6 +292,7 @@ impl Form {
             // Its matcher is running. When that is over, `conclude_scan` finds the operation gone,
             // and fails the read.
             Self::User(User { read: None, .. }) => Ready::Run(Box::new(|_| ())),
+            Self::Copy(_) => unreachable!("ends with its copy"),
         }
     }
 }
@@ -391,10 +397,11 @@ impl StreamState {
     /// Whether the reads that wait are a reason to receive. Where the engine reads ahead, any read
     /// is one, even if it has matched already. Elsewhere only a read is that needs bytes which have
     /// not come. A stream that stands in line has none: its matcher has yet to look at bytes that
-    /// have come.
+    /// have come. Nor has one from which is copied to where there is no room.
     #[inline]
     pub(crate) fn wants_bytes(&self) -> bool {
         !self.in_line
+            && !self.held
             && match self.reads_ahead() {
                 true => self.has_reads() && !self.holds,
                 false => self.has_unmatched_reads(),
@@ -437,6 +444,7 @@ impl StreamState {
             Form::User(_) | Form::Repeat(..) => {
                 unreachable!("concludes where nothing is borrowed")
             }
+            Form::Copy(_) => unreachable!("takes bytes as they come"),
         }
     }
 
@@ -567,6 +575,13 @@ impl Core {
                     self.ready.push(Ready::Scan(stream));
                 }
                 break;
+            }
+            if let Form::Copy(way_of) = read.form {
+                self.go_on_copying(way_of);
+                if self.stream(stream).is_some_and(|state| state.reads.head() == Some(head)) {
+                    break;
+                }
+                continue;
             }
             let limit = read.limit;
             let verdict = read.judge(&mut state.unread, state.end.as_ref(), &mut self.scans.steps);
@@ -731,6 +746,9 @@ impl Core {
             user.aborted.get_or_insert(cause);
             return;
         }
+        if let Some(way_of) = self.copy_of(id) {
+            return self.end_copy(way_of.copy, Err(cause));
+        }
         // It did not wait when its time was up: there is something to hand out, or it is paused.
         let holds = |state: &StreamState| state.holds && state.reads.head() == Some(id);
         if matches!(cause, Error::TimedOut)
@@ -747,9 +765,21 @@ impl Core {
     pub(crate) fn fail_reads(&mut self, stream: Id, error: &Error) {
         self.end_head_read(stream, error.clone());
         while let Some(head) = self.stream(stream).and_then(|state| state.reads.head()) {
-            if let Some((form, chain)) = self.unqueue_read(stream, head) {
+            if let Some(way_of) = self.copy_of(head) {
+                self.end_copy(way_of.copy, Err(error.clone()));
+            } else if let Some((form, chain)) = self.unqueue_read(stream, head) {
                 self.tell(chain, || Err(error.clone()), form.fail(error.clone()));
             }
+        }
+    }
+
+    /// The copy that a read stands for, if it does.
+    fn copy_of(&self, read: Id) -> Option<WayOf> {
+        match self.pending.get(read) {
+            Some(Pending { kind: Kind::Read(Read { form: Form::Copy(way_of), .. }), .. }) => {
+                Some(*way_of)
+            }
+            _ => None,
         }
     }
 

@@ -309,6 +309,14 @@ impl Core {
             };
             let Some(pending) = self.pending.get_mut(head) else { return };
             match &mut pending.kind {
+                Kind::CopyTo(way_of) => {
+                    let way_of = *way_of;
+                    self.go_on_copying(way_of);
+                    let head_now = self.stream(stream).and_then(|state| state.writes.head());
+                    if head_now == Some(head) {
+                        break;
+                    }
+                }
                 Kind::Write(write) => {
                     // A write is done when all of its rest fits among the outgoing bytes. One that
                     // is not done moves over only so much that the next send is full, and stays at
@@ -491,6 +499,7 @@ impl Core {
             Ok(_) => {
                 if count > 0 {
                     self.end_shortage(stream);
+                    self.note_sent(stream);
                 }
                 self.cut_if_interrupted(stream);
             }
@@ -628,6 +637,7 @@ impl Core {
     /// The outgoing direction has failed: everything that is queued fails, and so will later
     /// writes. Each write reports how much of it the system has taken, so no send may be in flight.
     pub(crate) fn fail_writes(&mut self, stream: Id, error: Error) {
+        self.give_back_copied(stream);
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
             return;
         };
@@ -658,6 +668,11 @@ impl Core {
         state.outgoing.clear(&mut self.deferred_drops.bytes);
         state.write_error_reported |= !state.writes.is_empty();
         while let Some(head) = self.stream(stream).and_then(|state| state.writes.head()) {
+            if let Some(Pending { kind: Kind::CopyTo(way_of), .. }) = self.pending.get(head) {
+                let copy = way_of.copy;
+                self.end_copy(copy, Err(error.clone()));
+                continue;
+            }
             match self.unqueue_write(stream, head) {
                 Some((Kind::Write(write), chain))
                     if write.taken > 0 && write.taken == write.len() =>
@@ -799,7 +814,7 @@ impl Write {
 
 impl StreamState {
     /// Why a write is refused, if it is.
-    fn refuses_writes(&mut self) -> Option<Error> {
+    pub(crate) fn refuses_writes(&mut self) -> Option<Error> {
         if self.closing.is_some() {
             return Some(Error::Closed);
         }

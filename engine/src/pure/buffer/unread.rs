@@ -108,6 +108,12 @@ impl Unread {
         self.returned = (!gaps.0.is_empty()).then_some(gaps);
     }
 
+    /// Gives back the bytes that were taken last.
+    pub(crate) fn untake(&mut self, bytes: Bytes) {
+        let place = self.fresh.saturating_sub(bytes.len() as u64);
+        self.give_back(place, bytes);
+    }
+
     /// Takes over what was given back to `front`, which stood for this meanwhile.
     pub(crate) fn take_over(&mut self, mut front: Self) {
         for Returned { place, len } in front.returned.take().unwrap_or_default().0 {

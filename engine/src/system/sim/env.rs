@@ -3,7 +3,6 @@
 use std::{
     io,
     net::SocketAddr,
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -96,10 +95,12 @@ impl SimEnv {
         self.listen(&address.into(), |state, id| state.listen(id, address, sharing))
     }
 
-    pub(crate) fn listen_unix(&self, path: &Path) -> Result<Arc<Descriptor>> {
-        let address = Address::from(path);
-        address::to_system(&address)?;
-        self.listen(&address, |state, id| state.listen_unix(id, path))
+    pub(crate) fn listen_unix(&self, address: &Address) -> Result<Arc<Descriptor>> {
+        let Address::Unix(path) = address else {
+            return Err(Error::unsupported("an abstract name in a simulated network"));
+        };
+        address::to_system(address)?;
+        self.listen(address, |state, id| state.listen_unix(id, path))
     }
 
     fn listen(

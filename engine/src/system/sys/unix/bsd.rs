@@ -118,6 +118,16 @@ pub(crate) const fn abstract_name(_address: &SocketAddrUnix) -> Option<&[u8]> {
     None
 }
 
+/// No option binds a socket to an interface by its name.
+pub(crate) fn bind_to_interface(_fd: BorrowedFd<'_>, _name: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// No library that is used here asks for LOCAL_PEERCRED of unix(4).
+pub(crate) fn peer_credentials(_fd: BorrowedFd<'_>) -> io::Result<(Option<i32>, u32, u32)> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Ends a TCP connection now, whoever else holds it. Connecting to AF_UNSPEC, which would reset it,
 /// is only for datagrams here, connect(2). So both directions end, and the reset comes with the
 /// close of the last copy: the option stays with all of them, which have no other use any more.

@@ -180,6 +180,17 @@ pub(crate) fn abstract_name(address: &SocketAddrUnix) -> Option<&[u8]> {
     address.abstract_name()
 }
 
+/// Has a socket use this network interface and no other: SO_BINDTODEVICE of socket(7).
+pub(crate) fn bind_to_interface(fd: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    socket2::SockRef::from(&fd).bind_device(Some(name.as_bytes()))
+}
+
+/// Who is at the other end of a Unix socket: SO_PEERCRED of unix(7).
+pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> io::Result<(Option<i32>, u32, u32)> {
+    let peer = sockopt::socket_peercred(fd)?;
+    Ok((Some(peer.pid.as_raw_pid()), peer.uid.as_raw(), peer.gid.as_raw()))
+}
+
 /// Whether a socket is connected, which an event may say too early.
 pub(crate) fn is_connected(fd: BorrowedFd<'_>) -> Result<bool> {
     match rustix::net::getpeername(fd) {

@@ -1,10 +1,9 @@
 //! Sockets as the engine wants them: non-blocking, not inherited, without Nagle's delay.
 
 use std::{
-    io,
+    fmt, io,
     net::SocketAddr,
     os::windows::io::{AsRawSocket, AsSocket, BorrowedSocket},
-    path::Path,
     time::Duration,
 };
 
@@ -17,7 +16,7 @@ use crate::{
     pure::{
         address::Address,
         error::{Error, IoOperation, Result},
-        options::{ConnectOptions, ListenOptions, Sharing},
+        options::{ConnectOptions, Keepalive, ListenOptions, Sharing, SocketOption},
     },
     system::sys::{
         errno::Errno,
@@ -36,12 +35,8 @@ pub(crate) fn for_connecting(
 ) -> Result<OwnedDescriptor> {
     let failed = |cause| Error::io_on(IoOperation::Connect, address, cause);
     let Address::Inet(address) = address else { return Err(no_unix_sockets()) };
-    let prepared = || -> io::Result<Socket> {
-        let socket = tcp(*address, options.nodelay)?;
-        keep_alive(&socket, options.keepalive)?;
-        Ok(socket)
-    };
-    let socket = prepared().map_err(failed)?;
+    let socket = tcp(*address).map_err(failed)?;
+    set_options(&socket, options.socket.of_tcp(), address)?;
     if let Some(local) = options.bind {
         let bound = socket.bind(&local.into());
         bound.map_err(|cause| Error::io_on(IoOperation::Bind, local, cause))?;
@@ -62,18 +57,18 @@ pub(crate) fn listen_tcp(
              one",
         ));
     }
-    let listening = || -> io::Result<Socket> {
-        let socket = tcp(address, options.nodelay)?;
-        keep_alive(&socket, options.keepalive)?;
+    let failed = |cause| Error::io_on(IoOperation::Listen, address, cause);
+    let socket = tcp(address).map_err(failed)?;
+    set_options(&socket, options.socket.of_tcp(), address)?;
+    let listening = || -> io::Result<()> {
         if let (SocketAddr::V6(_), Some(dual_stack)) = (address, options.dual_stack) {
             socket.set_only_v6(!dual_stack)?;
         }
         keep_for_oneself(&socket)?;
         socket.bind(&address.into())?;
-        socket.listen(options.backlog.try_into().unwrap_or(i32::MAX))?;
-        Ok(socket)
+        socket.listen(options.backlog.try_into().unwrap_or(i32::MAX))
     };
-    let socket = listening().map_err(|cause| Error::io_on(IoOperation::Listen, address, cause))?;
+    listening().map_err(failed)?;
     Ok(socket.into())
 }
 
@@ -86,7 +81,7 @@ pub(crate) fn share_address(_socket: &Socket) -> io::Result<()> {
 }
 
 /// There are none.
-pub(crate) fn listen_unix(_: &Path, _: &ListenOptions) -> Result<OwnedDescriptor> {
+pub(crate) fn listen_unix(_: &Address, _: &ListenOptions) -> Result<OwnedDescriptor> {
     Err(no_unix_sockets())
 }
 
@@ -140,21 +135,50 @@ pub(crate) fn set_nodelay(fd: BorrowedDescriptor<'_>) -> io::Result<()> {
     }
 }
 
-/// Has the system look after a connection that is silent.
-fn keep_alive(socket: &Socket, silence: Option<Duration>) -> io::Result<()> {
-    if let Some(silence) = silence {
-        let seconds = silence.as_secs() + u64::from(silence.subsec_nanos() > 0);
-        let silence = TcpKeepalive::new().with_time(Duration::from_secs(seconds));
-        socket.set_tcp_keepalive(&silence)?;
-    }
-    Ok(())
+/// Sets options of a socket that is to have this address at one of its ends.
+fn set_options<'a>(
+    socket: &Socket,
+    mut options: impl Iterator<Item = SocketOption<'a>>,
+    address: impl fmt::Display,
+) -> Result<()> {
+    options.try_for_each(|option| {
+        set_on(socket, &option).map_err(|cause| option.failed(&address, cause))
+    })
 }
 
-fn tcp(address: SocketAddr, nodelay: bool) -> io::Result<Socket> {
+/// Sets one option of a socket. One that this system does not have is `Unsupported`.
+pub(crate) fn set_option(fd: BorrowedDescriptor<'_>, option: &SocketOption<'_>) -> io::Result<()> {
+    set_on(&*fd.socket().ok_or(Errno::NOTSOCK)?, option)
+}
+
+fn set_on(socket: &Socket, option: &SocketOption<'_>) -> io::Result<()> {
+    match *option {
+        SocketOption::Nodelay(nodelay) => socket.set_tcp_nodelay(nodelay),
+        SocketOption::Keepalive(None) => socket.set_keepalive(false),
+        SocketOption::Keepalive(Some(keepalive)) => socket.set_tcp_keepalive(&to_system(keepalive)),
+        SocketOption::SendBufferSize(size) => socket.set_send_buffer_size(size as usize),
+        SocketOption::RecvBufferSize(size) => socket.set_recv_buffer_size(size as usize),
+        // IP_TOS is taken and left aside, and no name of an interface is known to sockets.
+        SocketOption::Tos(_) | SocketOption::Interface(_) => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+/// Times are in whole seconds, as elsewhere, and none is shorter than was asked for.
+fn to_system(keepalive: &Keepalive) -> TcpKeepalive {
+    let seconds =
+        |time: Duration| Duration::from_secs(time.as_secs() + u64::from(time.subsec_nanos() > 0));
+    let mut system = TcpKeepalive::new().with_time(seconds(keepalive.idle));
+    if let Some(interval) = keepalive.interval {
+        system = system.with_interval(seconds(interval));
+    }
+    match keepalive.count {
+        Some(count) => system.with_retries(count),
+        None => system,
+    }
+}
+
+fn tcp(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
-    if nodelay {
-        socket.set_tcp_nodelay(true)?;
-    }
     Ok(socket)
 }
