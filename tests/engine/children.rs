@@ -124,7 +124,7 @@ fn promise_06_a_start_that_nobody_takes_leaves_no_process() {
         let told = Told::new();
         let _guard = engine.keep_alive();
         for turns_between in 0..20 {
-            let cancel = engine.spawn(shell("exec sleep 1000"), told.callback("spawn"));
+            let cancel = engine.spawn(shell("exec sleep 30"), told.callback("spawn"));
             for _ in 0..turns_between {
                 turns(&engine, 1);
                 driver::pass(Duration::from_micros(100));

@@ -150,10 +150,10 @@ fn promise_06_a_wait_that_is_cancelled_or_expired_loses_nothing() {
 fn promise_06_a_start_that_is_cancelled_or_expired_is_reported_at_once() {
     let engine = driver::engine();
     let told = Told::new();
-    let cancel = engine.spawn(child("wait"), told.callback("before"));
+    let cancel = engine.spawn(piped("cat"), told.callback("before"));
     assert!(cancel.cancel());
-    engine.spawn(child("wait"), told.timeout(Duration::ZERO).callback("expired"));
-    let cancel = engine.spawn(child("wait"), told.callback("under way"));
+    engine.spawn(piped("cat"), told.timeout(Duration::ZERO).callback("expired"));
+    let cancel = engine.spawn(piped("cat"), told.callback("under way"));
     turns(&engine, 1);
     cancel.cancel();
     turns(&engine, 2);
