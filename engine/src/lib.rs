@@ -120,7 +120,8 @@ pub use crate::{
         limits::Limits,
         matcher::{self, Matcher},
         options::{
-            ConnectOptions, CopyOptions, Keepalive, ListenOptions, SocketOptions, UdpOptions,
+            ConnectOptions, CopyOptions, Keepalive, ListenOptions, PtySize, SocketOptions,
+            UdpOptions,
         },
         pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
     },

@@ -177,7 +177,7 @@ impl Core {
                 self.try_full_backlog(id);
                 true
             }
-                Some(Pending { kind: Kind::Copy(_), .. }) => return self.progress_of_copy(id),
+            Kind::Copy(_) => self.try_copy_once_more(id, false),
             Kind::Sleep { .. } | Kind::Every(_) | Kind::Claimed(_) => false,
             Kind::Signal(..) | Kind::Thread(_) | Kind::Wait(_) => true,
             kind => {
