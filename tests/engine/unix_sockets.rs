@@ -105,11 +105,20 @@ fn connects_to_a_full_backlog_wait_for_room() {
 
 #[test]
 fn promise_04_room_in_a_backlog_at_the_deadline_is_not_a_timeout() {
+    // It was tried when there was no room, and is not due again.
+    find_room_at_the_deadline(Duration::from_millis(5));
+}
+
+/// It is tried every ten milliseconds, and the deadline has come with such a try.
+#[test]
+fn promise_04_nor_is_it_if_the_next_try_is_due_in_the_same_moment() {
+    find_room_at_the_deadline(Duration::from_millis(30));
+}
+
+fn find_room_at_the_deadline(timeout: Duration) {
     let engine = driver::engine();
     let (mut full, path) = bind_full_unix();
     let told = Told::new();
-    // It was tried when there was no room, and is not due again.
-    let timeout = Duration::from_millis(5);
     loop {
         engine.connect(path.clone(), told.timeout(timeout).callback::<Stream>("connect"));
         turns(&engine, 1);

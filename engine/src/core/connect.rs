@@ -117,7 +117,7 @@ impl Core {
                 let step = race.start();
                 self.take_step(id, step);
             }
-            Goal::Path(_) => self.step_due(id),
+            Goal::Path(_) => self.try_path(id),
         }
         Some(id)
     }
@@ -168,22 +168,23 @@ impl Core {
         }
     }
 
-    /// The delay before the next attempt is over.
+    /// The delay before the next attempt of a race is over.
     pub(crate) fn step_due(&mut self, id: Id) {
+        if let Some(Connecting { goal: Goal::Inet(race), .. }) = self.connecting(id) {
+            let step = race.resume(RaceEvent::DelayExpired);
+            self.take_step(id, step);
+        }
+    }
+
+    /// Tries a Unix socket, for the first time or once more, with the same socket.
+    pub(crate) fn try_path(&mut self, id: Id) {
         let Some(connecting) = self.connecting(id) else { return };
-        match &mut connecting.goal {
-            Goal::Inet(race) => {
-                let step = race.resume(RaceEvent::DelayExpired);
-                self.take_step(id, step);
-            }
-            Goal::Path(address) => {
-                let address = address.clone();
-                if let Some(&Attempt { resource, .. }) = connecting.attempts.first() {
-                    self.driver.submit(resource, Operation::Connect { address });
-                } else if let Err(error) = self.begin_attempt(id, 0, address) {
-                    self.lose(id, error);
-                }
-            }
+        let Goal::Path(address) = &connecting.goal else { return };
+        let address = address.clone();
+        if let Some(&Attempt { resource, .. }) = connecting.attempts.first() {
+            self.driver.submit(resource, Operation::Connect { address });
+        } else if let Err(error) = self.begin_attempt(id, 0, address) {
+            self.lose(id, error);
         }
     }
 
@@ -191,7 +192,7 @@ impl Core {
     pub(crate) fn try_full_backlog(&mut self, id: Id) {
         if let Some(Connecting { goal: Goal::Path(_), timer: 1.., .. }) = self.connecting(id) {
             self.arm_step(id, None);
-            self.step_due(id);
+            self.try_path(id);
         }
     }
 

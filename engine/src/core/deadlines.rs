@@ -76,6 +76,13 @@ impl Core {
         }
         let owners = (&self.pending, &self.resources, &self.setbacks);
         self.timers.tidy(|target, number| remembers(owners, target, number));
+        // Before the last try of what is due: a backlog that was full is looked at again, be it that
+        // the operation's own deadline has come in the same moment.
+        for &target in &due {
+            if let Target::Step(id) = target {
+                self.try_path(id);
+            }
+        }
         if !mutants::is_active(Mutant::TimerBeforeCompletion) {
             self.is_expiring = true;
             let tried = self.try_all_once_more(&due);
