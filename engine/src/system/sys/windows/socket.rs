@@ -93,7 +93,7 @@ fn no_unix_sockets() -> Error {
 /// SO_REUSEADDR, which lets others take an address away here. Waiting connections of a listener
 /// before it are not in the way, as they are elsewhere without SO_REUSEADDR.
 fn keep_for_oneself(socket: &Socket) -> io::Result<()> {
-    set_option(socket.as_socket(), SO_EXCLUSIVEADDRUSE, 1)
+    set_number(socket.as_socket(), SO_EXCLUSIVEADDRUSE, 1)
 }
 
 /// Whether a socket listens.
@@ -103,7 +103,7 @@ pub(crate) fn is_listener(socket: &Socket) -> io::Result<bool> {
 
 /// Sets an option of sockets that no library has a name for.
 #[expect(unsafe_code, reason = "an option that no library has a name for")]
-fn set_option(socket: BorrowedSocket<'_>, name: i32, value: i32) -> io::Result<()> {
+fn set_number(socket: BorrowedSocket<'_>, name: i32, value: i32) -> io::Result<()> {
     let len = i32::try_from(size_of_val(&value)).expect("a few bytes");
     // SAFETY: the socket is open as long as it is borrowed, and `value` is as long as is said.
     let done =
