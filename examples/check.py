@@ -409,8 +409,9 @@ def check_hyper(driver):
             file.flush()
             data = "--data-binary", f"@{file.name}"
             chunked = "--header", "Transfer-Encoding: chunked"
+            curl("two requests on one connection", b"hello\nhello\n", "--http1.1", url, url)
             for version in ("--http1.1", "--http2-prior-knowledge"):
-                curl(f"{version}", b"hello\nhello\n", version, url, url)
+                curl(version, b"hello\n", version, url)
                 curl(f"{version}, 50 MiB there and back", body, version, *data, url)
             curl("50 MiB in chunks", body, *data, *chunked, url)
             curl("50 MiB to a slow reader", body, *data, "--limit-rate", "40M", url)

@@ -1,24 +1,17 @@
-//! The chat by futures: a task for each connection, which reads and writes at once, and a room that
-//! they share. Nothing here is `Send`, and nothing needs to be.
+//! The chat by futures: a task for each connection, and a room that they share. Nothing here is `Send`,
+//! and nothing needs to be.
 
-use std::{cell::RefCell, collections::HashMap, pin::pin, rc::Rc};
+use std::{cell::RefCell, collections::HashSet, pin::pin, rc::Rc};
 
-use ::futures::{
-    StreamExt,
-    channel::mpsc::{Sender, channel},
-    future::{self, Either},
-};
+use ::futures::future::{self, Either};
 use facade_engine::Engine;
 use facade_examples::report;
-use facade_futures::{Bytes, Listener, Result, Runtime, Stream, engine};
+use facade_futures::{Bytes, Callback, Listener, Result, Runtime, Stream, engine};
 
 use crate::{IDLE, here, left, said};
 
-/// Whoever has said a name, and how to say something to them.
-type Room = Rc<RefCell<HashMap<engine::Stream, Sender<Bytes>>>>;
-
-/// How many lines may wait for somebody who does not read.
-const LINES: usize = 1000;
+/// Whoever has said a name.
+type Room = Rc<RefCell<HashSet<engine::Stream>>>;
 
 pub(crate) fn serve(engine: Engine, listener: Listener, signals: Stream) -> Result<()> {
     let runtime = Runtime::from(engine);
@@ -39,46 +32,35 @@ pub(crate) fn serve(engine: Engine, listener: Listener, signals: Stream) -> Resu
 }
 
 /// Asks for a name, then passes on what is said under it.
-async fn welcome(stream: Stream, room: Room) {
-    let key = stream.engine_stream().clone();
+async fn welcome(mut stream: Stream, room: Room) {
     let mut name = None;
-    let outcome = talk(stream, &room, &mut name).await;
+    let outcome = talk(&mut stream, &room, &mut name).await;
     outcome.unwrap_or_else(|error| report(&error));
-    room.borrow_mut().remove(&key);
+    room.borrow_mut().remove(stream.engine_stream());
     if let Some(name) = name {
-        say(&room, &left(&name));
+        say(&room, None, &left(&name));
     }
 }
 
-async fn talk(stream: Stream, room: &Room, name: &mut Option<Bytes>) -> Result<()> {
-    let key = stream.engine_stream().clone();
-    let (mut reader, mut writer) = stream.into_split();
-    writer.write_line("Your name?").await?;
-    let name = name.insert(reader.read_line().timeout(IDLE).await?);
-    let (to, mut texts) = channel(LINES);
-    room.borrow_mut().insert(key, to);
-    say(room, &here(name));
-    let reading = async {
-        loop {
-            say(room, &said(name, &reader.read_line().timeout(IDLE).await?));
-        }
-    };
-    let writing = async {
-        while let Some(text) = texts.next().await {
-            writer.write_line(text).await?;
-        }
-        Ok(())
-    };
-    // Whichever ends first ends the other.
-    future::select(pin!(reading), pin!(writing)).await.factor_first().0
+async fn talk(stream: &mut Stream, room: &Room, name: &mut Option<Bytes>) -> Result<()> {
+    stream.write_line("Your name?").await?;
+    let name = name.insert(stream.read_line().timeout(IDLE).await?);
+    room.borrow_mut().insert(stream.engine_stream().clone());
+    say(room, None, &here(name));
+    loop {
+        let text = said(name, &stream.read_line().timeout(IDLE).await?);
+        say(room, Some(stream.engine_stream()), &text);
+        // Who says more than they read has to wait.
+        stream.write_line(text).await?;
+    }
 }
 
-/// Says something to everybody. Whoever does not read what is said has no room for it one day, and
-/// is shown out.
-fn say(room: &Room, text: &Bytes) {
-    for (stream, to) in room.borrow_mut().iter_mut() {
-        if to.try_send(text.clone()).is_err() {
-            stream.handle().abort(stream);
-        }
+/// Says something to everybody but one, by a callback each, so that nobody waits for anybody. Whoever
+/// does not read what is said has too much unsent one day, and is shown out.
+fn say(room: &Room, but: Option<&engine::Stream>, text: &Bytes) {
+    for stream in room.borrow().iter().filter(|&stream| Some(stream) != but) {
+        let slow = stream.clone();
+        let cb = Callback::new(|_, _| (), move |engine, _| engine.abort(&slow));
+        stream.handle().write_line(stream, text.clone(), cb);
     }
 }

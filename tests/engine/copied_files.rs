@@ -5,7 +5,7 @@ use std::{
     io::{Read, Seek, Write, pipe},
 };
 
-use facade_engine::{Callback, Engine, Error, File, Stream};
+use facade_engine::{Callback, Engine, Error, File};
 use facade_tests::{
     alone::alone,
     outcome::Outcome,
@@ -136,7 +136,7 @@ fn a_terminal_has_no_end_that_could_be_handed_on() {
     let raw = |settings: &mut rustix::termios::Termios| settings.make_raw();
     let (controller, terminal) = facade_tests::terminals::terminal(raw);
     let (mut peer, ours) = pair(&engine);
-    let terminal: Stream = engine.attach(terminal).unwrap();
+    let terminal = engine.attach(terminal).unwrap();
     let (told, mut screen) = (Told::new(), StdFile::from(controller));
     let cancel = engine.copy_both_ways(&terminal, &ours, told.value("copy"));
     peer.write_all(b"hello").unwrap();

@@ -82,6 +82,8 @@ pub(super) enum Work {
     PollIn(PollInfo),
     /// Waits until there is room to send.
     PollOut(PollInfo),
+    /// Waits until a socket is ready, and that is all.
+    Poll(PollInfo),
     /// Reads a pipe into this block.
     ReadPipe(Vec<u8>),
     /// Writes this to a pipe, which is not closed before.
@@ -218,7 +220,9 @@ impl InFlight {
         let (overlapped, work) = parts(flight);
         let begun = match work {
             // SAFETY: the flight is boxed, and touched by nobody else until its packet has come.
-            Work::PollIn(info) | Work::PollOut(info) => unsafe { afd.poll(info, overlapped) },
+            Work::PollIn(info) | Work::PollOut(info) | Work::Poll(info) => unsafe {
+                afd.poll(info, overlapped)
+            },
             _ => Err(Errno::INVAL),
         };
         self.took_off(flight, begun.map(|()| false), 0)

@@ -58,7 +58,8 @@ use crate::{
     system::{
         descriptor::Descriptor,
         driver::{
-            Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Release, Role, Waker,
+            Completion, Driver, Ended, Event, FileDone, FileTask, Operation, Readiness, Release,
+            Role, Waker,
             blocks::{BLOCK_LEN, Blocks},
             close::close,
             datagrams::{self, End},
@@ -190,7 +191,9 @@ impl Iocp {
             return Err((Errno::NOTSOCK, work));
         };
         let begun = match work {
-            Work::PollIn(_) | Work::PollOut(_) => self.in_flight.poll(&self.afd, resource, work)?,
+            Work::PollIn(_) | Work::PollOut(_) | Work::Poll(_) => {
+                self.in_flight.poll(&self.afd, resource, work)?
+            }
             work => {
                 let skips = way == Way::Port { skips: true };
                 self.in_flight.begin(On { resource, socket, skips }, work)?
@@ -217,6 +220,43 @@ impl Iocp {
         let socket = source.descriptor.borrow().as_socket().ok_or(Errno::NOTSOCK)?;
         let base = afd::base_of(socket).map_err(|error| Errno::of(&error))?;
         self.begin(resource, work(PollInfo::new(base, events))).map_err(|(error, _)| error)
+    }
+
+    /// Waits until a socket is ready. A handle is not waited for.
+    fn begin_poll(&mut self, resource: Id, readiness: Readiness) {
+        let gone = afd::DISCONNECT | afd::ABORT | afd::LOCAL_CLOSE;
+        let events = match readiness {
+            Readiness::Readable => afd::RECEIVE | afd::ACCEPT | gone,
+            Readiness::Writable => afd::SEND | afd::ABORT | afd::LOCAL_CLOSE,
+            Readiness::PeerGone => gone,
+        };
+        match self.poll(resource, events, Work::Poll) {
+            Ok(key) => {
+                if let Some(source) = self.source(resource) {
+                    source.flights -= 1;
+                    source.polling = Some(key);
+                }
+            }
+            Err(Errno::NOTSOCK) => {
+                let refused = Err(io::ErrorKind::Unsupported.into());
+                self.complete(resource, Event::Polled(refused));
+            }
+            Err(error) => self.complete(resource, Event::Polled(Err(error.into()))),
+        }
+    }
+
+    fn polled(
+        &mut self,
+        resource: Id,
+        result: Result<usize, Errno>,
+        completions: &mut Vec<Completion>,
+    ) {
+        if let Some(source) = self.source(resource)
+            && source.polling.take().is_some()
+        {
+            let event = Event::Polled(result.map(drop).map_err(Into::into));
+            completions.push(Completion { resource, event });
+        }
     }
 
     // Receiving
@@ -969,6 +1009,9 @@ impl Iocp {
             drop(held);
             return self.piece_was_written(resource, result, completions);
         }
+        if let Work::Poll(_) = work {
+            return self.polled(resource, result, completions);
+        }
         if let Some(source) = self.source(resource) {
             source.flights -= 1;
         }
@@ -1067,10 +1110,7 @@ impl Driver for Iocp {
             Operation::Connect { address } => self.begin_connect(resource, &address),
             Operation::Probe => self.probe(resource),
             Operation::File { operation, task } => self.begin_on_file(resource, operation, task),
-            Operation::Poll(_) => {
-                let refused = Err(io::ErrorKind::Unsupported.into());
-                self.complete(resource, Event::Polled(refused));
-            }
+            Operation::Poll(readiness) => self.begin_poll(resource, readiness),
             Operation::ShutdownWrite => {
                 let Some(source) = self.source(resource) else { return };
                 let result = syscall::shutdown_write(source.descriptor.borrow());
@@ -1079,7 +1119,7 @@ impl Driver for Iocp {
             Operation::Close(release) => match self.close_pipe(resource, release) {
                 Some(source) if source.flights > 0 => {
                     source.closing = Some(release);
-                    let held = [source.room, source.connecting];
+                    let held = [source.room, source.connecting, source.polling];
                     for key in held.into_iter().flatten() {
                         self.in_flight.cancel(key);
                     }
@@ -1135,7 +1175,12 @@ impl Driver for Iocp {
                 source.accepting = false;
                 self.complete(resource, Event::AcceptEnded(None));
             }
-            Role::Receive | Role::Accept | Role::Poll => {}
+            Role::Poll => {
+                if let Some(key) = source.polling {
+                    self.in_flight.cancel(key);
+                }
+            }
+            Role::Receive | Role::Accept => {}
             Role::Connect => {
                 if let Some(key) = source.connecting {
                     self.in_flight.cancel(key);

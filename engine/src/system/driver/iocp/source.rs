@@ -74,6 +74,9 @@ pub(super) struct Source {
     /// How the reception has ended, while the system still has it in hand.
     pub(super) ended: Option<Ended>,
     pub(super) connecting: Option<Id>,
+    /// What waits until it is ready, and does nothing to it. Not among the `flights`: it is asked of the
+    /// system by another handle, and may end when this has gone.
+    pub(super) polling: Option<Id>,
     /// What is being sent, until the system has room for it or has written what is before it.
     pub(super) unsent: Option<Box<Gather>>,
     /// What waits for that room.
@@ -121,6 +124,7 @@ impl Source {
             stopping: false,
             ended: None,
             connecting: None,
+            polling: None,
             unsent: None,
             room: None,
             unsending: false,

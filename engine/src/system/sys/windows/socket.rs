@@ -158,6 +158,8 @@ fn set_on(socket: &Socket, option: &SocketOption<'_>) -> io::Result<()> {
         SocketOption::Keepalive(Some(keepalive)) => socket.set_tcp_keepalive(&to_system(keepalive)),
         SocketOption::SendBufferSize(size) => socket.set_send_buffer_size(size as usize),
         SocketOption::RecvBufferSize(size) => socket.set_recv_buffer_size(size as usize),
+        // What packets are marked with anyway.
+        SocketOption::Tos(0) => Ok(()),
         // IP_TOS is taken and left aside, and no name of an interface is known to sockets.
         SocketOption::Tos(_) | SocketOption::Interface(_) => Err(io::ErrorKind::Unsupported.into()),
     }
