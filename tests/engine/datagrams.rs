@@ -104,6 +104,7 @@ fn what_is_too_long_is_refused_and_the_socket_goes_on() {
 }
 
 #[test]
+#[cfg(unix)]
 fn what_is_cut_off_is_told() {
     let engine = driver::engine();
     let (peer, socket) = two(&engine);
@@ -123,6 +124,7 @@ fn what_is_cut_off_is_told() {
 }
 
 #[test]
+#[cfg(unix)]
 fn that_nobody_is_there_is_told_once_and_the_socket_goes_on() {
     let engine = driver::engine();
     let peer = bind_udp(HERE).unwrap();

@@ -126,6 +126,7 @@ pub(super) fn pair_with(
 }
 
 #[test]
+#[cfg(unix)]
 fn buffers_are_as_large_as_was_said() {
     let engine = driver::engine();
     let listening = ListenOptions::new().send_buffer_size(30_000).recv_buffer_size(40_000);
@@ -179,6 +180,7 @@ fn an_option_set_by_its_method_leaves_a_connection_the_engines_own() {
 }
 
 #[test]
+#[cfg(unix)]
 fn what_makes_no_sense_is_refused() {
     let engine = driver::engine();
     let refused = |options: &ListenOptions| match engine.listen_with("127.0.0.1:0", options) {

@@ -35,6 +35,7 @@ mod each;
 #[path = "ends.rs"]
 mod ends;
 
+#[cfg(unix)]
 #[path = "peer_gone.rs"]
 mod peer_gone;
 

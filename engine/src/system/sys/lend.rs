@@ -13,7 +13,7 @@ use crate::system::sys::owned::{self, OwnedDescriptor};
 /// ```
 /// use facade_engine::{Callback, Cancel, Handle, os::AsDescriptor};
 ///
-/// fn poke(engine: &Handle, socket: &impl AsDescriptor) -> Cancel {
+/// fn poke(engine: &Handle, socket: impl AsDescriptor) -> Cancel {
 ///     engine.writable(socket, Callback::ignore())
 /// }
 /// ```
