@@ -15,7 +15,7 @@ use mio::Interest;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{Mode, OFlags, fcntl_getfl, open},
-    io::{Errno, Result, ioctl_fioclex, retry_on_intr},
+    io::{Errno, FdFlags, Result, fcntl_setfd, retry_on_intr},
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvFlags, RecvMsg, ReturnFlags, Shutdown,
         SocketAddrAny, SocketAddrUnix, getsockname, recvmsg, shutdown, sockopt,
@@ -212,7 +212,7 @@ pub(crate) const fn send_to(_process: BorrowedFd<'_>, _signal: Signal) -> Result
 /// copy.
 pub(crate) fn open_terminal() -> Result<OwnedFd> {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
-    ioctl_fioclex(&terminal)?;
+    fcntl_setfd(&terminal, FdFlags::CLOEXEC)?;
     Ok(terminal)
 }
 
