@@ -99,6 +99,7 @@ fn a_timeout_is_not_the_end() {
 }
 
 #[test]
+#[cfg(unix)]
 fn the_stream_of_datagrams_ends_with_the_socket_and_not_before() {
     let runtime = Runtime::from(driver::engine());
     let gone = bind_udp(HERE).unwrap().local_addr().unwrap();
