@@ -6,8 +6,7 @@ use std::{
 };
 
 use facade_engine::{
-    AddrInfo, Callback, ConnectOptions, Engine, Error, IoOperation, Keepalive, ListenOptions,
-    Result, Stream,
+    AddrInfo, Callback, ConnectOptions, Engine, Error, Keepalive, ListenOptions, Result, Stream,
 };
 use facade_tests::{
     outcome::Outcome,
@@ -217,7 +216,7 @@ fn what_makes_no_sense_is_refused() {
     engine.close(&stream, Callback::ignore());
     engine.run().unwrap();
     match stream.set_nodelay(true) {
-        Err(Error::Io { operation: IoOperation::SetSockOpt, cause }) => {
+        Err(Error::Io { operation: facade_engine::IoOperation::SetSockOpt, cause }) => {
             assert!(cause.on().unwrap().starts_with("TCP_NODELAY of "), "{cause:?}");
         }
         other => panic!("{other:?}"),

@@ -1,13 +1,12 @@
 //! Datagrams as futures: dropped at any moment, none loses what had arrived.
 
-use std::{task::Poll, time::Duration};
+use std::time::Duration;
 
 use facade_futures::{Datagram, Error, Result, Runtime, UdpSocket};
 use facade_tests::{polls::poll_once, turns::turns};
 use futures::{
     StreamExt,
     future::{join, join_all},
-    stream::FusedStream,
 };
 
 use super::driver::{self, UdpPeer, bind_udp};
@@ -112,10 +111,10 @@ fn the_stream_of_datagrams_ends_with_the_socket_and_not_before() {
         let peer = bind_udp(&gone.to_string()).unwrap();
         send(&peer, "here", &socket);
         assert_eq!(datagrams.next().await.unwrap().unwrap().bytes, "here");
-        assert!(matches!(poll_once(&mut datagrams.next()), Poll::Pending));
+        assert!(poll_once(&mut datagrams.next()).is_pending());
         socket.close().await.unwrap();
         assert!(matches!(datagrams.next().await, Some(Err(Error::Closed))));
         assert!(datagrams.next().await.is_none());
-        assert!(datagrams.is_terminated());
+        assert!(futures::stream::FusedStream::is_terminated(&datagrams));
     });
 }
