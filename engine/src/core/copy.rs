@@ -320,7 +320,7 @@ impl Core {
         let wanted = self.stream(stream).map_or(0, |state| state.unread.front().len());
         let room = self.room_for_copy(to, write, wanted);
         let Some(state) = self.stream(stream) else { return Step::Wait };
-        state.held = room.is_none();
+        state.copy_lacks_room = room.is_none();
         let Some(room) = room else { return Step::Wait };
         if wanted > 0 {
             return Step::Move(state.unread.take(wanted.min(room)));
@@ -495,7 +495,7 @@ impl Core {
                 }
                 if let Some((state, pending)) = self.stream_and_pending(stream) {
                     state.reads.remove(pending, read);
-                    state.held = false;
+                    state.copy_lacks_room = false;
                     state.read_reported = round;
                 }
                 self.remove(read);

@@ -75,7 +75,7 @@ pub(crate) struct StreamState {
     /// It is paused because too much is unsent.
     pub(crate) waits_for_room: bool,
     /// The first of `reads` is a copy that has no room where it goes to, and wants no more bytes.
-    pub(crate) held: bool,
+    pub(crate) copy_lacks_room: bool,
 
     pub(crate) outgoing: Outgoing,
     pub(crate) sending: Phase,
@@ -176,7 +176,7 @@ impl StreamState {
             in_line: false,
             holds: false,
             waits_for_room: false,
-            held: false,
+            copy_lacks_room: false,
             outgoing: Outgoing::default(),
             sending: Phase::Idle,
             committed: 0,

@@ -401,7 +401,7 @@ impl StreamState {
     #[inline]
     pub(crate) fn wants_bytes(&self) -> bool {
         !self.in_line
-            && !self.held
+            && !self.copy_lacks_room
             && match self.reads_ahead() {
                 true => self.has_reads() && !self.holds,
                 false => self.has_unmatched_reads(),
