@@ -2,12 +2,12 @@
 
 use std::{fs, path::Path, thread, time::Duration};
 
-use facade_engine::{Callback, Local};
+use facade_engine::{Callback, Cancel, Engine, Local};
 use facade_tests::{
     alone::alone,
     forks::forked,
     told::Told,
-    turns::{turn_until, turns},
+    turns::{SOON, turn_until, turns},
 };
 use libc::{SIGBUS, SIGKILL, SIGSEGV, SIGSTOP, SIGTERM, SIGUSR1, SIGUSR2};
 use rustix::process::{Signal, getpid, kill_process};
@@ -269,5 +269,90 @@ fn a_storm_of_signals_loses_not_the_last_and_disturbs_nobody() {
         assert!(!told.take().is_empty());
         kill_process(getpid(), Signal::USR1).unwrap();
         turn_until(&engine, || !told.is_empty());
+    });
+}
+
+/// Notes each time that the signal has come, and the end.
+fn note_each(engine: &Engine, number: i32, told: &Told) -> Cancel {
+    let note = told.clone();
+    let f = move |_: &Local, ()| note.note("came");
+    told.submitting(|| engine.each_signal(number, f, told.callback("end")))
+}
+
+#[test]
+fn each_time_that_it_comes_is_told_and_many_at_once_are_one() {
+    alone(module_path!(), "each_time_that_it_comes_is_told_and_many_at_once_are_one", || {
+        let (engine, other) = (driver::engine(), driver::engine());
+        let told = Told::new();
+        // It was waited for before, so it is kept.
+        let awake = engine.keep_alive();
+        engine.signal(SIGUSR1, Callback::ignore()).cancel();
+        turns(&engine, 2);
+        raise(SIGUSR1).unwrap();
+        turns(&engine, 2);
+        drop(awake);
+        let cancel = note_each(&engine, SIGUSR1, &told);
+        turns(&engine, 2);
+        assert_eq!(told.take(), ["came"]);
+        // Everybody who waits is told, whether it repeats or not, of this engine or another.
+        let second = note_each(&engine, SIGUSR1, &told);
+        engine.signal(SIGUSR1, told.callback("once"));
+        note_each(&other, SIGUSR1, &told);
+        turns(&engine, 2);
+        for _ in 0..3 {
+            raise(SIGUSR1).unwrap();
+        }
+        turns(&engine, 3);
+        let mut heard = told.take();
+        heard.sort();
+        assert_eq!(heard, ["came", "came", "once Ok"]);
+        turns(&other, 3);
+        assert_eq!(told.take(), ["came"]);
+        assert!(second.cancel());
+        turns(&engine, 2);
+        assert_eq!(told.take(), ["end Cancelled"]);
+        assert!(cancel.cancel());
+        engine.run().unwrap();
+        assert_eq!(told.take(), ["end Cancelled"]);
+    });
+}
+
+#[test]
+fn promise_06_a_repeating_wait_that_ends_gives_back_what_it_was_not_told_of() {
+    let name = "promise_06_a_repeating_wait_that_ends_gives_back_what_it_was_not_told_of";
+    alone(module_path!(), name, || {
+        let engine = driver::engine();
+        let told = Told::new();
+        let cancel = note_each(&engine, SIGUSR1, &told.timeout(SOON));
+        let pause = cancel.pause();
+        turns(&engine, 2);
+        raise(SIGUSR1).unwrap();
+        turns(&engine, 2);
+        // While it is paused it is told of none, and has all the time there is.
+        driver::pass(SOON * 2);
+        turns(&engine, 2);
+        assert!(told.is_empty());
+        assert!(cancel.cancel());
+        drop(pause);
+        engine.run().unwrap();
+        assert_eq!(told.take(), ["end Cancelled"]);
+        engine.signal(SIGUSR1, told.callback("next"));
+        engine.run().unwrap();
+        assert_eq!(told.take(), ["next Ok"]);
+        // Its timeout bounds the wait for each.
+        note_each(&engine, SIGUSR1, &told.timeout(SOON));
+        turns(&engine, 2);
+        for _ in 0..2 {
+            driver::pass(SOON * 2);
+            raise(SIGUSR1).unwrap();
+            turns(&engine, 3);
+            assert_eq!(told.take(), ["came"]);
+        }
+        driver::pass(SOON * 2);
+        engine.run().unwrap();
+        assert_eq!(told.take(), ["end TimedOut"]);
+        note_each(&engine, SIGKILL, &told);
+        engine.run().unwrap();
+        assert_eq!(told.take(), ["end InvalidInput"]);
     });
 }

@@ -87,6 +87,9 @@ mod chains;
 #[path = "datagrams.rs"]
 mod datagrams;
 
+#[path = "each_datagram.rs"]
+mod each_datagram;
+
 #[path = "copies.rs"]
 mod copies;
 

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use facade_engine::{Callback, Datagram, Error, UdpOptions};
+use facade_engine::{Callback, Datagram, Error, Local, UdpOptions};
 use facade_tests::{
     outcome::Outcome,
     told::Told,
@@ -45,6 +45,20 @@ fn what_others_hold_too_is_not_received_ahead() {
     // Non-blocking for all who hold it.
     let mut buffer = [0; 10];
     assert_eq!(copy.recv(&mut buffer).unwrap(), 5);
+    // Nor does one that repeats take more than its handler was given.
+    for bytes in ["four", "five"] {
+        peer.send_to(bytes.as_bytes(), address).unwrap();
+    }
+    let told = Told::new();
+    let note = told.clone();
+    let f = move |local: &Local, datagram: Datagram| {
+        note.note(format!("{:?}", datagram.bytes));
+        local.repeating().cancel();
+    };
+    engine.each_datagram(&socket, f, told.callback("end"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["b\"four\"", "end Cancelled"]);
+    assert_eq!(copy.recv(&mut buffer).unwrap(), 4);
     // One that nobody else holds is.
     socket.set_exclusive(true);
     for _ in 0..3 {
@@ -152,7 +166,7 @@ fn one_that_floods_does_not_keep_the_others_waiting() {
     ) {
         let socket = flood(1);
         let cb = Callback::new(
-            move |engine: &facade_engine::Local, _: Datagram| go_on(engine, flood),
+            move |engine: &Local, _: Datagram| go_on(engine, flood),
             |_, error| panic!("{error}"),
         );
         engine.recv_from(&socket, cb);

@@ -2,15 +2,15 @@
 
 use std::{os::unix::net::UnixDatagram, path::Path, time::Duration};
 
-use facade_engine::{Address, Callback, Datagram, Engine, Error, Limits, UdpSocket};
+use facade_engine::{Address, Callback, Datagram, Engine, Error, Limits, Local, UdpSocket};
 use facade_tests::{
     outcome::Outcome,
     told::{Basket, Told},
-    turns::{turn_until, turns},
+    turns::{SOON, turn_until, turns},
 };
 use tempfile::TempDir;
 
-use super::driver;
+use super::driver::{self, pass};
 
 fn directory() -> (TempDir, std::path::PathBuf) {
     let directory = TempDir::new().unwrap();
@@ -175,6 +175,45 @@ fn a_send_to_a_full_queue_that_nothing_tells_of_is_tried_again() {
     engine.run().unwrap();
     let expected: Vec<_> = (0..200).map(|number| format!("{number} Ok")).collect();
     assert_eq!(told.take(), expected);
+}
+
+#[test]
+fn promise_14_a_repeating_receive_pauses_while_its_answers_wait_for_room() {
+    let limits = Limits { unsent: 3, ..Limits::default() };
+    let engine = driver::builder().limits(limits).build().unwrap();
+    let (peer, socket) = pair(&engine);
+    let told = Told::new();
+    let full = fill(&engine, &socket, &told);
+    // Each is answered with one byte, beside what was queued to see that there is no room.
+    let queued = (full - 1).to_string().len();
+    let (note, answers) = (told.clone(), socket.clone());
+    let f = move |local: &Local, datagram: Datagram| {
+        note.note(format!("{:?}", datagram.bytes));
+        local.send(&answers, datagram.bytes, Callback::ignore());
+    };
+    told.take();
+    engine.each_datagram(&socket, f, told.timeout(SOON).callback("end"));
+    for number in 0..6 {
+        assert_eq!(peer.send(number.to_string().as_bytes()).unwrap(), 1);
+    }
+    turns(&engine, 5);
+    // And it has all the time there is.
+    pass(SOON * 2);
+    turns(&engine, 3);
+    assert_eq!(told.take().len(), 4 - queued.min(4));
+    // It sleeps meanwhile.
+    let pending = engine.pending();
+    assert!(pending.iter().all(|one| one.operation != "callback"), "{pending:?}");
+    for number in 0..full {
+        assert_eq!(receive(&peer), number.to_string());
+        turns(&engine, 3);
+    }
+    for number in 0..6 {
+        turn_until(&engine, || true);
+        assert_eq!(receive(&peer), number.to_string());
+    }
+    engine.run().unwrap();
+    assert_eq!(told.take().last().unwrap(), "end TimedOut");
 }
 
 #[test]

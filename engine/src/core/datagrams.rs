@@ -5,6 +5,7 @@
 use std::{
     collections::VecDeque,
     io,
+    ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,6 +17,7 @@ use crate::{
         Core, Kind, Pending,
         chain::Product,
         closing::{Closing, Ending},
+        repeat::{Repeat, Taker},
         resource::{Phase, Resource},
         stream::setback::is_for_want_of_memory,
     },
@@ -50,6 +52,9 @@ pub(crate) struct DatagramsState {
     /// Receives without an outcome, in order, and how many those are.
     receives: List,
     waiting: usize,
+    /// The first of `receives` repeats and does not go on, because it is paused or has no room for
+    /// answers: nothing is asked for on its account.
+    holds: bool,
     /// What nobody has taken, in the order of its numbers, and how many bytes it is.
     untaken: VecDeque<(u64, Arrival)>,
     untaken_len: usize,
@@ -101,6 +106,11 @@ impl DatagramsState {
         self.reception == Phase::Running
     }
 
+    /// How many are asked for.
+    const fn wanted(&self) -> usize {
+        if self.holds { 0 } else { self.waiting }
+    }
+
     /// How many are taken from the system that nobody has asked for. What waits at a socket that
     /// others receive from, too, is anybody's.
     fn ahead(&self, limits: &Limits) -> usize {
@@ -143,6 +153,7 @@ impl Core {
             tenure: socket.tenure(),
             receives: List::EMPTY,
             waiting: 0,
+            holds: false,
             untaken: VecDeque::new(),
             untaken_len: 0,
             size: Datagram::MOST,
@@ -229,11 +240,33 @@ impl Core {
             state.untaken_len -= arrival.len();
             return self.hand_out(socket, slot, number, arrival, None);
         }
-        let id = self.insert(Pending::new(Kind::ReceiveFrom(slot), socket, Id::NONE), timeout);
+        let id = self.queue_receive(socket, Taker::Once(slot), timeout)?;
+        self.steer_reception(socket);
+        Some(id)
+    }
+
+    /// Submits a repeating receive.
+    pub(crate) fn receive_each_datagram(&mut self, socket: Id, repeat: Box<Repeat>) -> Option<Id> {
+        if self.datagrams(socket).is_none_or(|state| state.closing.is_some()) {
+            self.ready.push(repeat.end(Err(Error::Closed)));
+            return None;
+        }
+        let timeout = repeat.timeout;
+        let id = self.queue_receive(socket, Taker::Each(repeat), timeout)?;
+        self.serve_receives(socket);
+        Some(id)
+    }
+
+    fn queue_receive(
+        &mut self,
+        socket: Id,
+        taker: Taker<Datagram>,
+        timeout: Option<Duration>,
+    ) -> Option<Id> {
+        let id = self.insert(Pending::new(Kind::ReceiveFrom(taker), socket, Id::NONE), timeout);
         let (state, pending) = self.datagrams_and_pending(socket)?;
         state.receives.push_back(pending, id);
         state.waiting += 1;
-        self.steer_reception(socket);
         Some(id)
     }
 
@@ -285,30 +318,44 @@ impl Core {
         id: Id,
     ) -> Option<(Slot<Datagram>, Option<Id>)> {
         let is_claim = match self.pending.get(id) {
-            Some(Pending { kind: Kind::ReceiveFrom(slot), .. }) => slot.is_claim(),
+            Some(Pending { kind: Kind::ReceiveFrom(taker), .. }) => taker.is_claim(),
             _ => false,
         };
         if !is_claim {
-            return self.unqueue_receive(socket, id).map(|slot| (slot, None));
+            return match self.unqueue_receive(socket, id)? {
+                Taker::Once(slot) => Some((slot, None)),
+                Taker::Each(_) => unreachable!("one that repeats is served by itself"),
+            };
         }
         if let Some((state, pending)) = self.datagrams_and_pending(socket) {
             state.receives.remove(pending, id);
             state.waiting -= 1;
         }
         match self.keep_claim(id)? {
-            (Kind::ReceiveFrom(slot), _) => Some((slot, Some(id))),
+            (Kind::ReceiveFrom(Taker::Once(slot)), _) => Some((slot, Some(id))),
             _ => unreachable!("only receives are queued as receives"),
         }
     }
 
-    fn unqueue_receive(&mut self, socket: Id, id: Id) -> Option<Slot<Datagram>> {
+    fn unqueue_receive(&mut self, socket: Id, id: Id) -> Option<Taker<Datagram>> {
         if let Some((state, pending)) = self.datagrams_and_pending(socket) {
+            if state.receives.head() == Some(id) {
+                state.holds = false;
+            }
             state.receives.remove(pending, id);
             state.waiting -= 1;
         }
         match self.remove(id)? {
-            Pending { kind: Kind::ReceiveFrom(slot), .. } => Some(slot),
+            Pending { kind: Kind::ReceiveFrom(taker), .. } => Some(taker),
             _ => unreachable!("only receives are queued as receives"),
+        }
+    }
+
+    fn fail_receive(&mut self, socket: Id, id: Id, error: Error) {
+        match self.unqueue_receive(socket, id) {
+            Some(Taker::Once(slot)) => self.fail_boxed(Id::NONE, slot, error),
+            Some(Taker::Each(repeat)) => self.ready.push(repeat.end(Err(error))),
+            None => {}
         }
     }
 
@@ -316,10 +363,10 @@ impl Core {
     fn steer_reception(&mut self, socket: Id) {
         let settings = Arc::clone(&self.settings);
         let Some(state) = self.datagrams(socket) else { return };
-        let most = state.waiting + state.ahead(&settings.limits);
+        let most = state.wanted() + state.ahead(&settings.limits);
         match state.reception {
             Phase::Idle
-                if state.waiting > 0 && !state.receiving_rests && state.closing.is_none() =>
+                if state.wanted() > 0 && !state.receiving_rests && state.closing.is_none() =>
             {
                 state.reception = Phase::Running;
                 state.expected = most;
@@ -350,18 +397,83 @@ impl Core {
         self.serve_receives(socket);
     }
 
-    fn serve_receives(&mut self, socket: Id) {
+    pub(super) fn serve_receives(&mut self, socket: Id) {
         while let Some(state) = self.datagrams(socket)
             && let Some(head) = state.receives.head()
-            && let Some((number, arrival)) = state.untaken.pop_front()
-        {
-            state.untaken_len -= arrival.len();
-            if let Some((slot, kept)) = self.unqueue_served_receive(socket, head) {
-                self.hand_out(socket, slot, number, arrival, kept);
-            }
-        }
+            && self.serve_receive(socket, head)
+        {}
         self.steer_reception(socket);
         self.close_datagrams_if_released(socket);
+    }
+
+    /// Gives the receive at the head what there is. Returns whether it has ended by that, so that it
+    /// is the next one's turn.
+    fn serve_receive(&mut self, socket: Id, head: Id) -> bool {
+        if let Some(repeats) = self.serve_repeating_receive(socket, head) {
+            return repeats.is_break();
+        }
+        let Some(state) = self.datagrams(socket) else { return false };
+        let Some((number, arrival)) = state.untaken.pop_front() else { return false };
+        state.untaken_len -= arrival.len();
+        if let Some((slot, kept)) = self.unqueue_served_receive(socket, head) {
+            self.hand_out(socket, slot, number, arrival, kept);
+        }
+        true
+    }
+
+    /// Has the repeating receive at the head go on, if it can: its handler is queued if there is a
+    /// datagram, and it ends if the system has told a failure. None if the head does not repeat.
+    fn serve_repeating_receive(&mut self, socket: Id, head: Id) -> Option<ControlFlow<()>> {
+        let room = self.settings.limits.unsent;
+        let Some(Resource::Datagrams(state)) = self.resources.get_mut(socket) else { return None };
+        let Some(Pending { kind: Kind::ReceiveFrom(Taker::Each(repeat)), .. }) =
+            self.pending.get_mut(head)
+        else {
+            return None;
+        };
+        // It looks again when its handler has run.
+        if repeat.is_queued() {
+            return Some(ControlFlow::Continue(()));
+        }
+        state.holds = repeat.is_paused() || state.queued > room;
+        let next = state.untaken.front().filter(|_| !state.holds).map(|(_, arrival)| arrival);
+        let waits = !state.holds && next.is_none();
+        match next {
+            Some(Arrival::Datagram(_)) => {
+                let ready = repeat.queue(head);
+                self.ready.push(ready);
+            }
+            Some(Arrival::Failed(_)) => {
+                if let Some((_, Arrival::Failed(cause))) = state.untaken.pop_front() {
+                    let error = Error::io_on(IoOperation::Receive, self.name_of(socket), cause);
+                    self.fail_receive(socket, head, error);
+                }
+                return Some(ControlFlow::Break(()));
+            }
+            None => {}
+        }
+        self.bound_wait(head, waits);
+        Some(ControlFlow::Continue(()))
+    }
+
+    /// The next datagram of a repeating receive, for its handler, which runs.
+    pub(crate) fn next_datagram(&mut self, id: Id) -> Option<Datagram> {
+        let room = self.settings.limits.unsent;
+        let pending = self.pending.get(id)?;
+        let Kind::ReceiveFrom(Taker::Each(repeat)) = &pending.kind else { return None };
+        if repeat.is_paused() {
+            return None;
+        }
+        let resource = pending.resource;
+        let state = self.datagrams(resource).filter(|state| state.queued <= room)?;
+        let is_datagram = |next: &mut (u64, Arrival)| matches!(next.1, Arrival::Datagram(_));
+        match state.untaken.pop_front_if(is_datagram)? {
+            (_, Arrival::Datagram(datagram)) => {
+                state.untaken_len -= datagram.bytes.len();
+                Some(datagram)
+            }
+            (_, Arrival::Failed(_)) => None,
+        }
     }
 
     /// The reception is over.
@@ -385,11 +497,16 @@ impl Core {
     }
 
     pub(crate) fn abort_receive(&mut self, socket: Id, id: Id, cause: Error) {
-        if let Some(slot) = self.unqueue_receive(socket, id) {
-            self.fail_boxed(Id::NONE, slot, cause);
+        let holds = |state: &mut DatagramsState| state.holds && state.receives.head() == Some(id);
+        // It did not wait when its time was up: there is something to hand out, or it is paused.
+        if matches!(cause, Error::TimedOut)
+            && (self.rests(id) || self.datagrams(socket).is_some_and(holds))
+        {
+            return;
         }
-        self.steer_reception(socket);
-        self.close_datagrams_if_released(socket);
+        self.fail_receive(socket, id, cause);
+        // Those behind one that repeats are at the head now.
+        self.serve_receives(socket);
     }
 
     /// A claim was dropped untaken: its datagram stands where it stood.
@@ -573,7 +690,15 @@ impl Core {
             }
             _ => self.send_queued(socket),
         }
+        self.go_on_receiving(socket);
         self.go_on_closing_datagrams(socket);
+    }
+
+    /// Has a repeating receive go on that waited for room for its answers, if there is some now.
+    fn go_on_receiving(&mut self, socket: Id) {
+        if self.datagrams(socket).is_some_and(|state| state.holds) {
+            self.serve_receives(socket);
+        }
     }
 
     /// Sends what had no room, in order, as far as there is some now.
@@ -600,6 +725,7 @@ impl Core {
             }
         }
         self.steer_room(socket);
+        self.go_on_receiving(socket);
         self.go_on_closing_datagrams(socket);
         self.close_datagrams_if_released(socket);
     }
@@ -609,6 +735,7 @@ impl Core {
             self.fail_send(outgoing, cause);
         }
         self.steer_room(socket);
+        self.go_on_receiving(socket);
         self.go_on_closing_datagrams(socket);
         self.close_datagrams_if_released(socket);
     }
@@ -655,9 +782,7 @@ impl Core {
         state.untaken.clear();
         self.set_unsettled(socket, true);
         while let Some(head) = self.datagrams(socket).and_then(|state| state.receives.head()) {
-            if let Some(slot) = self.unqueue_receive(socket, head) {
-                self.fail_boxed(Id::NONE, slot, Error::Closed);
-            }
+            self.fail_receive(socket, head, Error::Closed);
         }
         self.go_on_closing_datagrams(socket);
     }

@@ -13,7 +13,7 @@ use crate::{
         Core, Kind, Pending,
         chain::Product,
         closing::{Closing, Ending},
-        repeat::Repeat,
+        repeat::{Repeat, Taker},
         resource::{Phase, Resource},
     },
     handles::{
@@ -66,13 +66,6 @@ pub(crate) struct ListenerState {
     holds: bool,
     /// Counted among the unsettled resources.
     pub(crate) unsettled: bool,
-}
-
-/// Who accepts.
-pub(crate) enum Accept {
-    Once(Slot<Stream>),
-    /// Hands out one connection after the other.
-    Each(Box<Repeat>),
 }
 
 impl ListenerState {
@@ -168,7 +161,7 @@ impl Core {
         {
             return self.hand_over(listener, chain, slot, connection, None);
         }
-        let kind = Kind::Accept(Accept::Once(slot));
+        let kind = Kind::Accept(Taker::Once(slot));
         let id = self.insert(Pending::new(kind, listener, chain), timeout);
         let (state, pending) = self.listener_and_pending(listener)?;
         state.accepts.push_back(pending, id);
@@ -183,7 +176,7 @@ impl Core {
             return None;
         }
         let timeout = repeat.timeout;
-        let kind = Kind::Accept(Accept::Each(repeat));
+        let kind = Kind::Accept(Taker::Each(repeat));
         let id = self.insert(Pending::new(kind, listener, Id::NONE), timeout);
         let (state, pending) = self.listener_and_pending(listener)?;
         state.accepts.push_back(pending, id);
@@ -197,7 +190,7 @@ impl Core {
         let Some(Resource::Listener(state)) = self.resources.get_mut(listener) else {
             return false;
         };
-        let Some(Pending { kind: Kind::Accept(Accept::Each(repeat)), .. }) =
+        let Some(Pending { kind: Kind::Accept(Taker::Each(repeat)), .. }) =
             self.pending.get_mut(id)
         else {
             return false;
@@ -219,7 +212,7 @@ impl Core {
     /// The next connection of a repeating accept, for its handler, which runs.
     pub(crate) fn next_connection(&mut self, id: Id) -> Option<Stream> {
         let pending = self.pending.get(id)?;
-        let Kind::Accept(Accept::Each(repeat)) = &pending.kind else { return None };
+        let Kind::Accept(Taker::Each(repeat)) = &pending.kind else { return None };
         if repeat.is_paused() {
             return None;
         }
@@ -261,20 +254,20 @@ impl Core {
         id: Id,
     ) -> Option<(Slot<Stream>, Id, Option<Id>)> {
         let is_claim = match self.pending.get(id) {
-            Some(Pending { kind: Kind::Accept(Accept::Once(slot)), .. }) => slot.is_claim(),
+            Some(Pending { kind: Kind::Accept(taker), .. }) => taker.is_claim(),
             _ => false,
         };
         if !is_claim {
             return match self.unqueue_accept(listener, id)? {
-                (Accept::Once(slot), chain) => Some((slot, chain, None)),
-                (Accept::Each(_), _) => unreachable!("one that repeats is served by itself"),
+                (Taker::Once(slot), chain) => Some((slot, chain, None)),
+                (Taker::Each(_), _) => unreachable!("one that repeats is served by itself"),
             };
         }
         if let Some((state, pending)) = self.listener_and_pending(listener) {
             state.accepts.remove(pending, id);
         }
         match self.keep_claim(id)? {
-            (Kind::Accept(Accept::Once(slot)), chain) => Some((slot, chain, Some(id))),
+            (Kind::Accept(Taker::Once(slot)), chain) => Some((slot, chain, Some(id))),
             _ => unreachable!("only accepts are queued as accepts"),
         }
     }
@@ -406,13 +399,13 @@ impl Core {
 
     fn fail_accept(&mut self, listener: Id, id: Id, error: Error) {
         match self.unqueue_accept(listener, id) {
-            Some((Accept::Once(slot), chain)) => self.fail(chain, slot, error),
-            Some((Accept::Each(repeat), _)) => self.ready.push(repeat.end(Err(error))),
+            Some((Taker::Once(slot), chain)) => self.fail(chain, slot, error),
+            Some((Taker::Each(repeat), _)) => self.ready.push(repeat.end(Err(error))),
             None => {}
         }
     }
 
-    fn unqueue_accept(&mut self, listener: Id, id: Id) -> Option<(Accept, Id)> {
+    fn unqueue_accept(&mut self, listener: Id, id: Id) -> Option<(Taker<Stream>, Id)> {
         if let Some((state, pending)) = self.listener_and_pending(listener) {
             if state.accepts.head() == Some(id) {
                 state.holds = false;

@@ -14,11 +14,11 @@ use crate::{
         datagrams::Outgoing,
         every::Every,
         file::Task,
-        listener::Accept,
+        repeat::Taker,
         stream::{read::Read, write::Write},
         work::Unfinished,
     },
-    handles::{callback::Slot, delivery::Outcome},
+    handles::{callback::Slot, delivery::Outcome, stream::Stream},
     pure::{
         datagram::Datagram,
         list::{Linked, Links},
@@ -49,7 +49,7 @@ pub(crate) enum Kind {
     Write(Box<Write>),
     Flush(Slot<()>),
     ShutdownWrite(Slot<()>),
-    Accept(Accept),
+    Accept(Taker<Stream>),
     Connect(Box<Connecting>),
     /// A close or detach; its resource holds the rest.
     Close,
@@ -65,12 +65,12 @@ pub(crate) enum Kind {
     },
     Every(Box<Every>),
     /// Waits for the signal of this number.
-    Signal(i32, Slot<()>),
+    Signal(i32, Taker<()>),
     Thread(Box<dyn Unfinished>),
     /// Waits for the end of a process.
     Wait(Slot<ExitStatus>),
     File(Box<Task>),
-    ReceiveFrom(Slot<Datagram>),
+    ReceiveFrom(Taker<Datagram>),
     SendTo(Box<Outgoing>),
     Chain(Box<Chain>),
     Copy(Box<Copying>),

@@ -15,7 +15,6 @@ use std::time::Duration;
 use crate::{
     core::{
         Core, Kind,
-        listener::Accept,
         stream::read::{Form, Read},
     },
     handles::{
@@ -40,6 +39,20 @@ pub(crate) struct Repeat {
     pauses: i32,
     /// It is in the ready queue, or its handler runs.
     is_queued: bool,
+}
+
+/// Whom to give what comes: a connection, a datagram, a signal.
+pub(crate) enum Taker<T> {
+    Once(Slot<T>),
+    /// Is given one after the other.
+    Each(Box<Repeat>),
+}
+
+impl<T> Taker<T> {
+    /// Whether it is given a claim.
+    pub(super) const fn is_claim(&self) -> bool {
+        matches!(self, Self::Once(slot) if slot.is_claim())
+    }
 }
 
 impl Repeat {
@@ -79,7 +92,9 @@ impl Core {
     pub(super) fn repeat(&mut self, id: Id) -> Option<&mut Repeat> {
         match &mut self.pending.get_mut(id)?.kind {
             Kind::Read(Read { form: Form::Repeat(_, repeat), .. })
-            | Kind::Accept(Accept::Each(repeat)) => Some(repeat),
+            | Kind::Accept(Taker::Each(repeat))
+            | Kind::ReceiveFrom(Taker::Each(repeat))
+            | Kind::Signal(_, Taker::Each(repeat)) => Some(repeat),
             Kind::Every(every) => Some(&mut every.repeat),
             _ => None,
         }
@@ -125,6 +140,8 @@ impl Core {
         match &pending.kind {
             Kind::Read(_) => self.serve_reads_again(resource),
             Kind::Accept(_) => self.serve_accepts(resource),
+            Kind::ReceiveFrom(_) => self.serve_receives(resource),
+            Kind::Signal(..) => self.serve_each_signal(id),
             Kind::Every(_) => self.serve_every(id),
             _ => {}
         }

@@ -8,7 +8,7 @@ use crate::{
     handles::{
         callback::LocalKey, cancel::Cancel, current::with_current, local::Local, stream::Stream,
     },
-    pure::table::Id,
+    pure::{datagram::Datagram, table::Id},
 };
 
 /// What repeating operations hand out.
@@ -27,6 +27,19 @@ impl Item for Bytes {
 impl Item for Stream {
     fn next(core: &mut Core, id: Id) -> Option<Self> {
         core.next_connection(id)
+    }
+}
+
+impl Item for Datagram {
+    fn next(core: &mut Core, id: Id) -> Option<Self> {
+        core.next_datagram(id)
+    }
+}
+
+/// A signal.
+impl Item for () {
+    fn next(core: &mut Core, id: Id) -> Option<Self> {
+        core.next_signal(id)
     }
 }
 

@@ -19,8 +19,10 @@ use crate::{
         local::Local,
         repeating::{IntoHandler, kept, sent},
         stream::Stream,
+        udp_socket::UdpSocket,
     },
     pure::{
+        datagram::Datagram,
         error::{Error, Result},
         limits::Bound,
         matcher::{Chunk, Line},
@@ -200,6 +202,102 @@ impl Handle {
         Self::repeat_accept(l, sent(f), cb)
     }
 
+    /// Calls `f` with each datagram: a [`recv_from`](Self::recv_from) that repeats. It never ends by
+    /// itself, so that `cb` gets an error in any case.
+    ///
+    /// It pauses while more than [`Limits::unsent`](crate::Limits::unsent) bytes wait for room on the
+    /// socket, so that whoever answers is not flooded. While it is paused datagrams wait in the
+    /// system's queue, which loses what comes when it is full: see SO_RCVBUF in socket(7).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] with what the system tells of the socket, as [`recv_from`](Self::recv_from) does:
+    /// on a connected one that nobody is there. It is told once and nothing is lost by it, so that
+    /// another `each_datagram` goes on. [`Error::Closed`] if the socket was closed;
+    /// [`Error::Panicked`]; [`Error::Cancelled`], [`Error::TimedOut`].
+    ///
+    /// # Cancellation
+    ///
+    /// Ends by the next turn, and at once if it is cancelled in the handler or another callback of
+    /// the engine; a datagram that the handler was not given is there for the next receive.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Datagram, Engine};
+    /// use std::net::UdpSocket;
+    ///
+    /// let engine = Engine::new()?;
+    /// let socket = engine.bind_udp("127.0.0.1:0")?;
+    /// let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    /// client.send_to(b"hello", socket.local_addr()?).unwrap();
+    /// let answers = socket.clone();
+    /// engine.each_datagram(
+    ///     &socket,
+    ///     move |engine, datagram: Datagram| {
+    ///         let from = datagram.from.as_inet().unwrap();
+    ///         engine.send_to(&answers, datagram.bytes, from, Callback::ignore());
+    /// #       engine.stop();
+    ///     },
+    ///     Callback::new(|_, ()| (), |_, error| eprintln!("{error}")),
+    /// );
+    /// engine.run()?;
+    /// # let mut received = [0; 9];
+    /// # assert_eq!(client.recv(&mut received).unwrap(), 5);
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "recvfrom")]
+    pub fn each_datagram(
+        &self,
+        u: &UdpSocket,
+        f: impl FnMut(&Local, Datagram) + Send + 'static,
+        cb: Callback<()>,
+    ) -> Cancel {
+        Self::repeat_receive(u, sent(f), cb)
+    }
+
+    /// Calls `f` whenever the process gets the signal of this number: a [`signal`](Self::signal) that
+    /// repeats. It never ends by itself, so that `cb` gets an error in any case.
+    ///
+    /// As many of them as come before the handler has been told are one, as they are to the system,
+    /// signal(7). All that [`signal`](Self::signal) says of the process and of others who wait holds
+    /// here.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`signal`](Self::signal), and [`Error::Panicked`].
+    ///
+    /// # Cancellation
+    ///
+    /// Ends by the next turn, and at once if it is cancelled in the handler or another callback of
+    /// the engine. A signal that came and that the handler was not told of is there for whoever waits
+    /// for it, or for the next operation.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine};
+    ///
+    /// let engine = Engine::new()?;
+    /// engine.each_signal(
+    ///     libc::SIGHUP,
+    ///     |engine, ()| {
+    ///         println!("reading the configuration again");
+    /// #       engine.stop();
+    ///     },
+    ///     Callback::new(|_, ()| (), |_, error| eprintln!("{error}")),
+    /// );
+    /// let this = rustix::process::getpid(); // kill(1) would do
+    /// rustix::process::kill_process(this, rustix::process::Signal::HUP).unwrap();
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "sigaction")]
+    pub fn each_signal(
+        &self,
+        number: i32,
+        f: impl FnMut(&Local, ()) + Send + 'static,
+        cb: Callback<()>,
+    ) -> Cancel {
+        self.repeat_signal(number, sent(f), cb)
+    }
+
     /// Calls `f` every `period`, for the first time one period from now, with how many ticks have
     /// come since the last call: 1, unless the engine was busy for longer than that. It never ends
     /// by itself, so that `cb` gets an error in any case.
@@ -279,6 +377,26 @@ impl Handle {
             let id = core.id_of_listener(&listener);
             core.accept_each(id, repeat(handler, cb))
         })
+    }
+
+    fn repeat_receive(u: &UdpSocket, handler: Box<dyn IntoHandler>, cb: Callback<()>) -> Cancel {
+        let handler = Contained::new(handler);
+        let socket = u.clone();
+        u.handle().submit(move |core| {
+            let id = core.id_of_datagrams(&socket);
+            core.receive_each_datagram(id, repeat(handler, cb))
+        })
+    }
+
+    fn repeat_signal(
+        &self,
+        number: i32,
+        handler: Box<dyn IntoHandler>,
+        cb: Callback<()>,
+    ) -> Cancel {
+        let handler = Contained::new(handler);
+        let watched = self.watch_signal(number);
+        self.submit(move |core| core.wait_for_each_signal(number, watched, repeat(handler, cb)))
     }
 
     fn repeat_ticks(
@@ -376,6 +494,33 @@ impl Local {
             return self.refuse_foreign(cb);
         }
         Handle::repeat_accept(l, kept(self, f), cb)
+    }
+
+    /// [`Handle::each_datagram`] with a handler that need not be `Send`.
+    ///
+    /// See [`Local::each_line`] for an example.
+    pub fn each_datagram(
+        &self,
+        u: &UdpSocket,
+        f: impl FnMut(&Self, Datagram) + 'static,
+        cb: Callback<()>,
+    ) -> Cancel {
+        if u.handle().id() != self.id() {
+            return self.refuse_foreign(cb);
+        }
+        Handle::repeat_receive(u, kept(self, f), cb)
+    }
+
+    /// [`Handle::each_signal`] with a handler that need not be `Send`.
+    ///
+    /// See [`Local::each_line`] for an example.
+    pub fn each_signal(
+        &self,
+        number: i32,
+        f: impl FnMut(&Self, ()) + 'static,
+        cb: Callback<()>,
+    ) -> Cancel {
+        self.repeat_signal(number, kept(self, f), cb)
     }
 
     /// [`Handle::every`] with a handler that need not be `Send`.

@@ -1,6 +1,9 @@
 //! Signals of the process.
 
-use crate::handles::{callback::Callback, cancel::Cancel, handle::Handle};
+use crate::{
+    handles::{callback::Callback, cancel::Cancel, handle::Handle},
+    pure::error::Result,
+};
 
 impl Handle {
     /// Succeeds when the process gets the signal of this number, such as `libc::SIGTERM`: for a
@@ -52,10 +55,14 @@ impl Handle {
     #[doc(alias = "sigaction")]
     pub fn signal(&self, number: i32, cb: Callback<()>) -> Cancel {
         let Callback { slot, timeout } = cb;
-        let watched = self.check_open().and_then(|()| {
-            let shared = self.shared();
-            shared.signals.watch(&shared.env, number)
-        });
+        let watched = self.watch_signal(number);
         self.submit(move |core| core.wait_for_signal(number, watched, slot, timeout))
+    }
+
+    /// Has the engine told of a signal from now on.
+    pub(super) fn watch_signal(&self, number: i32) -> Result<()> {
+        self.check_open()?;
+        let shared = self.shared();
+        shared.signals.watch(&shared.env, number)
     }
 }
