@@ -80,8 +80,8 @@ fn promise_16_a_drop_ends_every_engine_on_its_own_thread_and_closes_all_listener
         let ended: BTreeSet<_> = ends.try_iter().map(words).collect();
         let expected = begun.iter().map(|begun| begun.replace("nothing", "EngineClosed")).collect();
         assert_eq!(ended, expected);
-        let refused = TcpStream::connect(address).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        // At once, but the port may be another test's by now, for a while.
+        wait_until(|| is_refused(TcpStream::connect(address)));
         // A thread that has been joined can be in the list for a moment.
         wait_until(|| threads() == before.0);
         // The null device is opened once for the process.
@@ -112,10 +112,11 @@ fn a_panic_of_what_serves_leaves_that_engine_without_a_listener() {
     let address = listen(&engines, |_, _| panic!("this is a test's"));
     engines.handles().for_each(answers);
     // A close may take the system another turn.
-    let refused = |result: io::Result<_>| {
-        result.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
-    };
-    wait_until(|| refused(TcpStream::connect(address)));
+    wait_until(|| is_refused(TcpStream::connect(address)));
+}
+
+fn is_refused(connected: io::Result<TcpStream>) -> bool {
+    connected.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
 #[test]

@@ -107,9 +107,9 @@ fn promise_16_dropping_the_engine_tells_everything_pending_on_this_thread() {
     let notes = told.take();
     assert_eq!(notes.len(), pending.count, "{notes:#?}");
     for note in notes {
-        // A later stage hears of the stage that failed.
-        let expected = note.ends_with(" EngineClosed") || note == "stage 2 Stage(1, EngineClosed)";
-        assert!(expected, "{note}");
+        // A later stage hears of the stage that failed, and a write how much of it the system had
+        // found room for after all.
+        assert!(note.contains("EngineClosed"), "{note}");
     }
 }
 
