@@ -108,6 +108,7 @@ pub use crate::{
         handle::{Handle, KeepAlive},
         listener::Listener,
         local::Local,
+        observer::SlowCallback,
         repeating::Pause,
         stream::{Detached, LineEnd, Stream},
         task::TaskPanic,
@@ -119,6 +120,7 @@ pub use crate::{
         error::{Error, IoOperation, Result, SystemError},
         limits::Limits,
         matcher::{self, Matcher},
+        metrics::{LaneMetrics, Metrics, OperationMetrics},
         options::{
             ConnectOptions, CopyOptions, Keepalive, ListenOptions, PtySize, SocketOptions,
             UdpOptions,

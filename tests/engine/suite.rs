@@ -66,6 +66,9 @@ mod loops;
 #[path = "errors.rs"]
 mod errors;
 
+#[path = "observing.rs"]
+mod observing;
+
 #[path = "pending.rs"]
 mod pending;
 

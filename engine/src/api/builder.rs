@@ -1,11 +1,15 @@
 //! [`Builder`]: an engine with other settings than the default.
 
-use std::{env, thread};
+use std::{env, sync::Arc, thread, time::Duration};
 
 use crate::{
     api::engine::Engine,
     core::Core,
-    handles::{shared::Shared, task::TaskPanic},
+    handles::{
+        observer::{Observer, SlowCallback, SlowCallbacks},
+        shared::Shared,
+        task::TaskPanic,
+    },
     pure::{
         error::{Error, IoOperation, Result},
         limits::Limits,
@@ -77,6 +81,8 @@ pub struct Builder {
     limits: Limits,
     workers: Option<usize>,
     task_panic: TaskPanic,
+    counts_operations: bool,
+    slow_callbacks: Option<SlowCallbacks>,
     #[cfg(feature = "sim")]
     host: Option<crate::system::sim::Host>,
 }
@@ -146,6 +152,52 @@ impl Builder {
         self
     }
 
+    /// Whether operations are counted by how they ended, for
+    /// [`Metrics::operations`](crate::Metrics::operations). Not by default: it costs memory and a lock
+    /// for each operation.
+    ///
+    /// See [`Metrics`](crate::Metrics) for an example.
+    #[must_use]
+    pub const fn count_operations(mut self, counts: bool) -> Self {
+        self.counts_operations = counts;
+        self
+    }
+
+    /// Has callbacks reported that run for longer than `bound`: while one runs nothing else of the engine
+    /// does. For a program under development, or a service that logs what it should have given to
+    /// [`submit_work`](crate::Handle::submit_work). Nobody by default; it costs memory and two looks at
+    /// the clock for each operation.
+    ///
+    /// The report is called behind the callback, on the engine's thread; it may be called on the threads
+    /// of several engines if the builder builds several. Callbacks of operations, posts and the steps of
+    /// tasks are timed, each call of a repeating operation's handler not. The time is the system's, in
+    /// simulation as well.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine, SlowCallback};
+    /// use std::{thread, time::Duration};
+    ///
+    /// let bound = Duration::from_millis(1);
+    /// let report = |slow: &SlowCallback| eprintln!("{slow}");
+    /// let engine = Engine::builder().on_slow_callback(bound, report).build()?;
+    /// engine.sleep(Duration::ZERO, Callback::new(
+    ///     |_, ()| thread::sleep(Duration::from_millis(2)), // never do this
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?; // "the callback of sleep took 2.05ms"
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "watchdog")]
+    #[must_use]
+    pub fn on_slow_callback(
+        mut self,
+        bound: Duration,
+        report: impl Fn(&SlowCallback) + Send + Sync + 'static,
+    ) -> Self {
+        self.slow_callbacks = Some(SlowCallbacks { bound, report: Arc::new(report) });
+        self
+    }
+
     /// Builds an engine that lives on a host of a simulated network, see
     /// [`sim`](crate::system::sim). Neither [`driver`](Self::driver) nor `FACADE_DRIVER` changes
     /// that; its threads are simulated, too.
@@ -212,9 +264,10 @@ impl Builder {
         // Opened now, so that closing needs no descriptor when there are none left.
         crate::system::sys::owned::null().map_err(failed)?;
         let pollable = driver.as_pollable().map_err(failed)?;
-        let shared = Shared::new(env, driver.name(), driver.waker(), self.task_panic);
+        let observer = Observer::new(self.counts_operations, self.slow_callbacks.clone());
+        let shared = Shared::new(env, driver.name(), driver.waker(), self.task_panic, observer);
         let shared = shared.map_err(failed)?;
-        let core = Core::new(std::sync::Arc::clone(&shared), driver, self.limits, pool);
+        let core = Core::new(Arc::clone(&shared), driver, self.limits, pool);
         Ok(Engine::from_parts(shared, core, pollable))
     }
 }

@@ -33,6 +33,7 @@ use crate::{
     },
     pure::{
         error::{Error, Result},
+        metrics::Metrics,
         panics::Panics,
         table::Id,
     },
@@ -333,6 +334,18 @@ impl Engine {
         all
     }
 
+    /// How much the engine has done since it was built, and how much it has before it. A look at all
+    /// its streams, so that a program asks every second rather than every turn.
+    ///
+    /// See [`Metrics`] for an example, and [`Local::metrics`] for use in callbacks and from other
+    /// threads.
+    pub fn metrics(&self) -> Metrics {
+        let metrics = self.local.metrics();
+        let batch = self.batch.try_borrow().map_or(0, |batch| batch.len());
+        let (pending, ready) = (metrics.pending + batch, metrics.ready + batch);
+        Metrics { pending, ready, ..metrics }
+    }
+
     /// Whether a matcher goes on looking in the next turn: a model in which a turn looks at
     /// everything takes the turns up to then for one.
     #[cfg(facade_mutants)]
@@ -395,6 +408,10 @@ impl Engine {
         entered.enter();
         reaped?;
         let (callbacks, mut panics) = self.run_ready(root);
+        with_current(self.handle().id(), |core| {
+            core.counts.turns += 1;
+            core.counts.callbacks += callbacks as u64;
+        });
         self.send(!goes_on);
         // Dropped now and not in the next turn, so that what is received next goes into the memory
         // that was just sent from, while it is in cache.

@@ -391,9 +391,13 @@ impl Core {
     pub(crate) fn arrived(&mut self, socket: Id, datagrams: Vec<Datagram>) {
         let Some(state) = self.datagrams(socket) else { return };
         state.expected = state.expected.saturating_sub(datagrams.len());
+        let is_late = state.reception == Phase::Stopping;
+        let count = datagrams.len() as u64;
         for datagram in datagrams {
             state.note(Arrival::Datagram(datagram));
         }
+        self.counts.datagrams_received += count;
+        self.counts.late_completions += u64::from(is_late);
         self.serve_receives(socket);
     }
 
@@ -565,6 +569,7 @@ impl Core {
         match result {
             Ok(()) => {
                 let len = outgoing.bytes.len();
+                self.counts.datagrams_sent += 1;
                 self.deferred_drops.bytes.push(outgoing.bytes);
                 self.succeed(Id::NONE, outgoing.slot, len);
             }

@@ -295,6 +295,7 @@ impl Core {
         let Some(state) = self.listener(listener) else { return };
         state.rest = REST_MIN;
         state.accepted += 1;
+        let is_late = state.accepting == Phase::Stopping;
         let made_here = state.tenure == Tenure::Own;
         if state.tcp && !made_here {
             // An error means that the connection is gone, which its first read will report.
@@ -306,6 +307,8 @@ impl Core {
         let fd_kind = FdKind::Socket { tcp: state.tcp };
         // From a socket that the program had in hand it may have inherited anything.
         let tenure = if made_here { Tenure::Own } else { Tenure::Exclusive };
+        self.counts.connections_accepted += 1;
+        self.counts.late_completions += u64::from(is_late);
         let connection = self.make_stream(connection, fd_kind, tenure);
         match self.listener(listener).filter(|state| state.closing.is_none()) {
             Some(state) => state.untaken.push_back(connection),

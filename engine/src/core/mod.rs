@@ -56,6 +56,7 @@ use crate::{
     pure::{
         buffer::outgoing::Spare,
         limits::Limits,
+        metrics::Counts,
         table::{Id, Table},
         timer::Timers,
     },
@@ -110,6 +111,8 @@ pub(crate) struct Core {
     pub(crate) submissions: u64,
     /// The repeating operation whose handler runs; else none.
     pub(crate) repeating: Id,
+    /// How much was done so far.
+    pub(crate) counts: Counts,
     /// Counts the rounds in which ready callbacks run, and wraps around.
     pub(crate) round: u32,
     /// Who waits for a signal.
@@ -162,6 +165,7 @@ impl Core {
             on_files: 0,
             submissions: 0,
             repeating: Id::NONE,
+            counts: Counts::default(),
             round: 0,
             signals: SignalWaits::default(),
             root_queued: false,

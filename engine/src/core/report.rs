@@ -15,11 +15,8 @@ use crate::{
             read::{Form, Plain},
         },
     },
-    pure::table::Id,
-    system::{
-        driver::{Driver, Readiness},
-        fd_kind::FdKind,
-    },
+    pure::{metrics::Metrics, table::Id},
+    system::{driver::Driver, fd_kind::FdKind},
 };
 
 impl Core {
@@ -93,6 +90,39 @@ impl Core {
         all
     }
 
+    /// How much was done, and how much there is to do. What the engine knows beside this is left out.
+    pub(crate) fn metrics(&self) -> Metrics {
+        let counts = &self.counts;
+        let mut metrics = Metrics {
+            turns: counts.turns,
+            callbacks: counts.callbacks,
+            bytes_received: counts.bytes_received,
+            bytes_sent: counts.bytes_sent,
+            connections_accepted: counts.connections_accepted,
+            datagrams_received: counts.datagrams_received,
+            datagrams_sent: counts.datagrams_sent,
+            late_completions: counts.late_completions,
+            ready: self.ready.len(),
+            lanes: self.pool.lanes(),
+            operations: self.shared.observer.operations(),
+            ..Metrics::default()
+        };
+        for id in self.resources.ids() {
+            match self.resources.get(id) {
+                Some(Resource::Stream(state)) => {
+                    metrics.unread += state.unread.len();
+                    metrics.unsent += state.outgoing.len() + state.queued;
+                }
+                Some(Resource::Datagrams(state)) => metrics.unsent += state.queued(),
+                // Of somebody else's.
+                Some(Resource::Watch(_)) | None => continue,
+                Some(Resource::Listener(_) | Resource::File(_) | Resource::Child(_)) => {}
+            }
+            metrics.resources += 1;
+        }
+        metrics
+    }
+
     /// Says of a stream or listener what waits there.
     pub(crate) fn describe(&self, id: Id, f: &mut fmt::DebugStruct<'_, '_>) {
         let Some(resource) = self.resources.get(id) else { return };
@@ -141,11 +171,7 @@ fn operation(pending: &Pending) -> &'static str {
         Kind::Accept(Taker::Each(_)) => "each_connection",
         Kind::Every(_) => "every",
         Kind::Connect(_) => "connect",
-        Kind::Poll { readiness, .. } => match readiness {
-            Readiness::Readable => "readable",
-            Readiness::Writable => "writable",
-            Readiness::PeerGone => "peer_gone",
-        },
+        Kind::Poll { readiness, .. } => readiness.operation(),
         Kind::Close => "close",
         Kind::Sleep { .. } => "sleep",
         Kind::Signal(_, Taker::Once(_)) => "signal",

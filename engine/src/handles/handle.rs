@@ -108,6 +108,10 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn post(&self, f: impl FnOnce(&Local) + Send + 'static) {
+        if self.times_callbacks() {
+            self.push_post(move |local| local.time("post", || f(local)));
+            return;
+        }
         self.push_post(f);
     }
 

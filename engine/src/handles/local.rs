@@ -12,7 +12,7 @@ use crate::{
         handle::Handle,
         shared::Shared,
     },
-    pure::table::Id,
+    pure::{metrics::Metrics, table::Id},
 };
 
 /// What callbacks get: "you are on the engine's thread".
@@ -76,6 +76,14 @@ impl Local {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn post<F: FnOnce(&Self) + 'static>(&self, f: F) {
+        if self.times_callbacks() {
+            self.post_closure(move |local| local.time("post", || f(local)));
+        } else {
+            self.post_closure(f);
+        }
+    }
+
+    fn post_closure<F: FnOnce(&Self) + 'static>(&self, f: F) {
         // In the child of a fork the closure is dropped at once. The table is the parent's.
         if self.is_inherited() {
             return;
@@ -157,6 +165,34 @@ impl Local {
         all.extend(PendingOperation::several("submission", usize::from(!inbox.is_empty())));
         all.extend(PendingOperation::several("keep_alive", keep_alive.load(SeqCst)));
         all
+    }
+}
+
+impl Local {
+    /// How much the engine has done, and has before it; see
+    /// [`Engine::metrics`](crate::Engine::metrics). Inside a callback those that are to run behind it
+    /// are left out, and what this turn has run is not counted yet.
+    ///
+    /// From another thread, or a future, post it.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine};
+    /// use std::time::Duration;
+    ///
+    /// let engine = Engine::new()?;
+    /// engine.sleep(Duration::from_millis(1), Callback::new(
+    ///     |engine, ()| println!("{} turns so far", engine.metrics().turns),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// engine.run()?;
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        if self.is_inherited() {
+            return Metrics::default();
+        }
+        let metrics = inspect(self.id(), Core::metrics).unwrap_or_default();
+        Metrics { pending: self.pending().iter().map(|one| one.count).sum(), ..metrics }
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod file;
 pub(crate) mod handle;
 pub(crate) mod listener;
 pub(crate) mod local;
+pub(crate) mod observer;
 pub(crate) mod queue;
 pub(crate) mod registry;
 pub(crate) mod repeating;

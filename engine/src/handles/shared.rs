@@ -12,6 +12,7 @@ use std::{
 use crate::{
     handles::{
         at_fork,
+        observer::Observer,
         queue::message::{Inbox, Sleeper},
         task::TaskPanic,
     },
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) signals: Signals,
     pub(super) driver: &'static str,
     pub(super) task_panic: TaskPanic,
+    pub(crate) observer: Observer,
 }
 
 impl Shared {
@@ -43,6 +45,7 @@ impl Shared {
         driver: &'static str,
         waker: Waker,
         task_panic: TaskPanic,
+        observer: Observer,
     ) -> io::Result<Arc<Self>> {
         let id = at_fork::number_engine()?;
         Ok(Arc::new(Self {
@@ -55,6 +58,7 @@ impl Shared {
             env,
             driver,
             task_panic,
+            observer,
         }))
     }
 

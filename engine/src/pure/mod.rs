@@ -9,6 +9,7 @@ pub(crate) mod error;
 pub(crate) mod limits;
 pub(crate) mod list;
 pub mod matcher;
+pub(crate) mod metrics;
 #[cfg(not(facade_mutants))]
 pub(crate) mod mutants;
 #[cfg(facade_mutants)]

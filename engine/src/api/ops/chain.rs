@@ -19,6 +19,7 @@ use crate::{
         delivery::boxed_with,
         handle::Handle,
         listener::Listener,
+        observer::Subject,
         queue::ready::Ready,
         stream::Stream,
     },
@@ -250,7 +251,9 @@ impl<M: Mode> Chain<M> {
         cb: Callback<Vec<AddrInfo>>,
     ) -> Self {
         let query = Query::new(host.as_ref(), service.into(), Hints::default());
-        self.stage(cb, move |core, input, cb| core.begin_lookup(query, cb, input.chain))
+        self.stage("getaddrinfo", cb, move |core, input, cb| {
+            core.begin_lookup(query, cb, input.chain)
+        })
     }
 
     /// Connects to the first address of the lookup before it that answers, by RFC 8305.
@@ -262,7 +265,7 @@ impl<M: Mode> Chain<M> {
 
     /// The same with options, see [`Handle::getaddrinfo_then_connect_with`].
     pub fn connect_resolved_with(self, options: ConnectOptions, cb: Callback<Stream>) -> Self {
-        self.stage(cb, move |core, input, cb| {
+        self.stage("connect", cb, move |core, input, cb| {
             core.begin_connect_any(input.addresses, options, cb, input.chain)
         })
     }
@@ -280,14 +283,16 @@ impl<M: Mode> Chain<M> {
         cb: Callback<Stream>,
     ) -> Self {
         let address = addr.into_address();
-        self.stage(cb, move |core, input, cb| core.begin_connect(address, options, cb, input.chain))
+        self.stage("connect", cb, move |core, input, cb| {
+            core.begin_connect(address, options, cb, input.chain)
+        })
     }
 
     /// Accepts, see [`Handle::accept`]; the chain works on the listener's engine.
     pub fn accept(mut self, l: &Listener, cb: Callback<Stream>) -> Self {
         self.handle = l.handle().clone();
         let listener = l.clone();
-        self.stage(cb, move |core, input, cb| {
+        self.stage("accept", cb, move |core, input, cb| {
             if listener.handle().id() != core.engine {
                 core.fail(input.chain, cb.slot, of_another_engine());
                 return None;
@@ -298,38 +303,38 @@ impl<M: Mode> Chain<M> {
 
     /// See [`Handle::read_chunk`].
     pub fn read_chunk(self, size: usize, cb: Callback<M::Value<Bytes>>) -> Self {
-        self.read(Chunk::new(size), Bound::None, cb, |matcher, slot| {
+        self.read("read_chunk", Chunk::new(size), Bound::None, cb, |matcher, slot| {
             Form::Bytes(Plain::Chunk(matcher), slot)
         })
     }
 
     /// See [`Handle::read_exact`].
     pub fn read_exact(self, size: usize, cb: Callback<M::Value<Bytes>>) -> Self {
-        self.read(Ok(Exact::new(size)), Bound::All, cb, |matcher, slot| {
+        self.read("read_exact", Ok(Exact::new(size)), Bound::All, cb, |matcher, slot| {
             Form::Bytes(Plain::Exact(matcher), slot)
         })
     }
 
     /// See [`Handle::read_until`].
     pub fn read_until(self, delimiter: impl AsRef<[u8]>, cb: Callback<M::Value<Bytes>>) -> Self {
-        self.read(Delimiter::new(delimiter), Bound::Line, cb, other)
+        self.read("read_until", Delimiter::new(delimiter), Bound::Line, cb, other)
     }
 
     /// See [`Handle::read_line`].
     pub fn read_line(self, cb: Callback<M::Value<Bytes>>) -> Self {
-        self.read(Ok(Line::new()), Bound::Line, cb, |matcher, slot| {
+        self.read("read_line", Ok(Line::new()), Bound::Line, cb, |matcher, slot| {
             Form::Bytes(Plain::Line(matcher), slot)
         })
     }
 
     /// See [`Handle::read_until_lineglob`].
     pub fn read_until_lineglob(self, glob: LineGlob, cb: Callback<M::Value<LineMatch>>) -> Self {
-        self.read(Ok(LineGlobSearch::new(glob)), Bound::Line, cb, other)
+        self.read("read_until_lineglob", Ok(LineGlobSearch::new(glob)), Bound::Line, cb, other)
     }
 
     /// See [`Handle::read_until_regex`].
     pub fn read_until_regex(self, regex: Regex, cb: Callback<M::Value<RegexMatch>>) -> Self {
-        self.read(Ok(RegexSearch::new(regex)), Bound::Line, cb, other)
+        self.read("read_until_regex", Ok(RegexSearch::new(regex)), Bound::Line, cb, other)
     }
 
     /// See [`Handle::read_until_any`].
@@ -338,22 +343,22 @@ impl<M: Mode> Chain<M> {
         patterns: impl IntoIterator<Item = Pattern>,
         cb: Callback<M::Value<AnyMatch>>,
     ) -> Self {
-        self.read(Any::new(patterns), Bound::Line, cb, other)
+        self.read("read_until_any", Any::new(patterns), Bound::Line, cb, other)
     }
 
     /// See [`Handle::read_all`].
     pub fn read_all(self, cb: Callback<M::Value<Bytes>>) -> Self {
-        self.read(Ok(All::new()), Bound::All, cb, other)
+        self.read("read_all", Ok(All::new()), Bound::All, cb, other)
     }
 
     /// See [`Handle::read_with`].
     pub fn read_with<R: Matcher>(self, matcher: R, cb: Callback<M::Value<R::Output>>) -> Self {
-        self.read(Ok(matcher), Bound::Line, cb, user)
+        self.read("read_with", Ok(matcher), Bound::Line, cb, user)
     }
 
     /// See [`Handle::expect_line`].
     pub fn expect_line(self, line: impl Into<LinePattern>, cb: Callback<M::Value<Bytes>>) -> Self {
-        self.read(Ok(ExpectLine::new(line)), Bound::Line, cb, other)
+        self.read("expect_line", Ok(ExpectLine::new(line)), Bound::Line, cb, other)
     }
 
     /// The second stage of [`Handle::accept_then_expect_multiline_regex`]: reads through a match,
@@ -385,13 +390,14 @@ impl<M: Mode> Chain<M> {
         regex: Regex,
         cb: Callback<(Stream, RegexMatch)>,
     ) -> Self {
-        self.stages.push(Box::new(RegexWithStream { regex, callback: cb }));
+        let callback = self.observe(cb, "expect_multiline_regex");
+        self.stages.push(Box::new(RegexWithStream { regex, callback }));
         self
     }
 
     /// See [`Handle::write`].
     pub fn write(self, buf: impl Into<Bytes>, cb: Callback<M::Value<usize>>) -> Self {
-        self.write_data(Data::One(buf.into()), cb)
+        self.write_data("write", Data::One(buf.into()), cb)
     }
 
     /// See [`Handle::write_vectored`].
@@ -400,24 +406,28 @@ impl<M: Mode> Chain<M> {
         bufs: impl IntoIterator<Item = impl Into<Bytes>>,
         cb: Callback<M::Value<usize>>,
     ) -> Self {
-        self.write_data(Data::Many(bufs.into_iter().map(Into::into).collect()), cb)
+        self.write_data(
+            "write_vectored",
+            Data::Many(bufs.into_iter().map(Into::into).collect()),
+            cb,
+        )
     }
 
     /// See [`Handle::write_line`].
     pub fn write_line(self, line: impl Into<Bytes>, cb: Callback<M::Value<usize>>) -> Self {
-        self.write_data(Data::Line(line.into()), cb)
+        self.write_data("write_line", Data::Line(line.into()), cb)
     }
 
     /// See [`Handle::flush`].
     pub fn flush(self, cb: Callback<M::Value<()>>) -> Self {
-        self.on_stream(cb, |core, id, chain, Callback { slot, timeout }| {
+        self.on_stream("flush", cb, |core, id, chain, Callback { slot, timeout }| {
             core.flush(id, slot, timeout, chain)
         })
     }
 
     /// See [`Handle::shutdown_write`].
     pub fn shutdown_write(self, cb: Callback<M::Value<()>>) -> Self {
-        self.on_stream(cb, |core, id, chain, Callback { slot, timeout }| {
+        self.on_stream("shutdown_write", cb, |core, id, chain, Callback { slot, timeout }| {
             core.shutdown_write(id, slot, timeout, chain)
         })
     }
@@ -437,29 +447,46 @@ impl<M: Mode> Chain<M> {
 
     fn read<A: Send + 'static, T: Send + 'static>(
         self,
+        operation: &'static str,
         argument: Result<A>,
         bound: Bound,
         cb: Callback<M::Value<T>>,
         form: fn(A, Slot<T>) -> Form,
     ) -> Self {
-        self.on_stream(cb, move |core, id, chain, cb| {
+        self.on_stream(operation, cb, move |core, id, chain, cb| {
             core.begin_read(id, argument, bound, cb, form, chain)
         })
     }
 
-    fn write_data(self, data: Data, cb: Callback<M::Value<usize>>) -> Self {
-        self.on_stream(cb, move |core, id, chain, Callback { slot, timeout }| {
+    fn write_data(
+        self,
+        operation: &'static str,
+        data: Data,
+        cb: Callback<M::Value<usize>>,
+    ) -> Self {
+        self.on_stream(operation, cb, move |core, id, chain, Callback { slot, timeout }| {
             core.write(id, data, slot, timeout, chain)
         })
+    }
+
+    /// Tells whoever observes the engine of a stage, which begins for them with its chain.
+    fn observe<T: Send + 'static>(
+        &self,
+        callback: Callback<T>,
+        operation: &'static str,
+    ) -> Callback<T> {
+        let on = || self.stream.as_ref().map_or_else(String::new, Subject::name);
+        callback.observed(&self.handle, operation, on)
     }
 
     /// Adds a stage that works on the chain's stream.
     fn on_stream<T: Send + 'static>(
         self,
+        operation: &'static str,
         cb: Callback<M::Value<T>>,
         begin: impl FnOnce(&mut Core, Id, Id, Callback<T>) -> Option<Id> + Send + 'static,
     ) -> Self {
-        self.stage(cb, move |core, input, cb| match stream_of(core, &input) {
+        self.stage(operation, cb, move |core, input, cb| match stream_of(core, &input) {
             Ok((id, stream)) => begin(core, id, input.chain, M::on(cb, stream)),
             Err(error) => {
                 // What the user gave for it goes with the callback, where nothing is borrowed.
@@ -473,9 +500,11 @@ impl<M: Mode> Chain<M> {
 
     fn stage<T: Send + 'static>(
         mut self,
+        operation: &'static str,
         callback: Callback<T>,
         begin: impl FnOnce(&mut Core, Input<'_>, Callback<T>) -> Option<Id> + Send + 'static,
     ) -> Self {
+        let callback = self.observe(callback, operation);
         self.stages.push(Box::new(StageOf { callback, begin: Contained::new(begin) }));
         self
     }

@@ -8,6 +8,7 @@ use crate::{
         file::File,
         handle::Handle,
         listener::Listener,
+        observer::Subject,
         stream::{Detached, Stream},
         udp_socket::UdpSocket,
     },
@@ -67,6 +68,17 @@ impl<'a> From<&'a UdpSocket> for Closable<'a> {
     }
 }
 
+impl Closable<'_> {
+    fn as_subject(&self) -> &dyn Subject {
+        match self {
+            Self::Stream(stream) => *stream,
+            Self::Listener(listener) => *listener,
+            Self::File(file) => *file,
+            Self::UdpSocket(socket) => *socket,
+        }
+    }
+}
+
 impl Handle {
     /// Closes something for all its clones. Its reads, accepts and receives get
     /// [`Closed`](crate::Error::Closed); submitted writes and datagrams go out first. The callback
@@ -113,8 +125,11 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn close<'a>(&self, x: impl Into<Closable<'a>>, cb: Callback<()>) -> Cancel {
-        let Callback { slot, timeout } = cb;
-        match x.into() {
+        let what = x.into();
+        let subject = what.as_subject();
+        let Callback { slot, timeout } =
+            cb.observed(subject.engine_handle(), "close", || subject.name());
+        match what {
             Closable::Stream(s) => Self::submit_on(s, move |core, id| {
                 core.close_stream(id, Ending::Close(slot), timeout)
             }),
@@ -214,7 +229,7 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn detach(&self, s: &Stream, cb: Callback<Detached>) -> Cancel {
-        let Callback { slot, timeout } = cb;
+        let Callback { slot, timeout } = s.observe(cb, "detach");
         Self::submit_on(s, move |core, id| core.close_stream(id, Ending::Detach(slot), timeout))
     }
 }

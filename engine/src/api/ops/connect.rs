@@ -7,7 +7,8 @@ use bytes::Bytes;
 use crate::{
     core::Core,
     handles::{
-        callback::Callback, cancel::Cancel, handle::Handle, listener::Listener, stream::Stream,
+        callback::Callback, cancel::Cancel, handle::Handle, listener::Listener, observer::Subject,
+        stream::Stream,
     },
     pure::{
         address::{AddrInfo, Address, Hints, IntoAddress, Query, Service},
@@ -56,6 +57,7 @@ impl Handle {
         cb: Callback<Vec<AddrInfo>>,
     ) -> Cancel {
         let query = Query::new(host.as_ref(), service.into(), hints);
+        let cb = cb.observed(self, "getaddrinfo", String::new);
         self.submit(move |core| core.begin_lookup(query, cb, Id::NONE))
     }
 
@@ -203,6 +205,9 @@ impl Handle {
         cb: Callback<Stream>,
     ) -> Cancel {
         let address = addr.into_address();
+        let cb = cb.observed(self, "connect", || {
+            address.as_ref().map_or_else(|_| String::new(), ToString::to_string)
+        });
         self.submit(move |core| core.begin_connect(address, options, cb, Id::NONE))
     }
 
@@ -308,6 +313,7 @@ impl Handle {
     #[doc(alias = "accept4")]
     pub fn accept(&self, l: &Listener, cb: Callback<Stream>) -> Cancel {
         let listener = l.clone();
+        let cb = l.observe(cb, "accept");
         l.handle().submit(move |core| core.begin_accept(&listener, cb, Id::NONE))
     }
 

@@ -2,7 +2,10 @@
 
 use crate::{
     core::copy::{From, Told},
-    handles::{callback::Callback, cancel::Cancel, file::File, handle::Handle, stream::Stream},
+    handles::{
+        callback::Callback, cancel::Cancel, file::File, handle::Handle, observer::Subject,
+        stream::Stream,
+    },
     pure::{
         error::{Error, Result},
         options::CopyOptions,
@@ -97,7 +100,7 @@ impl Handle {
         options: CopyOptions,
         cb: Callback<u64>,
     ) -> Cancel {
-        submit(from, to, false, options, cb, Told::OneWay)
+        submit(from, to, false, options, from.observe(cb, "copy"), Told::OneWay)
     }
 
     /// Copies what comes on either stream to the other, up to the end of both: a proxy. Each end is
@@ -159,7 +162,7 @@ impl Handle {
         options: CopyOptions,
         cb: Callback<(u64, u64)>,
     ) -> Cancel {
-        submit(a, b, true, options, cb, Told::BothWays)
+        submit(a, b, true, options, a.observe(cb, "copy_both_ways"), Told::BothWays)
     }
 
     /// Copies `len` bytes of a file from `offset` on to a stream, or up to the end of the file if
@@ -202,7 +205,7 @@ impl Handle {
         to: &Stream,
         cb: Callback<u64>,
     ) -> Cancel {
-        let Callback { slot, timeout } = cb;
+        let Callback { slot, timeout } = to.observe(cb, "copy_file");
         let (file, to) = (file.clone(), to.clone());
         let handle = to.handle().clone();
         let is_of_one = file.handle().id() == to.engine();

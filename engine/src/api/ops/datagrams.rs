@@ -6,7 +6,10 @@ use bytes::Bytes;
 
 use crate::{
     core::{Core, datagrams::Outgoing},
-    handles::{callback::Callback, cancel::Cancel, handle::Handle, udp_socket::UdpSocket},
+    handles::{
+        callback::Callback, cancel::Cancel, handle::Handle, observer::Subject,
+        udp_socket::UdpSocket,
+    },
     pure::{
         address::{Address, IntoAddress},
         datagram::Datagram,
@@ -263,7 +266,7 @@ impl Handle {
     #[doc(alias = "recvfrom")]
     #[doc(alias = "recvmsg")]
     pub fn recv_from(&self, u: &UdpSocket, cb: Callback<Datagram>) -> Cancel {
-        let Callback { slot, timeout } = cb;
+        let Callback { slot, timeout } = u.observe(cb, "recv_from");
         submit_on_socket(u, move |core, socket| core.receive_datagram(socket, slot, timeout))
     }
 
@@ -375,7 +378,7 @@ fn submit_send(
     to: Result<Option<Address>>,
     cb: Callback<usize>,
 ) -> Cancel {
-    let Callback { slot, timeout } = cb;
+    let Callback { slot, timeout } = socket.observe(cb, "send_to");
     // An engine that is gone drops it together with the callback.
     let bytes = Contained::new(bytes);
     submit_on_socket(socket, move |core, socket| {

@@ -17,6 +17,7 @@ use crate::{
         handle::Handle,
         listener::Listener,
         local::Local,
+        observer::Subject,
         repeating::{IntoHandler, kept, sent},
         stream::Stream,
         udp_socket::UdpSocket,
@@ -103,7 +104,8 @@ impl Handle {
         f: impl FnMut(&Local, Bytes) + Send + 'static,
         cb: Callback<()>,
     ) -> Cancel {
-        Self::repeat_read(s, Ok(Plain::Line(Line::new())), Bound::Line, sent(f), cb)
+        let line = Ok(Plain::Line(Line::new()));
+        Self::repeat_read(s, "each_line", line, Bound::Line, sent(f), cb)
     }
 
     /// Calls `f` with what there is, 1 to `size` bytes at a time, until the stream ends: a
@@ -150,7 +152,8 @@ impl Handle {
         f: impl FnMut(&Local, Bytes) + Send + 'static,
         cb: Callback<()>,
     ) -> Cancel {
-        Self::repeat_read(s, Chunk::new(size).map(Plain::Chunk), Bound::None, sent(f), cb)
+        let chunk = Chunk::new(size).map(Plain::Chunk);
+        Self::repeat_read(s, "each_chunk", chunk, Bound::None, sent(f), cb)
     }
 
     /// Calls `f` with each connection: an [`accept`](Self::accept) that repeats. It never ends by
@@ -354,6 +357,7 @@ impl Handle {
 
     fn repeat_read(
         s: &Stream,
+        operation: &'static str,
         matcher: Result<Plain>,
         bound: Bound,
         handler: Box<dyn IntoHandler>,
@@ -361,6 +365,7 @@ impl Handle {
     ) -> Cancel {
         // An engine that is gone drops it together with the callback.
         let handler = Contained::new(handler);
+        let cb = s.observe(cb, operation);
         Self::submit_on(s, move |core, id| {
             let repeat = repeat(handler, cb);
             match matcher {
@@ -373,6 +378,7 @@ impl Handle {
     fn repeat_accept(l: &Listener, handler: Box<dyn IntoHandler>, cb: Callback<()>) -> Cancel {
         let handler = Contained::new(handler);
         let listener = l.clone();
+        let cb = l.observe(cb, "each_connection");
         l.handle().submit(move |core| {
             let id = core.id_of_listener(&listener);
             core.accept_each(id, repeat(handler, cb))
@@ -382,6 +388,7 @@ impl Handle {
     fn repeat_receive(u: &UdpSocket, handler: Box<dyn IntoHandler>, cb: Callback<()>) -> Cancel {
         let handler = Contained::new(handler);
         let socket = u.clone();
+        let cb = u.observe(cb, "each_datagram");
         u.handle().submit(move |core| {
             let id = core.id_of_datagrams(&socket);
             core.receive_each_datagram(id, repeat(handler, cb))
@@ -396,6 +403,7 @@ impl Handle {
     ) -> Cancel {
         let handler = Contained::new(handler);
         let watched = self.watch_signal(number);
+        let cb = cb.observed(self, "each_signal", || number.to_string());
         self.submit(move |core| core.wait_for_each_signal(number, watched, repeat(handler, cb)))
     }
 
@@ -406,6 +414,7 @@ impl Handle {
         cb: Callback<()>,
     ) -> Cancel {
         let handler = Contained::new(handler);
+        let cb = cb.observed(self, "every", String::new);
         self.submit(move |core| {
             let repeat = *repeat(handler, cb);
             match period {
@@ -461,7 +470,8 @@ impl Local {
             return self.refuse_foreign(cb);
         }
         let handler = kept(self, f);
-        Handle::repeat_read(s, Ok(Plain::Line(Line::new())), Bound::Line, handler, cb)
+        let line = Ok(Plain::Line(Line::new()));
+        Handle::repeat_read(s, "each_line", line, Bound::Line, handler, cb)
     }
 
     /// [`Handle::each_chunk`] with a handler that need not be `Send`.
@@ -478,7 +488,7 @@ impl Local {
             return self.refuse_foreign(cb);
         }
         let chunk = Chunk::new(size).map(Plain::Chunk);
-        Handle::repeat_read(s, chunk, Bound::None, kept(self, f), cb)
+        Handle::repeat_read(s, "each_chunk", chunk, Bound::None, kept(self, f), cb)
     }
 
     /// [`Handle::each_connection`] with a handler that need not be `Send`.

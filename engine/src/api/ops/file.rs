@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::{
     core::{Core, file::Task},
-    handles::{callback::Callback, cancel::Cancel, file::File, handle::Handle},
+    handles::{callback::Callback, cancel::Cancel, file::File, handle::Handle, observer::Subject},
     pure::{error::Result, panics::Contained, table::Id},
     system::{
         descriptor::Descriptor,
@@ -86,7 +86,7 @@ impl Handle {
     /// ```
     #[doc(alias = "pread")]
     pub fn read_at(&self, f: &File, offset: u64, size: usize, cb: Callback<Bytes>) -> Cancel {
-        let Callback { slot, timeout } = cb;
+        let Callback { slot, timeout } = f.observe(cb, "read_at");
         submit_on_file(f, move |core, file| {
             core.begin_on_file(file, Task::read(slot, offset, size), timeout)
         })
@@ -137,7 +137,7 @@ impl Handle {
         buf: impl Into<Bytes>,
         cb: Callback<usize>,
     ) -> Cancel {
-        let Callback { slot, timeout } = cb;
+        let Callback { slot, timeout } = f.observe(cb, "write_at");
         // An engine that is gone drops it together with the callback.
         let buf = Contained::new(buf.into());
         submit_on_file(f, move |core, file| {
@@ -174,7 +174,7 @@ impl Handle {
     /// ```
     #[doc(alias = "fsync")]
     pub fn sync(&self, f: &File, cb: Callback<()>) -> Cancel {
-        let Callback { slot, timeout } = cb;
+        let Callback { slot, timeout } = f.observe(cb, "sync");
         submit_on_file(f, move |core, file| core.begin_on_file(file, Task::Sync { slot }, timeout))
     }
 }

@@ -8,6 +8,7 @@ use crate::{
         cancel::Cancel,
         child::{self, Child},
         handle::Handle,
+        observer::Subject,
         stream::Stream,
     },
     pure::{
@@ -74,7 +75,7 @@ impl Handle {
     #[doc(alias = "exec")]
     #[doc(alias = "popen")]
     pub fn spawn(&self, command: Command, cb: Callback<Child>) -> Cancel {
-        let Callback { slot, timeout } = cb;
+        let Callback { slot, timeout } = cb.observed(self, "spawn", String::new);
         let command = Contained::new(command);
         self.submit(move |core| core.spawn(command, slot, timeout))
     }
@@ -134,7 +135,7 @@ impl Handle {
         size: PtySize,
         cb: Callback<(Child, Stream)>,
     ) -> Cancel {
-        let Callback { slot, timeout } = cb;
+        let Callback { slot, timeout } = cb.observed(self, "spawn_pty", String::new);
         let command = Contained::new(command);
         self.submit(move |core| core.spawn_pty(command, size, slot, timeout))
     }
@@ -179,7 +180,7 @@ impl Handle {
     #[doc(alias = "waitpid")]
     #[doc(alias = "pidfd_open")]
     pub fn wait(&self, child: &Child, cb: Callback<ExitStatus>) -> Cancel {
-        let Callback { slot, timeout } = cb;
+        let Callback { slot, timeout } = child.observe(cb, "wait");
         let child = child.clone();
         let handle = child.handle().clone();
         handle.submit(move |core| {

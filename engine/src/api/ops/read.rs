@@ -24,6 +24,7 @@ use crate::{
         cancel::{Cancel, Key},
         current::on_current,
         handle::Handle,
+        observer::Subject,
         stream::Stream,
     },
     pure::{
@@ -70,6 +71,7 @@ impl Handle {
     #[doc(alias = "recv")]
     #[inline]
     pub fn read_chunk(&self, s: &Stream, size: usize, cb: Callback<Bytes>) -> Cancel {
+        let cb = s.observe(cb, "read_chunk");
         match Chunk::new(size) {
             Ok(chunk) => Self::submit_plain(s, Plain::Chunk(chunk), Bound::None, cb),
             Err(error) => Self::submit_read(s, Err(error), Bound::None, cb, Form::Bytes),
@@ -106,6 +108,7 @@ impl Handle {
     /// ```
     #[inline]
     pub fn read_exact(&self, s: &Stream, size: usize, cb: Callback<Bytes>) -> Cancel {
+        let cb = s.observe(cb, "read_exact");
         Self::submit_plain(s, Plain::Exact(Exact::new(size)), Bound::All, cb)
     }
 
@@ -143,6 +146,7 @@ impl Handle {
         delimiter: impl AsRef<[u8]>,
         cb: Callback<Bytes>,
     ) -> Cancel {
+        let cb = s.observe(cb, "read_until");
         Self::submit_read(s, Delimiter::new(delimiter), Bound::Line, cb, other)
     }
 
@@ -173,6 +177,7 @@ impl Handle {
     /// ```
     #[inline]
     pub fn read_line(&self, s: &Stream, cb: Callback<Bytes>) -> Cancel {
+        let cb = s.observe(cb, "read_line");
         Self::submit_plain(s, Plain::Line(Line::new()), Bound::Line, cb)
     }
 
@@ -210,6 +215,7 @@ impl Handle {
         glob: LineGlob,
         cb: Callback<LineMatch>,
     ) -> Cancel {
+        let cb = s.observe(cb, "read_until_lineglob");
         Self::submit_read(s, Ok(LineGlobSearch::new(glob)), Bound::Line, cb, other)
     }
 
@@ -246,6 +252,7 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn read_until_regex(&self, s: &Stream, regex: Regex, cb: Callback<RegexMatch>) -> Cancel {
+        let cb = s.observe(cb, "read_until_regex");
         Self::submit_read(s, Ok(RegexSearch::new(regex)), Bound::Line, cb, other)
     }
 
@@ -291,6 +298,7 @@ impl Handle {
         patterns: impl IntoIterator<Item = Pattern>,
         cb: Callback<AnyMatch>,
     ) -> Cancel {
+        let cb = s.observe(cb, "read_until_any");
         Self::submit_read(s, Any::new(patterns), Bound::Line, cb, other)
     }
 
@@ -323,6 +331,7 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn read_all(&self, s: &Stream, cb: Callback<Bytes>) -> Cancel {
+        let cb = s.observe(cb, "read_all");
         Self::submit_read(s, Ok(All::new()), Bound::All, cb, other)
     }
 
@@ -375,6 +384,7 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn read_with<M: Matcher>(&self, s: &Stream, matcher: M, cb: Callback<M::Output>) -> Cancel {
+        let cb = s.observe(cb, "read_with");
         Self::submit_read(s, Ok(matcher), Bound::Line, cb, user)
     }
 
@@ -416,6 +426,7 @@ impl Handle {
         line: impl Into<LinePattern>,
         cb: Callback<Bytes>,
     ) -> Cancel {
+        let cb = s.observe(cb, "expect_line");
         Self::submit_read(s, Ok(ExpectLine::new(line)), Bound::Line, cb, other)
     }
 
@@ -455,6 +466,7 @@ impl Handle {
             0 => Err(Error::invalid("a peek of size 0")),
             size => Ok(size),
         };
+        let cb = s.observe(cb, "peek");
         Self::submit_read(s, size, Bound::None, cb, |size, slot| {
             Form::Bytes(Plain::Peek(size), slot)
         })
@@ -531,6 +543,7 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn buffered(&self, s: &Stream, cb: Callback<usize>) -> Cancel {
+        let cb = s.observe(cb, "buffered");
         Self::submit_on(s, move |core, id| {
             match core.stream(id).filter(|state| state.closing.is_none()) {
                 Some(state) => {

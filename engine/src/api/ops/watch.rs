@@ -2,7 +2,9 @@
 //! leaves.
 
 use crate::{
-    handles::{callback::Callback, cancel::Cancel, handle::Handle, stream::Stream},
+    handles::{
+        callback::Callback, cancel::Cancel, handle::Handle, observer::Subject, stream::Stream,
+    },
     pure::{
         error::{Error, IoOperation},
         table::Id,
@@ -98,7 +100,7 @@ impl Handle {
         let copied = self.shared().env.check_has_machine().and_then(|()| {
             fd.copy().map_err(|cause| Error::io_on(IoOperation::Wait, name.clone(), cause))
         });
-        let Callback { slot, timeout } = cb;
+        let Callback { slot, timeout } = cb.observed(self, readiness.operation(), || name.clone());
         self.submit(move |core| match copied {
             Ok(fd) => core.watch_descriptor(Descriptor::new(fd), name, readiness, slot, timeout),
             Err(error) => {
@@ -151,7 +153,7 @@ impl Handle {
     /// ```
     #[doc(alias = "POLLRDHUP")]
     pub fn peer_gone(&self, s: &Stream, cb: Callback<()>) -> Cancel {
-        let Callback { slot, timeout } = cb;
+        let Callback { slot, timeout } = s.observe(cb, "peer_gone");
         Self::submit_on(s, move |core, stream| core.wait_for_peer(stream, slot, timeout))
     }
 }

@@ -23,6 +23,7 @@ use crate::{
         cancel::Cancel,
         current::on_current,
         handle::Handle,
+        observer::Subject,
         stream::Stream,
     },
     pure::{panics::Contained, pattern::LinePattern, table::Id},
@@ -96,7 +97,7 @@ impl Handle {
     #[doc(alias = "send")]
     #[inline]
     pub fn write(&self, s: &Stream, buf: impl Into<Bytes>, cb: Callback<usize>) -> Cancel {
-        Self::submit_one(s, buf.into(), false, cb)
+        Self::submit_one(s, buf.into(), false, s.observe(cb, "write"))
     }
 
     /// Writes several pieces as one, without copying them together first. Succeeds with the length
@@ -130,6 +131,7 @@ impl Handle {
         bufs: impl IntoIterator<Item = impl Into<Bytes>>,
         cb: Callback<usize>,
     ) -> Cancel {
+        let cb = s.observe(cb, "write_vectored");
         Self::submit_write(s, Data::Many(bufs.into_iter().map(Into::into).collect()), cb)
     }
 
@@ -160,7 +162,7 @@ impl Handle {
     /// ```
     #[inline]
     pub fn write_line(&self, s: &Stream, line: impl Into<Bytes>, cb: Callback<usize>) -> Cancel {
-        Self::submit_one(s, line.into(), true, cb)
+        Self::submit_one(s, line.into(), true, s.observe(cb, "write_line"))
     }
 
     /// Writes, then reads the next line if it is the expected one.
@@ -255,7 +257,7 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     pub fn flush(&self, s: &Stream, cb: Callback<()>) -> Cancel {
-        let Callback { slot, timeout } = cb;
+        let Callback { slot, timeout } = s.observe(cb, "flush");
         Self::submit_on(s, move |core, id| core.flush(id, slot, timeout, Id::NONE))
     }
 
@@ -295,6 +297,7 @@ impl Handle {
     /// ```
     pub fn take_unsent(&self, s: &Stream, cb: Callback<Bytes>) -> Cancel {
         let stream = s.clone();
+        let cb = s.observe(cb, "take_unsent");
         s.handle().submit(move |core| core.take_unsent(&stream, cb.slot))
     }
 
@@ -330,7 +333,7 @@ impl Handle {
     /// ```
     #[doc(alias = "shutdown")]
     pub fn shutdown_write(&self, s: &Stream, cb: Callback<()>) -> Cancel {
-        let Callback { slot, timeout } = cb;
+        let Callback { slot, timeout } = s.observe(cb, "shutdown_write");
         Self::submit_on(s, move |core, id| core.shutdown_write(id, slot, timeout, Id::NONE))
     }
 }

@@ -836,11 +836,14 @@ impl Core {
 
     /// A receive has brought bytes.
     pub(crate) fn received(&mut self, stream: Id, bytes: Bytes) {
+        self.counts.bytes_received += bytes.len() as u64;
         let Some(state) = self.stream(stream) else { return };
         if mutants::is_active(Mutant::LateBytesDropped) && state.reception == Phase::Stopping {
             return;
         }
         state.unread.append(bytes);
+        let is_late = state.reception == Phase::Stopping;
+        self.counts.late_completions += u64::from(is_late);
         if mutants::is_active(Mutant::DeadlineStretched) {
             self.stretch_deadline(stream);
         }

@@ -438,6 +438,7 @@ impl Core {
             && let Some(result) = self.driver.send_now(stream, bytes)
         {
             if matches!(result, Ok(count) if count == bytes.len()) {
+                self.counts.bytes_sent += bytes.len() as u64;
                 state.committed = 0;
                 state.outgoing.settle_whole(&mut self.spare, &mut self.deferred_drops.bytes);
                 self.unsettled.set(&mut state.unsettled, false);
@@ -456,6 +457,7 @@ impl Core {
 
     /// A send has come back: the system has taken `result` bytes of it, or refused it.
     pub(crate) fn sent(&mut self, stream: Id, mut gather: Box<Gather>, result: io::Result<usize>) {
+        self.counts.bytes_sent += *result.as_ref().unwrap_or(&0) as u64;
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
             return gather.clear(&mut self.deferred_drops.bytes);
         };

@@ -51,6 +51,17 @@ pub(crate) enum Readiness {
     PeerGone,
 }
 
+impl Readiness {
+    /// The name of the method that waits for it.
+    pub(crate) const fn operation(self) -> &'static str {
+        match self {
+            Self::Readable => "readable",
+            Self::Writable => "writable",
+            Self::PeerGone => "peer_gone",
+        }
+    }
+}
+
 /// What is to be done to a file.
 #[derive(Debug)]
 pub(crate) enum FileTask {

@@ -28,7 +28,20 @@ use std::{
 };
 
 pub(crate) use self::job::{Job, Lane, Refused};
-use crate::{pure::panics::Panics, system::fork::Process};
+use crate::{
+    pure::{metrics::LaneMetrics, panics::Panics},
+    system::fork::Process,
+};
+
+/// What the threads of each lane are called.
+const NAMES: [&str; 6] = [
+    "facade-names",
+    "facade-files",
+    "facade-work",
+    "facade-devices",
+    "facade-spawn",
+    "facade-closing",
+];
 
 /// Names a job that was taken, for [`Pool::abandon`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,15 +63,16 @@ impl Pool {
     /// A pool without any thread yet: the most each lane may have (at least one), and how many jobs
     /// may wait in each.
     pub(crate) fn new(names: usize, files: usize, work: usize, queue: usize) -> Self {
-        let crew =
-            |name, threads, queue| Arc::new(Crew::new(name, threads, queue, IDLE, start_thread));
+        let crew = |lane: Lane, threads, queue| {
+            Arc::new(Crew::new(NAMES[lane as usize], threads, queue, IDLE, start_thread))
+        };
         Self::Threads(Arc::new([
-            crew("facade-names", names, queue),
-            crew("facade-files", files, queue),
-            crew("facade-work", work, queue),
-            crew("facade-devices", DEVICES, queue),
-            crew("facade-spawn", STARTS, queue),
-            crew("facade-closing", CLOSINGS, usize::MAX),
+            crew(Lane::Names, names, queue),
+            crew(Lane::Files, files, queue),
+            crew(Lane::Work, work, queue),
+            crew(Lane::Devices, DEVICES, queue),
+            crew(Lane::Processes, STARTS, queue),
+            crew(Lane::Closing, CLOSINGS, usize::MAX),
         ]))
     }
 
@@ -97,6 +111,21 @@ impl Pool {
             }
             #[cfg(feature = "sim")]
             Self::Simulated(workers) => workers.shutdown(),
+        }
+    }
+}
+
+impl Pool {
+    /// How much waits and runs.
+    pub(crate) fn lanes(&self) -> Vec<LaneMetrics> {
+        match self {
+            Self::Threads(lanes) => lanes.iter().map(|crew| crew.metrics()).collect(),
+            #[cfg(feature = "sim")]
+            Self::Simulated(workers) => {
+                let lanes = workers.jobs().into_iter().zip(NAMES);
+                let metrics = |((waiting, running), name)| LaneMetrics { name, waiting, running };
+                lanes.map(metrics).collect()
+            }
         }
     }
 }
@@ -182,6 +211,12 @@ impl Crew {
         state.queue.push_back((id, job));
         self.unlock(state, next);
         Ok(id)
+    }
+
+    fn metrics(&self) -> LaneMetrics {
+        let state = self.lock();
+        let running = state.running.len() + state.stuck;
+        LaneMetrics { name: self.name, waiting: state.queue.len(), running }
     }
 
     fn abandon(self: &Arc<Self>, id: u64) -> Option<Job> {

@@ -69,6 +69,15 @@ impl Workers {
         Ok(id)
     }
 
+    /// How many jobs of each lane wait, and how many run.
+    pub(crate) fn jobs(&self) -> [(usize, usize); LANES.len()] {
+        let state = self.lock();
+        LANES.map(|lane| {
+            let crew = &state.lanes[lane as usize];
+            (crew.waiting.len(), crew.running.len())
+        })
+    }
+
     /// Gives back a job that has not begun. One that runs goes on, as a thread would.
     pub(crate) fn abandon(&self, lane: Lane, id: u64) -> Option<Job> {
         let mut state = self.lock();
