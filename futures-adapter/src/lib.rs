@@ -84,6 +84,8 @@ mod file;
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
 pub mod hyper;
+#[cfg(all(feature = "tokio", unix))]
+mod in_tokio;
 mod io;
 mod listener;
 mod oneshot;

@@ -13,6 +13,10 @@ mod system;
 mod runtimes;
 
 #[cfg(unix)]
+#[path = "in_tokio.rs"]
+mod in_tokio;
+
+#[cfg(unix)]
 #[path = "unix.rs"]
 mod unix;
 

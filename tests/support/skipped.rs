@@ -116,6 +116,7 @@ const SKIPPED: &[Skipped] = &[
         1,
         "Wine does not tell of a port that nobody is at",
     ),
+    skipped("futures/in_tokio", 6, "tokio waits for no handle but sockets"),
     skipped("futures/io_uring", 0, "iocp is the completion driver there"),
     skipped("futures/processes", 4, "its programs are those of Unix, and so are terminals"),
     skipped("futures/shared_ports", 1, "there are no Unix sockets, and no ports are shared"),

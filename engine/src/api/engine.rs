@@ -280,6 +280,39 @@ impl Engine {
         }
     }
 
+    /// One turn that does not wait, in which `f` is called as one of the callbacks: what it submits goes
+    /// straight in, and what it writes goes out with everything else. For a future that another
+    /// executor drives together with the engine, see [`next_deadline`](Self::next_deadline).
+    ///
+    /// A turn that has too much else to do leaves `f` uncalled; the next one comes to it.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run), and if `f` panics.
+    ///
+    /// ```
+    /// use facade_engine::Engine;
+    /// use std::{pin::pin, task::{Context, Poll, Waker}};
+    ///
+    /// let engine = Engine::new()?;
+    /// let mut future = pin!(async { 6 * 7 });
+    /// let mut context = Context::from_waker(Waker::noop()); // the other executor's
+    /// let mut polled = Poll::Pending;
+    /// engine.run_once_with(|_| polled = future.as_mut().poll(&mut context))?;
+    /// assert_eq!(polled, Poll::Ready(42));
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    pub fn run_once_with(&self, mut f: impl FnMut(&Local)) -> Result<Turn> {
+        self.check_idle()?;
+        self.with_core(Core::wake_root);
+        let callbacks = self.turn(Some(Duration::ZERO), false, &mut f)?;
+        Ok(Turn { callbacks, pending: self.count_pending() })
+    }
+
     /// When the next turn is due at the latest: *now* if callbacks or submissions wait, else the
     /// earliest deadline; none if only the descriptor can tell.
     ///

@@ -44,6 +44,8 @@ use crate::{
 
 mod source;
 
+/// How many events one look at the system brings at most.
+const EVENTS_MAX: usize = 256;
 /// No resource has this token: ids are never all ones.
 const WAKER: Token = Token(usize::MAX);
 /// How many bytes one wait receives before it returns.
@@ -55,6 +57,8 @@ const ACCEPT_BATCH: usize = 64;
 pub(crate) struct Mio {
     poll: Poll,
     events: Events,
+    /// The last look at the system found as many events as fit: there may be more.
+    crowded: bool,
     waker: Arc<MioWaker>,
     sources: SideTable<Source>,
     /// Sources with something to do, each once.
@@ -78,7 +82,8 @@ impl Mio {
         let workers = Workers::new(pool, Waker::Mio(Arc::clone(&waker)));
         Ok(Self {
             poll,
-            events: Events::with_capacity(256),
+            events: Events::with_capacity(EVENTS_MAX),
+            crowded: false,
             waker,
             sources: SideTable::new(),
             ready: VecDeque::new(),
@@ -584,6 +589,7 @@ impl Mio {
             Err(error) => return self.bear(error, timeout),
             Ok(()) => self.refusals.end(),
         }
+        self.crowded = self.events.iter().count() == EVENTS_MAX;
         for event in &self.events {
             if event.token() == WAKER {
                 continue;
@@ -776,7 +782,7 @@ impl Driver for Mio {
     }
 
     fn has_work(&mut self) -> bool {
-        !self.done.is_empty() || !self.ready.is_empty() || !self.probes.is_empty()
+        !self.done.is_empty() || !self.ready.is_empty() || !self.probes.is_empty() || self.crowded
     }
 
     fn is_at_work(&self) -> bool {
