@@ -2,7 +2,6 @@
 //! refuses.
 
 use std::{
-    fs,
     os::unix::process::ExitStatusExt,
     process::{Command, ExitStatus, Stdio},
     time::Duration,
@@ -11,6 +10,7 @@ use std::{
 use facade_engine::{Bytes, Callback, Child, Engine, Error, PtySize, Stream};
 use facade_tests::{
     alone::{alone, descriptors},
+    children::{children, state},
     faults::with_faults,
     forks::{forked, ignore_children},
     outcome::Outcome,
@@ -40,21 +40,6 @@ fn wait(engine: &Engine, child: &Child) -> ExitStatus {
     engine.wait(child, ended.callback());
     turn_until(engine, || ended.is_there());
     ended.value()
-}
-
-/// The children of this process, by their numbers and states, see proc_pid_task(5).
-fn children() -> Vec<(u32, String)> {
-    let mut all = Vec::new();
-    for task in fs::read_dir("/proc/self/task").unwrap() {
-        let list = fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default();
-        all.extend(list.split_whitespace().map(|id| id.parse::<u32>().unwrap()));
-    }
-    all.into_iter().filter_map(|id| Some((id, state(id)?))).collect()
-}
-
-fn state(id: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    Some(stat.rsplit(')').next()?.trim()[..1].to_owned())
 }
 
 #[test]

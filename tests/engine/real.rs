@@ -119,6 +119,10 @@ mod shared_ports;
 mod processes;
 
 #[cfg(unix)]
+#[path = "process_faults.rs"]
+mod process_faults;
+
+#[cfg(unix)]
 #[path = "children.rs"]
 mod children;
 

@@ -13,8 +13,10 @@ const FAULTS: &str = "FACADE_TEST_FAULTS";
 const PATIENCE: &str = "60";
 
 /// Runs `test` in a process of its own once for each of `faults`, which are what strace's `inject=`
-/// understands, such as `accept4:error=EMFILE:when=2`. `module` is the caller's `module_path!()`,
-/// `name` its function's name. Says so and does nothing if there is no strace.
+/// understands, such as `accept4:error=EMFILE:when=2`; in `openat@/dev/ptmx:error=ENOSPC` it is only
+/// calls with this file that fail, and in `one:error=EIO, other:error=EIO` it is two. Each thread and process counts its own calls, and what the test
+/// starts is one of them. `module` is the caller's `module_path!()`, `name` its function's name. Says
+/// so and does nothing if there is no strace.
 pub fn with_faults<'a>(
     module: &str,
     name: &str,
@@ -32,10 +34,20 @@ pub fn with_faults<'a>(
     let (_, module) = module.split_once("::").expect("a module of a test binary");
     let filter = format!("{module}::{name}");
     for fault in faults {
-        let (call, _) = fault.split_once(':').expect("a call and its failure");
         let output = Command::new("timeout")
-            .args(["-k", "1", PATIENCE, "strace", "-f", "-qq", "-o", "/dev/null"])
-            .args(["-e", &format!("trace={call}"), "-e", &format!("inject={fault}")])
+            .args([
+                "-k",
+                "1",
+                PATIENCE,
+                "strace",
+                "-f",
+                "-qq",
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=none",
+            ])
+            .args(fault.split(", ").flat_map(arguments))
             .arg(env::current_exe().unwrap())
             .args([&filter, "--exact", "--nocapture", "--test-threads=1"])
             .env(FAULTS, fault)
@@ -48,6 +60,15 @@ pub fn with_faults<'a>(
         assert!(status.success(), "{filter} with {fault}: {status}\n{told}\n{complaint}");
         assert!(told.contains("1 passed"), "{filter} names no test:\n{told}");
     }
+}
+
+/// What strace(1) is told of one failure.
+fn arguments(fault: &str) -> Vec<String> {
+    let (call, failure) = fault.split_once(':').expect("a call and its failure");
+    let (call, file) = call.split_once('@').map_or((call, None), |(c, file)| (c, Some(file)));
+    let mut all = vec!["-e".to_owned(), format!("inject={call}:{failure}")];
+    all.extend(file.map(|file| format!("-P{file}")));
+    all
 }
 
 /// Whether there is a strace that may trace.

@@ -2,6 +2,8 @@
 //! heard.
 
 pub mod alone;
+#[cfg(unix)]
+pub mod children;
 pub mod codes;
 pub mod drivers;
 pub mod drops;

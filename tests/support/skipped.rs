@@ -72,6 +72,7 @@ const SKIPPED: &[Skipped] = &[
     ),
     skipped("engine/paths", 7, "there are no Unix sockets"),
     skipped("engine/procfs", 4, "there is no /proc"),
+    skipped("engine/process_faults", 3, "there is no strace(1) that makes calls fail"),
     skipped("engine/ptys", 6, "no process is started in a pseudoconsole"),
     skipped("engine/setbacks", 3, "there is no strace(1) that makes calls fail"),
     skipped(

@@ -2,7 +2,7 @@
 //! do.
 //!
 //! The driver waits for the process's descriptor; where the system has none, a thread waits for the
-//! process. Nobody's signal handler is needed, and no process is heard of that is not the engine's.
+//! process; and where there is no thread to be had either, it is looked at now and then. Nobody's signal handler is needed, and no process is heard of that is not the engine's.
 
 use std::{
     io,
@@ -24,7 +24,6 @@ use crate::{
         child::{self, Child, NewChild},
         claim::Origin,
         delivery::boxed,
-        handle::Handle,
         queue::{message::Message, ready::Ready},
         stream::Stream,
     },
@@ -33,16 +32,14 @@ use crate::{
         options::PtySize,
         panics::Contained,
         table::Id,
+        timer::{Target, TimerNumber},
     },
     system::{
         descriptor::Descriptor,
         driver::{Driver, Operation, Readiness, Release, Role},
         fd_kind::FdKind,
         pool::Lane,
-        sys::{
-            owned::OwnedDescriptor,
-            process::{Process, Started},
-        },
+        sys::process::Process,
     },
 };
 
@@ -54,6 +51,10 @@ pub(crate) struct ChildState {
     /// How it has ended, or why that cannot be known.
     ended: Option<Result<ExitStatus>>,
     watch: Watch,
+    /// When it is looked at again, if nothing tells of its end.
+    pub(crate) timer: TimerNumber,
+    /// How long the next pause before that is.
+    rest: Duration,
     /// The last clone of it is gone.
     released: bool,
     /// Its descriptor is being closed: counted among the unsettled resources.
@@ -72,6 +73,11 @@ enum Watch {
     Closing,
 }
 
+/// The first pause before a process is looked at of which nothing tells. Each is twice as long as the
+/// one before, up to `REST_MAX`.
+const REST_MIN: Duration = Duration::from_millis(1);
+const REST_MAX: Duration = Duration::from_secs(1);
+
 impl ChildState {
     pub(crate) fn name(&self) -> String {
         child::label(self.process.id()).to_string()
@@ -89,8 +95,10 @@ impl Core {
         let (handle, shared) = (self.handle(), Arc::clone(&self.shared));
         let way = Way { lane: Lane::Processes, operation: "spawn", product: no_product, deliver };
         let start = move || {
-            let started = shared.env.start(command.into_inner())?;
-            Child::adopt(&handle, started, None)
+            let command = command.into_inner();
+            let refused = refusal_of(&command);
+            let started = shared.env.start(command)?;
+            Child::adopt(&handle, started).map_err(refused)
         };
         self.have_a_worker_do(way, start, Errand { slot, timeout, chain: Id::NONE })
     }
@@ -107,8 +115,10 @@ impl Core {
         let way =
             Way { lane: Lane::Processes, operation: "spawn_pty", product: no_product, deliver };
         let start = move || {
-            let (started, fd) = shared.env.start_in_terminal(command.into_inner(), size)?;
-            adopt_with_terminal(&handle, started, fd)
+            let command = command.into_inner();
+            let refused = refusal_of(&command);
+            let (started, terminal) = shared.env.start_in_terminal(command, size)?;
+            Child::adopt_in_terminal(&handle, started, terminal).map_err(refused)
         };
         self.have_a_worker_do(way, start, Errand { slot, timeout, chain: Id::NONE })
     }
@@ -120,6 +130,8 @@ impl Core {
             waits: Vec::new(),
             ended: None,
             watch: Watch::None,
+            timer: 0,
+            rest: REST_MIN,
             released: false,
             unsettled: false,
         };
@@ -147,9 +159,13 @@ impl Core {
         state.watch = Watch::Told;
         let has_ended = state.ended.is_some();
         match result {
-            Ok(()) if !self.look_after_child(id) => return self.poll_child(id),
+            Ok(()) => match self.ask_for_end(id) {
+                Ok(true) => {}
+                Ok(false) => return self.poll_child(id),
+                Err(error) => self.ask_later(id, Some(&error)),
+            },
             Err(_) if !has_ended => self.have_a_thread_wait(id),
-            _ => {}
+            Err(_) => {}
         }
         if let Some(state) = self.child(id) {
             state.watch = Watch::Closing;
@@ -174,12 +190,41 @@ impl Core {
             process.block();
             // Heard of here, so that nothing is left of it should the engine be gone.
             drop(process.try_wait());
-            let ended = move |core: &mut Self| _ = core.look_after_child(id);
-            drop(shared.inbox.push(Message::Apply(Box::new(ended))));
+            let waited = move |core: &mut Self| match core.ask_for_end(id) {
+                Ok(true) => {}
+                // The system has not let the thread wait.
+                Ok(false) => core.ask_later(id, None),
+                Err(error) => core.ask_later(id, Some(&error)),
+            };
+            drop(shared.inbox.push(Message::Apply(Box::new(waited))));
         };
-        let started = thread::Builder::new().name("facade-child".to_owned()).spawn(wait);
-        if let Err(cause) = started {
-            self.child_ended(id, Err(Error::io(IoOperation::StartThread, cause)));
+        if thread::Builder::new().name("facade-child".to_owned()).spawn(wait).is_err() {
+            self.ask_later(id, None);
+        }
+    }
+
+    /// Nothing tells of the end of a process: it is looked at again in a while. Who waits hears of
+    /// an error; another wait may be told its end all the same.
+    fn ask_later(&mut self, id: Id, error: Option<&Error>) {
+        let Some(state) = self.child(id) else { return };
+        let rest = state.rest;
+        state.rest = (rest * 2).min(REST_MAX);
+        if let Some(error) = error {
+            let waits = std::mem::take(&mut state.waits);
+            self.end_waits(waits, &Err(error.clone()));
+        }
+        let timer = self.arm_target(rest, Target::Child(id));
+        if let Some(state) = self.child(id) {
+            state.timer = timer;
+        }
+    }
+
+    /// A pause is over.
+    pub(crate) fn child_due(&mut self, id: Id) {
+        match self.ask_for_end(id) {
+            Ok(true) => {}
+            Ok(false) => self.have_a_thread_wait(id),
+            Err(error) => self.ask_later(id, Some(&error)),
         }
     }
 
@@ -220,36 +265,56 @@ impl Core {
         Some(id)
     }
 
-    /// Hears of the end of a process, if that has come. Returns whether it has.
+    /// Hears of the end of a process, if that has come. Returns whether it has, as far as the system
+    /// tells: whoever waits for the process is told what it says.
     pub(crate) fn look_after_child(&mut self, id: Id) -> bool {
-        let Some(state) = self.child(id) else { return false };
+        self.ask_for_end(id).unwrap_or(false)
+    }
+
+    /// The same. An error says that the system does not tell, and nothing of the process.
+    fn ask_for_end(&mut self, id: Id) -> Result<bool> {
+        let Some(state) = self.child(id) else { return Ok(true) };
         if state.ended.is_some() {
-            return true;
+            return Ok(true);
         }
         let outcome = match state.process.try_wait() {
-            Ok(None) => return false,
+            Ok(None) => return Ok(false),
             Ok(Some(status)) => Ok(status),
-            Err(cause) => Err(Error::io_on(IoOperation::Wait, state.name(), cause)),
+            Err(cause) => {
+                let is_last_word = Process::is_last_word(&cause);
+                let error = Error::io_on(IoOperation::Wait, state.name(), cause);
+                match is_last_word {
+                    true => Err(error),
+                    false => return Err(error),
+                }
+            }
         };
         self.child_ended(id, outcome);
-        true
+        Ok(true)
     }
 
     /// A process has ended: all who wait hear of it.
     fn child_ended(&mut self, id: Id, outcome: Result<ExitStatus>) {
         let Some(state) = self.child(id) else { return };
         state.ended = Some(outcome.clone());
-        for wait in std::mem::take(&mut state.waits) {
-            if let Some(Pending { kind: Kind::Wait(slot), .. }) = self.remove(wait) {
-                self.tell_end(slot, outcome.clone());
-            }
-        }
+        let (waits, mut timer) =
+            (std::mem::take(&mut state.waits), std::mem::take(&mut state.timer));
+        self.timers.disarm(&mut timer);
+        self.end_waits(waits, &outcome);
         // Somebody has asked before the driver has told.
         if self.child(id).is_some_and(|state| state.watch == Watch::Polling) {
             self.set_unsettled(id, true);
             return self.driver.cancel(id, Role::Poll);
         }
         self.forget_child(id);
+    }
+
+    fn end_waits(&mut self, waits: Vec<Id>, outcome: &Result<ExitStatus>) {
+        for wait in waits {
+            if let Some(Pending { kind: Kind::Wait(slot), .. }) = self.remove(wait) {
+                self.tell_end(slot, outcome.clone());
+            }
+        }
     }
 
     fn tell_end(&mut self, slot: Slot<ExitStatus>, outcome: Result<ExitStatus>) {
@@ -295,16 +360,14 @@ impl Core {
     }
 }
 
-/// Takes in a process and its terminal, of which nobody else has our side.
-fn adopt_with_terminal(
-    handle: &Handle,
-    started: Started,
-    fd: OwnedDescriptor,
-) -> Result<NewChild<(Child, Stream)>> {
-    let stream = handle.attach_exclusive(fd)?;
-    let terminal: Arc<Descriptor> = Arc::clone(stream.descriptor());
-    let child = Child::adopt(handle, started, Some(terminal))?;
-    Ok(child.map(|child| (child, stream)))
+/// What a start fails with whose process runs, and whose pipes or terminal the system refuses to
+/// prepare: that, too, is a start that it refuses.
+fn refusal_of(command: &Command) -> impl FnOnce(Error) -> Error + use<> {
+    let program = command.get_program().display().to_string();
+    move |error| match error {
+        Error::Io { cause, .. } => Error::io_on(IoOperation::Spawn, program, cause.copied()),
+        other => other,
+    }
 }
 
 /// The outcome of a start. A process that nobody takes is killed.

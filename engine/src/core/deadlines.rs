@@ -111,6 +111,7 @@ impl Core {
                 Target::Listener(id) => self.retry_accepting(id),
                 Target::Setback(id) => self.setback_due(id),
                 Target::Datagrams(id) => self.end_rest_of_datagrams(id),
+                Target::Child(id) => self.child_due(id),
             }
         }
         Ok(())
@@ -124,7 +125,8 @@ impl Core {
         /// at stretches nothing.
         const CALLS_MAX: usize = 128;
         let waits = |target: &&Target| {
-            !matches!(target, Target::Step(_) | Target::Listener(_) | Target::Datagrams(_))
+            use Target::{Child, Datagrams, Listener, Step};
+            !matches!(target, Step(_) | Listener(_) | Datagrams(_) | Child(_))
         };
         let with_progress = |&target: &Target| (target, self.progress_of(target));
         let mut tried: Vec<_> = due.iter().filter(waits).map(with_progress).collect();
@@ -165,7 +167,9 @@ impl Core {
                 return looks;
             }
             Target::Idle(id) => return self.try_copy_once_more(id, true),
-            Target::Step(_) | Target::Listener(_) | Target::Datagrams(_) => return false,
+            Target::Step(_) | Target::Listener(_) | Target::Datagrams(_) | Target::Child(_) => {
+                return false;
+            }
         };
         // More bytes are there already than its matcher has looked at.
         if self.is_still_looking(id) {
@@ -233,7 +237,9 @@ impl Core {
                 _ => return (0, false),
             },
             Target::Idle(copy) => return self.progress_of_copy(copy),
-            Target::Step(_) | Target::Listener(_) | Target::Datagrams(_) => return (0, false),
+            Target::Step(_) | Target::Listener(_) | Target::Datagrams(_) | Target::Child(_) => {
+                return (0, false);
+            }
         };
         match self.resources.get(resource) {
             Some(Resource::Stream(state)) => {
@@ -281,6 +287,11 @@ impl Core {
                     socket.timer = 0;
                 }
             }
+            Target::Child(id) => {
+                if let Some(Resource::Child(child)) = self.resources.get_mut(id) {
+                    child.timer = 0;
+                }
+            }
             Target::Setback(id) => {
                 if let Some(setback) = self.setbacks.get_mut(&id) {
                     setback.timer = 0;
@@ -323,6 +334,10 @@ fn remembers(
         Target::Datagrams(id) => matches!(
             resources.get(id),
             Some(Resource::Datagrams(socket)) if socket.timer == number
+        ),
+        Target::Child(id) => matches!(
+            resources.get(id),
+            Some(Resource::Child(child)) if child.timer == number
         ),
         Target::Setback(id) => setbacks.get(&id).is_some_and(|setback| setback.timer == number),
     }

@@ -21,6 +21,7 @@ use crate::{
     system::{
         descriptor::Descriptor,
         sys::{
+            owned::OwnedDescriptor,
             process::{Process, Started},
             terminal,
         },
@@ -37,7 +38,7 @@ use crate::{
 /// it goes on, and is no zombie when it has ended, since the engine hears of its end in any case, in
 /// its turns and when it is dropped. That keeps no run going: a process that nobody waits for is not
 /// pending. When the engine is gone nobody hears of it: what ends then is a zombie until this process
-/// ends, too.
+/// ends, too, unless it was [killed](Handle::kill).
 ///
 /// ```
 /// use facade_engine::{Callback, Child, Engine};
@@ -87,30 +88,44 @@ struct ChildInner {
 }
 
 impl Child {
-    /// Takes in a process that was started, on any thread.
-    pub(crate) fn adopt(
+    /// Takes in a process that was started, on any thread. If that fails it is killed.
+    pub(crate) fn adopt(handle: &Handle, started: Started) -> Result<NewChild<Self>> {
+        let child = Self::adopt_with(handle, started, None)?;
+        Ok(child.map(|(child, _)| child))
+    }
+
+    /// The same of one in a terminal, of which nobody else has our side.
+    pub(crate) fn adopt_in_terminal(
         handle: &Handle,
         started: Started,
-        terminal: Option<Arc<Descriptor>>,
-    ) -> Result<NewChild<Self>> {
+        terminal: OwnedDescriptor,
+    ) -> Result<NewChild<(Self, Stream)>> {
+        let child = Self::adopt_with(handle, started, Some(terminal))?;
+        Ok(child.map(|(child, terminal)| (child, terminal.expect("it was given one"))))
+    }
+
+    fn adopt_with(
+        handle: &Handle,
+        started: Started,
+        terminal: Option<OwnedDescriptor>,
+    ) -> Result<NewChild<(Self, Option<Stream>)>> {
         let Started { process, stdin, stdout, stderr } = started;
+        let process = Arc::new(process);
+        // Nobody has it yet, whatever fails from here on.
+        let new = NewChild::new((), Arc::clone(&process));
+        let attach = |fd: Option<_>| fd.map(|fd| handle.attach_exclusive(fd)).transpose();
+        let terminal: Option<Stream> = attach(terminal)?;
         let inner = Arc::new(ChildInner {
             handle: handle.clone(),
-            process: Arc::new(process),
-            terminal,
+            process,
+            terminal: terminal.as_ref().map(|terminal| Arc::clone(terminal.descriptor())),
             id: AtomicU64::new(0),
             kill_on_drop: AtomicBool::new(false),
         });
         let child = Self { stdin: None, stdout: None, stderr: None, inner: Arc::clone(&inner) };
-        let mut new = NewChild::new(child, Arc::clone(&inner.process));
         handle.apply(move |core| core.adopt_child(&inner.process, |id| inner.set_id(id)))?;
-        let attach = |pipe: Option<_>| pipe.map(|pipe| handle.attach_exclusive(pipe)).transpose();
-        if let Some(child) = new.value_mut() {
-            child.stdin = attach(stdin)?;
-            child.stdout = attach(stdout)?;
-            child.stderr = attach(stderr)?;
-        }
-        Ok(new)
+        let (stdin, stdout, stderr) = (attach(stdin)?, attach(stdout)?, attach(stderr)?);
+        Ok(new.map(|()| (Self { stdin, stdout, stderr, ..child }, terminal)))
     }
 
     /// The number that the system has for it; of another process once its end was heard, so that it
@@ -226,10 +241,6 @@ pub(crate) struct NewChild<T> {
 impl<T> NewChild<T> {
     const fn new(value: T, process: Arc<Process>) -> Self {
         Self { value: Some(value), process }
-    }
-
-    const fn value_mut(&mut self) -> Option<&mut T> {
-        self.value.as_mut()
     }
 
     /// Makes something else of what is given to somebody.

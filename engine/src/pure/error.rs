@@ -381,6 +381,14 @@ impl SystemError {
         Self { cause: Arc::new(Cause { error: error.into(), on }) }
     }
 
+    /// The system's word by itself.
+    pub(crate) fn copied(&self) -> io::Error {
+        match self.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => self.kind().into(),
+        }
+    }
+
     /// What it is about, if it is about something: an address, `TCP socket (descriptor 7)`, ...
     #[must_use]
     pub fn on(&self) -> Option<&str> {

@@ -38,6 +38,8 @@ pub(crate) enum Target {
     Setback(Id),
     /// When a socket of datagrams that found no memory or no room tries again.
     Datagrams(Id),
+    /// When to look whether a process has ended of which nothing tells.
+    Child(Id),
 }
 
 #[derive(Debug)]

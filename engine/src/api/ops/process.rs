@@ -40,7 +40,7 @@ impl Handle {
     /// [`Error::Io`](crate::Error::Io) with [`IoOperation::Spawn`](crate::IoOperation::Spawn), which names the
     /// program, if there is no such file, or the system refuses;
     /// [`Error::Overloaded`](crate::Error::Overloaded) behind [`Limits::jobs`](crate::Limits::jobs)
-    /// of them; [`Error::Unsupported`](crate::Error::Unsupported) if the engine is simulated;
+    /// of them; [`Error::Unsupported`](crate::Error::Unsupported) if the engine is simulated, see `sim`;
     /// [`Error::Cancelled`](crate::Error::Cancelled), [`Error::TimedOut`](crate::Error::TimedOut).
     ///
     /// # Cancellation
@@ -150,7 +150,8 @@ impl Handle {
     /// # Errors
     ///
     /// [`Error::Io`](crate::Error::Io) with `ECHILD` if somebody else in this program has heard of its
-    /// end, see [`spawn`](Self::spawn);
+    /// end, see [`spawn`](Self::spawn), and with another code if the system does not tell: then it may be
+    /// waited for again;
     /// [`Error::Cancelled`](crate::Error::Cancelled), [`Error::TimedOut`](crate::Error::TimedOut).
     ///
     /// # Cancellation
@@ -267,7 +268,7 @@ impl Handle {
             std::io::ErrorKind::InvalidInput => {
                 Error::invalid(format_args!("there is no signal {number}"))
             }
-            std::io::ErrorKind::Unsupported => {
+            std::io::ErrorKind::Unsupported if cause.raw_os_error().is_none() => {
                 Error::unsupported("signals to processes on this system")
             }
             _ => failed(child, cause),

@@ -30,6 +30,11 @@ pub(crate) const fn is_end_of_terminal(error: Errno) -> bool {
     matches!(error, Errno::IO | Errno::NXIO)
 }
 
+/// The highest number that a signal has: there are none for a program's own use, signal(3).
+pub(crate) const fn last_signal() -> i32 {
+    31
+}
+
 /// Brings a file to its medium: F_FULLFSYNC of fcntl(2), because fsync(2) leaves what is written in
 /// the cache of the drive. Not every file system has it.
 pub(crate) fn sync(fd: BorrowedFd<'_>) -> Result<()> {

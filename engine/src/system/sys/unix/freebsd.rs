@@ -25,6 +25,11 @@ pub(crate) const fn is_end_of_terminal(error: Errno) -> bool {
     matches!(error, Errno::IO | Errno::NXIO)
 }
 
+/// The highest number that a signal has: SIGRTMAX.
+pub(crate) const fn last_signal() -> i32 {
+    126
+}
+
 /// Brings a file to its medium, fsync(2).
 pub(crate) fn sync(fd: BorrowedFd<'_>) -> Result<()> {
     retry_on_intr(|| rustix::fs::fsync(fd))

@@ -363,6 +363,11 @@ pub(crate) fn send_to(process: BorrowedFd<'_>, signal: Signal) -> Result<()> {
     pidfd_send_signal(process, signal)
 }
 
+/// The highest number that a signal has.
+pub(crate) fn last_signal() -> i32 {
+    libc::SIGRTMAX()
+}
+
 /// Our side of a new terminal.
 pub(crate) fn open_terminal() -> Result<OwnedFd> {
     openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)

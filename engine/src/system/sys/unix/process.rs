@@ -12,7 +12,11 @@ use std::{
         unix::process::ExitStatusExt,
     },
     process::{Child, Command, ExitStatus},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
 };
 
 use rustix::{
@@ -20,7 +24,10 @@ use rustix::{
     process::{Pid, Signal, WaitIdOptions, WaitIdStatus, kill_process, waitid},
 };
 
-use crate::system::sys::{family, owned::OwnedDescriptor};
+use crate::system::{
+    fork,
+    sys::{family, owned::OwnedDescriptor},
+};
 
 /// A process, until somebody has heard of its end and after.
 pub(crate) struct Process {
@@ -29,6 +36,9 @@ pub(crate) struct Process {
     pidfd: Option<OwnedFd>,
     /// How it has ended, once that was heard; or that it never will be.
     ended: Mutex<Option<Result<ExitStatus, Errno>>>,
+    was_killed: AtomicBool,
+    /// Whose child it is.
+    parent: fork::Process,
 }
 
 /// One that was started, and the ends of its pipes that are ours.
@@ -55,21 +65,34 @@ impl Process {
     fn new(child: &Child) -> Self {
         let pid = Pid::from_child(child);
         // Its number is still its own: nobody has heard of its end.
-        Self { pid, pidfd: family::descriptor_of(pid), ended: Mutex::new(None) }
+        Self::of(pid, family::descriptor_of(pid))
+    }
+
+    fn of(pid: Pid, pidfd: Option<OwnedFd>) -> Self {
+        let (ended, was_killed) = (Mutex::new(None), AtomicBool::new(false));
+        Self { pid, pidfd, ended, was_killed, parent: fork::Process::current() }
     }
 
     pub(crate) fn id(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// Hears of its end, if that has come: then the system forgets it.
+    /// Hears of its end, if that has come: then the system forgets it. `ECHILD` says that nobody
+    /// will; any other error says nothing of the process, which may be asked for again.
     pub(crate) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         let mut ended = self.lock();
         if ended.is_none() {
-            let asked = self.ask(WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
-            *ended = asked.map(|told| told.map(to_status)).transpose();
+            match self.ask(WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+                Err(error) if error != Errno::CHILD => return Err(error.into()),
+                asked => *ended = asked.map(|told| told.map(to_status)).transpose(),
+            }
         }
         ended.transpose().map_err(io::Error::from)
+    }
+
+    /// Whether an error of [`try_wait`](Self::try_wait) is its last word.
+    pub(crate) fn is_last_word(error: &io::Error) -> bool {
+        Errno::from_io_error(error) == Some(Errno::CHILD)
     }
 
     /// Something that becomes readable when it has ended; none if only a thread can wait for that.
@@ -85,6 +108,7 @@ impl Process {
 
     /// Ends it by force; nothing is to be done if it has ended.
     pub(crate) fn kill(&self) -> io::Result<()> {
+        self.was_killed.store(true, Relaxed);
         match self.send(Signal::KILL) {
             Err(Errno::SRCH) => Ok(()),
             sent => Ok(sent?),
@@ -100,20 +124,46 @@ impl Process {
     fn send(&self, signal: Signal) -> rustix::io::Result<()> {
         // Held while it is sent, so that nobody hears of its end meanwhile.
         let ended = self.lock();
-        match &self.pidfd {
-            _ if ended.is_some() => Err(Errno::SRCH),
-            Some(pidfd) => family::send_to(pidfd.as_fd(), signal),
-            None => kill_process(self.pid, signal),
+        if ended.is_some() {
+            return Err(Errno::SRCH);
+        }
+        match self.pidfd.as_ref().map(|fd| family::send_to(fd.as_fd(), signal)) {
+            Some(sent @ (Ok(()) | Err(Errno::SRCH))) => sent,
+            // Its number is still its own. A system may know descriptors of processes and not
+            // this call, or a filter of calls refuse it, seccomp(2).
+            Some(Err(_)) | None => kill_process(self.pid, signal),
         }
     }
 
     fn ask(&self, options: WaitIdOptions) -> rustix::io::Result<Option<WaitIdStatus>> {
-        let pidfd = self.pidfd.as_ref().map(AsFd::as_fd);
-        retry_on_intr(|| waitid(family::wait_id(self.pid, pidfd), options))
+        let by = |pidfd| retry_on_intr(|| waitid(family::wait_id(self.pid, pidfd), options));
+        match self.pidfd.as_ref().map(|fd| by(Some(fd.as_fd()))) {
+            Some(told @ (Ok(_) | Err(Errno::CHILD))) => told,
+            // Linux 5.3 has the descriptors, and does not wait by them.
+            Some(Err(_)) | None => by(None),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Result<ExitStatus, Errno>>> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Of a process that was ended by force nothing is left, also if the engine is gone, or never had it: it
+/// is no more in a moment, and a thread hears of that.
+impl Drop for Process {
+    fn drop(&mut self) {
+        let is_ours = *self.was_killed.get_mut() && self.parent == fork::Process::current();
+        if !is_ours || !matches!(self.try_wait(), Ok(None)) {
+            return;
+        }
+        let left = Self::of(self.pid, self.pidfd.take());
+        let hear = move || {
+            left.block();
+            drop(left.try_wait());
+        };
+        // Without a thread it is a zombie until this process ends.
+        drop(thread::Builder::new().name("facade-child".to_owned()).spawn(hear));
     }
 }
 

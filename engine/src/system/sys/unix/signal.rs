@@ -8,7 +8,10 @@ use libc::c_int;
 use rustix::io::Errno;
 use signal_hook_registry::{FORBIDDEN, SigId, register_sigaction, unregister};
 
-use crate::pure::error::{Error, IoOperation, Result};
+use crate::{
+    pure::error::{Error, IoOperation, Result},
+    system::sys::family,
+};
 
 /// Told of a signal as long as this lives.
 #[derive(Debug)]
@@ -22,19 +25,33 @@ pub(crate) fn watch(
     number: c_int,
     tell: impl Fn() + Send + Sync + 'static,
 ) -> Result<Registration> {
-    // Those of the last kind come again and again if a handler returns.
-    if FORBIDDEN.contains(&number) || number == libc::SIGBUS {
-        return Err(Error::invalid(format_args!("signal {number} is not one to wait for")));
-    }
+    check(number)?;
     // SAFETY: the only one that is ever given sets flags, and writes to an eventfd or asks
     // kevent(2) to wake; the crate keeps `errno`.
     let registered = unsafe { register_sigaction(number, move |_| tell()) };
     registered.map(Registration).map_err(|cause| refusal(number, cause))
 }
 
+/// Fails if a signal of this number cannot be waited for: there is none, or a process ends or stops of
+/// it whatever it does.
+pub(crate) fn check(number: c_int) -> Result<()> {
+    // Those of the last kind come again and again if a handler returns.
+    if FORBIDDEN.contains(&number) || number == libc::SIGBUS {
+        return Err(Error::invalid(format_args!("signal {number} is not one to wait for")));
+    }
+    if !(1..=family::last_signal()).contains(&number) {
+        return Err(no_signal(number));
+    }
+    Ok(())
+}
+
+fn no_signal(number: c_int) -> Error {
+    Error::invalid(format_args!("there is no signal {number}"))
+}
+
 fn refusal(number: c_int, cause: io::Error) -> Error {
     match Errno::from_io_error(&cause) {
-        Some(Errno::INVAL) => Error::invalid(format_args!("there is no signal {number}")),
+        Some(Errno::INVAL) => no_signal(number),
         _ => Error::io_on(IoOperation::Signal, number, cause),
     }
 }

@@ -53,6 +53,11 @@ impl Process {
         self.lock().try_wait()
     }
 
+    /// Whether an error of [`try_wait`](Self::try_wait) is its last word: no, the handle stays.
+    pub(crate) const fn is_last_word(_: &io::Error) -> bool {
+        false
+    }
+
     /// Nothing that a driver can wait for: a thread does.
     #[expect(clippy::unused_self, reason = "elsewhere there is something")]
     pub(crate) const fn waitable(&self) -> Option<OwnedDescriptor> {

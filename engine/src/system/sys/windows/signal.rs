@@ -44,11 +44,7 @@ static CONSOLE: Mutex<Console> =
 #[expect(unsafe_code, reason = "a function is registered that the system calls")]
 pub(crate) fn watch(number: i32, tell: impl Fn() + Send + Sync + 'static) -> Result<Registration> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let event = match number {
-        SIGINT => CTRL_C_EVENT,
-        SIGBREAK => CTRL_BREAK_EVENT,
-        _ => return Err(Error::unsupported(format_args!("signal {number} on Windows"))),
-    };
+    let event = event(number)?;
     let mut console = lock();
     if !console.is_watched {
         // SAFETY: a function that may be called on any thread at any time, and does not unwind.
@@ -63,6 +59,19 @@ pub(crate) fn watch(number: i32, tell: impl Fn() + Send + Sync + 'static) -> Res
     let id = NEXT.fetch_add(1, Relaxed);
     console.told.push((id, event, Arc::new(tell)));
     Ok(Registration(id))
+}
+
+/// Fails if there is no such signal here.
+pub(crate) fn check(number: i32) -> Result<()> {
+    event(number).map(drop)
+}
+
+fn event(number: i32) -> Result<u32> {
+    match number {
+        SIGINT => Ok(CTRL_C_EVENT),
+        SIGBREAK => Ok(CTRL_BREAK_EVENT),
+        _ => Err(Error::unsupported(format_args!("signal {number} on Windows"))),
+    }
 }
 
 /// Returns whether the event was dealt with, else the system ends the process.
