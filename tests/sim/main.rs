@@ -7,6 +7,7 @@ mod faults;
 mod missing;
 mod replay;
 mod setbacks;
+mod signals;
 mod streams;
 mod time;
 

@@ -8,15 +8,14 @@ use facade_tests::told::Told;
 use super::builder;
 
 #[test]
-fn processes_and_signals_are_unsupported() {
+fn processes_are_unsupported() {
     let engine = builder(&Network::new(1).host("here")).build().unwrap();
     let told = Told::new();
     let program = || Command::new("facade-no-such-program");
     engine.spawn(program(), told.callback::<Child>("spawn"));
     engine.spawn_pty(program(), PtySize::default(), told.callback::<(Child, Stream)>("pty"));
-    engine.signal(15, told.callback("signal"));
     engine.run().unwrap();
     let mut notes = told.take();
     notes.sort();
-    assert_eq!(notes, ["pty Unsupported", "signal Unsupported", "spawn Unsupported"]);
+    assert_eq!(notes, ["pty Unsupported", "spawn Unsupported"]);
 }

@@ -220,11 +220,14 @@ impl Env {
         &self,
         number: i32,
         tell: impl Fn() + Send + Sync + 'static,
-    ) -> Result<signal::Registration> {
+    ) -> Result<Registration> {
         match self {
-            Self::Real => signal::watch(number, tell),
+            Self::Real => signal::watch(number, tell).map(Registration::Real),
             #[cfg(feature = "sim")]
-            Self::Simulated(_) => Err(Error::unsupported("signals in a simulated network")),
+            Self::Simulated(home) => {
+                signal::check(number)?;
+                Ok(Registration::Simulated(home.watch_signal(number, Arc::new(tell))))
+            }
         }
     }
 
@@ -267,6 +270,15 @@ impl Env {
             Self::Simulated(home) => home.lookup(query),
         }
     }
+}
+
+/// Somebody is told of a signal as long as this lives.
+#[derive(Debug)]
+#[expect(dead_code, reason = "what is done with one is to drop it")]
+pub(crate) enum Registration {
+    Real(signal::Registration),
+    #[cfg(feature = "sim")]
+    Simulated(sim::Registration),
 }
 
 /// The system waits in milliseconds: waiting less than was asked for would spin.

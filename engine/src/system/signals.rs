@@ -15,7 +15,11 @@ use std::{
 
 use crate::{
     pure::error::Result,
-    system::{driver::Waker, env::Env, fork, sys::signal::Registration},
+    system::{
+        driver::Waker,
+        env::{Env, Registration},
+        fork,
+    },
 };
 
 /// The signals of one engine.

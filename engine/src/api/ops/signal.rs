@@ -25,12 +25,15 @@ impl Handle {
     /// On Windows number 2, SIGINT, is Ctrl-C and number 21, SIGBREAK, Ctrl-Break, typed at the
     /// console of the process; see SetConsoleCtrlHandler.
     ///
+    /// In a simulated network a host's signals are raised by the test
+    /// (`sim::Host::raise`), and the process has nothing to do with them.
+    ///
     /// # Errors
     ///
     /// [`InvalidInput`](crate::Error::InvalidInput) for a number that is no signal's, and for what
     /// cannot be waited for: SIGKILL and SIGSTOP, and SIGILL, SIGFPE, SIGSEGV and SIGBUS, which tell
     /// that the program is wrong. [`Unsupported`](crate::Error::Unsupported) for other numbers on
-    /// Windows and for an engine that is simulated;
+    /// Windows;
     /// [`Cancelled`](crate::Error::Cancelled), [`TimedOut`](crate::Error::TimedOut).
     ///
     /// # Cancellation

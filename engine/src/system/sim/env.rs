@@ -23,7 +23,7 @@ use crate::{
             Host, Network,
             bell::Bell,
             socket::Socket,
-            state::{NetworkState, Owner},
+            state::{NetworkState, Owner, Registration, Tell},
             workers::Workers,
         },
         sys::{
@@ -182,6 +182,10 @@ impl SimEnv {
         let id = self.open(tcp).map_err(|cause| Error::io(IoOperation::Connect, cause))?;
         self.host.network.lock().pair(self.host.number, peer, id, tcp);
         Ok(self.host.network.descriptor(id))
+    }
+
+    pub(crate) fn watch_signal(&self, number: i32, tell: Tell) -> Registration {
+        self.host.network.lock().hosts[self.host.number].signals.watch(number, tell)
     }
 
     pub(crate) fn lookup(&self, query: &Query) -> Result<Vec<AddrInfo>> {

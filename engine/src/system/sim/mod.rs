@@ -63,6 +63,11 @@
 //! that your own server never will: stop in the middle of a line, reset, not read
 //! ([`Peer::fill`]). Of datagrams it is a [`PeerSocket`].
 //!
+//! # Signals
+//!
+//! [`signal`](crate::Handle::signal) waits for those that the test raises on the engine's host, see
+//! [`Host::raise`]: so how a server ends in good order is tested in virtual time.
+//!
 //! # A thousand seeds
 //!
 //! One network finds what you thought of; [`check`] finds the rest. It makes a network of each seed
@@ -116,6 +121,10 @@
 //!   lends and `detach` gives is the null device. So socket options cannot be looked at, a
 //!   simulated engine does not run inside another loop, and nobody goes on with what was detached:
 //!   its peer sees the end.
+//! - Processes are [`Unsupported`](crate::Error::Unsupported). std's `Command` does not tell which
+//!   pipes it was asked for, so that a simulated start could not know what streams there are; and a
+//!   program that is a script is a [`Peer`]: what talks to a child is a function of its streams,
+//!   and [`Peer::pair`] makes such a stream.
 //! - [`submit_work`](crate::Handle::submit_work) runs on the engine's own thread, after a time that
 //!   is drawn; a closure that waits for another thread waits for ever.
 //! - A wait for what will never happen fails with
@@ -144,4 +153,4 @@ pub use self::{
     rng::Rng,
     settings::{Link, Machine},
 };
-pub(crate) use env::SimEnv;
+pub(crate) use self::{env::SimEnv, state::Registration};

@@ -255,6 +255,40 @@ impl Host {
     pub fn unlink(&self, path: impl AsRef<Path>) -> bool {
         self.network.lock().unlink(self.number, path.as_ref())
     }
+
+    /// Raises a signal: each engine that lives on this host and was asked for it by
+    /// [`signal`](crate::Handle::signal) is told, as the engines of a process are by kill(2). Returns
+    /// whether there is one; where there is none, the signal does nothing, and would have ended a real
+    /// process.
+    ///
+    /// What a test raises while engines run, such as a minute after they began, it raises in a
+    /// callback:
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine, sim::Network};
+    /// use std::time::Duration;
+    ///
+    /// const SIGINT: i32 = 2;
+    /// let network = Network::new(1);
+    /// let host = network.host("server");
+    /// let engine = Engine::builder().simulated(&host).build()?;
+    /// engine.signal(SIGINT, Callback::new(|local, ()| local.stop(), |_, error| panic!("{error}")));
+    /// engine.sleep(Duration::from_secs(60), Callback::new(
+    ///     move |_, ()| assert!(host.raise(SIGINT)),
+    ///     |_, error| panic!("{error}"),
+    /// ));
+    /// let _serving = engine.keep_alive();
+    /// engine.run()?;
+    /// assert_eq!(network.now(), Duration::from_secs(60));
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    #[doc(alias = "kill")]
+    pub fn raise(&self, number: i32) -> bool {
+        // Called where nothing is locked, as a signal handler is.
+        let told = self.network.lock().raise(self.number, number);
+        told.iter().for_each(|tell| tell());
+        !told.is_empty()
+    }
 }
 
 impl PartialEq for Host {

@@ -7,6 +7,7 @@
 
 mod connecting;
 mod datagrams;
+mod signals;
 mod transfer;
 
 use std::{
@@ -30,6 +31,9 @@ use crate::{
         sys::errno::Errno,
     },
 };
+
+use self::signals::Watchers;
+pub(crate) use self::signals::{Registration, Tell};
 
 type Result<T> = std::result::Result<T, Errno>;
 
@@ -75,6 +79,7 @@ pub(crate) struct HostState {
     next_port: u16,
     /// Where something listens, or has listened: the name of a Unix socket stays.
     paths: BTreeMap<PathBuf, Id>,
+    pub(crate) signals: Watchers,
 }
 
 /// An engine as the network sees it.
@@ -265,6 +270,7 @@ impl NetworkState {
             descriptors: 0,
             next_port: FIRST_PORT,
             paths: BTreeMap::new(),
+            signals: Watchers::default(),
         });
         self.names.insert(name.to_ascii_lowercase(), vec![v4.into()]);
         host
