@@ -806,19 +806,102 @@ fn a_paused_one_takes_no_connections() {
     assert!(told.is_empty());
 }
 
+/// The deadline itself is looked at: nothing of this need take the time that it has.
 #[test]
-fn promise_04_what_arrived_before_the_turn_is_no_timeout_of_a_repeating_one() {
+fn promise_07_the_timeout_begins_anew_with_each_wait_and_stands_still_in_a_pause() {
+    const LONG: Duration = Duration::from_secs(1000);
     let engine = driver::engine();
     let listener = engine.listen("127.0.0.1:0").unwrap();
-    let told = Told::new();
+    let (mut peer, stream) = pair(&engine);
+    let mut clients = Vec::new();
+    let mut connect = || clients.push(driver::connect(listener.local_addr().unwrap()).unwrap());
+    let mut send = || peer.write_all(b"line\n").unwrap();
+    let (told, timed) = (Told::new(), Told::new().timeout(LONG));
+    for of_connections in [true, false] {
+        let note = told.clone();
+        let operation = match of_connections {
+            true => {
+                let f = move |_: &Local, _: Stream| note.note("one");
+                engine.each_connection(&listener, f, timed.callback("end"))
+            }
+            false => {
+                let f = move |_: &Local, _: Bytes| note.note("one");
+                engine.each_line(&stream, f, timed.callback("end"))
+            }
+        };
+        turns(&engine, 2);
+        let mut deadline = engine.next_deadline().unwrap();
+        for _ in 0..3 {
+            pass(TIMEOUT);
+            if of_connections {
+                connect()
+            } else {
+                send()
+            }
+            turn_until(&engine, || !told.is_empty());
+            assert_eq!(told.take(), ["one"]);
+            let next = engine.next_deadline().unwrap();
+            assert!(next >= deadline + TIMEOUT, "it has all the time again");
+            deadline = next;
+        }
+        let pause = operation.pause();
+        turns(&engine, 2);
+        assert_eq!(engine.next_deadline(), None, "it waits for nothing");
+        pass(TIMEOUT);
+        drop(pause);
+        turns(&engine, 2);
+        assert!(engine.next_deadline().unwrap() >= deadline + TIMEOUT);
+        operation.cancel();
+        turns(&engine, 2);
+        assert_eq!(timed.take(), ["end Cancelled"]);
+    }
+}
+
+/// What the turn's look at the system brings is used up by others in front, and only the last look
+/// before deadlines end anything brings what is for the repeating one: then its time is up already.
+#[test]
+fn promise_04_what_the_last_look_brings_is_no_timeout_of_a_repeating_accept() {
+    // More than one look brings.
+    const IN_FRONT: usize = 100;
+    let engine = driver::engine();
+    let listener = engine.listen("127.0.0.1:0").unwrap();
+    let (told, accepted) = (Told::new(), Basket::<Stream>::new());
+    for _ in 0..IN_FRONT {
+        engine.accept(&listener, accepted.callback());
+    }
     let note = told.clone();
     let f = move |_: &Local, _: Stream| note.note("connection");
-    engine.each_connection(&listener, f, told.timeout(TIMEOUT * 10).callback("end"));
+    engine.each_connection(&listener, f, told.timeout(TIMEOUT).callback("end"));
     turns(&engine, 2);
-    pass(TIMEOUT * 10);
-    let _client = driver::connect(listener.local_addr().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let _clients: Vec<_> = (0..=IN_FRONT).map(|_| driver::connect(address).unwrap()).collect();
+    pass(TIMEOUT * 2);
+    turns(&engine, 1);
+    assert_eq!((accepted.len(), told.take()), (IN_FRONT, vec!["connection".to_owned()]));
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["end TimedOut"]);
+}
+
+#[test]
+fn promise_04_what_the_last_look_brings_is_no_timeout_of_a_repeating_read() {
+    // More than one look brings.
+    const IN_FRONT: usize = 120_000;
+    let engine = driver::engine();
+    let (mut peer, stream) = tcp_pair(&engine);
+    let (told, first) = (Told::new(), Basket::<Bytes>::new());
+    engine.read_exact(&stream, IN_FRONT, first.callback());
+    let note = told.clone();
+    let f = move |_: &Local, line: Bytes| note.note(text(&line));
+    engine.each_line(&stream, f, told.timeout(TIMEOUT).callback("end"));
     turns(&engine, 2);
-    assert_eq!(told.take(), ["connection"]);
+    peer.write_all(&vec![7; IN_FRONT]).unwrap();
+    peer.write_all(b"one\ntwo\n").unwrap();
+    pass(TIMEOUT * 2);
+    turns(&engine, 1);
+    assert_eq!(
+        (first.only().len(), told.take()),
+        (IN_FRONT, vec!["one".to_owned(), "two".to_owned()])
+    );
     engine.run().unwrap();
     assert_eq!(told.take(), ["end TimedOut"]);
 }
