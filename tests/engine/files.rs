@@ -1,9 +1,11 @@
 //! Files, pipes, terminals, a child's stdio: everything that is no socket.
 
 use std::{
+    cell::{Cell, RefCell},
     fs::{self, File, OpenOptions},
     io::{Read, Seek, SeekFrom, Write, pipe},
     process::{Command, Stdio},
+    rc::Rc,
     sync::mpsc,
     thread,
     time::Duration,
@@ -98,6 +100,83 @@ fn a_file_is_used_from_where_its_cursor_was_and_left_where_the_reads_ended() {
     let mut rest = String::new();
     detached_file(fd).read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "two\nthree\n");
+}
+
+#[test]
+fn each_line_of_a_file_is_given_and_what_is_no_line_is_left() {
+    // More than is read at once.
+    const LINES: usize = 20_000;
+    let engine = driver::engine();
+    let mut content: String = (0..LINES).map(|number| format!("line {number}\n")).collect();
+    content.push_str("unfinished");
+    let stream = engine.attach(file_with(content.as_bytes())).unwrap();
+    let (told, next) = (Told::new(), Rc::new(Cell::new(0)));
+    let given = Rc::clone(&next);
+    let f = move |_: &Local, line: Bytes| {
+        assert_eq!(line, format!("line {}", given.replace(given.get() + 1)));
+    };
+    engine.each_line(&stream, f, told.callback("lines"));
+    engine.run().unwrap();
+    assert_eq!(next.get(), LINES);
+    engine.read_all(&stream, told.value("rest"));
+    engine.run().unwrap();
+    engine.each_line(&stream, |_, _| (), told.callback("at the end"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["lines EndOfStream", "rest b\"unfinished\"", "at the end Ok"]);
+}
+
+#[test]
+fn promise_08_a_file_is_left_behind_the_line_that_a_handler_was_given_last() {
+    let engine = driver::engine();
+    let file = file_with(b"one\n2222\nthree\nfour\nfive\n");
+    let mut spy = file.try_clone().unwrap();
+    let stream = engine.attach(file).unwrap();
+    let told = Told::new();
+    let (note, written, again) = (told.clone(), told.clone(), stream.clone());
+    // A file's operations run in order: what it writes waits until the repeating one has ended, and
+    // goes where the cursor is then, over what would have been next.
+    let f = move |local: &Local, line: Bytes| {
+        note.note(format!("{line:?}"));
+        match &line[..] {
+            b"one" => _ = local.write(&again, "FOUR", written.value("write")),
+            b"three" => _ = local.repeating().cancel(),
+            _ => {}
+        }
+    };
+    engine.each_line(&stream, f, told.callback("end"));
+    engine.run().unwrap();
+    let expected = ["b\"one\"", "b\"2222\"", "b\"three\"", "end Cancelled", "write 4"];
+    assert_eq!(told.take(), expected);
+    engine.read_line(&stream, told.value("next"));
+    engine.run().unwrap();
+    assert_eq!(told.take(), ["next b\"\""]);
+    engine.close(&stream, told.callback("close"));
+    engine.run().unwrap();
+    let mut rest = String::new();
+    spy.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "five\n", "the cursor is behind what was taken");
+    spy.rewind().unwrap();
+    spy.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "five\none\n2222\nthree\nFOUR\nfive\n");
+}
+
+#[test]
+fn each_chunk_of_a_file_is_given_and_then_its_end() {
+    let engine = driver::engine();
+    for (len, size) in [(0, 10), (10, 10), (300_000, 4_096), (300_000, 1 << 20)] {
+        let content = numbered(len);
+        let stream = engine.attach(file_with(&content)).unwrap();
+        let (told, all) = (Told::new(), Rc::new(RefCell::new(Vec::new())));
+        let given = Rc::clone(&all);
+        let f = move |_: &Local, chunk: Bytes| {
+            assert!((1..=size).contains(&chunk.len()), "{}", chunk.len());
+            given.borrow_mut().extend_from_slice(&chunk);
+        };
+        engine.each_chunk(&stream, size, f, told.callback("end"));
+        engine.run().unwrap();
+        assert_eq!(told.take(), ["end Ok"]);
+        assert!(*all.borrow() == content[..], "{len} bytes, {size} at a time");
+    }
 }
 
 #[test]

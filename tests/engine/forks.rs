@@ -6,21 +6,21 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     task::Poll,
     thread,
     time::Duration,
 };
 
-use facade_engine::{Bytes, Callback, Engine, Error, ListenOptions, Result};
+use facade_engine::{Bytes, Callback, Engine, Error, ListenOptions, Listener, Result, Stream};
 use facade_tests::{
     alone::alone,
     drops::Drops,
-    forks::{LOCK, end, fork_and_go_on, forked, wait_for_lock_at_forks},
+    forks::{LOCK, end, ended_well, fork_and_go_on, forked, wait_for_lock_at_forks},
     sockets::{pair, tcp_pair},
     told::Told,
-    turns::{turn_until, turns},
+    turns::{SOON, turn_until, turns},
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -322,3 +322,77 @@ fn engines_on_threads_are_not_waited_for_in_the_child_of_a_fork() {
         assert_eq!(told.len(), 2);
     });
 }
+
+/// A handler is taken out of the engine's state while it runs, and the child leaves it there.
+#[test]
+fn a_handler_that_forks_is_called_again_in_the_parent_only() {
+    alone(module_path!(), "a_handler_that_forks_is_called_again_in_the_parent_only", || {
+        type Repeat = fn(&Engine, &Stream, &Listener, Handler, Callback<()>);
+        let repeats: [Repeat; 4] = [
+            |engine, stream, _, mut f, cb| _ = engine.each_line(stream, move |_, _| f(), cb),
+            |engine, stream, _, mut f, cb| _ = engine.each_chunk(stream, 4, move |_, _| f(), cb),
+            |engine, _, listener, mut f, cb| {
+                engine.each_connection(listener, move |_, _| f(), cb);
+            },
+            |engine, _, _, mut f, cb| _ = engine.every(SOON, move |_, _| f(), cb),
+        ];
+        for repeat in repeats {
+            let engine = driver::engine();
+            let (mut peer, stream) = pair(&engine);
+            let listener = engine.listen("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let (drops, told) = (Drops::new(), Told::new());
+            let (mut reader, writer) = pipe().unwrap();
+            let (token, calls) = (drops.token(), Arc::new(AtomicUsize::new(0)));
+            let (counts, mut says) = (Arc::clone(&calls), writer.try_clone().unwrap());
+            // Each call but the first, in the child that the first has made, would be one too many.
+            let f = move || {
+                let _ = &token;
+                if counts.fetch_add(1, SeqCst) == 0 {
+                    let is_child = fork_and_go_on();
+                    says.write_all(if is_child { b"child " } else { b"parent " }).unwrap();
+                } else {
+                    says.write_all(b"again ").unwrap();
+                }
+            };
+            repeat(&engine, &stream, &listener, Box::new(f), told.callback("end"));
+            peer.write_all(b"one\ntwo\n").unwrap();
+            let clients = [(); 2].map(|()| std::net::TcpStream::connect(address).unwrap());
+            let ran = catch_unwind(AssertUnwindSafe(|| {
+                loop {
+                    match engine.run_once(Some(Duration::from_millis(50))) {
+                        Ok(_) if calls.load(SeqCst) < 2 => {}
+                        ended => break ended,
+                    }
+                }
+            }));
+            if engine.is_inherited() {
+                let child = AssertUnwindSafe(|| {
+                    is_refused(ran.unwrap());
+                    assert_eq!(calls.load(SeqCst), 1);
+                    assert!(told.is_empty());
+                    drop((engine, stream, listener));
+                    assert_eq!(drops.alive(), 1, "it is the parent's");
+                    // It goes on by itself.
+                    let own = driver::engine();
+                    own.every(SOON, |local, _| local.stop(), Callback::ignore());
+                    own.run().unwrap();
+                });
+                end(catch_unwind(child).is_ok());
+            }
+            ran.unwrap().unwrap();
+            assert!(ended_well(), "the child");
+            drop(engine);
+            assert_eq!((told.take(), drops.alive()), (vec!["end EngineClosed".to_owned()], 0));
+            drop((writer, peer, clients));
+            let mut said = String::new();
+            reader.read_to_string(&mut said).unwrap();
+            let mut words: Vec<_> = said.split_whitespace().collect();
+            words.sort_unstable();
+            assert_eq!(words, ["again", "child", "parent"]);
+        }
+    });
+}
+
+/// What a handler does of which the kind of repeating operation does not matter.
+type Handler = Box<dyn FnMut() + Send>;

@@ -47,6 +47,14 @@ pub fn fork_and_go_on() -> bool {
     pid == 0
 }
 
+/// Waits for a child of this process; whether it has [ended](end) well.
+pub fn ended_well() -> bool {
+    let mut status = 0;
+    // SAFETY: any child of this process, and a place for its status.
+    assert!(unsafe { libc::waitpid(-1, &raw mut status, 0) } > 0, "there is one");
+    status == 0
+}
+
 /// Ends a child, running nothing of what the parent has registered.
 pub fn end(well: bool) -> ! {
     // SAFETY: as it says.

@@ -58,7 +58,7 @@ const SKIPPED: &[Skipped] = &[
         5,
         "an engine has no descriptor that another loop could wait for",
     ),
-    skipped("engine/forks", 6, "there is no fork(2)"),
+    skipped("engine/forks", 7, "there is no fork(2)"),
     skipped(
         "engine/holders",
         4,
