@@ -25,6 +25,11 @@ impl Handle {
     /// On Windows number 2, SIGINT, is Ctrl-C and number 21, SIGBREAK, Ctrl-Break, typed at the
     /// console of the process; see SetConsoleCtrlHandler.
     ///
+    /// A child of fork(2) that goes on without execve(2) is to ask with care: by an engine of its own, and
+    /// only if no other thread of its parent was asking for a signal, or being told of one, as it
+    /// forked. The table that all handlers of a process share, by the crate `signal-hook-registry`,
+    /// may be locked for ever in the child otherwise, and this call waits for it.
+    ///
     /// In a simulated network a host's signals are raised by the test
     /// (`sim::Host::raise`), and the process has nothing to do with them.
     ///
