@@ -490,6 +490,31 @@ fn promise_04_what_a_claim_in_front_leaves_is_no_timeout() {
 }
 
 #[test]
+fn promise_07_reads_in_front_that_match_in_every_turn_stretch_a_timeout_by_one_turn() {
+    const IN_FRONT: usize = 5;
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let (told, lines) = (Told::new(), Told::new());
+    for _ in 0..IN_FRONT {
+        let lines = lines.clone();
+        engine.read_line(
+            &stream,
+            Callback::claim(move |_, line: Result<Claim<Bytes>>| {
+                lines.note(format!("{:?}", line.unwrap().take()));
+            }),
+        );
+    }
+    engine.read_line(&stream, told.timeout(Duration::ZERO).callback("behind"));
+    for turn in 1..=IN_FRONT {
+        // Decided after the deadlines were looked at: until then it might be the other read's.
+        peer.write_all(b"line\n").unwrap();
+        turns(&engine, 1);
+        assert_eq!((lines.len(), told.is_empty()), (turn, turn == 1));
+    }
+    assert_eq!(told.take(), ["behind TimedOut"]);
+}
+
+#[test]
 fn promise_04_a_users_matcher_whose_time_is_up_has_seen_all_there_is() {
     let engine = driver::engine();
     let (mut peer, stream) = pair(&engine);
@@ -504,6 +529,16 @@ fn promise_04_a_users_matcher_whose_time_is_up_has_seen_all_there_is() {
     engine.read_with(&stream, UpTo(b"c\n"), cb);
     turns(&engine, 2);
     assert_eq!(told.take(), ["chunk b\"a\"", "matcher b\"bc\\n\""]);
+
+    // Where nothing is received but for a read, one receive does not bring all.
+    let (mut peer, stream) = wide_pair(&engine);
+    stream.set_exclusive(false);
+    let mut text = vec![b'a'; 100_000];
+    text.extend(b"c\n");
+    peer.write_all(&text).unwrap();
+    engine.read_with(&stream, UpTo(b"c\n"), told.timeout(Duration::ZERO).callback("matcher"));
+    turns(&engine, 3);
+    assert_eq!(told.take(), ["matcher Ok"]);
 }
 
 #[test]

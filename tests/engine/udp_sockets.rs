@@ -116,6 +116,7 @@ fn options_are_as_they_were_asked_for() {
     };
     assert!(SockRef::from(&v6).only_v6().unwrap());
     assert_eq!(SockRef::from(&v6).unicast_hops_v6().unwrap(), 9);
+    assert_eq!(SockRef::from(&v6).multicast_hops_v6().unwrap(), 9);
     // So that the same port of the other family is free.
     engine.bind_udp((Ipv4Addr::UNSPECIFIED, v6.local_addr().unwrap().port())).unwrap();
 }

@@ -1,6 +1,6 @@
 //! Datagrams of Unix sockets: none is lost, and a send waits while the receiver's queue is full.
 
-use std::{os::unix::net::UnixDatagram, path::Path, time::Duration};
+use std::{os::unix::net::UnixDatagram, path::Path, sync::Arc, time::Duration};
 
 use facade_engine::{Address, Callback, Datagram, Engine, Error, Limits, Local, UdpSocket};
 use facade_tests::{
@@ -153,6 +153,64 @@ fn promise_13_sends_wait_for_room_and_go_out_in_order() {
     assert_eq!(told.take(), [format!("{} Ok", count - 1), "behind Ok".to_owned()]);
     assert_eq!(receive(&peer), "behind");
     engine.run().unwrap();
+}
+
+#[test]
+fn promise_13_a_send_does_not_take_the_room_that_another_has_waited_for() {
+    let engine = driver::engine();
+    let (peer, socket) = pair(&engine);
+    let told = Told::new();
+    let count = fill(&engine, &socket, &told);
+    let peer = Arc::new(peer);
+    let (reads, again, behind) = (Arc::clone(&peer), socket.clone(), told.callback("behind"));
+    // There is room by now, of which the engine has not been told.
+    engine.post(move |local| {
+        assert_eq!(receive(&reads), "0");
+        local.send(&again, "behind", behind);
+    });
+    turns(&engine, 3);
+    for number in 1..count {
+        assert_eq!(receive(&peer), number.to_string());
+        turns(&engine, 3);
+    }
+    assert_eq!(receive(&peer), "behind");
+    engine.run().unwrap();
+    assert_eq!(told.take().last().unwrap(), "behind Ok");
+}
+
+#[test]
+fn a_close_waits_for_what_is_tried_again_as_well() {
+    const COUNT: usize = 200;
+    let engine = driver::engine();
+    let (_directory, path) = directory();
+    let peer = UnixDatagram::bind(&path).unwrap();
+    peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    for by_drop in [false, true] {
+        // It is not connected, so that nothing tells of room.
+        let socket = engine.unbound_unix_datagram().unwrap();
+        let told = Told::new();
+        for number in 0..COUNT {
+            engine.send_to(&socket, number.to_string(), &path, told.callback(number));
+        }
+        if by_drop {
+            drop(socket);
+        } else {
+            engine.close(&socket, told.callback("close"));
+        }
+        turns(&engine, 20);
+        assert!(told.len() < COUNT, "the queue is full");
+        for number in 0..COUNT {
+            turn_until(&engine, || told.len() > number);
+            assert_eq!(receive(&peer), number.to_string());
+        }
+        engine.run().unwrap();
+        let mut heard = told.take();
+        if !by_drop {
+            assert_eq!(heard.pop().unwrap(), "close Ok");
+        }
+        let expected: Vec<_> = (0..COUNT).map(|number| format!("{number} Ok")).collect();
+        assert_eq!(heard, expected);
+    }
 }
 
 #[test]

@@ -85,7 +85,7 @@ const SKIPPED: &[Skipped] = &[
     skipped("engine/terminals", 4, "there are no pseudo-terminals with flags that are shared"),
     skipped("engine/torture", 5, "there is no strace(1) that makes calls fail"),
     skipped("engine/udp_refusals", 3, "there is no strace(1) that makes calls fail"),
-    skipped("engine/unix_datagrams", 10, "there are no Unix sockets"),
+    skipped("engine/unix_datagrams", 12, "there are no Unix sockets"),
     skipped(
         "engine/unix_datagrams::abstract_names_are_addresses",
         1,

@@ -759,8 +759,8 @@ impl Core {
             && state.released
             && state.closing.is_none()
             && state.receives.is_empty()
-            && state.sends.is_empty()
         {
+            // It waits for what is to be sent.
             self.begin_closing_datagrams(socket, Closing::new(Ending::Dropped, Id::NONE));
         }
     }
