@@ -492,6 +492,8 @@ fn promise_14_a_socket_that_nobody_receives_from_is_read_ahead_so_far() {
     let send_some = |count: usize| (0..count).for_each(|_| send(&peer, vec![0; 600], &socket));
     send_some(5);
     assert_eq!(next(&engine, &socket, 1).len(), 1);
+    // Without anything pending no turn looks.
+    let _guard = engine.keep_alive();
     turns(&engine, 3);
     send_some(10);
     turns(&engine, 10);

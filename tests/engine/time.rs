@@ -91,12 +91,13 @@ fn promise_04_more_than_one_call_brings_is_no_timeout_if_it_has_arrived() {
 #[test]
 fn promise_04_what_has_arrived_is_no_timeout_behind_a_claim_either() {
     what_has_arrived_is_no_timeout_behind_a_claim(|engine, stream, cb| {
-        engine.read_exact(stream, LEN, cb);
+        engine.read_exact(stream, LEN, cb.timeout(Duration::ZERO));
     });
 }
 
 #[test]
 fn promise_04_what_has_arrived_for_a_chain_is_no_timeout_behind_a_claim_either() {
+    // The chain's time is up, and not the stage's: that would be looked at by itself.
     what_has_arrived_is_no_timeout_behind_a_claim(|engine, stream, cb| {
         let chain = engine.chain().on(stream).read_exact(LEN, cb);
         chain.timeout(Duration::ZERO).submit();
@@ -114,7 +115,7 @@ fn what_has_arrived_is_no_timeout_behind_a_claim(
     let told = Told::new();
     let take = |_: &Local, claim: Result<Claim<Bytes>>| drop(claim.map(Claim::take));
     engine.read_exact(&stream, 1, Callback::claim(take));
-    read(&engine, &stream, told.timeout(Duration::ZERO).callback("exact"));
+    read(&engine, &stream, told.callback("exact"));
     peer.write_all(b"x").unwrap();
     // The claim is decided in this turn, and only then is it known what is left to the other read.
     turns(&engine, 1);
