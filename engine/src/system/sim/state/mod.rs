@@ -27,7 +27,11 @@ use crate::{
         table::{Id, Table},
     },
     system::{
-        sim::{Link, Machine, Rng, bell::Bell, trace::Trace},
+        sim::{
+            Link, Machine, Rng,
+            bell::Bell,
+            trace::{Trace, digest},
+        },
         sys::errno::Errno,
     },
 };
@@ -434,6 +438,16 @@ impl NetworkState {
         for engine in &self.engines {
             engine.bell.ring();
         }
+    }
+
+    /// Raises a signal on a host. Returns who is to be told.
+    pub(crate) fn raise(&mut self, host: usize, number: i32) -> Vec<Tell> {
+        let host = &self.hosts[host];
+        let told = host.signals.of(number);
+        let which = digest(&number.to_be_bytes()) ^ told.len() as u64;
+        let words = || format!("{} gets signal {number}", host.name);
+        self.trace.note(self.now, 14, which, words);
+        told
     }
 
     // Sockets

@@ -5,8 +5,6 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use crate::system::sim::{state::NetworkState, trace::digest};
-
 /// Called when a signal is raised, as a signal handler calls.
 pub(crate) type Tell = Arc<dyn Fn() + Send + Sync>;
 
@@ -30,18 +28,6 @@ impl Watchers {
     pub(crate) fn of(&self, number: i32) -> Vec<Tell> {
         let same = self.0.iter().filter(|(of, _)| *of == number);
         same.filter_map(|(_, tell)| tell.upgrade()).collect()
-    }
-}
-
-impl NetworkState {
-    /// Raises a signal on a host. Returns who is to be told.
-    pub(crate) fn raise(&mut self, host: usize, number: i32) -> Vec<Tell> {
-        let host = &self.hosts[host];
-        let told = host.signals.of(number);
-        let which = digest(&number.to_be_bytes()) ^ told.len() as u64;
-        let words = || format!("{} gets signal {number}", host.name);
-        self.trace.note(self.now, 14, which, words);
-        told
     }
 }
 
