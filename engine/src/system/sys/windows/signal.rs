@@ -62,6 +62,7 @@ pub(crate) fn watch(number: i32, tell: impl Fn() + Send + Sync + 'static) -> Res
 }
 
 /// Fails if there is no such signal here.
+#[cfg(feature = "sim")]
 pub(crate) fn check(number: i32) -> Result<()> {
     event(number).map(drop)
 }
