@@ -84,6 +84,18 @@ fn what_finds_no_room_is_lost() {
 }
 
 #[test]
+fn what_is_on_its_way_goes_by_its_own_link_though_its_sender_is_gone() {
+    let (network, here, there, engine) = two_hosts(1, slow(ms(40)));
+    // There is no room for what does not leave the host.
+    network.set_link(&here, &here, Link { buffer: 0, ..Link::default() });
+    let socket = engine.bind_udp(here.at(53)).unwrap();
+    let peer = there.bind_udp(0).unwrap();
+    peer.send_to(&7_u32.to_be_bytes(), here.at(53)).unwrap();
+    drop(peer);
+    assert_eq!(all(&engine, &socket, ms(1000)), [7]);
+}
+
+#[test]
 fn a_link_bounds_their_length() {
     let link = Link { datagram: 1200, ..Link::default() };
     let (_network, here, there, engine) = two_hosts(1, link);

@@ -187,7 +187,8 @@ impl NetworkState {
             return self.schedule(at, Happening::Unreachable { to: sender });
         };
         let home = host_of(self, receiver).unwrap_or(host);
-        let buffer = self.link_between(host_of(self, sender).unwrap_or(home), home).buffer;
+        // The sender itself may be gone.
+        let buffer = self.link_between(self.host_at(from.ip(), home).unwrap_or(home), home).buffer;
         let Some(datagrams) = self.datagrams(receiver) else { return };
         let is_full = datagrams.len + bytes.len() > buffer;
         if !is_full {
