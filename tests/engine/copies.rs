@@ -347,6 +347,23 @@ fn promise_07_a_timeout_bounds_all_of_it_and_without_any_time_what_is_there_is_c
 }
 
 #[test]
+fn promise_04_what_a_copy_leaves_when_its_time_is_up_is_no_timeout_for_the_read_behind_it() {
+    let engine = driver::engine();
+    let ((mut source, from), (_sink, to, _)) = (pair(&engine), full_pair(&engine));
+    // It has no turn among the writes.
+    engine.write(&to, vec![0; 1 << 20], Callback::ignore());
+    let told = Told::new();
+    engine.copy(&from, &to, told.timeout(SOON).value("copy"));
+    engine.read_exact(&from, 5, told.timeout(SOON).value("read"));
+    source.write_all(b"there").unwrap();
+    turns(&engine, 1);
+    // Both times are up in one turn.
+    pass(2 * SOON);
+    turn_until(&engine, || told.len() == 2);
+    assert_eq!(told.take(), ["copy TimedOut", "read b\"there\""]);
+}
+
+#[test]
 fn promise_07_an_end_that_has_come_is_no_timeout() {
     let engine = driver::engine();
     let ((mut source, from), (_sink, to)) = (pair(&engine), pair(&engine));

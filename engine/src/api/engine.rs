@@ -630,7 +630,7 @@ impl Engine {
                 }
                 Ready::Serve(stream) => {
                     *callbacks -= 1;
-                    with_current(local.id(), |core| core.advance_stream(stream));
+                    with_current(local.id(), |core| core.advance_stream_now(stream));
                 }
                 Ready::Scan(stream) => {
                     *callbacks -= 1;

@@ -495,7 +495,7 @@ impl Core {
                 }
                 if let Some((state, pending)) = self.stream_and_pending(stream) {
                     state.reads.remove(pending, read);
-                    state.copy_lacks_room = false;
+                    (state.copy_lacks_room, state.copy_has_left) = (false, true);
                     state.read_reported = round;
                 }
                 self.remove(read);

@@ -97,7 +97,9 @@ impl Core {
                 // The bytes that it waits for may be there, but an earlier read is undecided and
                 // may take them: so it is tried in the next turn, too. In that one only, or a peer
                 // that never stops sending would stretch the deadline.
-                Target::Operation(id) if self.is_behind_an_undecided_read(id) => {
+                Target::Operation(id)
+                    if !self.rests(id) && self.is_behind_an_undecided_read(id) =>
+                {
                     self.put_off_deadline(id, Target::Overdue(id));
                 }
                 Target::Operation(id) | Target::Overdue(id) => {

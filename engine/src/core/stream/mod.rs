@@ -76,6 +76,8 @@ pub(crate) struct StreamState {
     pub(crate) waits_for_room: bool,
     /// The first of `reads` is a copy that has no room where it goes to, and wants no more bytes.
     pub(crate) copy_lacks_room: bool,
+    /// A copy has left `reads`, and those that were behind it have yet to have their turn.
+    pub(crate) copy_has_left: bool,
 
     pub(crate) outgoing: Outgoing,
     pub(crate) sending: Phase,
@@ -177,6 +179,7 @@ impl StreamState {
             holds: false,
             waits_for_room: false,
             copy_lacks_room: false,
+            copy_has_left: false,
             outgoing: Outgoing::default(),
             sending: Phase::Idle,
             committed: 0,
@@ -328,6 +331,15 @@ impl Core {
         if !mutants::is_active(Mutant::StepLeftOut) {
             self.close_if_released(stream);
         }
+    }
+
+    /// Nothing is in the middle of the stream's queues any more: what has waited for that has its
+    /// turn.
+    pub(crate) fn advance_stream_now(&mut self, stream: Id) {
+        if let Some(state) = self.stream(stream) {
+            state.copy_has_left = false;
+        }
+        self.advance_stream(stream);
     }
 
     /// The last clone of a stream is gone: it closes once nothing is pending on it.
