@@ -4,6 +4,7 @@
 use std::{
     cell::{Cell, RefCell},
     io::{Read, Write},
+    net::Shutdown,
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
     sync::{
@@ -501,6 +502,21 @@ fn promise_14_it_pauses_while_its_answers_are_unsent_and_goes_on_when_they_are_s
     drop(peer);
     engine.run().unwrap();
     assert_eq!(told.len(), 1);
+}
+
+#[test]
+fn it_does_not_wait_for_writes_behind_a_copy_that_waits_for_it() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    engine.set_limits(&stream, Limits { unsent: UNSENT, ..Limits::default() });
+    let told = Told::new();
+    note_lines(&engine, &stream, &told);
+    engine.copy(&stream, &stream, told.value("echo"));
+    engine.write(&stream, vec![b'.'; 2 * UNSENT], told.value("write"));
+    peer.write_all(b"one\ntwo\n").unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
+    turn_until(&engine, || told.len() == 5);
+    assert_eq!(told.take(), ["one", "two", "end Ok", "echo 0", "write 8192"]);
 }
 
 #[test]

@@ -206,6 +206,7 @@ impl Core {
             let write = self.enter_part(Kind::CopyTo(way_of), to);
             if let Some((state, pending)) = self.stream_and_pending(to) {
                 state.writes.push_back(pending, write);
+                state.copies += 1;
             }
             self.copying(copy)?.ways.push(Way { from, to, write, copied: 0 });
         }
@@ -519,6 +520,7 @@ impl Core {
             Some(Kind::CopyTo(_)) => {
                 if let Some((state, pending)) = self.stream_and_pending(to) {
                     state.writes.remove(pending, write);
+                    state.copies -= 1;
                     state.write_reported = round;
                 }
                 self.remove(write);

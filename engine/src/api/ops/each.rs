@@ -58,7 +58,8 @@ impl Handle {
     /// It pauses while more than [`Limits::unsent`](crate::Limits::unsent) bytes are unsent on the
     /// stream, written or queued: a peer that sends lines and does not read the answers has to wait,
     /// and costs no more memory than that. A file is the exception, whose writes wait for the reads
-    /// before them.
+    /// before them; and writes behind a [`copy`](Self::copy) to the stream are not counted, which
+    /// wait for that.
     ///
     /// Succeeds when the stream has ended with a line. An unfinished last line is no line, as for
     /// [`read_line`](Self::read_line): then it fails with [`Error::EndOfStream`], and the rest is

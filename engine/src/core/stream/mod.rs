@@ -86,6 +86,8 @@ pub(crate) struct StreamState {
     pub(crate) committed: usize,
     /// Writes, flushes and a shutdown without an outcome, in order.
     pub(crate) writes: List,
+    /// How many of these stand for copies.
+    pub(crate) copies: u32,
     /// How many bytes of these writes have not been moved to the outgoing bytes yet.
     pub(crate) queued: usize,
     /// The error that every later write fails with.
@@ -184,6 +186,7 @@ impl StreamState {
             sending: Phase::Idle,
             committed: 0,
             writes: List::EMPTY,
+            copies: 0,
             queued: 0,
             write_error: None,
             write_error_reported: false,

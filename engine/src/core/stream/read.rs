@@ -449,10 +449,12 @@ impl StreamState {
     }
 
     /// Whether so much is unsent that a repeating read is to wait, whose handler may write more. The
-    /// writes to a file wait for the reads before them, so these do not wait for writes.
+    /// writes to a file wait for the reads before them, so these do not wait for writes. Nor for those
+    /// behind a copy, which may wait for this read.
     #[inline]
     fn lacks_room(&self) -> bool {
-        self.outgoing.len() + self.queued > self.settings.limits.unsent && !self.fd_kind.is_file()
+        let queued = if self.copies == 0 { self.queued } else { 0 };
+        self.outgoing.len() + queued > self.settings.limits.unsent && !self.fd_kind.is_file()
     }
 }
 
