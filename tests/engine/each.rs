@@ -520,6 +520,29 @@ fn it_does_not_wait_for_writes_behind_a_copy_that_waits_for_it() {
 }
 
 #[test]
+fn promise_07_one_that_goes_on_behind_another_has_its_time_again() {
+    let engine = driver::engine();
+    let (_peer, stream) = pair(&engine);
+    let listener = engine.listen("127.0.0.1:0").unwrap();
+    let told = Told::new();
+    engine.read_exact(&stream, 1, Callback::ignore());
+    engine.accept(&listener, Callback::ignore());
+    let end = |name| told.timeout(TIMEOUT).callback(name);
+    let each = [
+        engine.each_line(&stream, |_, _| {}, end("lines")),
+        engine.each_connection(&listener, |_, _| {}, end("connections")),
+    ];
+    let pauses = each.each_ref().map(Cancel::pause);
+    turns(&engine, 1);
+    pass(2 * TIMEOUT);
+    turns(&engine, 3);
+    assert!(told.is_empty());
+    drop(pauses);
+    turn_until(&engine, || told.len() == 2);
+    assert_eq!(told.take(), ["lines TimedOut", "connections TimedOut"]);
+}
+
+#[test]
 fn a_guard_pauses_it_until_the_last_is_dropped() {
     let engine = driver::engine();
     let (mut peer, stream) = pair(&engine);

@@ -162,7 +162,10 @@ impl Core {
         let Some(repeat) = self.repeat(id) else { return true };
         let was_paused = repeat.is_paused();
         repeat.pauses += by;
-        if repeat.is_paused() != was_paused && !repeat.is_queued {
+        let is_paused = repeat.is_paused();
+        if is_paused != was_paused && !repeat.is_queued {
+            // Also behind others, where it is not served.
+            self.bound_wait(id, !is_paused);
             self.serve_repeat(id);
         }
         true
