@@ -3,7 +3,11 @@
 
 use crate::{
     core::{Core, Kind, Pending},
-    handles::{cancel::Key, queue::message::Begin},
+    handles::{
+        cancel::Key,
+        current::with_current,
+        queue::{message::Begin, ready::Ready},
+    },
     pure::{
         error::Error,
         mutants::{self, Mutant},
@@ -62,6 +66,15 @@ impl Core {
     /// A `Cancel` was used. Returns whether its operation was still pending, or is yet to come.
     pub(crate) fn cancel(&mut self, key: Key) -> bool {
         match key {
+            Key::Operation(id)
+                if mutants::is_active(Mutant::OneMoreAfterCancel) && self.rests(id) =>
+            {
+                self.ready.push(Ready::Run(Box::new(move |local| {
+                    let end = |core: &mut Self| core.abort_operation(id, Error::Cancelled);
+                    with_current(local.id(), end);
+                })));
+                true
+            }
             Key::Operation(id) => self.abort_operation(id, Error::Cancelled),
             Key::HeadRead(stream, number) => self.abort_head_read(stream, number, Error::Cancelled),
             Key::Ticket(ticket) => match self.by_ticket(ticket) {

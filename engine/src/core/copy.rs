@@ -35,6 +35,7 @@ use crate::{
     },
     pure::{
         error::{Error, Result},
+        mutants::{self, Mutant},
         options::CopyOptions,
         table::Id,
         timer::{Target, TimerNumber},
@@ -464,7 +465,7 @@ impl Core {
             matches!(state.fd_kind, FdKind::Socket { .. } | FdKind::Pipe { .. })
         });
         self.leave_destination(way_of);
-        if !has_end {
+        if !has_end || mutants::is_active(Mutant::EndNotHandedOn) {
             return self.way_was_ended(way_of.copy, Ok(()));
         }
         let shutdown = self.shutdown_write(to, Slot::Ignore, None, way_of.copy);
@@ -544,9 +545,25 @@ impl Core {
         let mut timer = copying.timer;
         self.timers.disarm(&mut timer);
         let Some(Pending { kind: Kind::Copy(copying), .. }) = self.remove(copy) else { return };
-        let copied = |number: usize| copying.ways.get(number).map_or(0, |way| way.copied);
+        let copied = |number: usize| {
+            copying.ways.get(number).map_or(0, |way| self.counted_of_way(way, &outcome))
+        };
         let (there, back) = (copied(0), copied(1));
         self.ready.push(copying.told.deliver(outcome, there, back));
+    }
+
+    /// How many bytes a way has copied, as it is told.
+    fn counted_of_way(&self, way: &Way, outcome: &Result<()>) -> u64 {
+        let is_cancelled = matches!(outcome, Err(Error::Cancelled));
+        if mutants::is_active(Mutant::CopyForgotten) && is_cancelled {
+            return 0;
+        }
+        if mutants::is_active(Mutant::CopyCountedShort)
+            && let Some(Resource::Stream(state)) = self.resources.get(way.to)
+        {
+            return way.copied.saturating_sub(state.outgoing.len() as u64);
+        }
+        way.copied
     }
 
     /// A stream closes, and the copies to it end: what has been moved to it goes out as what was
@@ -585,6 +602,9 @@ impl Core {
         let Some(way) = self.way(way_of) else { return };
         way.copied -= unsent as u64;
         match way.from.stream().and_then(|stream| self.stream(stream)) {
+            Some(_) if mutants::is_active(Mutant::CopyNotGivenBack) => {
+                self.deferred_drops.bytes.push(bytes);
+            }
             Some(state) => state.unread.untake(bytes),
             // A file has it still.
             None => self.deferred_drops.bytes.push(bytes),

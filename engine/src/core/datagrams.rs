@@ -33,6 +33,7 @@ use crate::{
         error::{Error, IoOperation, SystemError},
         limits::Limits,
         list::List,
+        mutants::{self, Mutant},
         table::{Id, Table},
         timer::{Target, TimerNumber},
     },
@@ -392,8 +393,12 @@ impl Core {
         let Some(state) = self.datagrams(socket) else { return };
         state.expected = state.expected.saturating_sub(datagrams.len());
         let is_late = state.reception == Phase::Stopping;
+        if mutants::is_active(Mutant::DatagramLost) && is_late {
+            return;
+        }
         let count = datagrams.len() as u64;
-        for datagram in datagrams {
+        for mut datagram in datagrams {
+            datagram.truncated &= !mutants::is_active(Mutant::DatagramCutUntold);
             state.note(Arrival::Datagram(datagram));
         }
         self.counts.datagrams_received += count;
@@ -520,7 +525,10 @@ impl Core {
             return;
         };
         state.untaken_len += datagram.bytes.len();
-        let at = state.untaken.partition_point(|(other, _)| *other < number);
+        let at = match mutants::is_active(Mutant::DatagramToTheEnd) {
+            true => state.untaken.len(),
+            false => state.untaken.partition_point(|(other, _)| *other < number),
+        };
         state.untaken.insert(at, (number, Arrival::Datagram(datagram)));
         self.serve_receives(socket);
     }

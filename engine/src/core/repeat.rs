@@ -22,6 +22,7 @@ use crate::{
     },
     pure::{
         error::{Error, Result},
+        mutants::{self, Mutant},
         table::Id,
     },
 };
@@ -61,8 +62,8 @@ impl Repeat {
     }
 
     #[inline]
-    pub(super) const fn is_paused(&self) -> bool {
-        self.pauses > 0
+    pub(super) fn is_paused(&self) -> bool {
+        self.pauses > 0 && !mutants::is_active(Mutant::PauseUnheeded)
     }
 
     #[inline]
@@ -71,7 +72,7 @@ impl Repeat {
     }
 
     /// Whether it waits for something to hand out, so that its time may be up.
-    pub(super) const fn waits(&self) -> bool {
+    pub(super) fn waits(&self) -> bool {
         !self.is_queued && !self.is_paused()
     }
 

@@ -56,6 +56,28 @@ pub enum Mutant {
     /// Connections are no progress: a deadline is preceded by one more try, however many come of
     /// it.
     CrowdUncounted,
+    /// Datagrams that come while their reception stops, because a receive was cancelled, are lost.
+    DatagramLost,
+    /// A datagram that was not taken goes behind the others.
+    DatagramToTheEnd,
+    /// Of a datagram that was cut nobody is told that it was.
+    DatagramCutUntold,
+    /// A repeating operation that has something to hand out does so once more after its cancel.
+    OneMoreAfterCancel,
+    /// A repeating operation that is paused goes on.
+    PauseUnheeded,
+    /// A repeating read goes on though too much is unsent.
+    RoomUnheeded,
+    /// Ticks that come together are told as one.
+    TicksUncounted,
+    /// A copy that is cancelled forgets what it has copied.
+    CopyForgotten,
+    /// A copy does not count what is unsent.
+    CopyCountedShort,
+    /// What a copy has moved to a stream that breaks is lost.
+    CopyNotGivenBack,
+    /// The end of a way of a copy is not handed on.
+    EndNotHandedOn,
 }
 
 #[cfg(facade_mutants)]
@@ -66,7 +88,7 @@ mod with_the_cfg {
 
     impl Mutant {
         /// All of them.
-        pub const ALL: [Self; 23] = [
+        pub const ALL: [Self; 34] = [
             Self::LateBytesDropped,
             Self::ConnectionSwallowed,
             Self::RescanOffByOne,
@@ -90,6 +112,17 @@ mod with_the_cfg {
             Self::SharedAsOwn,
             Self::ShortageForGood,
             Self::CrowdUncounted,
+            Self::DatagramLost,
+            Self::DatagramToTheEnd,
+            Self::DatagramCutUntold,
+            Self::OneMoreAfterCancel,
+            Self::PauseUnheeded,
+            Self::RoomUnheeded,
+            Self::TicksUncounted,
+            Self::CopyForgotten,
+            Self::CopyCountedShort,
+            Self::CopyNotGivenBack,
+            Self::EndNotHandedOn,
         ];
     }
 

@@ -52,7 +52,7 @@ impl World {
                 let looked_at = self.looked_at.unwrap_or_else(|| self.now());
                 self.streams[stream].inflow.timed_out(spec, limit, looked_at);
             }
-            Kind::Accept => assert!(
+            Kind::Accept | Kind::EachConnection => assert!(
                 self.listener.waiting.is_empty()
                     || self.shortage
                     || self.listener.undone > self.listener.undone_before,
@@ -70,9 +70,15 @@ impl World {
         }
         let now = self.now();
         let looked_at = self.looked_at.unwrap_or(now);
-        for (id, op) in self.ops.iter_mut().enumerate() {
-            if op.told || !op.begun || mem::take(&mut op.unseen) {
+        for id in 0..self.ops.len() {
+            if !self.ops[id].is_live() || mem::take(&mut self.ops[id].unseen) {
                 continue;
+            }
+            self.ticks_are_told(id);
+            let may_rest = self.may_rest(id);
+            let op = &mut self.ops[id];
+            if may_rest {
+                op.overdue = None;
             }
             if op.overdue.is_none()
                 && let Some(timeout) = op.timeout
@@ -89,6 +95,9 @@ impl World {
                 Kind::Lookup | Kind::Work => true,
                 // Its time begins with the connection.
                 Kind::AcceptMatch(_) => false,
+                Kind::Receive { .. } | Kind::Send { .. } | Kind::Copy(_) => true,
+                Kind::Each(_) | Kind::EachConnection | Kind::Every(_) => true,
+                Kind::CloseSocket { .. } => false,
             };
             if !prompt {
                 continue;

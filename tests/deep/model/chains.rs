@@ -32,7 +32,7 @@ impl World {
                 stages.push(Kind::Connect);
                 NONE
             }
-            _ => match self.pick_stream() {
+            _ => match self.pick_free_stream() {
                 Some(stream) => stream,
                 None => return,
             },

@@ -5,6 +5,7 @@ use std::mem;
 use facade_engine::{Claim, Result};
 
 use super::{
+    datagrams::hear_datagram_claim,
     expect::{Spec, Value},
     ledger::{Rest, Taken},
     outcomes::{hear, in_callback},
@@ -45,6 +46,7 @@ impl World {
         let is_later = |held: &Held| held.stream == stream && first(&held.taken) > first(&taken);
         if self.chance(0.5)
             || self.streams[stream].detaching
+            || self.is_copied_from(stream)
             || !self.streams[stream].reads.is_empty()
                 && (self.in_turn || mem::replace(&mut self.streams[stream].given_back, true))
             || self.held.iter().any(is_later)
@@ -88,6 +90,9 @@ pub(super) fn hear_claim(id: usize, outcome: Result<Claim<Value>>) {
         Err(error) => return hear(id, Err(error)),
     };
     let value = VALUE.take();
+    if let Some(value @ Value::Datagram { .. }) = value {
+        return hear_datagram_claim(id, claim, value);
+    }
     in_callback(|world| {
         let value = value.expect("seen on its way");
         let mut drawn = world.below(3);

@@ -54,6 +54,7 @@ impl World {
                 self.streams[stream].closing = true;
             }
         }
+        self.close_sockets(Some(HOUR));
         if self.listener.handle.is_some() {
             self.listener.closed = true;
             self.submit_as(Style::Callback, Kind::CloseListener, NONE, Some(HOUR));

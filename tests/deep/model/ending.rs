@@ -29,6 +29,7 @@ pub(crate) fn settle(engine: Engine) {
     go_on(&engine, World::peers_read);
     with(World::read_what_a_reset_left);
     go_on(&engine, World::peers_read);
+    with(World::ends_are_there);
     with(World::close_all);
     go_on(&engine, World::peers_read);
     with(World::let_go);
@@ -55,11 +56,13 @@ pub(crate) fn drop_engine(engine: Engine) {
     resume_failure();
     with(|world| {
         world.held.clear();
+        world.held_datagrams.clear();
         world.poll_futures();
         for (id, op) in world.ops.iter().enumerate() {
             assert!(op.told || !op.begun, "operation {id} heard nothing: {op:?}");
         }
         world.listener.handle = None;
+        world.let_sockets_go();
         for line in &mut world.streams {
             line.handle = None;
         }
@@ -84,6 +87,8 @@ impl World {
     /// From now on the surroundings are good, and the program begins no more.
     pub(crate) fn heal(&mut self) {
         self.winding_down = true;
+        self.heal_datagrams();
+        self.heal_repeats();
         self.shortage = false;
         self.here.set_machine(Machine::default());
         self.network.set_link(&self.here, &self.there, Link::default());
@@ -99,6 +104,8 @@ impl World {
                     | Kind::Lookup
                     | Kind::Work
                     | Kind::AcceptMatch(_)
+                    | Kind::EachConnection
+                    | Kind::Every(_)
             ) {
                 self.cancel(id);
             }
@@ -110,6 +117,7 @@ impl World {
             self.peer_reads(stream, 64 << 10);
             self.peer_shuts(stream);
         }
+        self.datagram_peers_read();
     }
 
     fn open_streams(&self) -> Vec<usize> {
@@ -125,6 +133,7 @@ impl World {
             self.set_limits(stream, Limits::default());
             self.submit(Kind::Read(Spec::All), stream, false);
         }
+        self.receive_the_rest();
     }
 
     /// Reads fail behind a reset, but what came before it is there.
@@ -141,6 +150,16 @@ impl World {
         }
     }
 
+    /// Where an end was told to have been written, it is there before the stream is closed.
+    fn ends_are_there(&mut self) {
+        self.network.pass(Duration::from_secs(10));
+        self.peers_read();
+        for line in self.streams.iter().filter(|line| line.handle.is_some() && !line.closing) {
+            let waits = line.outflow.is_shut && line.peer.is_some() && !line.peer_ended;
+            assert!(line.outflow.lossy || !waits, "the end was not handed on");
+        }
+    }
+
     fn close_all(&mut self) {
         for stream in self.open_streams() {
             let inflow = &self.streams[stream].inflow;
@@ -148,10 +167,12 @@ impl World {
             self.submit(Kind::Close, stream, false);
             self.streams[stream].closing = true;
         }
+        self.close_sockets(None);
     }
 
     fn let_go(&mut self) {
         self.listener.handle = None;
+        self.let_sockets_go();
         for line in &mut self.streams {
             line.handle = None::<Stream>;
         }
@@ -172,6 +193,7 @@ impl World {
             assert!(!blocks, "a connection that nobody took is open");
         }
         self.strays_are_closed();
+        self.close_books_of_datagrams();
     }
 
     fn strays_are_closed(&mut self) {

@@ -1,7 +1,7 @@
 //! What a read must yield, worked out the naive way: from all bytes at once, by looking at every
 //! place in turn. Shares nothing with the engine's matchers.
 
-use std::ops::Range;
+use std::{net::SocketAddr, ops::Range};
 
 use facade_engine::{
     AnyMatch, Bytes, Callback, Cancel, Chain, Handle, LineGlob, LineMatch, LinePattern, Pattern,
@@ -63,6 +63,13 @@ pub(crate) enum Value {
         range: Range<usize>,
     },
     Count(usize),
+    /// Of both ways.
+    Counts(usize, usize),
+    Datagram {
+        bytes: Bytes,
+        from: SocketAddr,
+        truncated: bool,
+    },
     Unit,
     /// A connection, kept elsewhere.
     Stream,
@@ -85,6 +92,8 @@ impl Value {
             Self::Skipped { skipped, line } => (skipped.len() + line.len()) as u64,
             Self::Range { index, bytes, .. } => (index + bytes.len()) as u64,
             Self::Count(count) => *count as u64,
+            Self::Counts(there, back) => (there + back) as u64,
+            Self::Datagram { bytes, .. } => bytes.len() as u64,
             Self::Unit | Self::Stream => 0,
         }
     }

@@ -48,6 +48,8 @@ impl World {
                 Kind::Close => {
                     self.streams[self.ops[id].stream].outflow.lossy = true;
                 }
+                Kind::Receive { socket } => self.receive_dropped(socket),
+                Kind::Send { socket, number, .. } => self.send_dropped(socket, number),
                 Kind::Accept | Kind::AcceptMatch(_) => self.listener.undone_order = self.begun,
                 _ => {}
             }

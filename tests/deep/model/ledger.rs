@@ -173,6 +173,14 @@ impl Inflow {
         self.fresh + count
     }
 
+    /// A copy has taken so many bytes. Returns them.
+    pub(crate) fn copied(&mut self, count: usize) -> Bytes {
+        let unread = self.unread(self.end_at.unwrap_or(self.sent.len()));
+        assert!(count <= unread.len(), "{count} bytes were copied of {}", start(&unread));
+        self.take(count);
+        Bytes::copy_from_slice(&unread[..count])
+    }
+
     /// The stream has left the engine, with what was received and not read: that is what comes
     /// next, and at least all that was ever seen.
     pub(crate) fn detached(&self, received: &Bytes) {
@@ -336,6 +344,29 @@ impl Outflow {
         self.writes.len() - 1
     }
 
+    /// A copy begins, of which nobody knows what it writes until it is over. Returns its number.
+    pub(crate) fn begin_copy(&mut self) -> usize {
+        self.write(Bytes::new())
+    }
+
+    /// A copy is over, and has written this.
+    pub(crate) fn end_copy(&mut self, number: usize, bytes: Bytes) {
+        let count = bytes.len();
+        self.writes[number].bytes = bytes;
+        self.counts(number, count);
+    }
+
+    /// How many bytes must be unsent, if all writes that have not ended are the engine's and the
+    /// system has as much as it has room for.
+    pub(crate) fn unsent_least(&self, buffer: usize) -> usize {
+        self.all().saturating_sub(self.received.len() + buffer)
+    }
+
+    /// Whether nothing has gone wrong, or ended.
+    pub(crate) fn is_sound(&self) -> bool {
+        !self.lossy && self.failure.is_none() && self.shutdowns == 0
+    }
+
     pub(crate) fn len_of(&self, number: usize) -> usize {
         self.writes[number].bytes.len()
     }
@@ -347,17 +378,19 @@ impl Outflow {
 
     /// How many bytes may be unsent at most; those that were sent, too, if that is told late.
     pub(crate) fn unsent_most(&self, late: bool) -> usize {
-        let all: usize =
-            self.writes.iter().map(|write| write.counts.unwrap_or(write.bytes.len())).sum();
-        if late { all } else { all - self.received.len() }
+        let all = self.all();
+        // What a copy has brought there counts only when it is over.
+        if late { all } else { all.saturating_sub(self.received.len()) }
+    }
+
+    /// How many bytes were written, or are to be.
+    fn all(&self) -> usize {
+        self.writes.iter().map(|write| write.counts.unwrap_or(write.bytes.len())).sum()
     }
 
     /// Whether nothing has failed, or ended, and all that counts has arrived.
     pub(crate) fn is_all_there(&self) -> bool {
-        !self.lossy
-            && self.failure.is_none()
-            && self.shutdowns == 0
-            && self.counted() == self.received.len()
+        self.is_sound() && self.counted() == self.received.len()
     }
 
     pub(crate) fn counts(&mut self, number: usize, count: usize) {

@@ -50,9 +50,12 @@ impl World {
             return false;
         }
         let queue = match op.kind {
-            Kind::Accept => &mut self.listener.accepts,
+            Kind::Copy(_) => return self.copy_leaves(id, succeeded),
+            Kind::Receive { socket } => &mut self.sockets[socket].receives,
+            Kind::Send { socket, .. } => &mut self.sockets[socket].sends,
+            Kind::Accept | Kind::EachConnection => &mut self.listener.accepts,
             Kind::Read(Spec::Buffered) | Kind::TakeUnsent => return true,
-            Kind::Read(_) => &mut self.streams[op.stream].reads,
+            Kind::Read(_) | Kind::Each(_) => &mut self.streams[op.stream].reads,
             Kind::Write { .. } | Kind::Flush | Kind::Shutdown => {
                 &mut self.streams[op.stream].writes
             }
@@ -61,6 +64,8 @@ impl World {
             | Kind::Close
             | Kind::Detach
             | Kind::CloseListener
+            | Kind::CloseSocket { .. }
+            | Kind::Every(_)
             | Kind::Lookup
             | Kind::Work
             | Kind::AcceptMatch(_) => return true,
@@ -114,6 +119,15 @@ impl World {
             }
             (Kind::Connect, Value::Stream) => self.connected(id),
             (Kind::Sleep | Kind::CloseListener | Kind::Lookup | Kind::Work, Value::Unit) => {}
+            (Kind::Receive { socket }, value) => {
+                self.received = Some(self.receives(id, socket, value));
+            }
+            (Kind::Send { socket, bytes, number, .. }, Value::Count(count)) => {
+                self.sent(socket, number, &bytes, *count);
+            }
+            (Kind::CloseSocket { socket }, Value::Unit) => self.socket_closed(id, socket),
+            (Kind::Each(_), Value::Unit) => self.nothing_is_left(stream),
+            (Kind::Copy(_), value) => self.copy_succeeds(id, value),
             (kind, value) => panic!("{kind:?} yields {value:?}"),
         }
         Taken::new()
@@ -145,7 +159,7 @@ impl World {
         if matches!(error, Error::TimedOut) && was_first && op.turns_late == 0 {
             self.is_nothing_there(stream, &kind, limit);
         }
-        if self.gone && matches!(error, Error::EngineClosed) {
+        if self.gone && matches!(error, Error::EngineClosed) && !matches!(kind, Kind::Copy(_)) {
             if let Kind::Write { number, .. } = kind
                 && begun
             {
@@ -154,6 +168,13 @@ impl World {
             return;
         }
         match kind {
+            Kind::Each(_) | Kind::EachConnection | Kind::Every(_) => {
+                self.repeat_fails(id, error, due);
+            }
+            Kind::Copy(_) => self.copy_fails(id, error, due),
+            Kind::Receive { socket } => self.receive_fails(id, socket, error, due, was_first),
+            Kind::Send { .. } => self.send_fails(id, error, due),
+            Kind::CloseSocket { socket } => self.close_of_socket_fails(id, socket, error, due),
             Kind::Read(spec) => self.read_fails(stream, &spec, limit, error, cancelled, due),
             Kind::Write { number, .. } => {
                 if matches!(error, Error::PartialWrite { .. }) {

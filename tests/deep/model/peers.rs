@@ -11,6 +11,9 @@ use super::world::World;
 
 impl World {
     pub(super) fn peer_acts(&mut self) {
+        if self.has_all_kinds && self.chance(0.3) {
+            return self.datagram_peer_acts();
+        }
         let waiting = self.listener.waiting.len();
         let count = self.streams.len();
         if count + waiting == 0 {
@@ -122,6 +125,7 @@ impl World {
                 && !line.peer_ended
                 && !line.inflow.lossy
                 && line.outflow.is_all_there()
+                && !self.is_copied(stream)
                 && self.ops.iter().all(|op| op.told || op.stream != stream)
         };
         (0..self.streams.len()).filter(is_quiet).collect()

@@ -8,6 +8,7 @@ use facade_engine::{
 };
 
 use super::{
+    CORPUS,
     ending::drop_engine,
     turns::turn,
     world::{Kind, NONE, Surroundings, World, begin, end, with},
@@ -22,10 +23,19 @@ pub(crate) fn run(network: &Network) -> u64 {
         true => Machine::default(),
         false => Machine { work: Duration::ZERO..Duration::ZERO, ..Machine::bad(&mut rng) },
     };
-    let limits = draw_limits(&mut rng, &link);
+    let mut limits = draw_limits(&mut rng, &link);
     let steps = 20 + rng.below(80);
     let drops = rng.chance(0.15);
+    // Not drawn, so that half of all old seeds do what they did; and those that found something.
+    let seed = network.seed();
+    let has_all_kinds = seed % 2 == 1 && !CORPUS.contains(&seed);
+    if has_all_kinds {
+        limits.datagrams = rng.pick(&[0, 1, 64]).copied().unwrap_or(0);
+    }
     let engine = begin(network, rng, Surroundings { link, machine, limits });
+    if has_all_kinds {
+        with(World::begin_all_kinds);
+    }
     for _ in 0..steps {
         step(&engine);
     }
@@ -115,6 +125,13 @@ impl World {
         if self.gone || self.winding_down {
             return;
         }
+        if self.has_all_kinds && self.chance(0.4) {
+            return match self.below(3) {
+                0 => self.act_on_datagrams(),
+                1 => self.act_on_repeats(),
+                _ => self.submit_copy(),
+            };
+        }
         match self.below(100) {
             0..38 => self.submit_read(),
             38..58 => self.submit_write(),
@@ -132,6 +149,14 @@ impl World {
             98 => self.end_stream(),
             _ => self.close_listener(),
         }
+    }
+
+    fn begin_all_kinds(&mut self) {
+        self.has_all_kinds = true;
+        let link = self.draw_datagram_link();
+        self.set_datagram_link(link);
+        self.add_pair();
+        self.add_any_socket();
     }
 
     fn change(&mut self) {
@@ -175,8 +200,14 @@ impl World {
         self.streams[stream].handle.is_some().then_some(stream)
     }
 
+    /// A stream on which operations may be submitted.
+    pub(super) fn pick_free_stream(&mut self) -> Option<usize> {
+        let stream = self.pick_stream()?;
+        (!self.is_proxied(stream)).then_some(stream)
+    }
+
     pub(super) fn submit_on_stream(&mut self, kind: Kind) {
-        if let Some(stream) = self.pick_stream() {
+        if let Some(stream) = self.pick_free_stream() {
             self.share(stream);
             self.submit(kind, stream, true);
         }

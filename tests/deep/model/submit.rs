@@ -3,15 +3,18 @@
 use std::{thread, time::Duration};
 
 use facade_engine::{
-    Callback, Cancel, Claim, Detached, Handle, Hints, Local, Regex, Result, Stream,
+    Callback, Cancel, Claim, Detached, Handle, Hints, Local, Regex, Result, Stream, UdpSocket,
 };
 use facade_futures::op;
 
 use super::{
     claims::hear_claim,
     connections::keep_connection,
+    copies::CopySpec,
+    datagrams::datagram,
     expect::{Spec, Value, regex_match},
     outcomes::hear,
+    repeats::{Repeats, give},
     world::{Kind, NONE, Op, Style, VALUE, World, Writing},
     writes::in_three,
 };
@@ -27,7 +30,12 @@ impl World {
             && self.chance(0.3)
             && matches!(
                 kind,
-                Kind::Read(_) | Kind::Accept | Kind::Write { .. } | Kind::Flush | Kind::TakeUnsent
+                Kind::Read(_)
+                    | Kind::Accept
+                    | Kind::Write { .. }
+                    | Kind::Flush
+                    | Kind::TakeUnsent
+                    | Kind::Receive { .. }
             );
         let style = if claims { Style::Claim } else { Style::Callback };
         self.submit_as(style, kind, stream, timeout)
@@ -95,10 +103,12 @@ impl World {
             cancelled: false,
             unseen: false,
             begun: false,
+            begun_at: Duration::ZERO,
             told: false,
             chain,
             limit: usize::MAX,
             order: usize::MAX,
+            repeats: Repeats::default(),
         });
         self.ops.len() - 1
     }
@@ -110,12 +120,23 @@ impl World {
     /// An operation goes to its place in the order.
     pub(super) fn begin_at(&mut self, id: usize, now: Duration) {
         self.say(|| format!("op {id} begins: {:?}", self.ops[id]));
+        let is_copied = self.is_copied(self.ops[id].stream);
         let op = &mut self.ops[id];
         op.begun = true;
+        op.begun_at = now;
         self.begun += 1;
         op.order = self.begun;
         op.due = op.timeout.and_then(|timeout| now.checked_add(timeout));
         match &mut op.kind {
+            Kind::Copy(_) => self.begin_copy(id),
+            Kind::Every(_) => self.begin_ticks(id, now),
+            Kind::Receive { socket } => self.sockets[*socket].receives.push_back(id),
+            Kind::Send { .. } => self.begin_send(id),
+            Kind::CloseSocket { socket } => {
+                let socket = *socket;
+                self.begin_close_of_socket(socket);
+            }
+            Kind::EachConnection => self.listener.accepts.push_back(id),
             Kind::Accept => self.listener.accepts.push_back(id),
             Kind::Connect | Kind::Sleep | Kind::CloseListener => {}
             Kind::Lookup | Kind::Work | Kind::AcceptMatch(_) => {}
@@ -130,12 +151,20 @@ impl World {
                             _ => line.reads.push_back(id),
                         }
                     }
+                    Kind::Each(spec) => {
+                        let limits = line.limits.unwrap_or(self.limits);
+                        op.limit = spec.limit(limits.line, limits.all);
+                        line.reads.push_back(id);
+                    }
                     Kind::Write { bytes, how, number } => {
                         let mut all = bytes.to_vec();
                         if matches!(how, Writing::Line) && bytes.last() != Some(&b'\n') {
                             all.extend_from_slice(b"\r\n");
                         }
-                        op.limit = line.outflow.unsent_most(self.machine.late > 0.0);
+                        op.limit = match is_copied {
+                            true => usize::MAX,
+                            false => line.outflow.unsent_most(self.machine.late > 0.0),
+                        };
                         *number = line.outflow.write(all.into());
                         line.writes.push_back(id);
                     }
@@ -186,7 +215,14 @@ impl World {
         let kind = self.ops[id].kind.clone();
         let line = self.streams.get(self.ops[id].stream);
         if let Some(s) = line.and_then(|line| line.handle.clone()) {
-            return Box::new(move |cb| on_stream(&engine, &s, kind, cb));
+            if let Kind::Copy(copy) = kind {
+                let to = self.streams[copy.to].handle.clone();
+                return Box::new(move |cb| copies(&engine, &s, &to.expect("picked"), &copy, cb));
+            }
+            return Box::new(move |cb| on_stream(&engine, &s, id, kind, cb));
+        }
+        if let Some(socket) = self.socket_of(&kind) {
+            return Box::new(move |cb| on_socket(&engine, &socket, kind, cb));
         }
         let (listener, there) = (self.listener.handle.clone(), self.there.at(81));
         let time = Duration::from_millis(self.rng.below(2000));
@@ -206,6 +242,17 @@ impl World {
                 });
                 engine.accept_then_expect_multiline_regex(&listener, regex, cb)
             }
+            (Kind::EachConnection, Some(listener)) => {
+                let handler = move |local: &Local, stream| {
+                    keep_connection(stream);
+                    give(id, local, &Value::Stream);
+                };
+                engine.each_connection(&listener, handler, cb.map(|()| Value::Unit))
+            }
+            (Kind::Every(period), _) => {
+                let handler = move |local: &Local, ticks| give(id, local, &count(ticks));
+                engine.every(period, handler, cb.map(|()| Value::Unit))
+            }
             (Kind::Connect, _) => engine.connect(there, cb.map(keep_connection)),
             (Kind::Sleep, _) => engine.sleep(time, cb.map(|()| Value::Unit)),
             (Kind::Lookup, _) => {
@@ -218,8 +265,13 @@ impl World {
 }
 
 /// Calls the engine for what is done on a stream.
-fn on_stream(engine: &Handle, s: &Stream, kind: Kind, cb: Callback<Value>) -> Cancel {
+fn on_stream(engine: &Handle, s: &Stream, id: usize, kind: Kind, cb: Callback<Value>) -> Cancel {
+    let handler = move |local: &Local, bytes| give(id, local, &Value::Bytes(bytes));
     match kind {
+        Kind::Each(Spec::Chunk(size)) => {
+            engine.each_chunk(s, size, handler, cb.map(|()| Value::Unit))
+        }
+        Kind::Each(_) => engine.each_line(s, handler, cb.map(|()| Value::Unit)),
         Kind::Read(spec) => spec.submit(engine, s, cb),
         Kind::Write { bytes, how, .. } => {
             let cb = cb.map(Value::Count);
@@ -236,4 +288,42 @@ fn on_stream(engine: &Handle, s: &Stream, kind: Kind, cb: Callback<Value>) -> Ca
         Kind::Detach => engine.detach(s, cb.map(|Detached { unread, .. }| Value::Bytes(unread))),
         kind => unreachable!("{kind:?} is of no stream"),
     }
+}
+
+/// Calls the engine for a copy.
+fn copies(
+    engine: &Handle,
+    from: &Stream,
+    to: &Stream,
+    copy: &CopySpec,
+    cb: Callback<Value>,
+) -> Cancel {
+    match copy.both_ways {
+        true => {
+            let cb = cb.map(|(there, back)| Value::Counts(len(there), len(back)));
+            engine.copy_both_ways_with(from, to, copy.options(), cb)
+        }
+        false => engine.copy_with(from, to, copy.options(), cb.map(count)),
+    }
+}
+
+/// Calls the engine for what is done with a socket of datagrams.
+fn on_socket(engine: &Handle, u: &UdpSocket, kind: Kind, cb: Callback<Value>) -> Cancel {
+    match kind {
+        Kind::Receive { .. } => engine.recv_from(u, cb.map(datagram)),
+        Kind::Send { bytes, to: Some(to), .. } => {
+            engine.send_to(u, bytes, to, cb.map(Value::Count))
+        }
+        Kind::Send { bytes, to: None, .. } => engine.send(u, bytes, cb.map(Value::Count)),
+        Kind::CloseSocket { .. } => engine.close(u, cb.map(|()| Value::Unit)),
+        kind => unreachable!("{kind:?} is of no socket"),
+    }
+}
+
+fn count(count: u64) -> Value {
+    Value::Count(len(count))
+}
+
+fn len(count: u64) -> usize {
+    usize::try_from(count).expect("a length")
 }

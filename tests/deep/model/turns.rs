@@ -19,6 +19,8 @@ pub(crate) fn turn(engine: &Engine, wait: Duration) -> usize {
         world.poll_futures();
         world.in_turn = true;
         world.looked_at = None;
+        world.turns += 1;
+        world.turn_began = world.now();
     });
     let mut pending = turn_of_engine(engine, wait);
     // Where matchers have few steps for a turn, all turns that they take are one in this model.

@@ -11,17 +11,20 @@ use std::{
 };
 
 use facade_engine::{
-    Bytes, Cancel, Engine, Handle, Limits, Listener, Stream,
+    Bytes, Cancel, Engine, Handle, Limits, Listener, Pause, Stream,
     sim::{Host, Link, Machine, Network, Peer, PeerListener, Rng},
 };
 
 use super::{
     chains::Chain,
     claims::Held,
+    copies::CopySpec,
+    datagrams::{HeldDatagram, Socket},
     expect::{Expression, Spec, Value},
     futures::Pending,
     interruptions::Interruption,
     ledger::{Inflow, Outflow, Rest},
+    repeats::Repeats,
     turns::draw_steps,
 };
 
@@ -30,22 +33,35 @@ pub(crate) struct World {
     pub(crate) network: Network,
     pub(super) here: Host,
     pub(super) there: Host,
+    /// Where the peers of sockets of datagrams are, and what lies between.
+    pub(super) far: Host,
+    pub(super) datagram_link: Link,
     pub(super) engine: Handle,
     pub(crate) rng: Rng,
     pub(crate) limits: Limits,
     pub(super) machine: Machine,
     pub(super) link: Link,
     pub(super) shortage: bool,
+    /// Datagrams, repeating operations and copies are drawn, too.
+    pub(super) has_all_kinds: bool,
     pub(crate) ops: Vec<Op>,
     /// How many of them have begun.
     pub(super) begun: usize,
     pub(super) chains: Vec<Chain>,
+    /// Those that have not ended.
+    pub(super) copies: Vec<usize>,
     pub(crate) streams: Vec<Line>,
+    pub(crate) sockets: Vec<Socket>,
     pub(crate) listener: Listening,
     pub(super) peer_listener: PeerListener,
     /// Connections of engine's connects that nobody was told of.
     pub(super) strays: Vec<(Peer, SocketAddr)>,
     pub(super) held: Vec<Held>,
+    pub(super) held_datagrams: Vec<HeldDatagram>,
+    /// The number of the datagram that was told of last.
+    pub(super) received: Option<usize>,
+    /// What keeps repeating operations from going on.
+    pub(super) pauses: Vec<(usize, Pause)>,
     /// The rests of cut writes that were told of last.
     pub(super) rests: Vec<Rest>,
     pub(super) futures: Vec<(usize, Pending)>,
@@ -53,6 +69,9 @@ pub(crate) struct World {
     pub(crate) interruption: Option<Interruption>,
     /// The engine is gone or going.
     pub(crate) gone: bool,
+    /// How many turns have begun, and when the last one has.
+    pub(super) turns: usize,
+    pub(super) turn_began: Duration,
     /// A turn is under way.
     pub(super) in_turn: bool,
     /// Matchers had more to look at: the turn is gone on with, and what was unseen is seen.
@@ -88,11 +107,13 @@ pub(crate) struct Op {
     /// Another thread submitted it in a turn, so the engine sees it in the next.
     pub(super) unseen: bool,
     pub(super) begun: bool,
+    pub(super) begun_at: Duration,
     pub(crate) told: bool,
     pub(super) chain: Option<usize>,
     pub(super) limit: usize,
     /// Its place in the order in which operations begin.
     pub(super) order: usize,
+    pub(super) repeats: Repeats,
 }
 
 #[derive(Debug, Clone)]
@@ -117,6 +138,25 @@ pub(crate) enum Kind {
     Work,
     /// Accepts, and yields the connection with a first match.
     AcceptMatch(Expression),
+    /// Of a socket of datagrams.
+    Receive {
+        socket: usize,
+    },
+    Send {
+        socket: usize,
+        bytes: Bytes,
+        /// None if the socket is connected.
+        to: Option<SocketAddr>,
+        number: usize,
+    },
+    CloseSocket {
+        socket: usize,
+    },
+    /// Gives a handler each line, or what there is.
+    Each(Spec),
+    EachConnection,
+    Every(Duration),
+    Copy(CopySpec),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -169,6 +209,18 @@ pub(crate) struct Listening {
     pub(super) in_front: usize,
 }
 
+impl Op {
+    /// It has begun and not ended.
+    pub(super) const fn is_live(&self) -> bool {
+        self.begun && !self.told
+    }
+
+    /// It has ended, or does not end by itself.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.told || matches!(self.kind, Kind::EachConnection | Kind::Every(_))
+    }
+}
+
 /// How an operation is submitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
@@ -211,6 +263,7 @@ pub(crate) fn begin(network: &Network, rng: Rng, surroundings: Surroundings) -> 
     FAILURE.take();
     let Surroundings { link, machine, limits } = surroundings;
     let (here, there) = (network.host("here"), network.host("there"));
+    let far = network.host("far");
     network.set_link(&here, &here, link.clone());
     network.set_link(&here, &there, link.clone());
     here.set_machine(machine.clone());
@@ -222,23 +275,33 @@ pub(crate) fn begin(network: &Network, rng: Rng, surroundings: Surroundings) -> 
         peer_listener: there.listen(81).unwrap(),
         here,
         there,
+        far,
+        datagram_link: Link::default(),
         engine: Handle::clone(&engine),
         rng,
         limits,
         machine,
         link,
         shortage: false,
+        has_all_kinds: false,
         ops: Vec::new(),
         begun: 0,
         chains: Vec::new(),
+        copies: Vec::new(),
         streams: Vec::new(),
+        sockets: Vec::new(),
         listener: Listening { handle: Some(listener), ..Listening::default() },
         strays: Vec::new(),
         held: Vec::new(),
+        held_datagrams: Vec::new(),
+        received: None,
+        pauses: Vec::new(),
         rests: Vec::new(),
         futures: Vec::new(),
         interruption: None,
         gone: false,
+        turns: 0,
+        turn_began: Duration::ZERO,
         in_turn: false,
         goes_on: false,
         has_few_steps,
