@@ -14,11 +14,12 @@ use facade_engine::{
 };
 
 use crate::model::{
+    copies::CopySpec,
     ending::{drop_engine, settle},
     expect::{Expected, Expression, Spec},
     interruptions::{HOUR, How, Interruption},
     turns::turn,
-    world::{Kind, NONE, Style, Surroundings, World, Writing, begin, end, with},
+    world::{Kind, NONE, Op, Style, Surroundings, World, Writing, begin, end, with},
 };
 
 /// What a program does, and then its peers, one step a turn.
@@ -30,6 +31,8 @@ struct Scenario {
 
 enum Begin {
     One(Style, Kind),
+    /// On the stream that is copied to.
+    Sink(Kind),
     Chain(Vec<Kind>),
     Short(Kind, Kind),
 }
@@ -43,8 +46,20 @@ enum Peer {
     Go,
     Reset,
     Connect,
+    /// To the socket of datagrams, and what came from there.
+    Datagram(&'static [u8]),
+    ReadDatagrams,
+    /// Those of the stream that is copied to.
+    SinkReads,
+    SinkSends(&'static [u8]),
+    SinkShuts,
+    SinkGoes,
     Rest,
 }
+
+/// The streams of a copy.
+const SINK: usize = 0;
+const SOURCE: usize = 1;
 
 /// Something for every read to find.
 const TEXT: &[u8] = b"a\r\nbxd c\n\nefgh\r\n\r\naab\nccb\n";
@@ -201,7 +216,127 @@ fn scenarios() -> Vec<Scenario> {
     for (number, chain) in chains.into_iter().enumerate() {
         add(format!("chain {number} of others"), vec![Begin::Chain(chain)], answers.clone());
     }
+    datagrams(&mut add);
+    repeating(&mut add, &scripts, &clients);
+    copies(&mut add);
     all
+}
+
+/// What adds a scenario.
+type Add<'a> = dyn FnMut(String, Vec<Begin>, Vec<Peer>) + 'a;
+
+fn datagrams(add: &mut Add<'_>) {
+    let (one, two) = (Peer::Datagram(b"0000one"), Peer::Datagram(b"0001two"));
+    let scripts = [
+        ("there", vec![one, Peer::Rest]),
+        ("to come", vec![Peer::Rest, Peer::Rest, one, two]),
+        ("two, and one is empty", vec![Peer::Datagram(b""), one]),
+    ];
+    let receive = || Kind::Receive { socket: 0 };
+    let send = |bytes: &'static str| Kind::Send {
+        socket: 0,
+        bytes: Bytes::from(bytes),
+        to: None,
+        number: 0,
+    };
+    for style in STYLES {
+        for (how, script) in &scripts {
+            let begins = || Begin::One(style, receive());
+            add(format!("receive as {style:?}, {how}"), vec![begins()], script.clone());
+            let name = format!("two receives as {style:?}, {how}");
+            add(name, vec![begins(), begins()], script.clone());
+        }
+        let sends = ["0000a", "", "0002bc"].map(|bytes| Begin::One(style, send(bytes)));
+        let script = vec![Peer::Rest, Peer::ReadDatagrams, Peer::Rest];
+        add(format!("three datagrams are sent as {style:?}"), sends.into(), script);
+    }
+    let begins = [Kind::CloseSocket { socket: 0 }, receive(), send("0000a")];
+    let begins = begins.into_iter().rev().map(|kind| Begin::One(Style::Callback, kind));
+    add("send, receive, then close".to_owned(), begins.collect(), vec![one, Peer::Rest]);
+}
+
+fn repeating(add: &mut Add<'_>, scripts: &[(&str, Vec<Peer>)], clients: &[Peer]) {
+    let one = |kind| Begin::One(Style::Callback, kind);
+    for spec in [Spec::Line, Spec::Chunk(9)] {
+        for (how, script) in scripts {
+            for style in [Style::Callback, Style::Future] {
+                let each = Begin::One(style, Kind::Each(spec.clone()));
+                add(format!("each {spec:?} as {style:?}, {how}"), vec![each], script.clone());
+            }
+            let begins = vec![one(Kind::Each(spec.clone())), one(Kind::Read(Spec::Chunk(3)))];
+            add(format!("each {spec:?}, then a chunk, {how}"), begins, script.clone());
+        }
+    }
+    add("each connection".to_owned(), vec![one(Kind::EachConnection)], clients.to_vec());
+    let several = vec![Peer::Connect, Peer::Connect, Peer::Rest, Peer::Connect];
+    let begins = vec![one(Kind::EachConnection), Begin::One(Style::Claim, Kind::Accept)];
+    add("each of several connections, then an accept".to_owned(), begins, several);
+    let every = Kind::Every(Duration::from_millis(15));
+    add(format!("{every:?}"), vec![one(every)], vec![Peer::Rest; 6]);
+}
+
+fn copies(add: &mut Add<'_>) {
+    let scripts = [
+        (
+            "it ends",
+            vec![Peer::Send(TEXT), Peer::SinkReads, Peer::Shut, Peer::SinkReads, Peer::SinkReads],
+        ),
+        (
+            "both end",
+            vec![
+                Peer::Send(TEXT),
+                Peer::SinkSends(&TEXT[..9]),
+                Peer::Shut,
+                Peer::SinkReads,
+                Peer::Read,
+                Peer::SinkSends(&TEXT[9..]),
+                Peer::SinkShuts,
+                Peer::Read,
+            ],
+        ),
+        ("nobody reads", vec![Peer::Send(&[b'x'; 1500]), Peer::Rest, Peer::Send(TEXT), Peer::Rest]),
+        ("the end of it goes", vec![Peer::Send(&[b'x'; 1500]), Peer::Rest, Peer::SinkGoes]),
+        ("a reset", vec![Peer::Send(TEXT), Peer::SinkReads, Peer::Reset, Peer::Rest]),
+    ];
+    for (how, script) in scripts {
+        for both_ways in [false, true] {
+            for idle in [None, Some(Duration::from_millis(25))] {
+                let copy = Kind::Copy(CopySpec::new(0, both_ways, idle));
+                let begins = vec![Begin::One(Style::Callback, copy)];
+                add(
+                    format!("copy, both ways {both_ways}, {idle:?}, {how}"),
+                    begins,
+                    script.clone(),
+                );
+            }
+        }
+        let copy = || Begin::One(Style::Callback, Kind::Copy(CopySpec::new(0, false, None)));
+        let name = format!("a chunk, a copy and a chunk, {how}");
+        let read = |style| Begin::One(style, Kind::Read(Spec::Chunk(3)));
+        add(name, vec![read(Style::Claim), copy(), read(Style::Callback)], script.clone());
+        let name = format!("a write, a copy, a write and an end, {how}");
+        let write = || Begin::Sink(write(300, Writing::Whole));
+        let begins = vec![write(), copy(), write(), Begin::Sink(Kind::Shutdown)];
+        add(name, begins, script);
+    }
+}
+
+impl Scenario {
+    /// Whatever its operations are of.
+    fn prepare(&self, world: &mut World, rough: bool) {
+        let has = |is_it: fn(&Kind) -> bool| {
+            self.begins.iter().any(|begin| matches!(begin, Begin::One(_, kind) if is_it(kind)))
+        };
+        if has(|kind| matches!(kind, Kind::Receive { .. } | Kind::Send { .. })) {
+            let ms = Duration::from_millis(if rough { 5 } else { 0 });
+            let buffer = if rough { 200 } else { 4096 };
+            world.set_datagram_link(Link { latency: ms..ms, buffer, ..Link::default() });
+            world.add_socket(true);
+        }
+        if has(|kind| matches!(kind, Kind::Copy(_))) {
+            world.add_pair();
+        }
+    }
 }
 
 impl World {
@@ -211,12 +346,18 @@ impl World {
             | Kind::Write { .. }
             | Kind::Flush
             | Kind::Shutdown
-            | Kind::TakeUnsent => 0,
+            | Kind::TakeUnsent
+            | Kind::Each(_) => 0,
+            Kind::Copy(_) => SOURCE,
             _ => NONE,
         };
         match begin {
             Begin::One(style, kind) => {
-                self.submit_as(*style, kind.clone(), place(kind), Some(HOUR));
+                let place = if self.streams.len() > SOURCE { SOURCE } else { place(kind) };
+                self.submit_as(*style, kind.clone(), place, Some(HOUR));
+            }
+            Begin::Sink(kind) => {
+                self.submit_as(Style::Callback, kind.clone(), SINK, Some(HOUR));
             }
             Begin::Chain(kinds) => {
                 let stages = kinds.iter().map(|kind| (kind.clone(), Some(HOUR))).collect();
@@ -245,6 +386,12 @@ impl World {
             Peer::Go => self.peer_goes(last, false),
             Peer::Reset => self.peer_goes(last, true),
             Peer::Connect => self.add_client(),
+            Peer::Datagram(bytes) => self.datagram_peer_sends(0, bytes.into()),
+            Peer::ReadDatagrams => self.datagram_peers_read(),
+            Peer::SinkReads => self.peer_reads(SINK, 64 << 10),
+            Peer::SinkSends(bytes) => _ = self.peer_writes(SINK, bytes),
+            Peer::SinkShuts => self.peer_shuts(SINK),
+            Peer::SinkGoes => self.peer_goes(SINK, false),
             Peer::Rest => {}
         }
     }
@@ -281,6 +428,7 @@ fn play(scenario: &Scenario, rough: bool, how: How, at: usize) -> usize {
     with(|world| {
         world.winding_down = true;
         world.interruption = Some(Interruption { how, at, steps: 0 });
+        scenario.prepare(world, rough);
         scenario.begins.iter().for_each(|begin| world.begins(begin));
     });
     for number in 0..TURNS_MAX {
@@ -290,7 +438,7 @@ fn play(scenario: &Scenario, rough: bool, how: How, at: usize) -> usize {
             if let (Some(&step), false) = (step, world.gone) {
                 world.peer_does(step);
             }
-            world.gone || step.is_none() && world.ops.iter().all(|op| op.told)
+            world.gone || step.is_none() && world.ops.iter().all(Op::is_over)
         });
         if over {
             break;
