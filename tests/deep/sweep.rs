@@ -250,6 +250,11 @@ fn datagrams(add: &mut Add<'_>) {
         let script = vec![Peer::Rest, Peer::ReadDatagrams, Peer::Rest];
         add(format!("three datagrams are sent as {style:?}"), sends.into(), script);
     }
+    for (how, script) in &scripts {
+        let each = Begin::One(Style::Callback, Kind::EachDatagram { socket: 0 });
+        let begins = vec![each, Begin::One(Style::Claim, receive())];
+        add(format!("each datagram, then a receive, {how}"), begins, script.clone());
+    }
     let begins = [Kind::CloseSocket { socket: 0 }, receive(), send("0000a")];
     let begins = begins.into_iter().rev().map(|kind| Begin::One(Style::Callback, kind));
     add("send, receive, then close".to_owned(), begins.collect(), vec![one, Peer::Rest]);
@@ -327,7 +332,7 @@ impl Scenario {
         let has = |is_it: fn(&Kind) -> bool| {
             self.begins.iter().any(|begin| matches!(begin, Begin::One(_, kind) if is_it(kind)))
         };
-        if has(|kind| matches!(kind, Kind::Receive { .. } | Kind::Send { .. })) {
+        if has(Kind::is_of_socket) {
             let ms = Duration::from_millis(if rough { 5 } else { 0 });
             let buffer = if rough { 200 } else { 4096 };
             world.set_datagram_link(Link { latency: ms..ms, buffer, ..Link::default() });

@@ -97,6 +97,7 @@ impl World {
                 Kind::AcceptMatch(_) => false,
                 Kind::Receive { .. } | Kind::Send { .. } | Kind::Copy(_) => true,
                 Kind::Each(_) | Kind::EachConnection | Kind::Every(_) => true,
+                Kind::EachDatagram { .. } => true,
                 Kind::CloseSocket { .. } => false,
             };
             if !prompt {

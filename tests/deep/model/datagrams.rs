@@ -40,6 +40,18 @@ pub(super) struct HeldDatagram {
 /// Longer than a datagram is under way.
 const LONG: Duration = Duration::from_secs(60);
 
+impl Kind {
+    pub(crate) const fn is_of_socket(&self) -> bool {
+        matches!(
+            self,
+            Self::Receive { .. }
+                | Self::EachDatagram { .. }
+                | Self::Send { .. }
+                | Self::CloseSocket { .. }
+        )
+    }
+}
+
 impl World {
     pub(super) fn draw_datagram_link(&mut self) -> Link {
         const BUFFERS: [usize; 3] = [100, 1000, 128 << 10];
@@ -106,7 +118,8 @@ impl World {
     pub(super) fn act_on_datagrams(&mut self) {
         let Some(socket) = self.pick_socket() else { return self.add_any_socket() };
         match self.below(20) {
-            0..10 => _ = self.submit(Kind::Receive { socket }, NONE, true),
+            0..9 => _ = self.submit(Kind::Receive { socket }, NONE, true),
+            9 => _ = self.submit(Kind::EachDatagram { socket }, NONE, true),
             10..15 => {
                 let bytes = self.draw_datagram(self.sockets[socket].outgoing.next());
                 let send = self.send(socket, bytes);
@@ -250,19 +263,33 @@ impl World {
     /// The socket that an operation is of, if it is of one.
     pub(super) fn socket_of(&self, kind: &Kind) -> Option<UdpSocket> {
         match *kind {
-            Kind::Receive { socket } | Kind::Send { socket, .. } | Kind::CloseSocket { socket } => {
-                self.sockets[socket].handle.clone()
-            }
+            Kind::Receive { socket }
+            | Kind::EachDatagram { socket }
+            | Kind::Send { socket, .. }
+            | Kind::CloseSocket { socket } => self.sockets[socket].handle.clone(),
             _ => None,
         }
     }
 
-    /// A datagram was received: returns its number.
-    pub(super) fn receives(&mut self, id: usize, socket: usize, value: &Value) -> usize {
+    /// One that is given to a handler, which takes it only then.
+    pub(super) fn is_given_datagram(&mut self, id: usize, socket: usize, value: &Value) {
+        let Socket { receives, closing, .. } = &self.sockets[socket];
+        assert!(!closing, "given after the close");
+        assert_eq!(receives.front(), Some(&id), "it has overtaken another receive");
+        self.receives(usize::MAX, socket, value);
+    }
+
+    /// Whether a handler may have to wait for others, or for room for answers.
+    pub(super) fn may_receive_rest(&self, id: usize, socket: usize) -> bool {
+        let Socket { receives, sends, .. } = &self.sockets[socket];
+        receives.front() != Some(&id) || !sends.is_empty()
+    }
+
+    /// A datagram was received, by an operation of this place in the order: returns its number.
+    pub(super) fn receives(&mut self, order: usize, socket: usize, value: &Value) -> usize {
         let Value::Datagram { bytes, from, truncated } = value else {
             panic!("a receive yields {value:?}")
         };
-        let order = self.ops[id].order;
         let socket = &mut self.sockets[socket];
         if let Some(peer) = &socket.peer {
             assert_eq!(*from, peer.local_addr().unwrap(), "who sent it");
@@ -407,7 +434,7 @@ impl World {
             self.end_held_datagram();
         }
         for id in 0..self.ops.len() {
-            if matches!(self.ops[id].kind, Kind::Receive { .. }) {
+            if matches!(self.ops[id].kind, Kind::Receive { .. } | Kind::EachDatagram { .. }) {
                 self.cancel(id);
             }
         }

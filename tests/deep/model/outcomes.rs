@@ -51,7 +51,9 @@ impl World {
         }
         let queue = match op.kind {
             Kind::Copy(_) => return self.copy_leaves(id, succeeded),
-            Kind::Receive { socket } => &mut self.sockets[socket].receives,
+            Kind::Receive { socket } | Kind::EachDatagram { socket } => {
+                &mut self.sockets[socket].receives
+            }
             Kind::Send { socket, .. } => &mut self.sockets[socket].sends,
             Kind::Accept | Kind::EachConnection => &mut self.listener.accepts,
             Kind::Read(Spec::Buffered) | Kind::TakeUnsent => return true,
@@ -120,7 +122,7 @@ impl World {
             (Kind::Connect, Value::Stream) => self.connected(id),
             (Kind::Sleep | Kind::CloseListener | Kind::Lookup | Kind::Work, Value::Unit) => {}
             (Kind::Receive { socket }, value) => {
-                self.received = Some(self.receives(id, socket, value));
+                self.received = Some(self.receives(self.ops[id].order, socket, value));
             }
             (Kind::Send { socket, bytes, number, .. }, Value::Count(count)) => {
                 self.sent(socket, number, &bytes, *count);
@@ -168,8 +170,8 @@ impl World {
             return;
         }
         match kind {
-            Kind::Each(_) | Kind::EachConnection | Kind::Every(_) => {
-                self.repeat_fails(id, error, due);
+            Kind::Each(_) | Kind::EachConnection | Kind::EachDatagram { .. } | Kind::Every(_) => {
+                self.repeat_fails(id, error, due, was_first);
             }
             Kind::Copy(_) => self.copy_fails(id, error, due),
             Kind::Receive { socket } => self.receive_fails(id, socket, error, due, was_first),

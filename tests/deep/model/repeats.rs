@@ -27,6 +27,15 @@ pub(super) struct Repeats {
     since_most: Option<Duration>,
 }
 
+impl Kind {
+    pub(super) const fn repeats(&self) -> bool {
+        matches!(
+            self,
+            Self::Each(_) | Self::EachConnection | Self::EachDatagram { .. } | Self::Every(_)
+        )
+    }
+}
+
 impl World {
     /// Something that the program does with repeating operations.
     pub(super) fn act_on_repeats(&mut self) {
@@ -55,9 +64,7 @@ impl World {
     }
 
     fn pick_repeating(&mut self) -> Option<usize> {
-        let repeats =
-            |kind: &Kind| matches!(kind, Kind::Each(_) | Kind::EachConnection | Kind::Every(_));
-        let live = |&id: &usize| !self.ops[id].told && repeats(&self.ops[id].kind);
+        let live = |&id: &usize| !self.ops[id].told && self.ops[id].kind.repeats();
         let all: Vec<usize> = (0..self.ops.len()).filter(live).collect();
         if all.is_empty() {
             return None;
@@ -135,6 +142,7 @@ impl World {
                 assert_eq!(first, Some(&id), "it has overtaken another accept");
                 self.accepted(id);
             }
+            Kind::EachDatagram { socket } => self.is_given_datagram(id, socket, value),
             Kind::Every(period) => self.ticks(id, period, value, now),
             kind => panic!("{kind:?} has no handler"),
         }
@@ -198,7 +206,7 @@ impl World {
         self.streams[stream].inflow.succeeded(&Spec::All, usize::MAX, &nothing);
     }
 
-    pub(super) fn repeat_fails(&mut self, id: usize, error: &Error, due: bool) {
+    pub(super) fn repeat_fails(&mut self, id: usize, error: &Error, due: bool, was_first: bool) {
         let op = &self.ops[id];
         let (stream, limit, cancelled) = (op.stream, op.limit, op.cancelled);
         if matches!(error, Error::Panicked) {
@@ -211,6 +219,9 @@ impl World {
         match (op.kind.clone(), error) {
             (Kind::Each(spec), _) => {
                 self.read_fails(stream, &spec, limit, error, cancelled, due);
+            }
+            (Kind::EachDatagram { socket }, _) => {
+                self.receive_fails(id, socket, error, due, was_first);
             }
             (_, Error::Cancelled) => assert!(cancelled, "nobody cancelled it"),
             (_, Error::TimedOut) => assert!(due, "too early"),
@@ -232,6 +243,7 @@ impl World {
                         || !line.writes.is_empty()
                         || !line.outflow.is_all_there()
                 }
+                Kind::EachDatagram { socket } => self.may_receive_rest(id, *socket),
                 _ => false,
             }
     }

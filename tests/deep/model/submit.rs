@@ -130,7 +130,9 @@ impl World {
         match &mut op.kind {
             Kind::Copy(_) => self.begin_copy(id),
             Kind::Every(_) => self.begin_ticks(id, now),
-            Kind::Receive { socket } => self.sockets[*socket].receives.push_back(id),
+            Kind::Receive { socket } | Kind::EachDatagram { socket } => {
+                self.sockets[*socket].receives.push_back(id);
+            }
             Kind::Send { .. } => self.begin_send(id),
             Kind::CloseSocket { socket } => {
                 let socket = *socket;
@@ -222,7 +224,7 @@ impl World {
             return Box::new(move |cb| on_stream(&engine, &s, id, kind, cb));
         }
         if let Some(socket) = self.socket_of(&kind) {
-            return Box::new(move |cb| on_socket(&engine, &socket, kind, cb));
+            return Box::new(move |cb| on_socket(&engine, &socket, id, kind, cb));
         }
         let (listener, there) = (self.listener.handle.clone(), self.there.at(81));
         let time = Duration::from_millis(self.rng.below(2000));
@@ -308,8 +310,12 @@ fn copies(
 }
 
 /// Calls the engine for what is done with a socket of datagrams.
-fn on_socket(engine: &Handle, u: &UdpSocket, kind: Kind, cb: Callback<Value>) -> Cancel {
+fn on_socket(engine: &Handle, u: &UdpSocket, id: usize, kind: Kind, cb: Callback<Value>) -> Cancel {
     match kind {
+        Kind::EachDatagram { .. } => {
+            let handler = move |local: &Local, received| give(id, local, &datagram(received));
+            engine.each_datagram(u, handler, cb.map(|()| Value::Unit))
+        }
         Kind::Receive { .. } => engine.recv_from(u, cb.map(datagram)),
         Kind::Send { bytes, to: Some(to), .. } => {
             engine.send_to(u, bytes, to, cb.map(Value::Count))

@@ -149,6 +149,9 @@ pub(crate) enum Kind {
         to: Option<SocketAddr>,
         number: usize,
     },
+    EachDatagram {
+        socket: usize,
+    },
     CloseSocket {
         socket: usize,
     },
@@ -217,7 +220,9 @@ impl Op {
 
     /// It has ended, or does not end by itself.
     pub(crate) const fn is_over(&self) -> bool {
-        self.told || matches!(self.kind, Kind::EachConnection | Kind::Every(_))
+        let is_endless =
+            matches!(self.kind, Kind::EachConnection | Kind::EachDatagram { .. } | Kind::Every(_));
+        self.told || is_endless
     }
 }
 
