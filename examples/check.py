@@ -1,8 +1,11 @@
 """The client's side of check.sh: starts each example in both styles and talks to it."""
 
+import os
+import pwd
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -13,6 +16,8 @@ from pathlib import Path
 
 BIN = Path(sys.argv[1])
 STYLES = ("callbacks", "futures")
+DRIVERS = ("mio", "io_uring")
+STYLES_AND_DRIVERS = [(style, driver) for style in STYLES for driver in DRIVERS]
 PATIENCE = 20
 failures = []
 
@@ -130,11 +135,18 @@ def check_proxy(style):
             check(f"proxy {style}: wrk, 64 connections", ok, done.stdout)
 
 
-def check_many_lines(what, address):
+def check_many_lines(what, address, among=None):
+    """Lines of many peers come back, maybe `among` others that begin like this."""
     peers = [socket.create_connection(address, PATIENCE) for _ in range(200)]
     for number, peer in enumerate(peers):
         peer.sendall(b"%d\n" % number)
-    seen = [peer.recv(99) for peer in peers]
+    seen = []
+    for peer in peers:
+        lines = peer.makefile("rb")
+        line = lines.readline()
+        while among and line.startswith(among):
+            line = lines.readline()
+        seen.append(line)
     want = [b"%d\r\n" % number for number in range(200)]
     check(what, seen == want, seen)
     for peer in peers:
@@ -508,9 +520,6 @@ def check_dns(style):
     between.close()
 
 
-check_echo("repeating")
-
-
 def check_expect(style):
     def talk(what, script, want, *peer, code=0):
         try:
@@ -583,8 +592,339 @@ end
         server.close_all()
 
 
-for driver in ("mio", "io_uring"):
+def client(name, *arguments, text=b""):
+    """Runs an example to its end: its exit code, and what it has said."""
+    try:
+        command = [BIN / name, *arguments]
+        done = subprocess.run(command, input=text, capture_output=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        return None, b"does not end"
+    return done.returncode, done.stdout + done.stderr
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return found.getsockname()[1]
+
+
+@contextmanager
+def peer(command, ready, **more):
+    """A server that is no example, from when it says that it is ready."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more)
+    seen = b""
+    try:
+        while line := process.stdout.readline():
+            seen += line
+            if ready in line:
+                break
+        else:
+            raise OSError(f"{command[0]} does not start: {seen!r}")
+        # Nobody reads what it still has to say, and it must not wait for that.
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def one_connection(talk):
+    """A server that talks with one client."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(PATIENCE)
+
+    def serve():
+        with listener, listener.accept()[0] as connection:
+            talk(connection)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield "127.0.0.1:%d" % listener.getsockname()[1]
+    thread.join()
+
+
+def check_redis():
+    if not shutil.which("redis-server"):
+        return print("SKIPPED: redis: redis-server is missing")
+    port = free_port()
+    command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", ""]
+    with tempfile.TemporaryDirectory() as folder, peer(command, b"Ready to accept", cwd=folder):
+        for style, driver in STYLES_AND_DRIVERS:
+            how = ("--style", style, "--driver", driver)
+
+            def expect(code, want, what, commands, server=f"127.0.0.1:{port}"):
+                seen = client("redis", *how, "--server", server, text=commands)
+                check(f"redis {style} on {driver}: {what}", seen == (code, want), (seen[0], seen[1][:300]))
+
+            expect(0, b"OK\n", "one command", b"FLUSHALL\n")
+            commands = b"""
+                SET name facade
+                GET name
+                GET nothing
+                INCR name
+                RPUSH list a b c
+                LRANGE list 0 -1
+                XADD stream 1-1 key value
+                XRANGE stream - +
+                XRANGE stream 2 +
+            """
+            want = b"OK\nfacade\n(nil)\n(error) ERR value is not an integer or out of range\n(integer) 3\n" \
+                b"[a, b, c]\n1-1\n[[1-1, [key, value]]]\n[]\n"
+            expect(0, want, "all kinds of answers", commands)
+            want = b"".join(b"(integer) %d\n" % number for number in range(1, 50_001))
+            expect(0, want, "50,000 commands at once, answers in order", b"INCR counter\n" * 50_000)
+            want = b"(integer) 3000001\n" + b"\0" * 3_000_000 + b"x\nPONG\n"
+            expect(0, want, "3 MB in one answer", b"SETRANGE big 3000000 x\nGET big\nPING\n")
+            expect(0, b"", "no command", b"")
+            refused = b"connect to 127.0.0.1:1: Connection refused (os error 111)\n"
+            expect(1, refused, "nobody there", b"PING\n", server="127.0.0.1:1")
+
+            def answers(answer):
+                return lambda connection: (connection.recv(99), connection.sendall(answer))
+
+            for answer in b"$1\r\nxyz", b"hello\r\n", b"*-2\r\n", b"*1\r\n" * 99 + b"+x\r\n", b"$9999999999999999999\r\n":
+                with one_connection(answers(answer)) as bad:
+                    expect(1, b"the answer makes no sense\n", f"{answer[:9]}", b"PING\n", server=bad)
+            with one_connection(answers(b"+OK\r\n$9\r\nhalf")) as bad:
+                expect(1, b"OK\nend of stream\n", "half an answer", b"PING\nPING\n", server=bad)
+
+
+@contextmanager
+def certificates():
+    """A certificate for localhost, its key, and the one that signed it, by openssl."""
+    with tempfile.TemporaryDirectory() as folder:
+        new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+        Path(folder, "names").write_text("subjectAltName=DNS:localhost\n")
+        for command in (
+            ("req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=check"),
+            ("req", *new, "-keyout", "key.pem", "-out", "request", "-subj", "/CN=localhost"),
+            ("x509", "-req", "-in", "request", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+             "-days", "2", "-extfile", "names", "-out", "cert.pem"),
+        ):
+            subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
+        yield (str(Path(folder, name)) for name in ("cert.pem", "key.pem", "ca.pem"))
+
+
+def check_tls():
+    if not shutil.which("openssl"):
+        return print("SKIPPED: tls: openssl is missing")
+    with certificates() as (cert, key, ca):
+        for style, driver in STYLES_AND_DRIVERS:
+            name, how = f"tls {style} on {driver}", ("--style", style, "--driver", driver)
+            with server("tls", *how, "--cert", cert, "--key", key) as address:
+                check_tls_server(name, address, ca)
+            check_tls_client(name, how, cert, key, ca)
+
+
+def check_tls_server(name, address, ca):
+    for version in "-tls1_2", "-tls1_3":
+        command = ["openssl", "s_client", "-connect", f"{address[0]}:{address[1]}", "-CAfile", ca, "-brief",
+                   "-verify_return_error", "-verify_hostname", "localhost", version]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL) as process:
+            process.stdin.write(b"hello\n")
+            process.stdin.flush()
+            seen = process.stdout.readline()
+            check(f"{name}: openssl s_client {version}", seen == b"hello\n", seen)
+            process.stdin.close()
+            code = process.wait(PATIENCE)
+            check(f"{name}: openssl s_client {version} ends with 0", code == 0, code)
+    context = ssl.create_default_context(cafile=ca)
+
+    def connect():
+        plain = socket.create_connection(address, PATIENCE)
+        return context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False)
+
+    data = bytes(range(256)) * 8000
+    with connect() as secure:
+        sender = threading.Thread(target=secure.sendall, args=(data,))
+        sender.start()
+        seen = b""
+        while len(seen) < len(data) and (piece := secure.recv(1 << 16)):
+            seen += piece
+        sender.join()
+        check(f"{name}: 2 MB come back", seen == data, len(seen))
+        # Fails if the server's close_notify does not come.
+        secure.unwrap().close()
+        check(f"{name}: close_notify for close_notify", True)
+    with connect() as secure:
+        secure.sendall(b"x")
+        secure.recv(1)
+        # It goes without a word.
+    with connect() as secure:
+        secure.sendall(b"y")
+        check(f"{name}: and the next one is served", secure.recv(1) == b"y")
+    seen = exchange(address, b"GET / HTTP/1.1\r\n\r\n", shut=False)
+    check(f"{name}: an alert for what is no TLS", seen[:1] == b"\x15", seen)
+
+
+def check_tls_client(name, how, cert, key, ca):
+    def talk(address, text, host="localhost", ca=ca):
+        return client("tls", *how, "--ca", ca, "--name", host, "--server", address, text=text)
+
+    for version in "-tls1_2", "-tls1_3":
+        address = f"127.0.0.1:{free_port()}"
+        command = ["openssl", "s_server", "-accept", address, "-cert", cert, "-key", key, "-rev", version]
+        with peer(command, b"ACCEPT"):
+            seen = talk(address, b"one\ntwo\n")
+            check(f"{name}: openssl s_server {version}", seen == (0, b"eno\nowt\n"), seen)
+            code, seen = talk(address, b"x", host="example.org")
+            check(f"{name}: a certificate for another name, {version}", code == 1 and b"not valid for name" in seen, seen)
+            code, seen = talk(address, b"x", ca=cert)
+            check(f"{name}: an unknown issuer, {version}", code == 1 and b"UnknownIssuer" in seen, seen)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+
+    def answer(connection, says_goodbye):
+        with context.wrap_socket(connection, server_side=True) as secure:
+            length = 0
+            while piece := secure.recv(1 << 16):
+                length += len(piece)
+            secure.sendall(b"%d" % length)
+            if says_goodbye:
+                secure.unwrap()
+
+    with one_connection(lambda connection: answer(connection, True)) as address:
+        seen = talk(address, b"x" * 3_000_000)
+        check(f"{name}: 3 MB and close_notify", seen == (0, b"3000000"), seen)
+    with one_connection(lambda connection: answer(connection, False)) as address:
+        code, seen = talk(address, b"xyz")
+        check(f"{name}: an end without close_notify is an error", code == 1 and b"close_notify" in seen, seen)
+
+
+def check_websocket(driver):
+    try:
+        from websockets.exceptions import ConnectionClosed
+        from websockets.sync.client import connect
+        from websockets.sync.server import serve
+    except ImportError:
+        return print("SKIPPED: websocket: websockets is missing")
+    name, how = f"websocket on {driver}", ("--driver", driver)
+    with server("websocket", *how) as (host, port):
+        with connect(f"ws://{host}:{port}/", max_size=None) as socket_:
+            for what, message in (("a text", "hello, wörld"), ("bytes", bytes(range(256))),
+                                  ("nothing", ""), ("3 MB", b"x" * 3_000_000)):
+                socket_.send(message)
+                seen = socket_.recv(PATIENCE)
+                check(f"{name}: {what} comes back", seen == message, seen[:99])
+            socket_.send(["in ", "three ", "pieces"])
+            seen = socket_.recv(PATIENCE)
+            check(f"{name}: pieces come back as one", seen == "in three pieces", seen)
+            check(f"{name}: a ping is answered", socket_.ping().wait(PATIENCE))
+            socket_.close(code=4000)
+            code = socket_.protocol.close_code
+            check(f"{name}: the close is answered with its code", code == 4000, code)
+        seen = exchange((host, port), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", shut=False)
+        check(f"{name}: a request that is no handshake", b"101" not in seen, seen)
+
+    closed = []
+
+    def answer(connection):
+        try:
+            for message in connection:
+                connection.send(message[::-1])
+        except ConnectionClosed:
+            pass
+        closed.append(connection.protocol.close_code)
+
+    with serve(answer, "127.0.0.1", 0) as peer_:
+        threading.Thread(target=peer_.serve_forever, daemon=True).start()
+        address = "%s:%d" % peer_.socket.getsockname()
+        lines = [str(number) for number in range(2000)]
+        seen = client("websocket", *how, "--server", address, text="\n".join(lines).encode())
+        want = "".join(line[::-1] + "\n" for line in lines).encode()
+        check(f"{name}: 2,000 lines to a server, and answers", seen == (0, want), (seen[0], seen[1][-200:]))
+        peer_.shutdown()
+    # No code was given.
+    check(f"{name}: the server has heard the close", closed == [1005], closed)
+    with one_connection(lambda connection: connection.sendall(b"HTTP/1.1 404 Not Found\r\n\r\n")) as address:
+        code, seen = client("websocket", *how, "--server", address)
+        check(f"{name}: a server of something else", code == 1 and b"404" in seen, seen)
+
+
+@contextmanager
+def postgres_server(programs):
+    """A server of its own, without passwords. It refuses to be root."""
+    user = None
+    if os.geteuid() == 0:
+        users = {entry.pw_name for entry in pwd.getpwall()}
+        user = "postgres" if "postgres" in users else "nobody"
+    with tempfile.TemporaryDirectory() as folder:
+        if user:
+            shutil.chown(folder, user)
+        as_user = {"cwd": folder, "user": user, "env": {**os.environ, "LC_ALL": "C"}}
+        data, port = Path(folder, "data"), free_port()
+        command = [programs / "initdb", "-D", data, "-U", "facade", "-A", "trust", "--no-sync"]
+        subprocess.run(command, check=True, capture_output=True, **as_user)
+        command = [programs / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1",
+                   "-c", "unix_socket_directories=", "-c", "fsync=off"]
+        with peer(command, b"ready to accept connections", **as_user):
+            yield f"127.0.0.1:{port}"
+
+
+def check_postgres():
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    found += [Path(path) for path in [shutil.which("initdb")] if path]
+    if not found:
+        return print("SKIPPED: postgres: PostgreSQL is missing")
+    with postgres_server(found[-1].parent) as address:
+        for driver in DRIVERS:
+
+            def expect(code, want, what, *arguments, server=address):
+                seen = client("postgres", "--driver", driver, "--server", server, "--user", "facade", *arguments)
+                check(f"postgres on {driver}: {what}", seen == (code, want), (seen[0], seen[1][:300]))
+
+            expect(0, b"1 | two | true | NULL\n", "a query", "SELECT 1, 'two', true, NULL::bigint")
+            expect(0, b"facade | 'quoted\n", "parameters", "SELECT $1, $2", "facade", "'quoted")
+            rows = b"".join(b"%d | %s\n" % (number, b"x" * 100) for number in range(1, 20_001))
+            expect(0, rows, "20,000 rows", "SELECT n, repeat('x', 100) FROM generate_series(1, 20000) AS n")
+            expect(0, b"", "no rows", "CREATE TEMPORARY TABLE t (n int)")
+            expect(1, b"ERROR: relation \"nothing\" does not exist\n", "an error", "SELECT * FROM nothing")
+            begin = time.monotonic()
+            expect(1, b"ERROR: canceling statement due to user request\n", "a query is cancelled",
+                   "--timeout", "0.5", "SELECT pg_sleep(60)")
+            took = time.monotonic() - begin
+            check(f"postgres on {driver}: it is cancelled in time", took < 15, took)
+            refused = b"connect to 127.0.0.1:1: Connection refused (os error 111)\n"
+            expect(1, refused, "nobody there", "SELECT 1", server="127.0.0.1:1")
+
+
+def check_embed():
+    for loop in "calloop", "mio":
+        for style, driver in STYLES_AND_DRIVERS:
+            name = f"embed {style} on {driver} in {loop}"
+            how = ("--loop", loop, "--style", style, "--driver", driver)
+            with server("embed", *how, "--tick", "0.05") as address:
+                ann, bob = Guest(address, "ann"), Guest(address, "bob")
+                # Lines are answered by the engine, between ticks of the loop's timer.
+                for guest, own in (ann, "ann"), (bob, "bob"):
+                    seen = [guest.asked.decode().strip()]
+                    while own not in seen or len(seen) < 4:
+                        seen += guest.hear()
+                    ticks = [line for line in seen if line != own]
+                    first = int(ticks[0].split()[1])
+                    want = [f"tick {first + later}" for later in range(len(ticks))]
+                    check(f"{name}: a line, and ticks", ticks == want and seen.count(own) == 1, seen)
+                ann.leave()
+                check_many_lines(f"{name}: 200 connections", address, among=b"tick ")
+                check(f"{name}: ticks go on", bob.hear()[0].startswith("tick"))
+                # The server ends with this connection open.
+            # Nothing but the engine's deadline wakes the loop here.
+            with server("embed", *how, "--tick", "1000", "--patience", "0.2") as address:
+                seen = exchange(address, b"one\n", shut=False)
+                check(f"{name}: who says nothing is shown out", seen == b"one\r\ntoo slow\r\n", seen)
+                data = b"".join(b"line %d\r\n" % number for number in range(50_000))
+                seen = exchange(address, data)
+                check(f"{name}: 50,000 lines come back", seen == data, len(seen))
+
+
+for driver in DRIVERS:
     check_hyper(driver)
+    check_websocket(driver)
+check_redis()
+check_tls()
+check_postgres()
+check_embed()
 for style in STYLES:
     check_inotify(style)
     check_expect(style)
@@ -594,5 +934,6 @@ for style in STYLES:
     check_smtp(style)
     check_dns(style)
     check_proxy(style)
+check_echo("repeating")
 print(f"{len(failures)} failed" if failures else "all passed")
 sys.exit(bool(failures))
