@@ -36,9 +36,8 @@ fn number(name: &str) -> Option<u64> {
 /// Runs `test` for every seed of `corpus` and for so many others. It returns a number that stands
 /// for all that it saw.
 pub(crate) fn check(corpus: &[u64], default: u64, test: impl Fn(&Network) -> u64 + Sync) {
-    let replay = |seed| sim::check([seed], |network| _ = test(network));
     if env::var_os("FACADE_SEED").is_some() {
-        return replay(0);
+        return sim::check([], |network| _ = test(network));
     }
     let (first, count) = (first(), count(default));
     if env::var_os("FACADE_KEEP_GOING").is_some() {
@@ -49,8 +48,21 @@ pub(crate) fn check(corpus: &[u64], default: u64, test: impl Fn(&Network) -> u64
         None => first + (at - corpus.len() as u64),
     };
     if let Some((seed, panic)) = search(corpus.len() as u64 + count, seeds, &test) {
-        replay(seed);
+        say(seed, &test);
         resume_unwind(panic);
+    }
+}
+
+/// Says how to replay a seed that fails, and what happens with it, in words. (`sim::check` would run
+/// as many seeds as the environment says.)
+fn say(seed: u64, test: &impl Fn(&Network) -> u64) {
+    eprintln!("\nseed {seed} fails; FACADE_SEED={seed} replays it. Once more, in words:");
+    let network = Network::new(seed);
+    network.record();
+    let again = catch_unwind(AssertUnwindSafe(|| test(&network)));
+    network.recorded().iter().for_each(|line| eprintln!("{line}"));
+    if again.is_ok() {
+        eprintln!("this time it has not failed: it is not the only input");
     }
 }
 

@@ -102,6 +102,11 @@ impl Core {
                 {
                     self.put_off_deadline(id, Target::Overdue(id));
                 }
+                // A copy in front of it ends only now, and leaves what it has left to be looked at.
+                // Those in front of it are so many and no more.
+                Target::Overdue(id) if self.is_behind_a_copy_that_left(id) => {
+                    self.put_off_deadline(id, Target::Overdue(id));
+                }
                 Target::Operation(id) | Target::Overdue(id) => {
                     self.abort_operation(id, Error::TimedOut);
                 }
@@ -216,6 +221,12 @@ impl Core {
     pub(super) fn is_behind_an_undecided_read(&mut self, id: Id) -> bool {
         let Some((stream, read)) = self.read_of(id) else { return false };
         self.stream(stream).is_some_and(|state| state.is_undecided_before(read))
+    }
+
+    /// Whether a copy in front of a read has ended, and what it has left was not looked at yet.
+    fn is_behind_a_copy_that_left(&mut self, id: Id) -> bool {
+        let Some((stream, _)) = self.read_of(id) else { return false };
+        self.stream(stream).is_some_and(|state| state.copy_has_left)
     }
 
     /// How far the system has come with what an operation waits for. If it is more after a try than
