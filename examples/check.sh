@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Exercises the examples in both styles, as their users would: with curl, plain sockets, a shell in a
-# terminal, and real SMTP, FTP and DNS servers. From the root of the repository:
+# terminal, real SMTP, FTP and DNS servers, Redis, PostgreSQL, OpenSSL and WebSockets. From the root of
+# the repository:
 #
 #     examples/check.sh
 #
@@ -30,15 +31,15 @@ for bug in pieces retry; do
 done
 
 if ! command -v python3 >/dev/null; then
-    echo "SKIPPED: echo, expect, http, smtp and dns: python3 is missing"
+    echo "SKIPPED: all other examples: python3 is missing"
     exit 0
 fi
 
-# An environment of its own for the SMTP, FTP and DNS servers, made once.
+# An environment of its own for the SMTP, FTP and DNS servers and for WebSockets, made once.
 venv=$target/check-venv
 python=$venv/bin/python
-if ! "$python" -c 'import aiosmtpd, dnslib, pyftpdlib' 2>/dev/null; then
+if ! "$python" -c 'import aiosmtpd, dnslib, pyftpdlib, websockets' 2>/dev/null; then
     python3 -m venv "$venv" && "$python" -m pip install --quiet aiosmtpd==1.4.6 dnslib==0.9.26 pyftpdlib==2.2.0 \
-        || python=python3
+        websockets==17.4 || python=python3
 fi
 "$python" examples/check.py "$target/release/examples"

@@ -114,6 +114,12 @@ pub fn report(error: &facade_engine::Error) {
     }
 }
 
+/// The page of the guide about other crates: its examples take those that are here.
+#[cfg(all(doctest, unix))]
+#[doc = include_str!("../../futures-adapter/guide/with_crates.md")]
+#[derive(Debug)]
+pub struct WithCrates;
+
 /// Both ends of a connection, on whichever system.
 ///
 /// # Errors
