@@ -90,6 +90,9 @@ impl Core {
             tried?;
         }
         for target in due {
+            if let Target::Operation(id) | Target::Overdue(id) = target {
+                self.look_at_what_copies_left(id, target)?;
+            }
             match target {
                 Target::Operation(id) | Target::Overdue(id) if self.is_still_looking(id) => {
                     self.put_off_deadline(id, Target::Operation(id));
@@ -100,11 +103,6 @@ impl Core {
                 Target::Operation(id)
                     if !self.rests(id) && self.is_behind_an_undecided_read(id) =>
                 {
-                    self.put_off_deadline(id, Target::Overdue(id));
-                }
-                // A copy in front of it ends only now, and leaves what it has left to be looked at.
-                // Those in front of it are so many and no more.
-                Target::Overdue(id) if self.is_behind_a_copy_that_left(id) => {
                     self.put_off_deadline(id, Target::Overdue(id));
                 }
                 Target::Operation(id) | Target::Overdue(id) => {
@@ -223,10 +221,21 @@ impl Core {
         self.stream(stream).is_some_and(|state| state.is_undecided_before(read))
     }
 
-    /// Whether a copy in front of a read has ended, and what it has left was not looked at yet.
-    fn is_behind_a_copy_that_left(&mut self, id: Id) -> bool {
-        let Some((stream, _)) = self.read_of(id) else { return false };
-        self.stream(stream).is_some_and(|state| state.copy_has_left)
+    /// A copy in front of a read may have ended in this very turn. Those behind it have their turn
+    /// when nothing is in the middle of a queue, which is so here: before they are told that their
+    /// time is up.
+    fn look_at_what_copies_left(&mut self, id: Id, target: Target) -> Result<()> {
+        // Another copy may end by that. Those in front of a read are so many and no more.
+        while let Some((stream, _)) = self.read_of(id)
+            && self.stream(stream).is_some_and(|state| state.copy_has_left)
+        {
+            self.advance_stream_now(stream);
+            self.is_expiring = true;
+            let tried = self.try_all_once_more(&[target]);
+            self.is_expiring = false;
+            tried?;
+        }
+        Ok(())
     }
 
     /// How far the system has come with what an operation waits for. If it is more after a try than

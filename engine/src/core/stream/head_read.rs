@@ -91,11 +91,9 @@ impl StreamState {
 
     /// Whether it is still open which bytes are left to the queued read with this id: an earlier
     /// read has matched and its callback has not got the claim, the user's matcher of an earlier
-    /// read has not looked, the handler of one that repeats has still to be called, or a copy has
-    /// ended and what it has left was not looked at.
+    /// read has not looked, or the handler of one that repeats has still to be called.
     pub(crate) fn is_undecided_before(&self, id: Id) -> bool {
         self.claims > 0
-            || self.copy_has_left
             || self.head_read.as_ref().is_some_and(|head_read| head_read.matched.is_some())
             || ((self.scanning || self.holds) && self.reads.head() != Some(id))
     }
