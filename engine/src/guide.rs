@@ -37,6 +37,10 @@ pub mod processes {
     #![doc = include_str!("../guide/processes.md")]
 }
 
+pub mod stopping {
+    #![doc = include_str!("../guide/stopping.md")]
+}
+
 pub mod observing {
     #![doc = include_str!("../guide/observing.md")]
 }
