@@ -4,7 +4,7 @@
 use std::{io::Write, time::Duration};
 
 use facade_engine::{
-    Cancel, Engine, LineGlob, Pattern, Regex, Stream,
+    Cancel, Engine, Limits, LineGlob, Pattern, Regex, Stream,
     matcher::{LineGlobSearch, RegexSearch},
 };
 use facade_tests::{
@@ -253,4 +253,24 @@ fn promise_18_a_turn_is_due_as_long_as_a_matcher_goes_on() {
     engine.run_once(Some(Duration::MAX)).unwrap();
     assert_eq!(told.take(), ["found Cancelled"]);
     assert_eq!(engine.next_deadline(), None);
+}
+
+#[test]
+fn promise_04_a_read_after_one_that_was_cancelled_while_it_looked_is_told_what_is_there() {
+    for hard in &HARD {
+        // Nothing is received ahead, but for a read that waits.
+        let limits = Limits { unread: 0, ..Limits::default() };
+        let engine = driver::builder().limits(limits).build().unwrap();
+        let (mut peer, stream) = with_unread(&engine, &(hard.flood)());
+        let told = Told::new();
+        let cancel = (hard.submit)(&engine, &stream, &told);
+        turns(&engine, 2);
+        assert!(told.is_empty(), "{}: it is still looking", hard.name);
+        // The rest of the line has come, and was not received.
+        peer.write_all(b"\n").unwrap();
+        cancel.cancel();
+        engine.read_line(&stream, told.timeout(Duration::ZERO).callback("line"));
+        turn_until(&engine, || told.len() == 2);
+        assert_eq!(told.take(), ["found Cancelled", "line Ok"], "{}", hard.name);
+    }
 }

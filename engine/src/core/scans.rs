@@ -80,7 +80,10 @@ impl Core {
             && let Some(stream) = self.scans.line.pop_front()
         {
             let Some(state) = self.stream(stream) else { continue };
-            state.in_line = false;
+            // The read that has stood there may have ended.
+            if !std::mem::replace(&mut state.in_line, false) {
+                continue;
+            }
             self.advance_stream(stream);
             if self.stream(stream).is_some_and(|state| state.scanning) {
                 self.scans.first = Some(stream);

@@ -77,7 +77,7 @@ const CORPUS: [u64; 25] = [
 /// writes behind a copy that waited for the read, and another; a deadline behind a copy that ended in
 /// the same turn; a guard that was dropped where its operation stood behind others; and in the
 /// simulated network datagrams that were under way when their sender was closed.
-const CORPUS_OF_ALL_KINDS: [u64; 7] = [323, 5319, 2755, 33573, 921, 597_583, 457_689];
+const CORPUS_OF_ALL_KINDS: [u64; 8] = [323, 5319, 2755, 33573, 921, 597_583, 457_689, 773_130];
 
 #[test]
 fn programs_by_seed() {

@@ -728,6 +728,8 @@ impl Core {
         if let Some((state, pending)) = self.stream_and_pending(stream) {
             if state.reads.head() == Some(id) {
                 (state.holds, state.waits_for_room) = (false, false);
+                // It was its matcher that had more to look at.
+                state.in_line = false;
             }
             state.reads.remove(pending, id);
         }
