@@ -36,6 +36,7 @@ def server(name, *arguments, stop=signal.SIGTERM):
     try:
         line = process.stdout.readline()
         host, port = line.removeprefix("listening on ").strip().rsplit(":", 1)
+        server.pid = process.pid
         yield host, int(port)
         process.send_signal(stop)
         code = process.wait(PATIENCE)
@@ -135,11 +136,19 @@ def check_proxy(style):
             check(f"proxy {style}: wrk, 64 connections", ok, done.stdout)
 
 
-def check_many_lines(what, address, among=None):
-    """Lines of many peers come back, maybe `among` others that begin like this."""
-    peers = [socket.create_connection(address, PATIENCE) for _ in range(200)]
+def check_many_lines(what, address, count=200, among=None, at_once=False):
+    """Lines of many peers come back, maybe `among` others that begin like this. They come `at_once` if
+    the server is stopped meanwhile."""
+    peers = [socket.create_connection(address, PATIENCE) for _ in range(count)]
+    if at_once:
+        for peer in peers:
+            peer.sendall(b"x\n")
+            peer.recv(99)
+        os.kill(server.pid, signal.SIGSTOP)
     for number, peer in enumerate(peers):
         peer.sendall(b"%d\n" % number)
+    if at_once:
+        os.kill(server.pid, signal.SIGCONT)
     seen = []
     for peer in peers:
         lines = peer.makefile("rb")
@@ -147,7 +156,7 @@ def check_many_lines(what, address, among=None):
         while among and line.startswith(among):
             line = lines.readline()
         seen.append(line)
-    want = [b"%d\r\n" % number for number in range(200)]
+    want = [b"%d\r\n" % number for number in range(count)]
     check(what, seen == want, seen)
     for peer in peers:
         peer.close()
@@ -912,10 +921,13 @@ def check_embed():
                 check_many_lines(f"{name}: 200 connections", address, among=b"tick ")
                 check(f"{name}: ticks go on", bob.hear()[0].startswith("tick"))
                 # The server ends with this connection open.
-            # Nothing but the engine's deadline wakes the loop here.
+            # Nothing but the engine's deadline wakes the loop here,
             with server("embed", *how, "--tick", "1000", "--patience", "0.2") as address:
                 seen = exchange(address, b"one\n", shut=False)
                 check(f"{name}: who says nothing is shown out", seen == b"one\r\ntoo slow\r\n", seen)
+            # and here what comes, which may be more than a turn takes.
+            with server("embed", *how, "--tick", "1000", "--patience", "1000") as address:
+                check_many_lines(f"{name}: 600 lines at once", address, count=600, at_once=True)
                 data = b"".join(b"line %d\r\n" % number for number in range(50_000))
                 seen = exchange(address, data)
                 check(f"{name}: 50,000 lines come back", seen == data, len(seen))

@@ -1,4 +1,5 @@
-//! Inside a loop on `mio`, which is edge-triggered; the timer is a deadline of the loop's own.
+//! Inside a loop on `mio`, which is edge-triggered: what a turn has left makes the next one
+//! due at once. The timer is a deadline of the loop's own.
 
 use std::{
     io,
@@ -31,8 +32,6 @@ pub(crate) fn run(engine: &Engine, program: &Program) -> Result<()> {
             tick += program.tick;
         }
         engine.run_once(Some(Duration::ZERO))?;
-        // mio tells of what has come once, and a turn may leave some of it: told again if so.
-        poll.registry().reregister(&mut SourceFd(&fd), ENGINE, Interest::READABLE)?;
     }
     Ok(())
 }
