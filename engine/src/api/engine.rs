@@ -441,10 +441,7 @@ impl Engine {
         entered.enter();
         reaped?;
         let (callbacks, mut panics) = self.run_ready(root);
-        with_current(self.handle().id(), |core| {
-            core.counts.turns += 1;
-            core.counts.callbacks += callbacks as u64;
-        });
+        self.local.count_turn(callbacks);
         self.send(!goes_on);
         // Dropped now and not in the next turn, so that what is received next goes into the memory
         // that was just sent from, while it is in cache.

@@ -94,8 +94,6 @@ impl Core {
     pub(crate) fn metrics(&self) -> Metrics {
         let counts = &self.counts;
         let mut metrics = Metrics {
-            turns: counts.turns,
-            callbacks: counts.callbacks,
             bytes_received: counts.bytes_received,
             bytes_sent: counts.bytes_sent,
             connections_accepted: counts.connections_accepted,

@@ -1,6 +1,12 @@
 //! [`Local`]: the proof of being on the engine's thread.
 
-use std::{any::Any, cell::RefCell, fmt, ops::Deref, sync::atomic::Ordering::*};
+use std::{
+    any::Any,
+    cell::{Cell, RefCell},
+    fmt,
+    ops::Deref,
+    sync::atomic::Ordering::*,
+};
 
 use slab::Slab;
 
@@ -38,11 +44,26 @@ pub struct Local {
     /// The closures of [`Callback::local`](crate::Callback::local), which must not leave the
     /// thread.
     pub(crate) closures: RefCell<Slab<Box<dyn Any>>>,
+    /// How many turns there were, and how many callbacks they have run.
+    turns: Cell<u64>,
+    callbacks: Cell<u64>,
 }
 
 impl Local {
     pub(crate) const fn new(handle: Handle) -> Self {
-        Self { handle, closures: RefCell::new(Slab::new()) }
+        Self {
+            handle,
+            closures: RefCell::new(Slab::new()),
+            turns: Cell::new(0),
+            callbacks: Cell::new(0),
+        }
+    }
+
+    /// A turn has run so many callbacks.
+    #[inline]
+    pub(crate) fn count_turn(&self, callbacks: usize) {
+        self.turns.set(self.turns.get() + 1);
+        self.callbacks.set(self.callbacks.get() + callbacks as u64);
     }
 
     /// The handle, to be cloned and sent to other threads.
@@ -62,7 +83,7 @@ impl Local {
     ///
     /// ```
     /// use facade_engine::Engine;
-    /// use std::{cell::RefCell, rc::Rc};
+    /// use std::{cell::{Cell, RefCell}, rc::Rc};
     ///
     /// let engine = Engine::new()?;
     /// let steps = Rc::new(RefCell::new(Vec::new()));
@@ -192,7 +213,12 @@ impl Local {
             return Metrics::default();
         }
         let metrics = inspect(self.id(), Core::metrics).unwrap_or_default();
-        Metrics { pending: self.pending().iter().map(|one| one.count).sum(), ..metrics }
+        Metrics {
+            turns: self.turns.get(),
+            callbacks: self.callbacks.get(),
+            pending: self.pending().iter().map(|one| one.count).sum(),
+            ..metrics
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
+    fmt, mem,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -73,19 +73,22 @@ impl fmt::Debug for SlowCallbacks {
 /// What observes the operations of one engine.
 #[derive(Debug, Default)]
 pub(crate) struct Observer {
+    /// Whether there is one of these.
+    is_asked_for: bool,
     counts: Option<Mutex<BTreeMap<&'static str, OperationMetrics>>>,
     slow: Option<SlowCallbacks>,
 }
 
 impl Observer {
     pub(crate) fn new(counts: bool, slow: Option<SlowCallbacks>) -> Self {
-        Self { counts: counts.then(Mutex::default), slow }
+        let is_asked_for = counts || slow.is_some();
+        Self { is_asked_for, counts: counts.then(Mutex::default), slow }
     }
 
     /// Whether anybody wants to be told of an operation that begins now.
     #[inline]
     fn is_on(&self) -> bool {
-        self.counts.is_some() || self.slow.is_some() || spans::are_on()
+        self.is_asked_for || spans::are_on()
     }
 
     /// How the operations that have been told of ended, by their names.
@@ -153,17 +156,19 @@ pub(crate) trait Subject {
     /// What errors call it.
     fn name(&self) -> String;
 
+    /// Whether somebody wants to be told of an operation on this that begins now.
+    #[inline]
+    fn is_observed(&self) -> bool {
+        self.engine_handle().shared().observer.is_on()
+    }
+
     /// Tells whoever observes the engine that an operation on this begins, and how it ended.
     #[inline]
-    fn observe<T: Send + 'static>(
-        &self,
-        callback: Callback<T>,
-        operation: &'static str,
-    ) -> Callback<T>
+    fn observe<T: Send + 'static>(&self, callback: &mut Callback<T>, operation: &'static str)
     where
         Self: Sized,
     {
-        callback.observed(self.engine_handle(), operation, || self.name())
+        callback.observed(self.engine_handle(), operation, || self.name());
     }
 }
 
@@ -221,22 +226,19 @@ impl<T: Send + 'static> Callback<T> {
     /// Tells whoever observes the engine that an operation begins, and how it ended.
     #[inline]
     pub(crate) fn observed(
-        self,
+        &mut self,
         handle: &Handle,
         operation: &'static str,
         on: impl FnOnce() -> String,
-    ) -> Self {
+    ) {
         if handle.shared().observer.is_on() {
-            self.wrapped(Observation::begin(operation, on()))
-        } else {
-            self
+            self.wrap(Observation::begin(operation, on()));
         }
     }
 
     #[cold]
-    fn wrapped(self, observation: Observation) -> Self {
-        let Self { slot, timeout } = self;
-        let slot = match slot {
+    fn wrap(&mut self, observation: Observation) {
+        self.slot = match mem::replace(&mut self.slot, Slot::Ignore) {
             Slot::Claim(to) => {
                 let to = Contained::new(to);
                 let told = move |local: &Local, outcome| {
@@ -253,7 +255,6 @@ impl<T: Send + 'static> Callback<T> {
                 Slot::Plain(SmallFnOnce::new(told))
             }
         };
-        Self { slot, timeout }
     }
 }
 

@@ -99,8 +99,6 @@ pub struct LaneMetrics {
 /// What an engine counts as it goes.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    pub(crate) turns: u64,
-    pub(crate) callbacks: u64,
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,
     pub(crate) connections_accepted: u64,

@@ -388,10 +388,10 @@ impl<M: Mode> Chain<M> {
     pub fn expect_multiline_regex(
         mut self,
         regex: Regex,
-        cb: Callback<(Stream, RegexMatch)>,
+        mut cb: Callback<(Stream, RegexMatch)>,
     ) -> Self {
-        let callback = self.observe(cb, "expect_multiline_regex");
-        self.stages.push(Box::new(RegexWithStream { regex, callback }));
+        self.observe(&mut cb, "expect_multiline_regex");
+        self.stages.push(Box::new(RegexWithStream { regex, callback: cb }));
         self
     }
 
@@ -470,13 +470,9 @@ impl<M: Mode> Chain<M> {
     }
 
     /// Tells whoever observes the engine of a stage, which begins for them with its chain.
-    fn observe<T: Send + 'static>(
-        &self,
-        callback: Callback<T>,
-        operation: &'static str,
-    ) -> Callback<T> {
+    fn observe<T: Send + 'static>(&self, callback: &mut Callback<T>, operation: &'static str) {
         let on = || self.stream.as_ref().map_or_else(String::new, Subject::name);
-        callback.observed(&self.handle, operation, on)
+        callback.observed(&self.handle, operation, on);
     }
 
     /// Adds a stage that works on the chain's stream.
@@ -501,10 +497,10 @@ impl<M: Mode> Chain<M> {
     fn stage<T: Send + 'static>(
         mut self,
         operation: &'static str,
-        callback: Callback<T>,
+        mut callback: Callback<T>,
         begin: impl FnOnce(&mut Core, Input<'_>, Callback<T>) -> Option<Id> + Send + 'static,
     ) -> Self {
-        let callback = self.observe(callback, operation);
+        self.observe(&mut callback, operation);
         self.stages.push(Box::new(StageOf { callback, begin: Contained::new(begin) }));
         self
     }

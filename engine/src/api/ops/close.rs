@@ -124,11 +124,11 @@ impl Handle {
     /// assert_eq!(received, "bye\r\n");
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
-    pub fn close<'a>(&self, x: impl Into<Closable<'a>>, cb: Callback<()>) -> Cancel {
+    pub fn close<'a>(&self, x: impl Into<Closable<'a>>, mut cb: Callback<()>) -> Cancel {
         let what = x.into();
         let subject = what.as_subject();
-        let Callback { slot, timeout } =
-            cb.observed(subject.engine_handle(), "close", || subject.name());
+        cb.observed(subject.engine_handle(), "close", || subject.name());
+        let Callback { slot, timeout } = cb;
         match what {
             Closable::Stream(s) => Self::submit_on(s, move |core, id| {
                 core.close_stream(id, Ending::Close(slot), timeout)
@@ -228,8 +228,9 @@ impl Handle {
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
-    pub fn detach(&self, s: &Stream, cb: Callback<Detached>) -> Cancel {
-        let Callback { slot, timeout } = s.observe(cb, "detach");
+    pub fn detach(&self, s: &Stream, mut cb: Callback<Detached>) -> Cancel {
+        s.observe(&mut cb, "detach");
+        let Callback { slot, timeout } = cb;
         Self::submit_on(s, move |core, id| core.close_stream(id, Ending::Detach(slot), timeout))
     }
 }

@@ -54,10 +54,10 @@ impl Handle {
         host: impl AsRef<str>,
         service: impl Into<Service>,
         hints: Hints,
-        cb: Callback<Vec<AddrInfo>>,
+        mut cb: Callback<Vec<AddrInfo>>,
     ) -> Cancel {
         let query = Query::new(host.as_ref(), service.into(), hints);
-        let cb = cb.observed(self, "getaddrinfo", String::new);
+        cb.observed(self, "getaddrinfo", String::new);
         self.submit(move |core| core.begin_lookup(query, cb, Id::NONE))
     }
 
@@ -202,10 +202,10 @@ impl Handle {
         &self,
         addr: impl IntoAddress,
         options: ConnectOptions,
-        cb: Callback<Stream>,
+        mut cb: Callback<Stream>,
     ) -> Cancel {
         let address = addr.into_address();
-        let cb = cb.observed(self, "connect", || {
+        cb.observed(self, "connect", || {
             address.as_ref().map_or_else(|_| String::new(), ToString::to_string)
         });
         self.submit(move |core| core.begin_connect(address, options, cb, Id::NONE))
@@ -311,9 +311,9 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     #[doc(alias = "accept4")]
-    pub fn accept(&self, l: &Listener, cb: Callback<Stream>) -> Cancel {
+    pub fn accept(&self, l: &Listener, mut cb: Callback<Stream>) -> Cancel {
         let listener = l.clone();
-        let cb = l.observe(cb, "accept");
+        l.observe(&mut cb, "accept");
         l.handle().submit(move |core| core.begin_accept(&listener, cb, Id::NONE))
     }
 

@@ -98,9 +98,10 @@ impl Handle {
         from: &Stream,
         to: &Stream,
         options: CopyOptions,
-        cb: Callback<u64>,
+        mut cb: Callback<u64>,
     ) -> Cancel {
-        submit(from, to, false, options, from.observe(cb, "copy"), Told::OneWay)
+        from.observe(&mut cb, "copy");
+        submit(from, to, false, options, cb, Told::OneWay)
     }
 
     /// Copies what comes on either stream to the other, up to the end of both: a proxy. Each end is
@@ -160,9 +161,10 @@ impl Handle {
         a: &Stream,
         b: &Stream,
         options: CopyOptions,
-        cb: Callback<(u64, u64)>,
+        mut cb: Callback<(u64, u64)>,
     ) -> Cancel {
-        submit(a, b, true, options, a.observe(cb, "copy_both_ways"), Told::BothWays)
+        a.observe(&mut cb, "copy_both_ways");
+        submit(a, b, true, options, cb, Told::BothWays)
     }
 
     /// Copies `len` bytes of a file from `offset` on to a stream, or up to the end of the file if
@@ -203,9 +205,10 @@ impl Handle {
         offset: u64,
         len: u64,
         to: &Stream,
-        cb: Callback<u64>,
+        mut cb: Callback<u64>,
     ) -> Cancel {
-        let Callback { slot, timeout } = to.observe(cb, "copy_file");
+        to.observe(&mut cb, "copy_file");
+        let Callback { slot, timeout } = cb;
         let (file, to) = (file.clone(), to.clone());
         let handle = to.handle().clone();
         let is_of_one = file.handle().id() == to.engine();

@@ -265,8 +265,9 @@ impl Handle {
     /// ```
     #[doc(alias = "recvfrom")]
     #[doc(alias = "recvmsg")]
-    pub fn recv_from(&self, u: &UdpSocket, cb: Callback<Datagram>) -> Cancel {
-        let Callback { slot, timeout } = u.observe(cb, "recv_from");
+    pub fn recv_from(&self, u: &UdpSocket, mut cb: Callback<Datagram>) -> Cancel {
+        u.observe(&mut cb, "recv_from");
+        let Callback { slot, timeout } = cb;
         submit_on_socket(u, move |core, socket| core.receive_datagram(socket, slot, timeout))
     }
 
@@ -376,9 +377,10 @@ fn submit_send(
     socket: &UdpSocket,
     bytes: Bytes,
     to: Result<Option<Address>>,
-    cb: Callback<usize>,
+    mut cb: Callback<usize>,
 ) -> Cancel {
-    let Callback { slot, timeout } = socket.observe(cb, "send_to");
+    socket.observe(&mut cb, "send_to");
+    let Callback { slot, timeout } = cb;
     // An engine that is gone drops it together with the callback.
     let bytes = Contained::new(bytes);
     submit_on_socket(socket, move |core, socket| {

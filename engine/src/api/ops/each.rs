@@ -362,11 +362,11 @@ impl Handle {
         matcher: Result<Plain>,
         bound: Bound,
         handler: Box<dyn IntoHandler>,
-        cb: Callback<()>,
+        mut cb: Callback<()>,
     ) -> Cancel {
         // An engine that is gone drops it together with the callback.
         let handler = Contained::new(handler);
-        let cb = s.observe(cb, operation);
+        s.observe(&mut cb, operation);
         Self::submit_on(s, move |core, id| {
             let repeat = repeat(handler, cb);
             match matcher {
@@ -376,20 +376,24 @@ impl Handle {
         })
     }
 
-    fn repeat_accept(l: &Listener, handler: Box<dyn IntoHandler>, cb: Callback<()>) -> Cancel {
+    fn repeat_accept(l: &Listener, handler: Box<dyn IntoHandler>, mut cb: Callback<()>) -> Cancel {
         let handler = Contained::new(handler);
         let listener = l.clone();
-        let cb = l.observe(cb, "each_connection");
+        l.observe(&mut cb, "each_connection");
         l.handle().submit(move |core| {
             let id = core.id_of_listener(&listener);
             core.accept_each(id, repeat(handler, cb))
         })
     }
 
-    fn repeat_receive(u: &UdpSocket, handler: Box<dyn IntoHandler>, cb: Callback<()>) -> Cancel {
+    fn repeat_receive(
+        u: &UdpSocket,
+        handler: Box<dyn IntoHandler>,
+        mut cb: Callback<()>,
+    ) -> Cancel {
         let handler = Contained::new(handler);
         let socket = u.clone();
-        let cb = u.observe(cb, "each_datagram");
+        u.observe(&mut cb, "each_datagram");
         u.handle().submit(move |core| {
             let id = core.id_of_datagrams(&socket);
             core.receive_each_datagram(id, repeat(handler, cb))
@@ -400,11 +404,11 @@ impl Handle {
         &self,
         number: i32,
         handler: Box<dyn IntoHandler>,
-        cb: Callback<()>,
+        mut cb: Callback<()>,
     ) -> Cancel {
         let handler = Contained::new(handler);
         let watched = self.watch_signal(number);
-        let cb = cb.observed(self, "each_signal", || number.to_string());
+        cb.observed(self, "each_signal", || number.to_string());
         self.submit(move |core| core.wait_for_each_signal(number, watched, repeat(handler, cb)))
     }
 
@@ -412,10 +416,10 @@ impl Handle {
         &self,
         period: Duration,
         handler: Box<dyn IntoHandler>,
-        cb: Callback<()>,
+        mut cb: Callback<()>,
     ) -> Cancel {
         let handler = Contained::new(handler);
-        let cb = cb.observed(self, "every", String::new);
+        cb.observed(self, "every", String::new);
         self.submit(move |core| {
             let repeat = *repeat(handler, cb);
             match period {

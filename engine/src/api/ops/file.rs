@@ -85,8 +85,9 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     #[doc(alias = "pread")]
-    pub fn read_at(&self, f: &File, offset: u64, size: usize, cb: Callback<Bytes>) -> Cancel {
-        let Callback { slot, timeout } = f.observe(cb, "read_at");
+    pub fn read_at(&self, f: &File, offset: u64, size: usize, mut cb: Callback<Bytes>) -> Cancel {
+        f.observe(&mut cb, "read_at");
+        let Callback { slot, timeout } = cb;
         submit_on_file(f, move |core, file| {
             core.begin_on_file(file, Task::read(slot, offset, size), timeout)
         })
@@ -135,9 +136,10 @@ impl Handle {
         f: &File,
         offset: u64,
         buf: impl Into<Bytes>,
-        cb: Callback<usize>,
+        mut cb: Callback<usize>,
     ) -> Cancel {
-        let Callback { slot, timeout } = f.observe(cb, "write_at");
+        f.observe(&mut cb, "write_at");
+        let Callback { slot, timeout } = cb;
         // An engine that is gone drops it together with the callback.
         let buf = Contained::new(buf.into());
         submit_on_file(f, move |core, file| {
@@ -173,8 +175,9 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     #[doc(alias = "fsync")]
-    pub fn sync(&self, f: &File, cb: Callback<()>) -> Cancel {
-        let Callback { slot, timeout } = f.observe(cb, "sync");
+    pub fn sync(&self, f: &File, mut cb: Callback<()>) -> Cancel {
+        f.observe(&mut cb, "sync");
+        let Callback { slot, timeout } = cb;
         submit_on_file(f, move |core, file| core.begin_on_file(file, Task::Sync { slot }, timeout))
     }
 }

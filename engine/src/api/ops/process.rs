@@ -74,8 +74,9 @@ impl Handle {
     #[doc(alias = "fork")]
     #[doc(alias = "exec")]
     #[doc(alias = "popen")]
-    pub fn spawn(&self, command: Command, cb: Callback<Child>) -> Cancel {
-        let Callback { slot, timeout } = cb.observed(self, "spawn", String::new);
+    pub fn spawn(&self, command: Command, mut cb: Callback<Child>) -> Cancel {
+        cb.observed(self, "spawn", String::new);
+        let Callback { slot, timeout } = cb;
         let command = Contained::new(command);
         self.submit(move |core| core.spawn(command, slot, timeout))
     }
@@ -133,9 +134,10 @@ impl Handle {
         &self,
         command: Command,
         size: PtySize,
-        cb: Callback<(Child, Stream)>,
+        mut cb: Callback<(Child, Stream)>,
     ) -> Cancel {
-        let Callback { slot, timeout } = cb.observed(self, "spawn_pty", String::new);
+        cb.observed(self, "spawn_pty", String::new);
+        let Callback { slot, timeout } = cb;
         let command = Contained::new(command);
         self.submit(move |core| core.spawn_pty(command, size, slot, timeout))
     }
@@ -180,8 +182,9 @@ impl Handle {
     /// ```
     #[doc(alias = "waitpid")]
     #[doc(alias = "pidfd_open")]
-    pub fn wait(&self, child: &Child, cb: Callback<ExitStatus>) -> Cancel {
-        let Callback { slot, timeout } = child.observe(cb, "wait");
+    pub fn wait(&self, child: &Child, mut cb: Callback<ExitStatus>) -> Cancel {
+        child.observe(&mut cb, "wait");
+        let Callback { slot, timeout } = cb;
         let child = child.clone();
         let handle = child.handle().clone();
         handle.submit(move |core| {

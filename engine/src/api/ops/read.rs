@@ -71,10 +71,13 @@ impl Handle {
     #[doc(alias = "recv")]
     #[inline]
     pub fn read_chunk(&self, s: &Stream, size: usize, cb: Callback<Bytes>) -> Cancel {
-        let cb = s.observe(cb, "read_chunk");
         match Chunk::new(size) {
             Ok(chunk) => Self::submit_plain(s, Plain::Chunk(chunk), Bound::None, cb),
-            Err(error) => Self::submit_read(s, Err(error), Bound::None, cb, Form::Bytes),
+            Err(error) => {
+                let mut cb = cb;
+                s.observe(&mut cb, "read_chunk");
+                Self::submit_read(s, Err(error), Bound::None, cb, Form::Bytes)
+            }
         }
     }
 
@@ -108,7 +111,6 @@ impl Handle {
     /// ```
     #[inline]
     pub fn read_exact(&self, s: &Stream, size: usize, cb: Callback<Bytes>) -> Cancel {
-        let cb = s.observe(cb, "read_exact");
         Self::submit_plain(s, Plain::Exact(Exact::new(size)), Bound::All, cb)
     }
 
@@ -144,9 +146,9 @@ impl Handle {
         &self,
         s: &Stream,
         delimiter: impl AsRef<[u8]>,
-        cb: Callback<Bytes>,
+        mut cb: Callback<Bytes>,
     ) -> Cancel {
-        let cb = s.observe(cb, "read_until");
+        s.observe(&mut cb, "read_until");
         Self::submit_read(s, Delimiter::new(delimiter), Bound::Line, cb, other)
     }
 
@@ -177,7 +179,6 @@ impl Handle {
     /// ```
     #[inline]
     pub fn read_line(&self, s: &Stream, cb: Callback<Bytes>) -> Cancel {
-        let cb = s.observe(cb, "read_line");
         Self::submit_plain(s, Plain::Line(Line::new()), Bound::Line, cb)
     }
 
@@ -213,9 +214,9 @@ impl Handle {
         &self,
         s: &Stream,
         glob: LineGlob,
-        cb: Callback<LineMatch>,
+        mut cb: Callback<LineMatch>,
     ) -> Cancel {
-        let cb = s.observe(cb, "read_until_lineglob");
+        s.observe(&mut cb, "read_until_lineglob");
         Self::submit_read(s, Ok(LineGlobSearch::new(glob)), Bound::Line, cb, other)
     }
 
@@ -251,8 +252,13 @@ impl Handle {
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
-    pub fn read_until_regex(&self, s: &Stream, regex: Regex, cb: Callback<RegexMatch>) -> Cancel {
-        let cb = s.observe(cb, "read_until_regex");
+    pub fn read_until_regex(
+        &self,
+        s: &Stream,
+        regex: Regex,
+        mut cb: Callback<RegexMatch>,
+    ) -> Cancel {
+        s.observe(&mut cb, "read_until_regex");
         Self::submit_read(s, Ok(RegexSearch::new(regex)), Bound::Line, cb, other)
     }
 
@@ -296,9 +302,9 @@ impl Handle {
         &self,
         s: &Stream,
         patterns: impl IntoIterator<Item = Pattern>,
-        cb: Callback<AnyMatch>,
+        mut cb: Callback<AnyMatch>,
     ) -> Cancel {
-        let cb = s.observe(cb, "read_until_any");
+        s.observe(&mut cb, "read_until_any");
         Self::submit_read(s, Any::new(patterns), Bound::Line, cb, other)
     }
 
@@ -330,8 +336,8 @@ impl Handle {
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
-    pub fn read_all(&self, s: &Stream, cb: Callback<Bytes>) -> Cancel {
-        let cb = s.observe(cb, "read_all");
+    pub fn read_all(&self, s: &Stream, mut cb: Callback<Bytes>) -> Cancel {
+        s.observe(&mut cb, "read_all");
         Self::submit_read(s, Ok(All::new()), Bound::All, cb, other)
     }
 
@@ -383,8 +389,13 @@ impl Handle {
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
-    pub fn read_with<M: Matcher>(&self, s: &Stream, matcher: M, cb: Callback<M::Output>) -> Cancel {
-        let cb = s.observe(cb, "read_with");
+    pub fn read_with<M: Matcher>(
+        &self,
+        s: &Stream,
+        matcher: M,
+        mut cb: Callback<M::Output>,
+    ) -> Cancel {
+        s.observe(&mut cb, "read_with");
         Self::submit_read(s, Ok(matcher), Bound::Line, cb, user)
     }
 
@@ -424,9 +435,9 @@ impl Handle {
         &self,
         s: &Stream,
         line: impl Into<LinePattern>,
-        cb: Callback<Bytes>,
+        mut cb: Callback<Bytes>,
     ) -> Cancel {
-        let cb = s.observe(cb, "expect_line");
+        s.observe(&mut cb, "expect_line");
         Self::submit_read(s, Ok(ExpectLine::new(line)), Bound::Line, cb, other)
     }
 
@@ -461,12 +472,12 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     #[doc(alias = "MSG_PEEK")]
-    pub fn peek(&self, s: &Stream, size: usize, cb: Callback<Bytes>) -> Cancel {
+    pub fn peek(&self, s: &Stream, size: usize, mut cb: Callback<Bytes>) -> Cancel {
         let size = match size {
             0 => Err(Error::invalid("a peek of size 0")),
             size => Ok(size),
         };
-        let cb = s.observe(cb, "peek");
+        s.observe(&mut cb, "peek");
         Self::submit_read(s, size, Bound::None, cb, |size, slot| {
             Form::Bytes(Plain::Peek(size), slot)
         })
@@ -542,8 +553,8 @@ impl Handle {
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
-    pub fn buffered(&self, s: &Stream, cb: Callback<usize>) -> Cancel {
-        let cb = s.observe(cb, "buffered");
+    pub fn buffered(&self, s: &Stream, mut cb: Callback<usize>) -> Cancel {
+        s.observe(&mut cb, "buffered");
         Self::submit_on(s, move |core, id| {
             match core.stream(id).filter(|state| state.closing.is_none()) {
                 Some(state) => {
@@ -564,6 +575,9 @@ impl Handle {
         bound: Bound,
         mut cb: Callback<Bytes>,
     ) -> Cancel {
+        if s.is_observed() {
+            return Self::submit_plain_observed(s, matcher, bound, cb);
+        }
         let key =
             match on_current(s, |core, id| core.submit_head_read(id, &mut matcher, bound, &mut cb))
             {
@@ -574,6 +588,18 @@ impl Handle {
         // The slot was taken out of it, so nothing is left to be dropped.
         mem::forget(cb);
         Cancel::new(s.engine(), key)
+    }
+
+    /// The same where somebody wants to be told of it.
+    #[cold]
+    fn submit_plain_observed(
+        s: &Stream,
+        matcher: Plain,
+        bound: Bound,
+        mut cb: Callback<Bytes>,
+    ) -> Cancel {
+        s.observe(&mut cb, matcher.operation());
+        Self::submit_plain_otherwise(s, matcher, bound, cb)
     }
 
     /// Submits a read of the frequent kind from outside of a turn, or where other reads wait.

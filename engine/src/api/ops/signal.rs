@@ -61,8 +61,9 @@ impl Handle {
     /// ```
     #[doc(alias = "ctrl_c")]
     #[doc(alias = "sigaction")]
-    pub fn signal(&self, number: i32, cb: Callback<()>) -> Cancel {
-        let Callback { slot, timeout } = cb.observed(self, "signal", || number.to_string());
+    pub fn signal(&self, number: i32, mut cb: Callback<()>) -> Cancel {
+        cb.observed(self, "signal", || number.to_string());
+        let Callback { slot, timeout } = cb;
         let watched = self.watch_signal(number);
         self.submit(move |core| core.wait_for_signal(number, watched, slot, timeout))
     }

@@ -95,12 +95,13 @@ impl Handle {
         self.watch(&fd, Readiness::Writable, cb)
     }
 
-    fn watch(&self, fd: &impl AsDescriptor, readiness: Readiness, cb: Callback<()>) -> Cancel {
+    fn watch(&self, fd: &impl AsDescriptor, readiness: Readiness, mut cb: Callback<()>) -> Cancel {
         let name = fd.describe();
         let copied = self.shared().env.check_has_machine().and_then(|()| {
             fd.copy().map_err(|cause| Error::io_on(IoOperation::Wait, name.clone(), cause))
         });
-        let Callback { slot, timeout } = cb.observed(self, readiness.operation(), || name.clone());
+        cb.observed(self, readiness.operation(), || name.clone());
+        let Callback { slot, timeout } = cb;
         self.submit(move |core| match copied {
             Ok(fd) => core.watch_descriptor(Descriptor::new(fd), name, readiness, slot, timeout),
             Err(error) => {
@@ -152,8 +153,9 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     #[doc(alias = "POLLRDHUP")]
-    pub fn peer_gone(&self, s: &Stream, cb: Callback<()>) -> Cancel {
-        let Callback { slot, timeout } = s.observe(cb, "peer_gone");
+    pub fn peer_gone(&self, s: &Stream, mut cb: Callback<()>) -> Cancel {
+        s.observe(&mut cb, "peer_gone");
+        let Callback { slot, timeout } = cb;
         Self::submit_on(s, move |core, stream| core.wait_for_peer(stream, slot, timeout))
     }
 }

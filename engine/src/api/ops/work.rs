@@ -38,9 +38,10 @@ impl Handle {
     pub fn submit_work<T: Send + 'static>(
         &self,
         f: impl FnOnce() -> T + Send + 'static,
-        cb: Callback<T>,
+        mut cb: Callback<T>,
     ) -> Cancel {
-        let Callback { slot, timeout } = cb.observed(self, "submit_work", String::new);
+        cb.observed(self, "submit_work", String::new);
+        let Callback { slot, timeout } = cb;
         // An engine that is gone drops it together with the callback.
         let f = Contained::new(f);
         self.submit(move |core| core.work(f.into_inner(), slot, timeout))
@@ -144,8 +145,9 @@ impl Handle {
     /// ```
     #[doc(alias = "timer")]
     #[doc(alias = "nanosleep")]
-    pub fn sleep(&self, duration: Duration, cb: Callback<()>) -> Cancel {
-        let Callback { slot, timeout } = cb.observed(self, "sleep", String::new);
+    pub fn sleep(&self, duration: Duration, mut cb: Callback<()>) -> Cancel {
+        cb.observed(self, "sleep", String::new);
+        let Callback { slot, timeout } = cb;
         self.submit(move |engine| {
             let early = timeout.filter(|&timeout| timeout < duration);
             let over = match early {

@@ -97,7 +97,7 @@ impl Handle {
     #[doc(alias = "send")]
     #[inline]
     pub fn write(&self, s: &Stream, buf: impl Into<Bytes>, cb: Callback<usize>) -> Cancel {
-        Self::submit_one(s, buf.into(), false, s.observe(cb, "write"))
+        Self::submit_one(s, buf.into(), false, cb)
     }
 
     /// Writes several pieces as one, without copying them together first. Succeeds with the length
@@ -129,9 +129,9 @@ impl Handle {
         &self,
         s: &Stream,
         bufs: impl IntoIterator<Item = impl Into<Bytes>>,
-        cb: Callback<usize>,
+        mut cb: Callback<usize>,
     ) -> Cancel {
-        let cb = s.observe(cb, "write_vectored");
+        s.observe(&mut cb, "write_vectored");
         Self::submit_write(s, Data::Many(bufs.into_iter().map(Into::into).collect()), cb)
     }
 
@@ -162,7 +162,7 @@ impl Handle {
     /// ```
     #[inline]
     pub fn write_line(&self, s: &Stream, line: impl Into<Bytes>, cb: Callback<usize>) -> Cancel {
-        Self::submit_one(s, line.into(), true, s.observe(cb, "write_line"))
+        Self::submit_one(s, line.into(), true, cb)
     }
 
     /// Writes, then reads the next line if it is the expected one.
@@ -204,6 +204,9 @@ impl Handle {
     /// Submits a write of one piece: first the frequent case, a small one that succeeds at once.
     #[inline]
     fn submit_one(s: &Stream, bytes: Bytes, is_line: bool, mut cb: Callback<usize>) -> Cancel {
+        if s.is_observed() {
+            return Self::submit_one_observed(s, bytes, is_line, cb);
+        }
         if matches!(cb.slot, Slot::Plain(_) | Slot::Ignore) {
             // Where nobody wants to know, nothing is queued.
             let slot = Some(&mut cb.slot).filter(|slot| matches!(slot, Slot::Plain(_)));
@@ -215,6 +218,22 @@ impl Handle {
             }
         }
         let data = if is_line { Data::Line(bytes) } else { Data::One(bytes) };
+        Self::submit_write(s, data, cb)
+    }
+
+    /// The same where somebody wants to be told of it.
+    #[cold]
+    fn submit_one_observed(
+        s: &Stream,
+        bytes: Bytes,
+        is_line: bool,
+        mut cb: Callback<usize>,
+    ) -> Cancel {
+        let (data, operation) = match is_line {
+            true => (Data::Line(bytes), "write_line"),
+            false => (Data::One(bytes), "write"),
+        };
+        s.observe(&mut cb, operation);
         Self::submit_write(s, data, cb)
     }
 
@@ -256,8 +275,9 @@ impl Handle {
     /// # assert_eq!(&received, b"hello");
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
-    pub fn flush(&self, s: &Stream, cb: Callback<()>) -> Cancel {
-        let Callback { slot, timeout } = s.observe(cb, "flush");
+    pub fn flush(&self, s: &Stream, mut cb: Callback<()>) -> Cancel {
+        s.observe(&mut cb, "flush");
+        let Callback { slot, timeout } = cb;
         Self::submit_on(s, move |core, id| core.flush(id, slot, timeout, Id::NONE))
     }
 
@@ -295,9 +315,9 @@ impl Handle {
     /// engine.run()?;
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
-    pub fn take_unsent(&self, s: &Stream, cb: Callback<Bytes>) -> Cancel {
+    pub fn take_unsent(&self, s: &Stream, mut cb: Callback<Bytes>) -> Cancel {
         let stream = s.clone();
-        let cb = s.observe(cb, "take_unsent");
+        s.observe(&mut cb, "take_unsent");
         s.handle().submit(move |core| core.take_unsent(&stream, cb.slot))
     }
 
@@ -332,8 +352,9 @@ impl Handle {
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     #[doc(alias = "shutdown")]
-    pub fn shutdown_write(&self, s: &Stream, cb: Callback<()>) -> Cancel {
-        let Callback { slot, timeout } = s.observe(cb, "shutdown_write");
+    pub fn shutdown_write(&self, s: &Stream, mut cb: Callback<()>) -> Cancel {
+        s.observe(&mut cb, "shutdown_write");
+        let Callback { slot, timeout } = cb;
         Self::submit_on(s, move |core, id| core.shutdown_write(id, slot, timeout, Id::NONE))
     }
 }
