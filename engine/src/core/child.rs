@@ -2,7 +2,8 @@
 //! do.
 //!
 //! The driver waits for the process's descriptor; where the system has none, a thread waits for the
-//! process; and where there is no thread to be had either, it is looked at now and then. Nobody's signal handler is needed, and no process is heard of that is not the engine's.
+//! process; and where there is no thread to be had either, it is looked at now and then. Nobody's
+//! signal handler is needed, and no process is heard of that is not the engine's.
 
 use std::{
     io,
