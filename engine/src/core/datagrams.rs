@@ -366,8 +366,12 @@ impl Core {
         let Some(state) = self.datagrams(socket) else { return };
         let most = state.wanted() + state.ahead(&settings.limits);
         match state.reception {
+            // What one that repeats has not been given yet comes first: a driver may try at once.
             Phase::Idle
-                if state.wanted() > 0 && !state.receiving_rests && state.closing.is_none() =>
+                if state.wanted() > 0
+                    && state.untaken.is_empty()
+                    && !state.receiving_rests
+                    && state.closing.is_none() =>
             {
                 state.reception = Phase::Running;
                 state.expected = most;
