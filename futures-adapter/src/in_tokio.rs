@@ -70,7 +70,7 @@ impl Runtime {
     ///         let (mut ours, theirs) = (ours?, theirs.unwrap());
     ///         theirs.try_write(b"hello\n").unwrap();
     ///         assert_eq!(ours.read_line().await?, "hello");
-    ///         tokio::time::sleep(Duration::from_millis(1)).await;
+    ///         tokio::task::yield_now().await;
     ///         io.sleep(Duration::from_millis(1)).await
     ///     }).await?
     /// })?;

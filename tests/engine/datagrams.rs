@@ -19,14 +19,14 @@ use facade_tests::{
 
 use super::driver::{self, UdpPeer, bind_udp, descriptors};
 
-const HERE: &str = "127.0.0.1:0";
+pub(super) const HERE: &str = "127.0.0.1:0";
 
 /// A peer, and the engine's socket.
-fn two(engine: &Handle) -> (UdpPeer, UdpSocket) {
+pub(super) fn two(engine: &Handle) -> (UdpPeer, UdpSocket) {
     (bind_udp(HERE).unwrap(), engine.bind_udp(HERE).unwrap())
 }
 
-fn send(peer: &UdpPeer, bytes: impl AsRef<[u8]>, socket: &UdpSocket) {
+pub(super) fn send(peer: &UdpPeer, bytes: impl AsRef<[u8]>, socket: &UdpSocket) {
     let bytes = bytes.as_ref();
     assert_eq!(peer.send_to(bytes, socket.local_addr().unwrap()).unwrap(), bytes.len());
 }

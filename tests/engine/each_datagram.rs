@@ -3,26 +3,17 @@
 
 use std::{cell::RefCell, rc::Rc, thread};
 
-use facade_engine::{Callback, Cancel, Datagram, Engine, Error, Handle, Limits, Local, UdpSocket};
+use facade_engine::{Callback, Cancel, Datagram, Engine, Error, Limits, Local, UdpSocket};
 use facade_tests::{
     outcome::Outcome,
     told::Told,
     turns::{SOON, turn_until, turns},
 };
 
-use super::driver::{self, UdpPeer, bind_udp, pass};
-
-const HERE: &str = "127.0.0.1:0";
-
-/// A peer that sends to the engine's socket, and the socket.
-fn two(engine: &Handle) -> (UdpPeer, UdpSocket) {
-    (bind_udp(HERE).unwrap(), engine.bind_udp(HERE).unwrap())
-}
-
-fn send(peer: &UdpPeer, bytes: impl AsRef<[u8]>, socket: &UdpSocket) {
-    let bytes = bytes.as_ref();
-    assert_eq!(peer.send_to(bytes, socket.local_addr().unwrap()).unwrap(), bytes.len());
-}
+use super::{
+    datagrams::{HERE, send, two},
+    driver::{self, bind_udp, pass},
+};
 
 fn text(datagram: &Datagram) -> String {
     String::from_utf8(datagram.bytes.to_vec()).unwrap()

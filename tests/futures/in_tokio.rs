@@ -10,7 +10,10 @@ use std::{
 use facade_engine::{Callback, Handle};
 use facade_futures::{Error, Result, Runtime, Stream};
 use facade_tests::turns::SOON;
-use futures::{FutureExt, future::join_all};
+use futures::{
+    FutureExt,
+    future::{join_all, pending},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -55,7 +58,7 @@ fn what_is_awaited_may_be_of_either() {
             }
             // Time of either.
             io.sleep(Duration::from_millis(1)).await?;
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert!(timeout(Duration::from_millis(1), pending::<()>()).await.is_err());
             let late = client.read_line().timeout(SOON).await;
             assert!(matches!(late, Err(Error::TimedOut)));
             Result::Ok(())
@@ -108,11 +111,12 @@ fn other_threads_wake_it_by_the_engine_and_by_the_future() {
         let handle: Handle = io.handle().clone();
         let (sender, mut received) = mpsc::unbounded_channel();
         let (posted, post) = futures::channel::oneshot::channel();
+        let (heard, heard_last) = std::sync::mpsc::channel();
         let other = thread::spawn(move || {
-            // When everything sleeps, and when it does not.
+            // When all that came before was heard, and when it was not.
             for number in 0..200 {
-                if number % 20 == 0 {
-                    driver::pass(Duration::from_millis(2));
+                if number % 20 == 1 {
+                    while heard_last.recv().unwrap() + 1 < number {}
                 }
                 sender.send(number).unwrap();
                 handle.post(|_| ());
@@ -124,6 +128,8 @@ fn other_threads_wake_it_by_the_engine_and_by_the_future() {
                 let mut expected = 0;
                 while let Some(number) = received.recv().await {
                     assert_eq!(number, expected);
+                    // Whoever waits for it may be done.
+                    _ = heard.send(number);
                     expected += 1;
                 }
                 assert_eq!(expected, 200);
@@ -152,8 +158,10 @@ fn more_streams_than_one_look_at_the_system_tells_of_are_all_served() {
                 let mut whole = pin!(join_all(rest.iter_mut().map(Stream::read_line)));
                 assert!(partial.as_mut().now_or_never().is_none());
                 assert!(whole.as_mut().now_or_never().is_none());
-                // All of them wait before anything comes.
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                // All of them wait before anything comes: the engine has turns meanwhile.
+                for _ in 0..5 {
+                    tokio::task::yield_now().await;
+                }
                 // What comes first, for more streams than that, wakes nobody.
                 for (number, peer) in peers.iter_mut().enumerate() {
                     let sent: &[u8] = if number < 500 { b"li" } else { b"line\n" };

@@ -175,16 +175,16 @@ impl Builder {
     ///
     /// ```
     /// use facade_engine::{Callback, Engine, SlowCallback};
-    /// use std::{thread, time::Duration};
+    /// use std::time::Duration;
     ///
-    /// let bound = Duration::from_millis(1);
+    /// let bound = Duration::ZERO; // all of them, to see one
     /// let report = |slow: &SlowCallback| eprintln!("{slow}");
     /// let engine = Engine::builder().on_slow_callback(bound, report).build()?;
     /// engine.sleep(Duration::ZERO, Callback::new(
-    ///     |_, ()| thread::sleep(Duration::from_millis(2)), // never do this
+    ///     |_, ()| println!("a look at every file, a query, a lock that others hold"),
     ///     |_, error| panic!("{error}"),
     /// ));
-    /// engine.run()?; // "the callback of sleep took 2.05ms"
+    /// engine.run()?; // "the callback of sleep took 12.3µs"
     /// # Ok::<(), facade_engine::Error>(())
     /// ```
     #[doc(alias = "watchdog")]
