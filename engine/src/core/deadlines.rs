@@ -84,10 +84,7 @@ impl Core {
             }
         }
         if !mutants::is_active(Mutant::TimerBeforeCompletion) {
-            self.is_expiring = true;
-            let tried = self.try_all_once_more(&due);
-            self.is_expiring = false;
-            tried?;
+            self.try_before_the_end(&due)?;
         }
         for target in due {
             if let Target::Operation(id) | Target::Overdue(id) = target {
@@ -120,6 +117,14 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// The last try of operations whose time is up.
+    fn try_before_the_end(&mut self, due: &[Target]) -> Result<()> {
+        self.is_expiring = true;
+        let tried = self.try_all_once_more(due);
+        self.is_expiring = false;
+        tried
     }
 
     /// Asks the system once more, and without waiting, for what the due operations wait for. One
@@ -230,10 +235,7 @@ impl Core {
             && self.stream(stream).is_some_and(|state| state.copy_has_left)
         {
             self.advance_stream_now(stream);
-            self.is_expiring = true;
-            let tried = self.try_all_once_more(&[target]);
-            self.is_expiring = false;
-            tried?;
+            self.try_before_the_end(&[target])?;
         }
         Ok(())
     }
