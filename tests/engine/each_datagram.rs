@@ -11,8 +11,8 @@ use facade_tests::{
 };
 
 use super::{
-    datagrams::{HERE, send, two},
-    driver::{self, bind_udp, pass},
+    datagrams::{send, two},
+    driver::{self, pass},
 };
 
 fn text(datagram: &Datagram) -> String {
@@ -176,7 +176,7 @@ fn promise_14_a_paused_one_takes_no_more_than_the_limit_and_no_time_passes() {
 #[cfg(unix)]
 fn promise_12_a_failure_comes_after_the_datagrams_before_it_and_the_socket_goes_on() {
     let engine = driver::engine();
-    let peer = bind_udp(HERE).unwrap();
+    let peer = driver::bind_udp(super::datagrams::HERE).unwrap();
     let address = peer.local_addr().unwrap();
     let socket = engine.connect_udp(address).unwrap();
     let told = Told::new();
@@ -192,7 +192,7 @@ fn promise_12_a_failure_comes_after_the_datagrams_before_it_and_the_socket_goes_
     // The system tells of a failure before it hands out what came earlier.
     heard.sort();
     assert_eq!(heard, ["end Io(receive, ConnectionRefused)", "one", "send Ok"]);
-    let peer = bind_udp(&address.to_string()).unwrap();
+    let peer = driver::bind_udp(&address.to_string()).unwrap();
     send(&peer, "two", &socket);
     turn_until(&engine, || !told.is_empty());
     assert_eq!(told.take(), ["two"]);
