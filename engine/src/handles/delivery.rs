@@ -101,6 +101,18 @@ impl<T: Send + 'static> Delivery<T> {
         }
     }
 
+    /// Runs the closure, and drops what it needs no more: first, but the closure runs even if that
+    /// panics.
+    pub(crate) fn run_and_drop<K>(self, kept: K, local: &Local) {
+        if !mem::needs_drop::<K>() {
+            return self.run(local);
+        }
+        let mut panics = Panics::default();
+        panics.contain(|| drop(kept));
+        panics.contain(|| self.run(local));
+        panics.resume();
+    }
+
     /// Turns the success of a claim into a failure. Returns where what it consumed goes back to,
     /// and the value to be dropped.
     pub(crate) fn withdraw(&mut self, error: Error) -> (Origin, Option<T>) {
@@ -179,14 +191,7 @@ struct Held<T, K> {
 impl<T: Send + 'static, K> Deliver for Held<T, K> {
     fn run(self: Box<Self>, local: &Local) {
         let Self { delivery, kept } = *self;
-        if !mem::needs_drop::<K>() {
-            return delivery.run(local);
-        }
-        // The callback runs even if the drop of what is kept panics.
-        let mut panics = Panics::default();
-        panics.contain(|| drop(kept));
-        panics.contain(|| delivery.run(local));
-        panics.resume();
+        delivery.run_and_drop(kept, local);
     }
 
     fn withdraw(&mut self, error: Error) -> (Origin, Ready) {

@@ -31,7 +31,14 @@ impl Panics {
     }
 
     /// Drops all of these, in order, whichever panics. What they hold memory in is left.
+    #[inline]
     pub(crate) fn drop_each<T>(&mut self, values: &mut Vec<T>) {
+        if !values.is_empty() {
+            self.drop_some(values);
+        }
+    }
+
+    fn drop_some<T>(&mut self, values: &mut Vec<T>) {
         values.reverse();
         while !values.is_empty() {
             // As long as none panics it takes one frame for all of them.

@@ -1,7 +1,7 @@
 //! How streams are read: receives append to the unread bytes, and reads take from their front, in
 //! the order in which they were submitted.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use bytes::Bytes;
 
@@ -18,7 +18,8 @@ use crate::{
     handles::{
         callback::Slot,
         claim::{BytesOrigin, Origin},
-        delivery::{Deliver, Outcome, boxed, boxed_with},
+        delivery::{Deliver, Outcome, boxed},
+        local::Local,
         queue::ready::Ready,
     },
     pure::{
@@ -189,16 +190,25 @@ pub(crate) trait AnyRead: Send {
     /// Makes the outcome of the bytes of a match, and keeps it for `finish`. Returns the error, if
     /// the outcome is one.
     fn conclude(&mut self, taken: Bytes) -> Option<Error>;
-    /// Pairs the outcome that `conclude` has kept with the callback. `origin` says where the bytes
-    /// of a claim go back to.
+    /// The callback with the outcome that `conclude` has kept. `origin` says where the bytes of a
+    /// claim go back to.
     fn finish(self: Box<Self>, origin: &mut dyn FnMut() -> Origin) -> Box<dyn Deliver>;
     fn fail(self: Box<Self>, error: Error) -> Box<dyn Deliver>;
 }
 
+/// A read of any type, which stays in its box from its submission until its callback runs.
 struct Boxed<M: Matcher> {
     matcher: M,
     slot: Slot<M::Output>,
     outcome: Option<Result<M::Output>>,
+    /// Of a success with a claim.
+    origin: Origin,
+}
+
+impl<M: Matcher> Boxed<M> {
+    fn new(matcher: M, slot: Slot<M::Output>) -> Box<Self> {
+        Box::new(Self { matcher, slot, outcome: None, origin: Origin::Nowhere })
+    }
 }
 
 impl<M: Matcher> AnyRead for Boxed<M> {
@@ -225,16 +235,34 @@ impl<M: Matcher> AnyRead for Boxed<M> {
         error
     }
 
-    fn finish(self: Box<Self>, origin: &mut dyn FnMut() -> Origin) -> Box<dyn Deliver> {
-        let Self { matcher, slot, outcome } = *self;
-        let delivery = slot.deliver_from(outcome.unwrap_or(Err(Error::Panicked)), origin);
-        // The matcher may be the user's, so it is dropped with the callback and not here.
-        boxed_with(delivery, matcher)
+    fn finish(mut self: Box<Self>, origin: &mut dyn FnMut() -> Origin) -> Box<dyn Deliver> {
+        if self.is_claim() {
+            self.origin = origin();
+        }
+        self
     }
 
     fn fail(mut self: Box<Self>, error: Error) -> Box<dyn Deliver> {
         self.outcome = Some(Err(error));
-        self.finish(&mut || Origin::Nowhere)
+        self
+    }
+}
+
+impl<M: Matcher> Deliver for Boxed<M> {
+    fn run(self: Box<Self>, local: &Local) {
+        let Self { matcher, slot, outcome, origin } = *self;
+        let delivery = slot.deliver_from(outcome.unwrap_or(Err(Error::Panicked)), || origin);
+        // The matcher may be the user's: this is where nothing is borrowed.
+        delivery.run_and_drop(matcher, local);
+    }
+
+    fn withdraw(&mut self, error: Error) -> (Origin, Ready) {
+        let value = match &mut self.outcome {
+            Some(outcome @ Ok(_)) if self.slot.is_claim() => mem::replace(outcome, Err(error)).ok(),
+            _ => None,
+        };
+        let origin = mem::replace(&mut self.origin, Origin::Nowhere);
+        (origin, Ready::Run(Box::new(move |_| drop(value))))
     }
 }
 
@@ -980,8 +1008,8 @@ impl Core {
             source,
             id,
             read: user.read.take(),
-            restart: std::mem::take(&mut user.restart),
-            unread: std::mem::take(&mut state.unread),
+            restart: mem::take(&mut user.restart),
+            unread: mem::take(&mut state.unread),
             end: state.end.clone(),
             limit: read.limit,
             steps: self.scans.lend(stream),
@@ -997,7 +1025,7 @@ impl Core {
         if let Some(state) = self.stream(stream) {
             state.scanning = false;
             // What is unread here by now was given back meanwhile, so it stands in front.
-            let front = std::mem::replace(&mut state.unread, unread);
+            let front = mem::replace(&mut state.unread, unread);
             state.unread.take_over(front);
         }
         let is_unfinished = done.is_unfinished && !panicked;
@@ -1015,15 +1043,13 @@ impl Core {
         stream: Id,
         id: Id,
         read: Option<Box<dyn AnyRead>>,
-        outcome: Option<(Box<dyn Deliver>, Option<Error>)>,
+        outcome: Option<Conclusion>,
         is_unfinished: bool,
         panicked: bool,
     ) {
         let outcome = match (outcome, read) {
             (Some(outcome), _) => Some(outcome),
-            (None, Some(read)) if panicked => {
-                Some((read.fail(Error::Panicked), Some(Error::Panicked)))
-            }
+            (None, Some(read)) if panicked => Some(Conclusion::failure(read, Error::Panicked)),
             (None, Some(read)) => match self.pending.get_mut(id) {
                 Some(Pending { kind: Kind::Read(Read { form: Form::User(user), .. }), .. }) => {
                     user.read = Some(read);
@@ -1053,24 +1079,33 @@ impl Core {
         };
         match outcome {
             None => self.update_recv(stream),
-            Some((ready, error)) => {
-                let (state, chain) = (self.stream_and_pending(stream), Id::NONE);
-                if let Some((state, pending)) = state
-                    && pending.get(id).is_some()
-                {
-                    state.reads.remove(pending, id);
-                    state.claims += 1;
-                }
-                let chain = self.keep_claim(id).map_or(chain, |(_, chain)| chain);
-                let outcome = Outcome::Boxed(ready);
-                self.tell_or_keep(
-                    Some(id),
-                    chain,
-                    || error.map_or(Ok(Product::None), Err),
-                    outcome,
-                );
-            }
+            Some(conclusion) => self.end_scanned_read(stream, id, conclusion),
         }
+    }
+
+    /// The matcher of a user's read has come to an outcome, or has panicked. The read may have left
+    /// its queue meanwhile.
+    fn end_scanned_read(&mut self, stream: Id, id: Id, conclusion: Conclusion) {
+        let Conclusion { delivery, error, is_claim } = conclusion;
+        let next = || error.map_or(Ok(Product::None), Err);
+        if !is_claim {
+            let is_queued = self.pending.get(id).is_some();
+            let read = is_queued.then(|| self.unqueue_read(stream, id)).flatten();
+            let chain = read.map_or(Id::NONE, |(_, chain)| chain);
+            let round = self.round;
+            if let Some(state) = self.stream(stream) {
+                state.read_reported = round;
+            }
+            return self.tell(chain, next, Ready::Boxed(delivery));
+        }
+        if let Some((state, pending)) = self.stream_and_pending(stream)
+            && pending.get(id).is_some()
+        {
+            state.reads.remove(pending, id);
+            state.claims += 1;
+        }
+        let chain = self.keep_claim(id).map_or(Id::NONE, |(_, chain)| chain);
+        self.tell_or_keep(Some(id), chain, next, Outcome::Boxed(delivery));
     }
 }
 
@@ -1086,7 +1121,21 @@ pub(crate) struct UserScan {
     steps: Steps,
     /// The steps were used up before the matcher had looked at all unread bytes.
     is_unfinished: bool,
-    outcome: Option<(Box<dyn Deliver>, Option<Error>)>,
+    outcome: Option<Conclusion>,
+}
+
+/// What a user's read has come to.
+struct Conclusion {
+    delivery: Box<dyn Deliver>,
+    error: Option<Error>,
+    /// It is a success with a claim, which can be withdrawn until its callback runs.
+    is_claim: bool,
+}
+
+impl Conclusion {
+    fn failure(read: Box<dyn AnyRead>, error: Error) -> Self {
+        Self { delivery: read.fail(error.clone()), error: Some(error), is_claim: false }
+    }
 }
 
 impl UserScan {
@@ -1110,33 +1159,38 @@ impl UserScan {
             }
             Verdict::TooLong | Verdict::Ended => verdict.failure(self.limit, self.end.as_ref()),
             Verdict::Take(end) => {
-                let taken = Bytes::copy_from_slice(&unread[..end]);
+                let taken = self.unread.peek(end);
                 let error = read.conclude(taken.clone());
                 if error.is_none() {
                     let place = self.source.place(&self.unread);
                     drop(self.unread.take(end));
                     let Some(read) = self.read.take() else { return };
-                    let ready =
+                    let is_claim = read.is_claim();
+                    let delivery =
                         read.finish(&mut || Origin::Unread(Box::new((place, taken.clone()))));
-                    self.outcome = Some((ready, None));
+                    self.outcome = Some(Conclusion { delivery, error: None, is_claim });
                     return;
                 }
                 error
             }
         };
         if let (Some(read), Some(error)) = (self.read.take(), error) {
-            self.outcome = Some((read.fail(error.clone()), Some(error)));
+            self.outcome = Some(Conclusion::failure(read, error));
         }
     }
 }
 
 /// A read with one of the engine's own matchers that is not frequent.
 pub(crate) fn other<M: Matcher>(matcher: M, slot: Slot<M::Output>) -> Form {
-    Form::Other(Box::new(Boxed { matcher, slot, outcome: None }))
+    Form::Other(Boxed::new(matcher, slot))
 }
 
 /// A read with a user's matcher.
 pub(crate) fn user<M: Matcher>(matcher: M, slot: Slot<M::Output>) -> Form {
-    let read = Box::new(Boxed { matcher, slot, outcome: None });
-    Form::User(User { read: Some(read), restart: true, seen: None, aborted: None })
+    Form::User(User {
+        read: Some(Boxed::new(matcher, slot)),
+        restart: true,
+        seen: None,
+        aborted: None,
+    })
 }

@@ -116,7 +116,7 @@ impl Unread {
 
     /// Takes over what was given back to `front`, which stood for this meanwhile.
     pub(crate) fn take_over(&mut self, mut front: Self) {
-        for Returned { place, len } in front.returned.take().unwrap_or_default().0 {
+        for Returned { place, len } in front.returned.take().into_iter().flat_map(|gaps| gaps.0) {
             let bytes = front.bytes.take(len);
             self.give_back(place, bytes);
         }
