@@ -13,6 +13,7 @@ use crate::several::{Places, Service, announce};
 mod callbacks;
 #[path = "../../examples/echo/futures.rs"]
 mod futures;
+mod traits;
 
 /// What serves on the engine.
 pub(crate) const SERVERS: [Entry; 4] = [
@@ -29,6 +30,22 @@ pub(crate) const SERVERS: [Entry; 4] = [
         by_futures(DriverChoice::IoUring, listener, lines)
     }),
 ];
+
+/// The same by the traits of the `futures` crate, as a library that knows these would: in no table, to
+/// be measured beside `SERVERS`.
+pub(crate) const BY_TRAITS: [Entry; 2] = [
+    Entry::new("traits-mio", "traits, mio", Services::Both, |listener, lines| {
+        by_traits(DriverChoice::Mio, listener, lines)
+    }),
+    Entry::new("traits-uring", "traits, io_uring", Services::Both, |listener, lines| {
+        by_traits(DriverChoice::IoUring, listener, lines)
+    }),
+];
+
+fn by_traits(driver: DriverChoice, listener: TcpListener, lines: bool) -> io::Result<()> {
+    let (engine, listener, signals) = engine(driver, listener).map_err(io::Error::other)?;
+    traits::serve(engine, listener, signals, lines).map_err(io::Error::other)
+}
 
 fn by_callbacks(driver: DriverChoice, listener: TcpListener, lines: bool) -> io::Result<()> {
     let (engine, listener, signals) = engine(driver, listener).map_err(io::Error::other)?;

@@ -79,8 +79,9 @@ pub fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
         let served = Several::find(&name)?.serve(service);
         return served.map_err(|error| error as Box<dyn Error>);
     }
-    let names = || all().map(|entry| entry.name).collect::<Vec<_>>().join(", ");
-    let entry = all().find(|entry| entry.name == name);
+    let entries = || all().chain(facade::BY_TRAITS);
+    let names = || entries().map(|entry| entry.name).collect::<Vec<_>>().join(", ");
+    let entry = entries().find(|entry| entry.name == name);
     let entry = entry.ok_or_else(|| format!("{name:?} is not one of {}", names()))?;
     let listener = yardstick::listen(address)?;
     announce(listener.local_addr()?)?;

@@ -318,6 +318,7 @@ pub(crate) struct ReadExact<'a>(pub(crate) &'a Stream, pub(crate) usize);
 pub(crate) struct ReadLine<'a>(pub(crate) &'a Stream);
 pub(crate) struct Write<'a>(pub(crate) &'a Stream, pub(crate) Bytes);
 pub(crate) struct WriteLine<'a>(pub(crate) &'a Stream, pub(crate) Bytes);
+pub(crate) struct Flush<'a>(pub(crate) &'a Stream);
 
 impl Submit<Bytes> for ReadChunk<'_> {
     #[inline]
@@ -376,6 +377,18 @@ impl Submit<usize> for WriteLine<'_> {
     #[inline]
     fn now(&mut self) -> Option<usize> {
         self.0.handle().try_write_line(self.0, &self.1)
+    }
+}
+
+impl Submit<()> for Flush<'_> {
+    #[inline]
+    fn submit(self, callback: Callback<()>) -> Cancel {
+        self.0.handle().flush(self.0, callback)
+    }
+
+    #[inline]
+    fn now(&mut self) -> Option<()> {
+        self.0.handle().try_flush(self.0)
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     io::{Read as _, Write as _},
     net::Shutdown,
     pin::Pin,
+    task::Poll,
     thread,
     time::Duration,
 };
@@ -222,6 +223,90 @@ async fn is_ready_soon(runtime: &Runtime, future: &mut (impl Future + Unpin)) ->
         runtime.io().sleep(Duration::ZERO).await.unwrap();
     }
     false
+}
+
+/// What has been received is there at the first poll, and so is what is left of it.
+#[test]
+fn a_read_by_trait_takes_at_once_what_has_been_received() {
+    run(async |runtime| {
+        let (mut peer, stream) = pair(runtime.engine());
+        let mut stream = Stream::from(stream);
+        peer.write_all(b"one two three").unwrap();
+        while stream.peek(13).await.unwrap().len() < 13 {}
+        let mut buf = [0; 4];
+        for word in [b"one ", b"two "] {
+            let read = poll_here(&mut AsyncReadExt::read(&mut stream, &mut buf)).await;
+            assert!(matches!(read, Poll::Ready(Ok(4))), "{read:?}");
+            assert_eq!(&buf, word);
+        }
+        for _ in 0..2 {
+            let shown = poll_here(&mut stream.fill_buf()).await;
+            assert!(matches!(shown, Poll::Ready(Ok(b"three"))), "{shown:?}");
+            // A look takes nothing, and a method of the adapter finds it there.
+            assert_eq!(stream.buffered().await.unwrap(), 5);
+        }
+        // Nothing more is there, and a read waits.
+        stream.consume(5);
+        assert!(poll_here(&mut AsyncReadExt::read(&mut stream, &mut buf)).await.is_pending());
+        peer.write_all(b"more").unwrap();
+        AsyncReadExt::read_exact(&mut stream, &mut buf).await.unwrap();
+        assert_eq!(&buf, b"more");
+        // Nor is it there behind a read of somebody else's that has not been told yet.
+        let raw = stream.engine_stream().clone();
+        let chunks = facade_tests::told::Basket::new();
+        peer.write_all(b"first second").unwrap();
+        while stream.peek(12).await.unwrap().len() < 12 {}
+        raw.handle().read_exact(&raw, 6, chunks.callback());
+        assert!(poll_here(&mut AsyncReadExt::read(&mut stream, &mut buf)).await.is_pending());
+        assert!(chunks.is_empty());
+        assert_eq!(stream.read_chunk(6).await.unwrap(), "second");
+        assert_eq!(chunks.take(), ["first "]);
+    });
+}
+
+/// A flush needs no turn where the system takes the bytes at once, and then it has them.
+#[test]
+fn promise_10_a_flush_that_is_ready_at_once_has_sent_what_was_written() {
+    run(async |runtime| {
+        let (peer, stream) = pair(runtime.engine());
+        let mut stream = Stream::from(stream);
+        // In an engine's first round nothing is known to have been told yet.
+        runtime.io().sleep(Duration::ZERO).await.unwrap();
+        runtime.io().sleep(Duration::ZERO).await.unwrap();
+        for by_trait in [true, false] {
+            let mut written = AsyncWriteExt::write(&mut stream, b"words ");
+            assert!(matches!(poll_here(&mut written).await, Poll::Ready(Ok(6))));
+            let flushed = match by_trait {
+                true => poll_here(&mut AsyncWriteExt::flush(&mut stream)).await.map(|f| f.is_ok()),
+                false => poll_here(&mut stream.flush()).await.map(|f| f.is_ok()),
+            };
+            match flushed {
+                Poll::Ready(is_ok) => assert!(is_ok),
+                // The ring is asked when the turn ends.
+                Poll::Pending => {
+                    assert_eq!(runtime.engine().driver(), "io_uring");
+                    stream.flush().await.unwrap();
+                }
+            }
+            assert_eq!(arrived(&peer), b"words ");
+        }
+    });
+}
+
+#[test]
+fn promise_13_a_flush_comes_after_the_callbacks_of_the_writes_before_it() {
+    run(async |runtime| {
+        let (peer, stream) = pair(runtime.engine());
+        let mut stream = Stream::from(stream);
+        let raw = stream.engine_stream().clone();
+        let counts = facade_tests::told::Basket::new();
+        raw.handle().write(&raw, "words", counts.callback());
+        assert!(poll_here(&mut AsyncWriteExt::flush(&mut stream)).await.is_pending());
+        assert!(counts.take().is_empty());
+        AsyncWriteExt::flush(&mut stream).await.unwrap();
+        assert_eq!(counts.take(), [5]);
+        assert_eq!(arrived(&peer), b"words");
+    });
 }
 
 /// A flush that was given up does not speak for what was written after it.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use facade_engine::{Bytes, Error, Result};
+use facade_engine::{Bytes, Error, Result, adapter::HandleExt};
 use futures::{AsyncBufRead, AsyncRead, AsyncWrite, Sink};
 
 use crate::{
@@ -28,11 +28,23 @@ pub(super) struct Look {
     ended: bool,
 }
 
+impl Look {
+    /// Whether nothing is shown, asked for or known, so that the engine is to be asked.
+    const fn is_fresh(&self) -> bool {
+        self.shown.is_empty() && self.peek.is_none() && !self.ended
+    }
+}
+
 impl ReadHalf {
     /// Ready when there is something to show, up to `size` bytes, or the stream has ended.
     fn poll_show(&mut self, context: &Context<'_>, size: usize) -> Poll<Result<()>> {
         let stream = &self.engine;
         let look = self.polled.get_or_insert_default();
+        if look.is_fresh()
+            && let Some(shown) = stream.handle().try_peek(stream, size)
+        {
+            look.shown = shown;
+        }
         if look.shown.is_empty() && !look.ended {
             let peek = look.peek.get_or_insert_with(|| {
                 Submitted::new(None, |callback| stream.handle().peek(stream, size, callback))
@@ -63,14 +75,18 @@ impl ReadHalf {
         if room == 0 {
             return Poll::Ready(Ok(0));
         }
+        if self.polled.as_ref().is_none_or(|look| look.is_fresh())
+            && let Some(taken) = self.engine.handle().try_read_chunk(&self.engine, room)
+        {
+            put(&taken);
+            return Poll::Ready(Ok(taken.len()));
+        }
         ready!(self.poll_show(context, room.min(POLL_MAX)))?;
         let Some(look) = &mut self.polled else { return Poll::Ready(Ok(0)) };
         let shown = std::mem::take(&mut look.shown);
         let count = shown.len().min(room);
         put(&shown[..count]);
-        if count > 0 {
-            self.engine.handle().consume(&self.engine, count);
-        }
+        self.engine.handle().consume(&self.engine, count);
         Poll::Ready(Ok(count))
     }
 }
@@ -104,9 +120,7 @@ impl AsyncBufRead for ReadHalf {
         let Some(look) = &mut this.polled else { return };
         let count = count.min(look.shown.len());
         drop(look.shown.split_to(count));
-        if count > 0 {
-            this.engine.handle().consume(&this.engine, count);
-        }
+        this.engine.handle().consume(&this.engine, count);
     }
 }
 
@@ -163,6 +177,9 @@ impl WriteHalf {
 
     fn begin_write(&mut self, bytes: Bytes) {
         let stream = self.engine();
+        if stream.handle().try_write(stream, &bytes).is_some() {
+            return;
+        }
         let write = Submitted::new(None, |callback| stream.handle().write(stream, bytes, callback));
         let before = self.polled.get_or_insert_default().write.replace(write);
         if let Some(before) = before {
@@ -179,6 +196,10 @@ impl WriteHalf {
         let stream = &self.engine;
         let submitted = self.polled.get_or_insert_default();
         if submitted.flushed {
+            return Poll::Ready(Ok(()));
+        }
+        if submitted.flush.is_none() && stream.handle().try_flush(stream).is_some() {
+            submitted.flushed = true;
             return Poll::Ready(Ok(()));
         }
         let flush = submitted.flush.get_or_insert_with(|| {
@@ -209,10 +230,16 @@ impl WriteHalf {
     }
 }
 
-/// `poll_write` takes up to 64 KiB at a time, of several slices what they have together, and is ready as soon as the engine has taken the write
-/// before; what fails later is reported to the next call. `poll_flush` is ready when the system has
-/// all, `poll_close` shuts the direction down; both at once, without asking the engine, if that is
-/// so already. What raw callbacks write after a flush is theirs to flush.
+/// `poll_write` takes up to 64 KiB at a time, of several slices what they have together, and is
+/// ready as soon as the engine has taken the write before; what fails later is reported to the next
+/// call. What it took is sent at the turn's end, with all else that the turn has written, or by a
+/// flush: a program that does not wait for `poll_flush` loses nothing.
+///
+/// `poll_flush` is ready when the system has all, and `poll_close` when the direction is shut down;
+/// both at once, without asking the engine, if that is so already. In the engine's own turn
+/// `poll_flush` sends what was written and need not wait where the system takes it at once; on
+/// io_uring, and where there is no room, it waits until the system has taken it. What raw callbacks
+/// write after a flush is theirs to flush.
 impl AsyncWrite for WriteHalf {
     fn poll_write(
         mut self: Pin<&mut Self>,

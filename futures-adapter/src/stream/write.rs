@@ -6,7 +6,7 @@ use facade_engine::{Bytes, Callback, LinePattern, Stream as EngineStream};
 
 use crate::{
     io::submit_chain,
-    operation::{OpFuture, Submit, Write, WriteLine, op},
+    operation::{Flush, OpFuture, Submit, Write, WriteLine, op},
     stream::{Stream, traits::Submissions},
 };
 
@@ -148,8 +148,7 @@ impl WriteHalf {
 
     /// See [`Handle::flush`](facade_engine::Handle::flush).
     pub fn flush(&mut self) -> OpFuture<(), impl Submit<()>> {
-        let stream = &self.engine;
-        op(move |callback| stream.handle().flush(stream, callback))
+        op(Flush(&self.engine))
     }
 
     /// See [`Handle::take_unsent`](facade_engine::Handle::take_unsent).

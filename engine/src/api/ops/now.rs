@@ -6,11 +6,16 @@
 use bytes::Bytes;
 
 use crate::{
-    core::stream::read::Plain,
+    core::{
+        Core,
+        delivery::may_be_unheard,
+        stream::{Shutdown, read::Plain},
+    },
     handles::{current::on_current, handle::Handle, stream::Stream},
     pure::{
         limits::Bound,
         matcher::{Chunk, Exact, Line},
+        table::Id,
     },
 };
 
@@ -56,6 +61,10 @@ pub trait HandleExt: sealed::Sealed {
     /// [`try_read_line`](Self::try_read_line).
     fn try_read_exact(&self, s: &Stream, size: usize) -> Option<Bytes>;
 
+    /// What [`peek`](Handle::peek) would succeed with at once, see
+    /// [`try_read_line`](Self::try_read_line). It takes nothing.
+    fn try_peek(&self, s: &Stream, size: usize) -> Option<Bytes>;
+
     /// Writes all of `buf` if that succeeds at once, and returns its length.
     ///
     /// None, and nothing written, if other writes wait or too much is unsent, and
@@ -86,6 +95,37 @@ pub trait HandleExt: sealed::Sealed {
     /// Writes a line as [`write_line`](Handle::write_line) does, if that succeeds at once, see
     /// [`try_write`](Self::try_write).
     fn try_write_line(&self, s: &Stream, line: &Bytes) -> Option<usize>;
+
+    /// Does at once what [`flush`](Handle::flush) waits for the turn's end for: sends what was
+    /// written.
+    ///
+    /// None if the system has not all of it afterwards, if a write has failed, if other writes wait
+    /// or the callback of one may not have run, and outside the turn of the engine that the stream
+    /// belongs to; then submit the flush.
+    ///
+    /// ```
+    /// use facade_engine::{Callback, Engine, adapter::HandleExt};
+    /// use std::{io::Read, os::unix::net::UnixStream};
+    ///
+    /// let engine = Engine::new()?;
+    /// let (mut peer, ours) = UnixStream::pair().unwrap();
+    /// let stream = engine.attach(ours)?;
+    /// engine.write(&stream, "hello", Callback::ignore());
+    /// engine.post(move |engine| {
+    ///     let sent = || println!("sent");
+    ///     match engine.try_flush(&stream) {
+    ///         Some(()) => sent(),
+    ///         // On io_uring, or where there is no room.
+    ///         None => _ = engine.flush(&stream, Callback::new(move |_, ()| sent(), |_, _| ())),
+    ///     }
+    /// });
+    /// engine.run()?;
+    /// let mut received = [0; 5];
+    /// # peer.read_exact(&mut received).unwrap();
+    /// # assert_eq!(&received, b"hello");
+    /// # Ok::<(), facade_engine::Error>(())
+    /// ```
+    fn try_flush(&self, s: &Stream) -> Option<()>;
 }
 
 impl HandleExt for Handle {
@@ -107,6 +147,14 @@ impl HandleExt for Handle {
     }
 
     #[inline]
+    fn try_peek(&self, s: &Stream, size: usize) -> Option<Bytes> {
+        if size == 0 {
+            return None; // refused
+        }
+        on_current(s, |core, id| core.read_now(id, Plain::Peek(size), Bound::None))
+    }
+
+    #[inline]
     fn try_write(&self, s: &Stream, buf: &Bytes) -> Option<usize> {
         on_current(s, |core, id| core.write_now(id, buf, false))
     }
@@ -114,6 +162,32 @@ impl HandleExt for Handle {
     #[inline]
     fn try_write_line(&self, s: &Stream, line: &Bytes) -> Option<usize> {
         on_current(s, |core, id| core.write_now(id, line, true))
+    }
+
+    fn try_flush(&self, s: &Stream) -> Option<()> {
+        on_current(s, |core, id| {
+            if core.is_flushed(id)? {
+                return Some(());
+            }
+            core.send(id);
+            core.is_flushed(id)?.then_some(())
+        })
+    }
+}
+
+impl Core {
+    /// Whether the system has all that was written; none if a flush has to be submitted all the same.
+    fn is_flushed(&mut self, stream: Id) -> Option<bool> {
+        let round = self.round;
+        let state = self.stream(stream)?;
+        // The callback of an earlier write that has succeeded may not have run, and comes first.
+        let may_be_told = !may_be_unheard(state.write_reported, round)
+            && state.writes.is_empty()
+            && state.write_error.is_none()
+            && state.closing.is_none()
+            && state.shutdown == Shutdown::No
+            && !state.fd_kind.is_file();
+        may_be_told.then(|| state.outgoing.len() == 0)
     }
 }
 
