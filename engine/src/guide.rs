@@ -25,6 +25,10 @@ pub mod datagrams {
     #![doc = include_str!("../guide/datagrams.md")]
 }
 
+pub mod options {
+    #![doc = include_str!("../guide/options.md")]
+}
+
 pub mod chains {
     #![doc = include_str!("../guide/chains.md")]
 }
