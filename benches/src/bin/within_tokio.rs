@@ -1,9 +1,11 @@
 //! What a round trip of one line costs a program that has tokio: by tokio's own socket, by an engine
 //! inside tokio (`run_in_tokio`), and by one on a thread of its own (`Background`), whose futures tokio
 //! polls or that are spawned there. Beside them the engine alone. The server is the same for all, a thread
-//! that answers by hand. In turns, so that what else the machine does is the same for all.
+//! that answers by hand. In turns, so that what else the machine does is the same for all. Told a part of
+//! a name it runs those only that have it, under strace(1) for one.
 
 use std::{
+    env,
     error::Error,
     io::{self, BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener},
@@ -40,6 +42,9 @@ fn main() -> Outcome<()> {
             (format!("Runtime, without tokio, {name}"), of(alone) as Box<_>),
         ]);
     }
+    if let Some(part) = env::args().nth(1) {
+        contestants.retain(|(name, _)| name.contains(&part));
+    }
     let mut rounds: Vec<Vec<f64>> = contestants.iter().map(|_| Vec::new()).collect();
     for _ in 0..ROUNDS {
         for ((_, run), rounds) in contestants.iter().zip(&mut rounds) {
@@ -47,11 +52,14 @@ fn main() -> Outcome<()> {
         }
     }
     let mut out = io::stdout().lock();
-    writeln!(out, "| | \u{b5}s a round trip, median (least to most) | times tokio's, the same |")?;
+    writeln!(
+        out,
+        "| | \u{b5}s a round trip, median (least to most) | times the first's, the same |"
+    )?;
     writeln!(out, "|---|--:|--:|")?;
-    let tokio = rounds[0].clone();
+    let first = rounds.first().cloned().ok_or("nobody is called so")?;
     for ((name, _), times) in contestants.iter().zip(rounds) {
-        let ratios = times.iter().zip(&tokio).map(|(ours, theirs)| ours / theirs).collect();
+        let ratios = times.iter().zip(&first).map(|(ours, theirs)| ours / theirs).collect();
         let ([least, middle, most], [low, ratio, high]) = (spread(times), spread(ratios));
         writeln!(
             out,
