@@ -6,16 +6,11 @@
 use bytes::Bytes;
 
 use crate::{
-    core::{
-        Core,
-        delivery::may_be_unheard,
-        stream::{Shutdown, read::Plain},
-    },
+    core::stream::read::Plain,
     handles::{current::on_current, handle::Handle, stream::Stream},
     pure::{
         limits::Bound,
         matcher::{Chunk, Exact, Line},
-        table::Id,
     },
 };
 
@@ -100,8 +95,9 @@ pub trait HandleExt: sealed::Sealed {
     /// written.
     ///
     /// None if the system has not all of it afterwards, if a write has failed, if other writes wait
-    /// or the callback of one may not have run, and outside the turn of the engine that the stream
-    /// belongs to; then submit the flush.
+    /// or the callback of one may not have run, if the stream was flushed at once a moment ago, so
+    /// that others have their turn, and outside the turn of the engine that the stream belongs to;
+    /// then submit the flush.
     ///
     /// ```
     /// use facade_engine::{Callback, Engine, adapter::HandleExt};
@@ -165,29 +161,7 @@ impl HandleExt for Handle {
     }
 
     fn try_flush(&self, s: &Stream) -> Option<()> {
-        on_current(s, |core, id| {
-            if core.is_flushed(id)? {
-                return Some(());
-            }
-            core.send(id);
-            core.is_flushed(id)?.then_some(())
-        })
-    }
-}
-
-impl Core {
-    /// Whether the system has all that was written; none if a flush has to be submitted all the same.
-    fn is_flushed(&mut self, stream: Id) -> Option<bool> {
-        let round = self.round;
-        let state = self.stream(stream)?;
-        // The callback of an earlier write that has succeeded may not have run, and comes first.
-        let may_be_told = !may_be_unheard(state.write_reported, round)
-            && state.writes.is_empty()
-            && state.write_error.is_none()
-            && state.closing.is_none()
-            && state.shutdown == Shutdown::No
-            && !state.fd_kind.is_file();
-        may_be_told.then(|| state.outgoing.len() == 0)
+        on_current(s, |core, id| core.flush_now(id))
     }
 }
 

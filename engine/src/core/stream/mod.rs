@@ -61,7 +61,8 @@ pub(crate) struct StreamState {
     pub(crate) head_reads: u32,
     /// The round in which the last success of a read was queued for its callback.
     pub(crate) read_reported: u32,
-    /// The round in which the last success of a write was queued for its callback.
+    /// The round in which the last success of a write was queued for its callback, or all was sent
+    /// at once: what is written behind that has a later turn.
     pub(crate) write_reported: u32,
     /// The first of `reads` has a matcher of the user's, which is queued to look at the unread
     /// bytes, or is doing so.

@@ -150,6 +150,30 @@ impl Core {
         self.write_at_once(stream, bytes, is_line, None)
     }
 
+    /// Sends what was written at once, if nothing stands in the way; none if a flush has to be
+    /// submitted. Only one is done at once while those who wait for their turn have none: whoever
+    /// writes to a peer that takes all would never wait.
+    pub(crate) fn flush_now(&mut self, stream: Id) -> Option<()> {
+        let round = self.round;
+        let state = self.stream(stream)?;
+        // The callback of an earlier write that has succeeded may not have run, and comes first.
+        let is_free = !may_be_unheard(state.write_reported, round)
+            && state.writes.is_empty()
+            && state.write_error.is_none()
+            && state.closing.is_none()
+            && state.shutdown == Shutdown::No
+            && !state.fd_kind.is_file();
+        if !is_free {
+            return None;
+        }
+        if state.outgoing.len() > 0 {
+            state.write_reported = round;
+            self.send(stream);
+        }
+        let state = self.stream(stream)?;
+        (state.outgoing.len() == 0 && state.write_error.is_none()).then_some(())
+    }
+
     /// Submits a write.
     pub(crate) fn write(
         &mut self,
