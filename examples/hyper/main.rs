@@ -7,7 +7,7 @@ use facade_engine::{Bytes, DriverChoice, Engine};
 use facade_examples::{Result, driver, report, say, signals};
 use facade_futures::{
     Io, Listener, Runtime, Stream,
-    hyper::{HyperExecutor, HyperIo, HyperTimer},
+    hyper::{HyperExecutor, HyperTimer},
 };
 use futures::future;
 use http_body_util::{Either, Full};
@@ -62,7 +62,6 @@ async fn talk(io: Io, mut stream: Stream) {
         Ok(begin) => begin,
         Err(error) => return report(&error),
     };
-    let stream = HyperIo::new(stream);
     let outcome = match &begin[..] {
         b"PRI" => {
             let server = http2::Builder::new(executor);

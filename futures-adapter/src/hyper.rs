@@ -1,11 +1,12 @@
 //! What [hyper](https://docs.rs/hyper) 1.x asks of a runtime: streams, tasks and timers. Feature
 //! `hyper`.
 //!
-//! hyper brings HTTP/1 and HTTP/2, for servers and clients, and no runtime. A server that answers
-//! every request, and a client of it, on one engine:
+//! hyper brings HTTP/1 and HTTP/2, for servers and clients, and no runtime. A [`Stream`](crate::Stream) is
+//! one for hyper as it is, TLS over it with [`HyperIo`]. A server that answers every request, and a
+//! client of it, on one engine:
 //!
 //! ```
-//! use facade_futures::{Io, Result, Runtime, hyper::{HyperExecutor, HyperIo}};
+//! use facade_futures::{Io, Result, Runtime};
 //! use http_body_util::{BodyExt, Empty, Full};
 //! use hyper::{Request, Response, body::Incoming, client, server, service::service_fn};
 //! use std::convert::Infallible;
@@ -21,13 +22,13 @@
 //!     let mut listener = io.listen("127.0.0.1:0")?;
 //!     let address = listener.local_addr()?;
 //!     io.spawn(async move {
-//!         let stream = HyperIo::new(listener.accept().await?);
+//!         let stream = listener.accept().await?;
 //!         let serving = server::conn::http1::Builder::new();
 //!         serving.serve_connection(stream, service_fn(hello)).await?;
 //!         std::result::Result::<_, Error>::Ok(())
 //!     })
 //!     .detach();
-//!     let stream = HyperIo::new(io.connect(address).await?);
+//!     let stream = io.connect(address).await?;
 //!     let (mut sender, connection) = client::conn::http1::handshake(stream).await?;
 //!     let connection = io.spawn(connection);
 //!     let request = Request::get("/greeting").header("host", "there").body(Empty::<&[u8]>::new())?;
@@ -57,8 +58,8 @@ use hyper::rt::{Executor, Read, ReadBufCursor, Sleep, Timer, Write};
 
 use crate::io::Io;
 
-/// A stream for hyper: a [`Stream`](crate::Stream), or anything else that has the traits of the
-/// `futures` crate, such as TLS over one.
+/// A stream for hyper of anything that has the traits of the `futures` crate, such as TLS over a
+/// [`Stream`](crate::Stream). That one has hyper's traits itself, and costs less without this.
 ///
 /// Of what is not an [`AsyncBufRead`] a [`futures::io::BufReader`] makes one.
 ///

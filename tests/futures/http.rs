@@ -1,19 +1,36 @@
 //! hyper over the adapter's streams, tasks and timers.
 
-use std::{convert::Infallible, io::Read as _, time::Duration};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    io::Read as _,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::Poll,
+    time::Duration,
+};
 
-use facade_engine::Bytes;
+use facade_engine::{Bytes, Error};
 use facade_futures::{
-    Io, Runtime, Stream,
+    Io, Listener, Runtime, Stream,
     hyper::{HyperExecutor, HyperIo, HyperTimer},
 };
-use facade_tests::{peers::numbered, polls::in_time, turns::SOON};
+use facade_tests::{
+    peers::{arrived, numbered},
+    polls::in_time,
+    turns::{SOON, turns},
+};
 use futures::{StreamExt as _, future::join_all, stream};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::{
     Request, Response, StatusCode, Version,
     body::{Body, Frame, Incoming},
-    client, server,
+    client,
+    rt::Write,
+    server,
     service::service_fn,
 };
 
@@ -27,17 +44,60 @@ async fn echo(request: Request<Incoming>) -> Answer {
     Ok(Response::new(Full::new(body)))
 }
 
-/// A runtime, and a connection that its two ends are.
-fn connection() -> (Runtime, HyperIo<Stream>, impl Future<Output = HyperIo<Stream>>) {
+/// A runtime, and a connection that its two ends are: one by the traits of the `futures` crate, and one as
+/// it is.
+fn connection() -> (Runtime, HyperIo<Stream>, Stream) {
     let runtime = Runtime::from(driver::engine());
     let io = runtime.io().clone();
     let mut listener = io.listen("127.0.0.1:0").unwrap();
+    let (one, other) = runtime.block_on(in_time(&io, ends(&io, &mut listener)));
+    (runtime, HyperIo::new(one), other)
+}
+
+/// The two ends of a connection, the client's first.
+async fn ends(io: &Io, listener: &mut Listener) -> (Stream, Stream) {
     let address = listener.local_addr().unwrap();
-    let (one, other) = runtime.block_on(in_time(&io, async {
-        let (one, other) = futures::join!(io.connect(address), listener.accept());
-        (one.unwrap(), other.unwrap())
-    }));
-    (runtime, HyperIo::new(one), async move { HyperIo::new(other) })
+    let (one, other) = futures::join!(io.connect(address), listener.accept());
+    (one.unwrap(), other.unwrap())
+}
+
+/// Connects a client more, and fails if it is not answered.
+async fn is_served(io: &Io, listener: &mut Listener) {
+    let (client, server) = ends(io, listener).await;
+    let serving = server::conn::http1::Builder::new().serve_connection(server, service_fn(echo));
+    let served = io.spawn(serving);
+    let (mut sender, connection) = client::conn::http1::handshake(client).await.unwrap();
+    let connected = io.spawn(connection);
+    let request = Request::post("/").body(Full::new(Bytes::from("few words"))).unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "few words");
+    drop(sender);
+    connected.await.unwrap();
+    served.await.unwrap();
+}
+
+/// More of them than a connection holds whose client does not read.
+const PIECES: usize = 400;
+const PIECE: usize = 1 << 16;
+
+/// Serves a connection all pieces, and counts those that it asked for.
+async fn serve_pieces(stream: Stream, asked: Arc<AtomicUsize>) -> hyper::Result<()> {
+    let service = service_fn(|_| {
+        let (piece, asked) = (Bytes::from(numbered(PIECE)), Arc::clone(&asked));
+        let pieces = stream::repeat(piece).take(PIECES).map(move |piece| {
+            asked.fetch_add(1, Relaxed);
+            Ok::<_, Infallible>(Frame::data(piece))
+        });
+        async { Ok::<_, Infallible>(Response::new(StreamBody::new(pieces))) }
+    });
+    server::conn::http1::Builder::new().serve_connection(stream, service).await
+}
+
+/// Asks for the pieces, and reads what comes in front of them.
+async fn ask_for_pieces(client: &mut Stream) {
+    client.write("GET / HTTP/1.0\r\n\r\n").await.unwrap();
+    let head = client.read_until("\r\n\r\n").await.unwrap();
+    assert!(head.starts_with(b"HTTP/1.0 200 OK\r\n"), "{head:?}");
 }
 
 fn big() -> Bytes {
@@ -57,7 +117,7 @@ fn requests_and_answers_of_http_1() {
     runtime.block_on(in_time(&io, async {
         let serving = server::conn::http1::Builder::new()
             .timer(HyperTimer::new(io.clone()))
-            .serve_connection(server.await, service_fn(echo));
+            .serve_connection(server, service_fn(echo));
         let served = io.spawn(serving);
         let (mut sender, connection) = client::conn::http1::handshake(client).await.unwrap();
         let connected = io.spawn(connection);
@@ -86,7 +146,7 @@ fn many_requests_at_once_of_http_2() {
     runtime.block_on(in_time(&io, async {
         let serving = server::conn::http2::Builder::new(executor.clone())
             .timer(HyperTimer::new(io.clone()))
-            .serve_connection(server.await, service_fn(echo));
+            .serve_connection(server, service_fn(echo));
         let served = io.spawn(serving);
         let (sender, connection) = client::conn::http2::handshake(executor, client).await.unwrap();
         let connected = io.spawn(connection);
@@ -118,7 +178,7 @@ fn a_client_that_sends_no_headers_is_given_up_in_time() {
         let outcome = server::conn::http1::Builder::new()
             .timer(HyperTimer::new(io.clone()))
             .header_read_timeout(SOON)
-            .serve_connection(server.await, service_fn(echo))
+            .serve_connection(server, service_fn(echo))
             .await;
         assert!(outcome.unwrap_err().is_timeout());
         assert!(io.handle().now() - start >= SOON);
@@ -133,7 +193,7 @@ fn a_connection_that_ends_and_one_whose_client_leaves() {
     runtime.block_on(in_time(&io, async {
         let (mut peer, ours) = pair(runtime.engine());
         let serving = server::conn::http1::Builder::new()
-            .serve_connection(HyperIo::new(Stream::from(ours)), service_fn(echo));
+            .serve_connection(Stream::from(ours), service_fn(echo));
         let served = io.spawn(serving);
         std::io::Write::write_all(&mut peer, b"GET / HTTP/1.0\r\n\r\n").unwrap();
         served.await.unwrap();
@@ -143,7 +203,7 @@ fn a_connection_that_ends_and_one_whose_client_leaves() {
 
         let (mut peer, ours) = pair(runtime.engine());
         let serving = server::conn::http1::Builder::new()
-            .serve_connection(HyperIo::new(Stream::from(ours)), service_fn(echo));
+            .serve_connection(Stream::from(ours), service_fn(echo));
         let served = io.spawn(serving);
         std::io::Write::write_all(&mut peer, b"GET / HTTP/1.1\r\nhos").unwrap();
         drop(peer);
@@ -177,4 +237,90 @@ fn the_stream_comes_back_from_a_client_connection() {
         let line = stream.read_line().timeout(Duration::from_secs(30)).await.unwrap();
         assert_eq!(line, "something else");
     }));
+}
+
+#[test]
+fn a_slow_reader_is_given_no_more_than_it_reads_while_others_are_served() {
+    let runtime = Runtime::from(driver::engine());
+    let io = runtime.io().clone();
+    runtime.block_on(in_time(&io, async {
+        let mut listener = io.listen("127.0.0.1:0").unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (mut client, server) = ends(&io, &mut listener).await;
+        let served = io.spawn(serve_pieces(server, Arc::clone(&asked)));
+        ask_for_pieces(&mut client).await;
+        for _ in 0..20 {
+            is_served(&io, &mut listener).await;
+        }
+        assert!(asked.load(Relaxed) < PIECES, "all that nobody reads");
+        let mut length = 0;
+        loop {
+            match client.read_chunk(1 << 20).await {
+                Ok(chunk) => length += chunk.len(),
+                Err(Error::EndOfStream) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!((length, asked.load(Relaxed)), (PIECES * PIECE, PIECES));
+        served.await.unwrap();
+    }));
+}
+
+#[test]
+fn a_client_that_resets_ends_its_own_connection_and_no_other() {
+    /// Sends back what came, if all of it did.
+    async fn echo_all(request: Request<Incoming>) -> hyper::Result<Response<Full<Bytes>>> {
+        let body = request.into_body().collect().await?.to_bytes();
+        Ok(Response::new(Full::new(body)))
+    }
+    let runtime = Runtime::from(driver::engine());
+    let io = runtime.io().clone();
+    runtime.block_on(in_time(&io, async {
+        let mut listener = io.listen("127.0.0.1:0").unwrap();
+        let (mut slow, server) = ends(&io, &mut listener).await;
+        let slowly_served = io.spawn(serve_pieces(server, Arc::default()));
+        ask_for_pieces(&mut slow).await;
+
+        // In the middle of an answer.
+        let (mut client, server) = ends(&io, &mut listener).await;
+        let served = io.spawn(serve_pieces(server, Arc::default()));
+        ask_for_pieces(&mut client).await;
+        client.abort();
+        assert!(served.await.is_err());
+        is_served(&io, &mut listener).await;
+
+        // In the middle of a request, for whose body the server has asked.
+        let (mut client, server) = ends(&io, &mut listener).await;
+        let serving =
+            server::conn::http1::Builder::new().serve_connection(server, service_fn(echo_all));
+        let served = io.spawn(serving);
+        let head = "POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 1000\r\n\r\n";
+        client.write(head).await.unwrap();
+        assert_eq!(client.read_line().await.unwrap(), "HTTP/1.1 100 Continue");
+        client.write("not a thousand bytes").await.unwrap();
+        client.abort();
+        assert!(served.await.is_err());
+        is_served(&io, &mut listener).await;
+
+        while slow.read_chunk(1 << 20).await.is_ok() {}
+        slowly_served.await.unwrap();
+    }));
+}
+
+/// A server that waited until the system has the answer took the end of a client that left with it for
+/// one in the middle of a message.
+#[test]
+fn what_hyper_writes_is_flushed_at_once_and_sent_in_that_turn() {
+    let runtime = Runtime::from(driver::engine());
+    let (peer, ours) = pair(runtime.engine());
+    let mut stream = Stream::from(ours);
+    let task = runtime.spawn(poll_fn(move |context| {
+        let mut stream = Pin::new(&mut stream);
+        assert!(Write::poll_write(stream.as_mut(), context, b"an answer").is_ready());
+        assert!(matches!(Write::poll_flush(stream, context), Poll::Ready(Ok(()))));
+        Poll::Ready(())
+    }));
+    runtime.block_on(task);
+    turns(runtime.engine(), 3);
+    assert_eq!(arrived(&peer), b"an answer");
 }

@@ -2,6 +2,8 @@
 //! files of their own, and so are the traits of the `futures` crate.
 
 mod copy;
+#[cfg(feature = "hyper")]
+mod hyper;
 mod lines;
 mod read;
 #[cfg(feature = "tokio")]

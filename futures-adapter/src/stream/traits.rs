@@ -91,7 +91,7 @@ impl ReadHalf {
     }
 }
 
-#[cfg(feature = "tokio")]
+#[cfg(any(feature = "hyper", feature = "tokio"))]
 impl Stream {
     /// As of its [`ReadHalf`].
     pub(super) fn poll_take(
@@ -164,7 +164,7 @@ impl Drop for Submissions {
 
 impl WriteHalf {
     /// Ready when the engine has taken the last write of the poll methods.
-    fn poll_written(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
+    pub(super) fn poll_written(&mut self, context: &Context<'_>) -> Poll<Result<()>> {
         if let Some(submitted) = &mut self.polled
             && let Some(write) = &mut submitted.write
         {
