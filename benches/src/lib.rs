@@ -14,4 +14,5 @@ pub mod peers;
 pub mod process;
 pub mod servers;
 pub mod several;
+pub mod wrk;
 pub mod yardstick;

@@ -9,12 +9,15 @@ use std::{
     error::Error,
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    process::{Command, ExitCode},
+    process::ExitCode,
     thread,
     time::{Duration, Instant},
 };
 
-use facade_benches::process::{self, ANNOUNCEMENT, Server};
+use facade_benches::{
+    process::{ANNOUNCEMENT, Server},
+    wrk::{self, Figure, cpu_time, table},
+};
 use facade_engine::{Callback, DriverChoice, Engine, Handle, Listener, Stream};
 use pico_args::Arguments;
 use rustix::pipe::{SpliceFlags, pipe, splice};
@@ -188,9 +191,6 @@ fn compare(arguments: &mut Arguments) -> Done {
     Ok(())
 }
 
-/// How fast, and what each of it cost.
-type Figure = (f64, f64);
-
 fn start(name: &str, target: SocketAddr) -> Done<Server> {
     let program = std::env::current_exe()?.display().to_string();
     let arguments = ["--serve", name, "--target", &target.to_string()].map(str::to_owned);
@@ -230,20 +230,9 @@ fn measure_bulk(name: &str, sink: SocketAddr, mib: usize) -> Done<Figure> {
     Ok((mib as f64 / took.as_secs_f64(), cost.as_secs_f64() * 1e3 / gib))
 }
 
-/// Of all its threads, those that have ended included.
-fn cpu_time(pid: u32) -> Done<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields = stat.rsplit_once(')').ok_or("no stat")?.1;
-    let ticks: Vec<u64> =
-        fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
-    let [user, system] = ticks[..] else { return Err("no stat".into()) };
-    let exact = process::scheduled(pid)?.ran;
-    Ok(exact.max(Duration::from_millis((user + system) * 10)))
-}
-
 /// The example of that name, beside this program, if wrk is there to load it.
 fn http() -> Option<Server> {
-    Command::new("wrk").arg("-v").output().ok()?;
+    let true = wrk::is_there() else { return None };
     let program = std::env::current_exe().ok()?.with_file_name("examples").join("http");
     let command = [program.to_str()?, "--listen", "127.0.0.1:0"].map(str::to_owned);
     Server::start(&command, Duration::from_secs(10)).ok()
@@ -251,48 +240,5 @@ fn http() -> Option<Server> {
 
 fn measure_wrk(name: &str, target: SocketAddr, seconds: u32) -> Done<Figure> {
     let proxy = start(name, target)?;
-    let before = cpu_time(proxy.pid())?;
-    let url = format!("http://{}/", proxy.address());
-    let output =
-        Command::new("wrk").args(["-t1", "-c64", &format!("-d{seconds}s"), &url]).output()?;
-    let cost = cpu_time(proxy.pid())? - before;
-    let text = String::from_utf8(output.stdout)?;
-    let count: f64 = text
-        .lines()
-        .find_map(|line| line.trim().split_once(" requests in ")?.0.parse().ok())
-        .ok_or_else(|| format!("wrk says {text:?}"))?;
-    if text.contains("Socket errors") {
-        return Err(format!("wrk says {text}").into());
-    }
-    Ok((count / f64::from(seconds), cost.as_secs_f64() * 1e6 / count))
-}
-
-fn table(
-    out: &mut impl Write,
-    title: &str,
-    unit: &str,
-    names: &[&str],
-    figures: &[Vec<Figure>],
-) -> io::Result<()> {
-    writeln!(out, "| {title} | rate | CPU, {unit} | CPU, to {} |", names[0])?;
-    writeln!(out, "|---|---|---|---|")?;
-    for (index, name) in names.iter().enumerate() {
-        let rates = spread(figures[index].iter().map(|figure| figure.0));
-        let costs = spread(figures[index].iter().map(|figure| figure.1));
-        let ratios =
-            spread(figures[index].iter().zip(&figures[0]).map(|(mine, first)| mine.1 / first.1));
-        writeln!(
-            out,
-            "| {name} | {:.0} | {:.2} | {:.2} ({:.2} to {:.2}) |",
-            rates.1, costs.1, ratios.1, ratios.0, ratios.2
-        )?;
-    }
-    Ok(())
-}
-
-/// The least, the median and the greatest.
-fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    (values[0], values[values.len() / 2], values[values.len() - 1])
+    wrk::load(proxy.pid(), proxy.address(), 64, seconds)
 }
