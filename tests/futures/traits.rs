@@ -273,7 +273,7 @@ fn promise_10_a_flush_that_is_ready_at_once_has_sent_what_was_written() {
         let (peer, stream) = pair(runtime.engine());
         let mut stream = Stream::from(stream);
         for by_trait in [true, false] {
-            // In an engine's first round, and behind another flush, nothing is done at once.
+            // Right behind another flush nothing is done at once.
             runtime.io().sleep(Duration::ZERO).await.unwrap();
             runtime.io().sleep(Duration::ZERO).await.unwrap();
             let mut written = AsyncWriteExt::write(&mut stream, b"words ");

@@ -166,7 +166,8 @@ impl Core {
             submissions: 0,
             repeating: Id::NONE,
             counts: Counts::default(),
-            round: 0,
+            // Streams begin with zero, and nothing of theirs was told a moment ago.
+            round: 2,
             signals: SignalWaits::default(),
             root_queued: false,
             is_expiring: false,
