@@ -473,14 +473,12 @@ impl Handle {
     /// ```
     #[doc(alias = "MSG_PEEK")]
     pub fn peek(&self, s: &Stream, size: usize, mut cb: Callback<Bytes>) -> Cancel {
-        let size = match size {
-            0 => Err(Error::invalid("a peek of size 0")),
-            size => Ok(size),
-        };
+        if size > 0 {
+            return Self::submit_plain(s, Plain::Peek(size), Bound::None, cb);
+        }
         s.observe(&mut cb, "peek");
-        Self::submit_read(s, size, Bound::None, cb, |size, slot| {
-            Form::Bytes(Plain::Peek(size), slot)
-        })
+        let refused: Result<Plain> = Err(Error::invalid("a peek of size 0"));
+        Self::submit_read(s, refused, Bound::None, cb, Form::Bytes)
     }
 
     /// Takes the first `n` unread bytes, or all if there are fewer, without looking at them: for

@@ -93,7 +93,7 @@ impl Plain {
                 }
             },
             Self::Peek(_) if unread.is_empty() => Scan::NeedMore,
-            Self::Peek(_) => Scan::Found { end: 0 },
+            Self::Peek(size) => Scan::Found { end: unread.len().min(*size) },
         }
     }
 
