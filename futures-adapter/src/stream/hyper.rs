@@ -25,8 +25,8 @@ impl Read for Stream {
 }
 
 /// As [`futures::AsyncWrite`], but `poll_flush` is ready when the engine has all. It sends that in the
-/// same turn, with nobody's help, and hyper has nothing to do in between: it would be woken once more
-/// for each answer, and take a client that leaves as soon as it has the answer for one that has none.
+/// same turn, with nobody's help, and hyper has nothing to do in between: if it waited, it could read
+/// the end of a client that left with its answer before it knew that the answer had gone.
 /// Feature `hyper`.
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
 impl Write for Stream {

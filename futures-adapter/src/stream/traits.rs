@@ -44,7 +44,15 @@ impl ReadHalf {
             && let Some(shown) = stream.handle().try_peek(stream, size)
         {
             look.shown = shown;
+            return Poll::Ready(Ok(()));
         }
+        self.poll_peeked(context, size)
+    }
+
+    /// The same where nothing has been received, as far as the caller knows.
+    fn poll_peeked(&mut self, context: &Context<'_>, size: usize) -> Poll<Result<()>> {
+        let stream = &self.engine;
+        let look = self.polled.get_or_insert_default();
         if look.shown.is_empty() && !look.ended {
             let peek = look.peek.get_or_insert_with(|| {
                 Submitted::new(None, |callback| stream.handle().peek(stream, size, callback))
@@ -81,7 +89,7 @@ impl ReadHalf {
             put(&taken);
             return Poll::Ready(Ok(taken.len()));
         }
-        ready!(self.poll_show(context, room.min(POLL_MAX)))?;
+        ready!(self.poll_peeked(context, room.min(POLL_MAX)))?;
         let Some(look) = &mut self.polled else { return Poll::Ready(Ok(0)) };
         let shown = std::mem::take(&mut look.shown);
         let count = shown.len().min(room);
