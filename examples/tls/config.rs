@@ -12,7 +12,10 @@ use std::{
 use facade_engine::{DriverChoice, Engine};
 use facade_examples::{Result, Style, driver, say, signals};
 use futures_rustls::{
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    pki_types::{
+        CertificateDer, PrivateKeyDer, ServerName,
+        pem::{self, PemObject},
+    },
     rustls::{ClientConfig, RootCertStore, ServerConfig},
 };
 
@@ -102,15 +105,21 @@ fn work(options: Options) -> Result<()> {
 }
 
 fn server_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>> {
-    let certs = CertificateDer::pem_file_iter(cert)?.collect::<Result<_, _>>()?;
-    let key = PrivateKeyDer::from_pem_file(key)?;
+    let certs = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect);
+    let (certs, key) = (of(cert, certs)?, of(key, PrivateKeyDer::from_pem_file(key))?);
     Ok(ServerConfig::builder().with_no_client_auth().with_single_cert(certs, key)?.into())
 }
 
 fn client_config(ca: &Path) -> Result<Arc<ClientConfig>> {
+    let certs: Vec<_> = of(ca, CertificateDer::pem_file_iter(ca).and_then(Iterator::collect))?;
     let mut roots = RootCertStore::empty();
-    for cert in CertificateDer::pem_file_iter(ca)? {
-        roots.add(cert?)?;
+    for cert in certs {
+        roots.add(cert)?;
     }
     Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth().into())
+}
+
+/// Says of a failure which file it is about.
+fn of<T>(file: &Path, read: Result<T, pem::Error>) -> Result<T> {
+    read.map_err(|error| format!("{}: {error}", file.display()).into())
 }

@@ -132,6 +132,9 @@ fn compare(arguments: &mut Arguments) -> Done {
     let seconds: u32 = arguments.opt_value_from_str("--seconds")?.unwrap_or(3);
     let connections: usize = arguments.opt_value_from_str("--connections")?.unwrap_or(50);
     let with: Vec<String> = arguments.values_from_str("--with")?;
+    if let Some(name) = with.iter().find(|name| !NAMES.contains(&name.as_str())) {
+        return Err(format!("no server is called {name}").into());
+    }
     let wanted = |name: &&&str| with.is_empty() || with.iter().any(|w| w == **name);
     let names: Vec<&str> = NAMES.iter().filter(wanted).copied().collect();
     let cores = process::cores()?;
