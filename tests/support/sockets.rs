@@ -6,9 +6,10 @@
 
 use std::{
     any::Any,
-    io,
+    io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::mpsc,
+    thread,
     time::Duration,
 };
 
@@ -64,9 +65,33 @@ pub fn tcp_pair(engine: &Handle) -> (TcpPeer, Stream) {
     (peer, engine.attach_exclusive(ours).unwrap())
 }
 
-/// Fills the way to the peer, so that the engine's next write finds no room.
-pub fn fill(_: &TcpPeer, stream: &Stream) {
-    stuff(&SockRef::from(stream), 4096);
+/// Fills the way to the peer: the engine finds no room until the peer has read.
+pub fn fill(peer: &TcpPeer, stream: &Stream) {
+    stuff_tcp(peer, stream);
+}
+
+/// Fills a connection of TCP for good; returns how many bytes that took. Nothing may wait to be
+/// received at our end.
+///
+/// The system passes on what it was given in its own time, and finds room as it hears from the
+/// peer. So the peer speaks, and only when the system refuses after each of many words it is full.
+fn stuff_tcp<S>(mut peer: &TcpPeer, ours: &S) -> usize
+where
+    for<'a> SockRef<'a>: From<&'a S>,
+{
+    const REFUSALS: usize = 100;
+    let socket = SockRef::from(ours);
+    let (mut stuffed, mut refusals) = (0, 0);
+    while refusals < REFUSALS {
+        let more = stuff(&socket, 4096) + stuff(&socket, 1);
+        stuffed += more;
+        refusals = if more == 0 { refusals + 1 } else { 0 };
+        peer.write_all(b"?").unwrap();
+        while (&*socket).read(&mut [0]).is_err() {
+            thread::yield_now();
+        }
+    }
+    stuffed
 }
 
 /// Sends blocks of this size as long as the system takes any without waiting; returns how many

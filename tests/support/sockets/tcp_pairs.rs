@@ -1,11 +1,11 @@
 //! Pairs of TCP, for systems that have no others.
 
-use std::{io::Write, net::TcpStream, thread};
+use std::net::TcpStream;
 
 use facade_engine::{Handle, Listener, Stream};
-use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::{receive_at_once, stuff};
+use super::stuff_tcp;
 
 /// The other end of a pair.
 pub type Peer = TcpStream;
@@ -52,21 +52,8 @@ pub fn wide_pair(engine: &Handle) -> (Peer, Stream) {
 /// A pair whose way to the peer is full, and how many bytes fill it: the system takes nothing until
 /// the peer has read them.
 pub fn full_pair(engine: &Handle) -> (Peer, Stream, usize) {
-    /// So often the system has to refuse to take more. It passes on what it has in its own time,
-    /// and finds room as it hears from the peer.
-    const REFUSALS: usize = 100;
-    let (mut peer, ours) = socket_pair();
-    let socket = SockRef::from(&ours);
-    let (mut stuffed, mut refusals) = (0, 0);
-    while refusals < REFUSALS {
-        let more = stuff(&socket, 4096) + stuff(&socket, 1);
-        stuffed += more;
-        refusals = if more == 0 { refusals + 1 } else { 0 };
-        peer.write_all(b"?").unwrap();
-        while receive_at_once(&ours, &mut [0]).is_err() {
-            thread::yield_now();
-        }
-    }
+    let (peer, ours) = socket_pair();
+    let stuffed = stuff_tcp(&peer, &ours);
     (peer, engine.attach_exclusive(ours).unwrap(), stuffed)
 }
 
