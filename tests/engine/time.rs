@@ -10,21 +10,24 @@ use facade_engine::{Bytes, Callback, Claim, Engine, Hints, Limits, Local, Regex,
 use facade_tests::{
     reads::{Read, START, TEXT, UpTo, eager_reads, read_all, reads},
     told::Told,
-    turns::{SOON, turn_until, turns},
+    turns::{SOON, turn_until, turns, within},
 };
 
-use super::driver::{self, full_pair, now, pair, pass, wide_pair};
+use super::driver::{self, full_pair, now, pair, pass, wait_for_connection, wide_pair};
 
 const TIMEOUT: Duration = SOON;
 
 #[test]
 fn promise_04_what_arrived_before_the_turn_is_no_timeout_though_the_deadline_is_over() {
     for read in every_read() {
-        let engine = driver::engine();
-        let (mut peer, stream) = pair(&engine);
-        let told = Told::new();
-        read.submit(&engine, &stream, &told.timeout(TIMEOUT));
-        turns(&engine, 2);
+        let (engine, mut peer, _stream, told) = within(TIMEOUT, || {
+            let engine = driver::engine();
+            let (peer, stream) = pair(&engine);
+            let told = Told::new();
+            read.submit(&engine, &stream, &told.timeout(TIMEOUT));
+            turns(&engine, 2);
+            (engine, peer, stream, told)
+        });
         pass(TIMEOUT);
         peer.write_all(TEXT).unwrap();
         drop(peer);
@@ -36,18 +39,22 @@ fn promise_04_what_arrived_before_the_turn_is_no_timeout_though_the_deadline_is_
 #[test]
 fn promise_04_what_arrived_in_part_and_then_in_full_is_no_timeout() {
     for read in every_read() {
-        let engine = driver::engine();
-        let (mut peer, stream) = pair(&engine);
-        let told = Told::new();
-        peer.write_all(START).unwrap();
-        if !eager_reads().iter().any(|eager| eager.name == read.name) {
-            read.submit(&engine, &stream, &told.timeout(TIMEOUT));
-        }
-        turns(&engine, 3);
+        let is_eager = eager_reads().iter().any(|eager| eager.name == read.name);
+        let (engine, mut peer, stream, told) = within(TIMEOUT, || {
+            let engine = driver::engine();
+            let (mut peer, stream) = pair(&engine);
+            let told = Told::new();
+            peer.write_all(START).unwrap();
+            if !is_eager {
+                read.submit(&engine, &stream, &told.timeout(TIMEOUT));
+            }
+            turns(&engine, 3);
+            (engine, peer, stream, told)
+        });
         pass(TIMEOUT);
         peer.write_all(&TEXT[START.len()..]).unwrap();
         drop(peer);
-        if eager_reads().iter().any(|eager| eager.name == read.name) {
+        if is_eager {
             read.submit(&engine, &stream, &told.timeout(Duration::ZERO));
         }
         turns(&engine, 1);
@@ -57,13 +64,17 @@ fn promise_04_what_arrived_in_part_and_then_in_full_is_no_timeout() {
 
 #[test]
 fn promise_04_a_connection_that_arrived_before_the_turn_is_no_timeout() {
-    let engine = driver::engine();
-    let listener = engine.listen("127.0.0.1:0").unwrap();
-    let told = Told::new();
-    engine.accept(&listener, told.timeout(TIMEOUT).callback("accept"));
-    turns(&engine, 2);
+    let (engine, listener, told) = within(TIMEOUT, || {
+        let engine = driver::engine();
+        let listener = engine.listen("127.0.0.1:0").unwrap();
+        let told = Told::new();
+        engine.accept(&listener, told.timeout(TIMEOUT).callback("accept"));
+        turns(&engine, 2);
+        (engine, listener, told)
+    });
     pass(TIMEOUT);
     let _client = driver::connect(listener.local_addr().unwrap()).unwrap();
+    wait_for_connection(&listener);
     turns(&engine, 1);
     assert_eq!(told.take(), ["accept Ok"]);
 }
@@ -220,6 +231,7 @@ fn promise_07_without_any_time_connections_are_taken_and_made_if_that_needs_no_w
     turn_until(&engine, || !told.is_empty());
     assert_eq!(told.take(), ["accept TimedOut"]);
     let _client = driver::connect(listener.local_addr().unwrap()).unwrap();
+    wait_for_connection(&listener);
     engine.accept(&listener, once.callback("accept"));
     turn_until(&engine, || !told.is_empty());
     assert_eq!(told.take(), ["accept Ok"]);
@@ -290,6 +302,9 @@ fn promise_07_a_chains_timeout_covers_all_stages_and_a_stages_begins_with_it() {
     for stage in 0..1000 {
         chain = chain.read_line(long.callback(stage));
     }
+    // What has come before the deadline is no timeout, so that the first stage succeeds however
+    // long it takes until it begins.
+    peer.write_all(b"\n").unwrap();
     chain.timeout(TIMEOUT).submit();
     while told.len() < 1000 {
         if (now() - begun) < TIMEOUT {
@@ -458,12 +473,15 @@ fn assert_succeeded(read: Read, told: &Told) {
 #[test]
 fn promise_04_an_earlier_read_may_take_all_that_comes_and_the_rest_is_no_timeout() {
     const LEN: usize = 150_000;
-    let engine = driver::engine();
-    let (mut peer, stream) = wide_pair(&engine);
-    let told = Told::new();
-    engine.read_exact(&stream, LEN, told.callback("first"));
-    engine.read_exact(&stream, LEN, told.timeout(TIMEOUT).callback("second"));
-    turns(&engine, 2);
+    let (engine, mut peer, _stream, told) = within(TIMEOUT, || {
+        let engine = driver::engine();
+        let (peer, stream) = wide_pair(&engine);
+        let told = Told::new();
+        engine.read_exact(&stream, LEN, told.callback("first"));
+        engine.read_exact(&stream, LEN, told.timeout(TIMEOUT).callback("second"));
+        turns(&engine, 2);
+        (engine, peer, stream, told)
+    });
     pass(TIMEOUT);
     peer.write_all(&vec![7; 2 * LEN]).unwrap();
     turns(&engine, 1);
@@ -472,13 +490,16 @@ fn promise_04_an_earlier_read_may_take_all_that_comes_and_the_rest_is_no_timeout
 
 #[test]
 fn promise_04_what_a_claim_in_front_leaves_is_no_timeout() {
-    let engine = driver::engine();
-    let (mut peer, stream) = pair(&engine);
-    let told = Told::new();
     let regex = || Regex::new(r"\w+\n").unwrap();
-    engine.read_until_regex(&stream, regex(), told.dropping_claims().callback("first"));
-    engine.read_line(&stream, told.timeout(TIMEOUT).value("second"));
-    turns(&engine, 2);
+    let (engine, mut peer, stream, told) = within(TIMEOUT, || {
+        let engine = driver::engine();
+        let (peer, stream) = pair(&engine);
+        let told = Told::new();
+        engine.read_until_regex(&stream, regex(), told.dropping_claims().callback("first"));
+        engine.read_line(&stream, told.timeout(TIMEOUT).value("second"));
+        turns(&engine, 2);
+        (engine, peer, stream, told)
+    });
     pass(TIMEOUT);
     peer.write_all(b"one\ntwo\n").unwrap();
     turns(&engine, 2);

@@ -116,7 +116,7 @@ pub mod sim {
     };
 
     use facade_engine::{
-        Builder, Callback, Engine, Handle, Stream,
+        Builder, Callback, Engine, Handle, Listener, Stream,
         sim::{
             Host, Link, Machine, Network, Peer as SimPeer, PeerListener as SimListener, PeerSocket,
         },
@@ -260,6 +260,9 @@ pub mod sim {
 
     /// Waits until what the peer did last has reached this end: there is no way between them.
     pub const fn wait_for(_: &Stream, _: Sign) {}
+
+    /// Waits until a connection that a client has made stands in the listener's queue: it does.
+    pub const fn wait_for_connection(_: &Listener) {}
 
     /// The clock of the engines.
     pub fn now() -> Instant {

@@ -36,6 +36,18 @@ pub fn turn_until(engine: &Engine, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// Makes something for which a deadline of `time` must not be over meanwhile; once more if the
+/// machine held that up for so long.
+pub fn within<T>(time: Duration, mut make: impl FnMut() -> T) -> T {
+    loop {
+        let begun = now();
+        let made = make();
+        if now() - begun < time {
+            return made;
+        }
+    }
+}
+
 /// The clock.
 #[expect(clippy::disallowed_methods, reason = "the tests' one place that reads the clock")]
 pub fn now() -> Instant {

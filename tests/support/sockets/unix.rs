@@ -13,7 +13,7 @@ use std::{
 
 use facade_engine::{Listener, Stream};
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketType, recv, send},
 };
 use socket2::SockRef;
@@ -35,6 +35,14 @@ pub fn wait_for(stream: &Stream, sign: Sign) {
         Sign::Reset => PollFlags::ERR,
     };
     poll(&mut [PollFd::new(stream, flags)], None).unwrap();
+}
+
+/// Waits until a connection that a client has made stands in the listener's queue: its last packet
+/// may still be under way. Not for long, because a driver may have taken it out already.
+pub fn wait_for_connection(listener: &Listener) {
+    let not_long = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    // Interrupted where a ring takes it.
+    _ = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&not_long));
 }
 
 /// Sends what the system takes without waiting.

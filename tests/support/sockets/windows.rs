@@ -19,6 +19,9 @@ pub fn wait_for(stream: &Stream, _: Sign) {
     wait_until_readable(stream);
 }
 
+/// A connection that a client has made stands in the listener's queue, or a driver has taken it out.
+pub const fn wait_for_connection(_: &Listener) {}
+
 /// Sends what the system takes without waiting. No flag of a call says that, so the socket is a
 /// non-blocking one from then on, which the engine minds as little as it does elsewhere.
 pub(super) fn send_at_once(socket: &SockRef<'_>, bytes: &[u8]) -> io::Result<usize> {
