@@ -1,4 +1,4 @@
-//! Our own server: the example `echo` itself, in both styles and on each driver.
+//! Our own server: the example `echo` itself, in each of its styles and on each driver.
 
 use std::io;
 use std::net::TcpListener;
@@ -13,18 +13,26 @@ use crate::several::{Places, Service, announce};
 mod callbacks;
 #[path = "../../examples/echo/futures.rs"]
 mod futures;
+#[path = "../../examples/echo/repeating.rs"]
+mod repeating;
 mod traits;
 
 /// What serves on the engine.
-pub(crate) const SERVERS: [Entry; 4] = [
+pub(crate) const SERVERS: [Entry; 6] = [
     Entry::new("callbacks-mio", "callbacks, mio", Services::Both, |listener, lines| {
         by_callbacks(DriverChoice::Mio, listener, lines)
+    }),
+    Entry::new("repeating-mio", "repeating, mio", Services::Both, |listener, lines| {
+        by_repetition(DriverChoice::Mio, listener, lines)
     }),
     Entry::new("futures-mio", "futures, mio", Services::Both, |listener, lines| {
         by_futures(DriverChoice::Mio, listener, lines)
     }),
     Entry::new("callbacks-uring", "callbacks, io_uring", Services::Both, |listener, lines| {
         by_callbacks(DriverChoice::IoUring, listener, lines)
+    }),
+    Entry::new("repeating-uring", "repeating, io_uring", Services::Both, |listener, lines| {
+        by_repetition(DriverChoice::IoUring, listener, lines)
     }),
     Entry::new("futures-uring", "futures, io_uring", Services::Both, |listener, lines| {
         by_futures(DriverChoice::IoUring, listener, lines)
@@ -50,6 +58,11 @@ fn by_traits(driver: DriverChoice, listener: TcpListener, lines: bool) -> io::Re
 fn by_callbacks(driver: DriverChoice, listener: TcpListener, lines: bool) -> io::Result<()> {
     let (engine, listener, signals) = engine(driver, listener).map_err(io::Error::other)?;
     callbacks::serve(&engine, &listener, &signals, lines).map_err(io::Error::other)
+}
+
+fn by_repetition(driver: DriverChoice, listener: TcpListener, lines: bool) -> io::Result<()> {
+    let (engine, listener, signals) = engine(driver, listener).map_err(io::Error::other)?;
+    repeating::serve(&engine, &listener, &signals, lines).map_err(io::Error::other)
 }
 
 fn by_futures(driver: DriverChoice, listener: TcpListener, lines: bool) -> io::Result<()> {

@@ -8,10 +8,13 @@
 pub mod curves;
 mod facade;
 pub mod hard;
+#[cfg(feature = "peers")]
+mod http;
 pub mod load;
 #[cfg(feature = "peers")]
 pub mod peers;
 pub mod process;
+mod proxies;
 pub mod servers;
 pub mod several;
 pub mod wrk;

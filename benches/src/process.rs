@@ -140,7 +140,7 @@ pub fn cores() -> io::Result<Vec<usize>> {
 ///
 /// Fails if there is no such core, or this process may not use it.
 pub fn pin(core: usize) -> io::Result<()> {
-    place(None, core)
+    place(None, &[core])
 }
 
 /// Keeps a thread of any process on one core.
@@ -150,16 +150,57 @@ pub fn pin(core: usize) -> io::Result<()> {
 /// Fails if there is no such thread or core, or it may not use it.
 pub fn pin_thread(thread: u32, core: usize) -> io::Result<()> {
     let thread = thread.try_into().ok().and_then(Pid::from_raw);
-    place(Some(thread.ok_or(io::ErrorKind::InvalidInput)?), core)
+    place(Some(thread.ok_or(io::ErrorKind::InvalidInput)?), &[core])
 }
 
-fn place(thread: Option<Pid>, core: usize) -> io::Result<()> {
-    let mut cores = CpuSet::new();
-    if core >= CpuSet::MAX_CPU {
-        return Err(io::ErrorKind::InvalidInput.into());
+fn place(thread: Option<Pid>, cores: &[usize]) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    for &core in cores {
+        if core >= CpuSet::MAX_CPU {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        set.set(core);
     }
-    cores.set(core);
-    Ok(sched_setaffinity(thread, &cores)?)
+    Ok(sched_setaffinity(thread, &set)?)
+}
+
+/// Lets the calling thread, and the threads and children it starts later, run on all of these cores.
+///
+/// # Errors
+///
+/// As [`pin`].
+pub fn unpin(cores: &[usize]) -> io::Result<()> {
+    place(None, cores)
+}
+
+/// Where the two sides of a measurement run: a core each, if there are two.
+#[derive(Clone, Copy, Debug)]
+pub struct Sides {
+    /// The core of the server.
+    pub server: usize,
+    /// That of what loads it.
+    pub load: usize,
+}
+
+impl Sides {
+    /// The first two of these cores, which are not none.
+    pub fn of(cores: &[usize]) -> Self {
+        Self { server: cores[0], load: cores[cores.len().min(2) - 1] }
+    }
+
+    /// Starts a server on its core, as [`Server::start`]; from here on the calling thread is on that
+    /// of the load.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::start`] and [`pin`].
+    pub fn start(self, command: &[String], bound: Duration) -> io::Result<Server> {
+        // The child inherits the core, before it can start a thread that would not be moved.
+        pin(self.server)?;
+        let server = Server::start(command, bound);
+        pin(self.load)?;
+        server
+    }
 }
 
 /// Raises the limit of open files as far as it goes, for this process and its children.

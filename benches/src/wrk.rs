@@ -1,23 +1,48 @@
 //! [wrk](https://github.com/wg/wrk), which loads a server of HTTP, and what its requests cost.
 
 use std::error::Error;
-use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
 use crate::process;
 
-/// How fast something was, and what each of it cost.
-pub type Figure = (f64, f64);
+/// What came of a load.
+#[derive(Clone, Copy, Debug)]
+pub struct Report {
+    /// Requests a second.
+    pub per_second: f64,
+    /// The CPU time of the server's process for one of them, in microseconds.
+    pub cpu_microseconds: f64,
+}
+
+/// What to say where it is not there.
+pub const MISSING: &str = "not measured, wrk is not installed (Debian package wrk)";
 
 /// Whether wrk is installed.
 pub fn is_there() -> bool {
     Command::new("wrk").arg("-v").output().is_ok()
 }
 
-/// Loads a server for so many seconds. Returns the requests a second, and the CPU time of the server's
-/// process for one, in microseconds.
+/// Asks a server once, and compares the body of what it answers.
+///
+/// # Errors
+///
+/// Fails if the answer is another one, or does not come.
+pub fn check(address: SocketAddr, body: &str, bound: Duration) -> Result<(), Box<dyn Error>> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(bound))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: benches\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    match answer.split_once("\r\n\r\n") {
+        Some((head, found)) if head.starts_with("HTTP/1.1 200 ") && found == body => Ok(()),
+        _ => Err(format!("it answers {answer:?}").into()),
+    }
+}
+
+/// Loads a server for so many seconds.
 ///
 /// # Errors
 ///
@@ -27,7 +52,7 @@ pub fn load(
     address: SocketAddr,
     connections: usize,
     seconds: u32,
-) -> Result<Figure, Box<dyn Error>> {
+) -> Result<Report, Box<dyn Error>> {
     let before = cpu_time(pid)?;
     let url = format!("http://{address}/");
     let output = Command::new("wrk")
@@ -39,10 +64,13 @@ pub fn load(
         .lines()
         .find_map(|line| line.trim().split_once(" requests in ")?.0.parse().ok())
         .ok_or_else(|| format!("wrk says {text:?}"))?;
-    if text.contains("Socket errors") || text.contains("Non-2xx") {
+    if count == 0.0 || text.contains("Socket errors") || text.contains("Non-2xx") {
         return Err(format!("wrk says {text}").into());
     }
-    Ok((count / f64::from(seconds), cost.as_secs_f64() * 1e6 / count))
+    Ok(Report {
+        per_second: count / f64::from(seconds),
+        cpu_microseconds: cost.as_secs_f64() * 1e6 / count,
+    })
 }
 
 /// The CPU time of all threads of a process, those that have ended included.
@@ -58,40 +86,4 @@ pub fn cpu_time(pid: u32) -> Result<Duration, Box<dyn Error>> {
     let [user, system] = ticks[..] else { return Err("no stat".into()) };
     let exact = process::scheduled(pid)?.ran;
     Ok(exact.max(Duration::from_millis((user + system) * 10)))
-}
-
-/// Writes a line for each of those that took part: its medians, and the ratio of its cost to that of the
-/// first one in the same round, with the least and the greatest.
-///
-/// # Errors
-///
-/// As of `out`.
-pub fn table(
-    out: &mut impl Write,
-    title: &str,
-    unit: &str,
-    names: &[&str],
-    figures: &[Vec<Figure>],
-) -> io::Result<()> {
-    writeln!(out, "| {title} | rate | CPU, {unit} | CPU, to {} |", names[0])?;
-    writeln!(out, "|---|---|---|---|")?;
-    for (index, name) in names.iter().enumerate() {
-        let rates = spread(figures[index].iter().map(|figure| figure.0));
-        let costs = spread(figures[index].iter().map(|figure| figure.1));
-        let ratios =
-            spread(figures[index].iter().zip(&figures[0]).map(|(mine, first)| mine.1 / first.1));
-        writeln!(
-            out,
-            "| {name} | {:.0} | {:.2} | {:.2} ({:.2} to {:.2}) |",
-            rates.1, costs.1, ratios.1, ratios.0, ratios.2
-        )?;
-    }
-    Ok(())
-}
-
-/// The least, the median and the greatest.
-fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    (values[0], values[values.len() / 2], values[values.len() - 1])
 }

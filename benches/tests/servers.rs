@@ -11,6 +11,7 @@ use facade_benches::load::{self, Config, Gate, Hold, Length, LineEnd, Mode};
 use facade_benches::process::{Server, raise_file_limit};
 use facade_benches::servers::{self, Services};
 use facade_benches::several::SEVERAL;
+use facade_benches::wrk;
 
 #[test]
 fn messages_come_back() {
@@ -65,6 +66,41 @@ fn a_client_that_does_not_read_loses_nothing() {
         let report = load::run(&Config { mode: Mode::Slow, ..config.clone() }).unwrap();
         assert!(report.taken.unwrap() > 0);
     });
+}
+
+#[test]
+fn proxies_pass_everything_on() {
+    raise_file_limit().unwrap();
+    let bound = Duration::from_secs(10);
+    let start = |arguments: &[&str]| {
+        let command = [env!("CARGO_BIN_EXE_versus"), "serve", "--listen", "127.0.0.1:0"];
+        let command = command.iter().chain(arguments).map(|&word| word.to_owned());
+        Server::start(&command.collect::<Vec<_>>(), bound).unwrap()
+    };
+    let echo = start(&["--server", "epoll"]);
+    for (name, _) in servers::proxies() {
+        eprintln!("{name}");
+        let proxy = start(&["--server", name, "--target", &echo.address().to_string()]);
+        for (connections, size) in [(1, 1), (64, 64), (3, 1 << 20)] {
+            let config = Config::new(proxy.address());
+            let length = Length::Rounds(5);
+            let config = Config { connections, size, length, stall: bound, ..config };
+            assert_eq!(load::run(&config).unwrap().operations, 5 * connections as u64);
+        }
+    }
+}
+
+#[test]
+fn servers_of_http_say_hello() {
+    let bound = Duration::from_secs(10);
+    for (name, _) in servers::http() {
+        eprintln!("{name}");
+        let program = env!("CARGO_BIN_EXE_versus");
+        let command = [program, "serve", "--http", "--server", name, "--listen", "127.0.0.1:0"];
+        let server = Server::start(&command.map(str::to_owned), bound).unwrap();
+        wrk::check(server.address(), servers::HELLO, bound).unwrap();
+        wrk::check(server.address(), "goodbye\n", bound).unwrap_err();
+    }
 }
 
 #[test]

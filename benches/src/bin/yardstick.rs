@@ -1,5 +1,5 @@
-//! A server of this crate as a program: the yardsticks, ours, and with the feature `peers` those
-//! on other libraries. Ends by SIGTERM or SIGINT.
+//! A server of this crate as a program: the yardsticks, ours, proxies, and with the feature `peers`
+//! those on other libraries, and of HTTP. Ends by SIGTERM or SIGINT.
 
 use std::process::ExitCode;
 
@@ -11,9 +11,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("yardstick: {error}");
-            eprintln!(
-                "usage: yardstick --server NAME --listen ADDR [--lines] [--engines N [--steer]]"
-            );
+            eprintln!("usage: yardstick {}", servers::USAGE);
             ExitCode::FAILURE
         }
     }

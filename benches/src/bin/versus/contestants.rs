@@ -6,7 +6,7 @@ use std::error::Error;
 
 use facade_benches::servers::{self, Services};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Contestant {
     /// What it is called in tables.
     pub(crate) title: String,
@@ -33,11 +33,8 @@ pub(crate) struct Field {
 }
 
 impl Field {
-    /// All that are there, or those named and raw epoll.
-    pub(crate) fn gather(names: &[String]) -> Result<Self, Box<dyn Error>> {
-        let wanted = |name: &str| {
-            names.is_empty() || names.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
-        };
+    /// Those that are wanted, and raw epoll.
+    pub(crate) fn gather(wanted: impl Fn(&str) -> bool) -> Result<Self, Box<dyn Error>> {
         let mut field = Self::default();
         let program = env::current_exe()?.to_string_lossy().into_owned();
         for entry in servers::all() {
@@ -53,13 +50,7 @@ impl Field {
             });
         }
         field.add_natives(wanted);
-        let known = |name: &String| {
-            servers::all().any(|entry| entry.name == *name) || native_names().contains(&&**name)
-        };
-        match names.iter().find(|name| !known(name)) {
-            Some(name) => Err(format!("no such server: {name}").into()),
-            None => Ok(field),
-        }
+        Ok(field)
     }
 
     #[cfg(feature = "peers")]
@@ -104,9 +95,17 @@ pub(crate) fn command(text: &str) -> Result<Contestant, &'static str> {
 fn kind(name: &str) -> Kind {
     match name {
         "epoll" | "mio" | "uring" => Kind::Yardstick,
-        _ if name.starts_with("callbacks") || name.starts_with("futures") => Kind::Ours,
+        _ if OURS.iter().any(|style| name.starts_with(style)) => Kind::Ours,
         _ => Kind::Peer,
     }
+}
+
+/// What the names of ours begin with: their styles.
+const OURS: [&str; 3] = ["callbacks", "repeating", "futures"];
+
+/// All who could take part.
+pub(crate) fn names() -> Vec<&'static str> {
+    servers::all().map(|entry| entry.name).chain(native_names()).collect()
 }
 
 #[cfg(feature = "peers")]

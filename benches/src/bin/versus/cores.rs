@@ -21,10 +21,12 @@ use std::{env, process as own};
 use facade_benches::load::{self, Config, Gate, Length};
 use facade_benches::process::{self, Server};
 use facade_benches::several::{SEVERAL, Several};
-use pico_args::Arguments;
+use serde_json::{Map, Value, json};
 
 use super::figures::Spread;
+use super::json;
 use super::machine::Machine;
+use super::options::Options;
 use super::progress::Progress;
 
 /// What is measured, and how often.
@@ -33,6 +35,11 @@ pub(crate) struct Plan {
     rounds: usize,
     length: Duration,
     cores: [usize; 2],
+}
+
+/// All who could take part.
+pub(crate) fn names() -> Vec<&'static str> {
+    SEVERAL.iter().map(|server| server.name).collect()
 }
 
 /// Connections of a core.
@@ -70,28 +77,17 @@ struct Sample {
 }
 
 impl Plan {
-    pub(crate) fn parse(mut arguments: Arguments) -> Result<Self, Box<dyn Error>> {
-        let names: Vec<String> = arguments.values_from_str("--with")?;
-        let rounds: usize = arguments.opt_value_from_str("--rounds")?.unwrap_or(5);
-        let seconds: f64 = arguments.opt_value_from_str("--seconds")?.unwrap_or(1.0);
-        let unknown = arguments.finish();
-        if !unknown.is_empty() {
-            return Err(format!("unknown arguments: {unknown:?}").into());
-        }
-        let servers = match &names[..] {
-            [] => SEVERAL.iter().collect(),
-            names => names.iter().map(|name| Several::find(name)).collect::<Result<_, _>>()?,
-        };
+    pub(crate) fn new(options: &Options) -> Result<Self, Box<dyn Error>> {
+        let servers = SEVERAL.iter().filter(|server| options.wants(server.name, true)).collect();
         let [first, second, ..] = process::cores()?[..] else {
             return Err("this takes two cores".into());
         };
-        let length = Duration::try_from_secs_f64(seconds)?;
+        let (rounds, length) = (options.rounds(5), options.length(Duration::from_secs(1)));
         Ok(Self { servers, rounds, length, cores: [first, second] })
     }
 
-    /// Measures and tells.
-    pub(crate) fn run(self, out: &mut impl Write) -> Result<(), Box<dyn Error>> {
-        process::raise_file_limit()?;
+    /// Measures and tells. Returns each single measurement.
+    pub(crate) fn run(self, out: &mut impl Write) -> Result<Value, Box<dyn Error>> {
         let mut machine = Machine::look();
         let rows: Vec<_> = self
             .servers
@@ -116,7 +112,7 @@ impl Plan {
         progress.done();
         machine.look_again();
         self.tell(&machine, &rows, &samples, out)?;
-        Ok(())
+        Ok(self.json(&machine, &rows, &samples))
     }
 
     fn measure(
@@ -175,6 +171,25 @@ impl Plan {
         Ok(Sample::of(before, after, operations, elapsed, cores.len()))
     }
 
+    fn json(&self, machine: &Machine, rows: &[(&Several, usize)], all: &[Samples]) -> Value {
+        let rows = rows.iter().zip(all).map(|((server, connections), samples)| {
+            let setups = SETUPS.iter().zip(samples).map(|(setup, samples)| {
+                (format!("{setup:?}"), samples.iter().map(Sample::json).collect())
+            });
+            json!({
+                "server": server.title,
+                "connections": connections,
+                "setups": setups.collect::<Map<_, Value>>(),
+            })
+        });
+        json!({
+            "machine": json::machine(machine, &[]),
+            "rounds": self.rounds,
+            "seconds": self.length.as_secs_f64(),
+            "servers": rows.collect::<Vec<_>>(),
+        })
+    }
+
     fn tell(
         &self,
         machine: &Machine,
@@ -189,23 +204,18 @@ impl Plan {
             self.rounds, self.length
         )?;
         writeln!(out, "Load average before: {}, at the end: {}.\n", load.0, load.1)?;
-        let median = |samples: &[Sample], value: Value| {
+        let median = |samples: &[Sample], value: Figure| {
             Spread::of(samples.iter().map(value)).map_or(f64::NAN, |spread| spread.median)
         };
         // Of the other setups to one core, each in its round.
-        let times = |[one, others @ ..]: &Samples, value: Value| {
+        let times = |[one, others @ ..]: &Samples, value: Figure| {
             let others = others.each_ref().map(|other| {
                 let ratios = other.iter().zip(one).map(|(other, one)| value(other) / value(one));
-                Spread::of(ratios).map_or_else(
-                    || "–".into(),
-                    |Spread { median, least, greatest }| {
-                        format!("{median:.2} ({least:.2}–{greatest:.2})")
-                    },
-                )
+                Spread::of(ratios).map_or_else(|| "–".into(), |spread| spread.text(2))
             });
             others.join(" | ")
         };
-        let percent = |all: &Samples, value: Value| {
+        let percent = |all: &Samples, value: Figure| {
             let all = all.iter().filter(|one| !one.is_empty());
             let all: Vec<_> = all.map(|one| format!("{:.0}", 100.0 * median(one, value))).collect();
             all.join(", ")
@@ -234,7 +244,7 @@ impl Plan {
 }
 
 /// One measurement's figure.
-type Value = fn(&Sample) -> f64;
+type Figure = fn(&Sample) -> f64;
 
 /// Those of one row, by setup.
 type Samples = [Vec<Sample>; SETUPS.len()];
@@ -290,6 +300,16 @@ impl Reading {
 }
 
 impl Sample {
+    fn json(&self) -> Value {
+        json!({
+            "rate": self.rate,
+            "server_cpu_us_per_operation": self.server,
+            "busiest": self.busiest,
+            "used": self.used,
+            "idle": self.idle,
+        })
+    }
+
     fn of(
         before: &Reading,
         after: &Reading,

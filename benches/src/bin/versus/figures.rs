@@ -83,6 +83,17 @@ impl Spread {
         Some(Self { median, least, greatest })
     }
 
+    /// `median (least–greatest)`.
+    pub(crate) fn text(self, digits: usize) -> String {
+        let Self { median, least, greatest } = self;
+        format!("{median:.digits$} ({least:.digits$}–{greatest:.digits$})")
+    }
+
+    /// The median alone.
+    pub(crate) fn middle(self, digits: usize) -> String {
+        format!("{:.digits$}", self.median)
+    }
+
     /// Of what `value` makes of each sample.
     pub(crate) fn over(samples: &[Sample], value: impl Fn(&Sample) -> Option<f64>) -> Option<Self> {
         Self::of(samples.iter().filter_map(value))

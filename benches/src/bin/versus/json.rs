@@ -3,13 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::figures::{Figures, Sample};
+use super::machine::Machine;
 
-pub(crate) fn text(figures: &Figures) -> serde_json::Result<String> {
-    let machine = &figures.machine;
+/// All of them.
+pub(crate) fn value(figures: &Figures) -> Value {
     let plan = &figures.plan;
-    let versions = machine.versions.iter().chain(&plan.field.versions);
-    let versions: Map<_, _> =
-        versions.map(|(name, version)| (name.clone(), version.as_str().into())).collect();
     let contestants = plan.field.contestants.iter().zip(&figures.table);
     let servers: Vec<_> = contestants
         .map(|(contestant, cells)| {
@@ -20,7 +18,22 @@ pub(crate) fn text(figures: &Figures) -> serde_json::Result<String> {
             json!({ "server": contestant.title, "cases": cases })
         })
         .collect();
-    serde_json::to_string_pretty(&json!({
+    json!({
+        "machine": machine(&figures.machine, &plan.field.versions),
+        "rounds": plan.rounds,
+        "seconds": plan.length.as_secs_f64(),
+        "missing": plan.field.missing,
+        "failures": figures.failures,
+        "servers": servers,
+    })
+}
+
+/// Where and with what, and the versions that only those who took part could tell.
+pub(crate) fn machine(machine: &Machine, others: &[(String, String)]) -> Value {
+    let versions = machine.versions.iter().chain(others);
+    let versions: Map<_, _> =
+        versions.map(|(name, version)| (name.clone(), version.as_str().into())).collect();
+    json!({
         "date": machine.date,
         "processor": machine.processor,
         "cores": machine.cores,
@@ -29,12 +42,7 @@ pub(crate) fn text(figures: &Figures) -> serde_json::Result<String> {
         "versions": versions,
         "arguments": machine.command,
         "load_average": [machine.load.0, machine.load.1],
-        "rounds": plan.rounds,
-        "seconds": plan.length.as_secs_f64(),
-        "missing": plan.field.missing,
-        "failures": figures.failures,
-        "servers": servers,
-    }))
+    })
 }
 
 fn sample(sample: &Sample) -> Value {

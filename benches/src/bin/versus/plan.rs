@@ -4,13 +4,13 @@ use std::error::Error;
 use std::time::Duration;
 
 use facade_benches::load::{self, Config, Report};
-use facade_benches::process::{self, Server};
-use pico_args::Arguments;
+use facade_benches::process::{self, Sides};
 
-use super::cases::{self, CASES, Case, GROWTH};
-use super::contestants::{self, Contestant, Field};
+use super::cases::{CASES, Case, GROWTH};
+use super::contestants::{Contestant, Field};
 use super::figures::{Figures, Sample};
 use super::machine::Machine;
+use super::options::Options;
 use super::progress::Progress;
 
 #[derive(Debug)]
@@ -23,52 +23,29 @@ pub(crate) struct Plan {
     pub(crate) growth: bool,
 }
 
-/// Where the two sides run.
-#[derive(Clone, Copy)]
-struct Cores {
-    server: usize,
-    load: usize,
-}
-
 impl Plan {
-    pub(crate) fn parse(mut arguments: Arguments) -> Result<Self, Box<dyn Error>> {
-        let quick = arguments.contains("--quick");
-        let growth = arguments.contains("--growth");
-        let (rounds, seconds) = match (quick, growth) {
-            (true, _) => (2, 0.25),
-            (false, true) => (3, 0.4),
-            (false, false) => (7, 0.5),
-        };
-        let names: Vec<String> = arguments.values_from_str("--with")?;
-        let others = arguments.values_from_fn("--server", contestants::command)?;
-        let mut cases = arguments.values_from_fn("--case", cases::find)?;
-        if growth {
-            cases = GROWTH.iter().collect();
-        } else if cases.is_empty() {
+    /// How servers differ.
+    pub(crate) fn servers(options: &Options) -> Result<Self, Box<dyn Error>> {
+        let mut field = Field::gather(|name| options.wants(name, true))?;
+        field.contestants.extend(options.others.iter().cloned());
+        let mut cases = options.cases.clone();
+        if cases.is_empty() {
             cases.extend(&CASES);
         }
-        let rounds: usize = arguments.opt_value_from_str("--rounds")?.unwrap_or(rounds);
-        let seconds: f64 = arguments.opt_value_from_str("--seconds")?.unwrap_or(seconds);
-        let length = Duration::try_from_secs_f64(seconds)?;
-        let unknown = arguments.finish();
-        if !unknown.is_empty() {
-            return Err(format!("unknown arguments: {unknown:?}").into());
-        }
-        if rounds == 0 {
-            return Err("nothing to measure".into());
-        }
-        let mut field = Field::gather(&names)?;
-        field.contestants.extend(others);
-        Ok(Self { field, cases, rounds, length, growth })
+        let (rounds, length) = (options.rounds(7), options.length(Duration::from_millis(500)));
+        Ok(Self { field, cases, rounds, length, growth: false })
+    }
+
+    /// How cost grows: of fewer servers, unless others are named.
+    pub(crate) fn growth(options: &Options) -> Result<Self, Box<dyn Error>> {
+        let field = Field::gather(|name| options.wants(name, GROWING.contains(&name)))?;
+        let (rounds, length) = (options.rounds(3), options.length(Duration::from_millis(400)));
+        Ok(Self { field, cases: GROWTH.iter().collect(), rounds, length, growth: true })
     }
 
     pub(crate) fn run(self) -> Result<Figures, Box<dyn Error>> {
-        process::raise_file_limit()?;
-        let cores = match process::cores()?[..] {
-            [server, load, ..] => Some(Cores { server, load }),
-            _ => None,
-        };
-        if cores.is_none() {
+        let sides = Sides::of(&process::cores()?);
+        if sides.server == sides.load {
             eprintln!("versus: one core only: servers and load disturb each other");
         }
         let machine = Machine::look();
@@ -77,7 +54,7 @@ impl Plan {
         for round in 0..figures.plan.rounds {
             for column in 0..figures.plan.cases.len() {
                 if round < figures.plan.cases[column].rounds(figures.plan.rounds) {
-                    measure_all(&mut figures, round, column, cores, &mut progress);
+                    measure_all(&mut figures, round, column, sides, &mut progress);
                 }
             }
         }
@@ -96,12 +73,25 @@ impl Plan {
     }
 }
 
+/// Whose costs are looked at as they grow, of all servers.
+const GROWING: [&str; 9] = [
+    "epoll",
+    "uring",
+    "callbacks-mio",
+    "futures-mio",
+    "callbacks-uring",
+    "futures-uring",
+    "tokio",
+    "compio-multishot",
+    "libuv",
+];
+
 /// One case on all servers that have its service.
 fn measure_all(
     figures: &mut Figures,
     round: usize,
     column: usize,
-    cores: Option<Cores>,
+    sides: Sides,
     progress: &mut Progress,
 ) {
     let plan = &figures.plan;
@@ -122,7 +112,7 @@ fn measure_all(
             case.name,
             contestant.title
         ));
-        match measure(contestant, case, plan.length, cores) {
+        match measure(contestant, case, plan.length, sides) {
             Ok(report) => measured[row] = Some(report),
             Err(error) => {
                 failures += 1;
@@ -143,22 +133,14 @@ fn measure(
     contestant: &Contestant,
     case: &Case,
     length: Duration,
-    cores: Option<Cores>,
+    sides: Sides,
 ) -> Result<Report, Box<dyn Error>> {
     let mut command = contestant.command.clone();
     command.extend(["--listen".into(), "127.0.0.1:0".into()]);
     if case.lines() {
         command.push("--lines".into());
     }
-    // The child inherits the core, before it can start a thread that would not be moved.
-    if let Some(cores) = cores {
-        process::pin(cores.server)?;
-    }
-    let server = Server::start(&command, BOUND);
-    if let Some(cores) = cores {
-        process::pin(cores.load)?;
-    }
-    let server = server?;
+    let server = sides.start(&command, BOUND)?;
     let config = Config::new(server.address());
     let config = Config { stall: BOUND, server_pid: Some(server.pid()), ..config };
     let report = load::run(&case.config(length, config))?;

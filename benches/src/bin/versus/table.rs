@@ -169,15 +169,11 @@ fn rows(
 
 /// `median (least–greatest)`, or a dash if there is nothing.
 fn spread(samples: &[Sample], value: impl Fn(&Sample) -> Option<f64>, digits: usize) -> String {
-    let text = |Spread { median, least, greatest }| {
-        format!("{median:.digits$} ({least:.digits$}–{greatest:.digits$})")
-    };
-    Spread::over(samples, value).map_or_else(none, text)
+    Spread::over(samples, value).map_or_else(none, |spread| spread.text(digits))
 }
 
 fn median(samples: &[Sample], value: impl Fn(&Sample) -> Option<f64>, digits: usize) -> String {
-    let text = |spread: Spread| format!("{:.digits$}", spread.median);
-    Spread::over(samples, value).map_or_else(none, text)
+    Spread::over(samples, value).map_or_else(none, |spread| spread.middle(digits))
 }
 
 fn none() -> String {

@@ -1,10 +1,9 @@
 //! How many processes are started and waited for a second: one after the other by std, and so many at a
-//! time by the engine and, with the feature `peers`, by tokio. In turns, so that what else the machine does
-//! is the same for all; and how long the call that starts one keeps its thread.
+//! time by the engine and, with the feature `peers`, by tokio; and how long the call that starts one keeps
+//! its thread.
 
 use std::{
     error::Error,
-    io::{self, Write},
     process::{Command, ExitStatus},
     sync::{
         Arc,
@@ -13,15 +12,30 @@ use std::{
     time::{Duration, Instant},
 };
 
+use facade_benches::servers::Named;
 use facade_engine::{Callback, Child, DriverChoice, Engine, Local};
+
+use super::contest::{Case, Column, Contest, Rules, Sample, Value, chosen};
+use super::options::Options;
 
 /// How many a round has.
 const COUNT: usize = 400;
 /// How many are under way at a time, but with std.
 const AT_A_TIME: usize = 8;
-const ROUNDS: usize = 7;
 
-type Contestant = (&'static str, fn() -> Result<Round, Box<dyn Error>>);
+type Contestant = fn() -> Result<Round, Box<dyn Error>>;
+
+const CONTESTANTS: &[(Named, Contestant)] = &[
+    (("std", "std, one at a time"), of_std),
+    (("callbacks-mio", "callbacks, mio"), || of_engine(DriverChoice::Mio)),
+    (("callbacks-uring", "callbacks, io_uring"), || of_engine(DriverChoice::IoUring)),
+    #[cfg(feature = "peers")]
+    (("tokio", "tokio, one thread"), of_tokio),
+];
+
+pub(crate) fn names() -> Vec<&'static str> {
+    CONTESTANTS.iter().map(|((name, _), _)| *name).collect()
+}
 
 struct Round {
     /// For all of them.
@@ -30,33 +44,27 @@ struct Round {
     calls: Duration,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let contestants: Vec<Contestant> = vec![
-        ("std, one at a time", of_std),
-        ("callbacks, mio", || of_engine(DriverChoice::Mio)),
-        ("callbacks, io_uring", || of_engine(DriverChoice::IoUring)),
-        #[cfg(feature = "peers")]
-        ("tokio", of_tokio),
-    ];
-    let mut rounds: Vec<Vec<Round>> = contestants.iter().map(|_| Vec::new()).collect();
-    for _ in 0..ROUNDS {
-        for ((_, run), rounds) in contestants.iter().zip(&mut rounds) {
-            rounds.push(run()?);
-        }
-    }
-    let mut out = io::stdout().lock();
-    writeln!(out, "| | processes a second, median (least to most) | call, \u{b5}s |")?;
-    writeln!(out, "|---|--:|--:|")?;
-    for ((name, _), mut rounds) in contestants.iter().zip(rounds) {
-        rounds.sort_by_key(|round| round.took);
-        let rate = |round: &Round| COUNT as f64 / round.took.as_secs_f64();
-        let (most, least) = (rate(&rounds[0]), rate(&rounds[ROUNDS - 1]));
-        let middle = &rounds[ROUNDS / 2];
-        let call = middle.calls.as_secs_f64() * 1e6 / COUNT as f64;
-        writeln!(out, "| {name} | {:.0} ({least:.0} to {most:.0}) | {call:.1} |", rate(middle))?;
-    }
-    Ok(())
+pub(crate) fn measure(options: &Options) -> Contest {
+    let about = format!(
+        "`true`, {COUNT} times a round, {AT_A_TIME} at a time but with std. The call is how long \
+         starting one keeps the thread that asks for it."
+    );
+    let rules = Rules { about, cases: vec![PROCESSES], rounds: options.rounds(7), unit: None };
+    Contest::measure(rules, &chosen(CONTESTANTS, options), |contestant, _| {
+        let Round { took, calls } = contestant()?;
+        let count = COUNT as f64;
+        let rate = Some(count / took.as_secs_f64());
+        Ok(Sample { rate, cost: calls.as_secs_f64() * 1e6 / count })
+    })
 }
+
+const PROCESSES: Case = Case {
+    name: "processes",
+    columns: &[
+        Column { title: "processes a second", value: Value::Rate, digits: 0, ends: true },
+        Column { title: "call, µs", value: Value::Cost, digits: 1, ends: false },
+    ],
+};
 
 fn program() -> Command {
     Command::new("true")

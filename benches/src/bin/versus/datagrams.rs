@@ -1,100 +1,87 @@
-//! What a datagram costs: a million of them on loopback, beside tokio. Client and server are in one
-//! thread, so the CPU time of that thread is what sending and receiving cost on both sides; all
-//! contestants send the same datagrams through the same system calls' work.
-//!
-//! Tables of Markdown: CPU time for a datagram sent and received, and as a multiple of tokio's in the
-//! same round, the median of the rounds with the least and the greatest.
-//!
-//!     cargo run --release -p facade-benches --features peers --bin datagrams -- [ROUNDS] [DATAGRAMS]
+//! What a datagram costs on loopback, beside tokio. Client and server are in one thread, so the CPU time
+//! of that thread is what sending and receiving cost on both sides; all contestants send the same
+//! datagrams through the same system calls' work.
 
-use std::{
-    cell::Cell,
-    env,
-    error::Error,
-    io::{self, Write},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{cell::Cell, error::Error, net::SocketAddr, time::Duration};
 
+use facade_benches::process::{self, Sides};
+use facade_benches::servers::Named;
 use facade_engine::{
     Bytes, Callback, Datagram, DriverChoice, Engine, Handle, Local, UdpSocket as EngineSocket,
 };
 use facade_futures::{Io, Runtime};
 use rustix::time::{ClockId, clock_gettime};
 
-const HERE: &str = "127.0.0.1:0";
-const BODY: &[u8] = &[7; 64];
+use super::contest::{Case, Column, Contest, Done, Rules, Sample, Value, chosen};
+use super::options::Options;
 
-type Contest = fn(&Load) -> Result<(), Box<dyn Error>>;
+const HERE: &str = "127.0.0.1:0";
+const BODY: &[u8] = b"a datagram of sixty-four bytes, which comes back as it was sent.";
+
+type Contestant = fn(&Load) -> Result<(), Box<dyn Error>>;
+
+const CONTESTANTS: &[(Named, Contestant)] = &[
+    #[cfg(feature = "peers")]
+    (("tokio", "tokio"), on_tokio),
+    (("callbacks-mio", "callbacks, mio"), |load| on_callbacks(DriverChoice::Mio, load)),
+    (("callbacks-uring", "callbacks, io_uring"), |load| on_callbacks(DriverChoice::IoUring, load)),
+    (("futures-mio", "futures, mio"), |load| on_futures(DriverChoice::Mio, load)),
+    (("futures-uring", "futures, io_uring"), |load| on_futures(DriverChoice::IoUring, load)),
+];
+
+pub(crate) fn names() -> Vec<&'static str> {
+    CONTESTANTS.iter().map(|((name, _), _)| *name).collect()
+}
 
 /// How many clients ask one server, each how many questions at a time, and how often.
 struct Load {
-    name: &'static str,
-    clients: usize,
-    window: usize,
-    rounds: usize,
+    clients: u32,
+    window: u32,
+    rounds: u32,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut args = env::args().skip(1);
-    let rounds: usize = args.next().map_or(Ok(7), |text| text.parse())?;
-    let datagrams: usize = args.next().map_or(Ok(1_000_000), |text| text.parse())?;
-    let contestants: &[(&str, Contest)] = &[
-        #[cfg(feature = "peers")]
-        ("tokio", on_tokio),
-        ("callbacks, mio", |load| on_callbacks(DriverChoice::Mio, load)),
-        ("callbacks, io_uring", |load| on_callbacks(DriverChoice::IoUring, load)),
-        ("futures, mio", |load| on_futures(DriverChoice::Mio, load)),
-        ("futures, io_uring", |load| on_futures(DriverChoice::IoUring, load)),
-    ];
-    // A question and its answer are two.
-    let loads = [("1 at a time", 1, 1), ("32 clients", 32, 1), ("bursts of 32", 1, 32)].map(
-        |(name, clients, window)| Load {
-            name,
-            clients,
-            window,
-            rounds: datagrams / (2 * clients * window),
-        },
-    );
-    let mut out = io::stdout().lock();
-    for load in &loads {
-        let sent = 2 * load.clients * load.window * load.rounds;
-        let mut times = vec![Vec::new(); contestants.len()];
-        for _ in 0..rounds {
-            for ((_, contest), times) in contestants.iter().zip(&mut times) {
-                let before = thread_time();
-                contest(load)?;
-                let took = thread_time() - before;
-                times.push(took.as_secs_f64() * 1e9 / f64::from(u32::try_from(sent)?));
-            }
-        }
-        writeln!(
-            out,
-            "| {}, {sent} datagrams of {} bytes | ns | of tokio's |",
-            load.name,
+pub(crate) fn measure(options: &Options) -> Done<Contest> {
+    process::pin(Sides::of(&process::cores()?).load)?;
+    let datagrams = options.count(200_000);
+    let rules = Rules {
+        about: format!(
+            "{datagrams} datagrams of {} bytes, questions and answers, client and server in one \
+             thread: its CPU time for one that was sent and received.",
             BODY.len()
-        )?;
-        writeln!(out, "|---|--:|--:|")?;
-        for ((name, _), own) in contestants.iter().zip(&times) {
-            let ratios: Vec<_> =
-                own.iter().zip(&times[0]).map(|(own, first)| own / first).collect();
-            let (ns, _, _) = spread(own);
-            let (median, least, most) = spread(&ratios);
-            writeln!(out, "| {name} | {ns:.0} | {median:.2} ({least:.2} to {most:.2}) |")?;
-        }
-        writeln!(out)?;
-    }
-    Ok(())
+        ),
+        cases: CASES.into(),
+        rounds: options.rounds(7),
+        unit: Some("ns"),
+    };
+    Ok(Contest::measure(rules, &chosen(CONTESTANTS, options), |contestant, place| {
+        let (clients, window) = LOADS[place];
+        // What it does wrong it does wrong at once.
+        contestant(&Load { clients, window, rounds: 3 })?;
+        let at_a_time = clients * window;
+        let load = Load { clients, window, rounds: datagrams / (2 * at_a_time) };
+        let before = thread_time();
+        contestant(&load)?;
+        let cost = (thread_time() - before).as_secs_f64() * 1e9;
+        // A question and its answer are two.
+        Ok(Sample { rate: None, cost: cost / f64::from(2 * at_a_time * load.rounds) })
+    }))
 }
 
-/// The median, the least and the greatest.
-fn spread(figures: &[f64]) -> (f64, f64, f64) {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    (sorted[sorted.len() / 2], sorted[0], sorted[sorted.len() - 1])
+/// Clients, and how many questions each asks at a time.
+const LOADS: [(u32, u32); 3] = [(1, 1), (32, 1), (1, 32)];
+
+const CASES: [Case; 3] = [
+    Case { name: "1", columns: &[ratio("1 at a time")] },
+    Case { name: "32 clients", columns: &[ratio("32 clients")] },
+    Case { name: "bursts of 32", columns: &[ratio("bursts of 32")] },
+];
+
+const fn ratio(title: &'static str) -> Column {
+    Column { title, value: Value::Ratio, digits: 2, ends: true }
 }
 
-fn thread_time() -> Duration {
+/// The CPU time of this thread.
+pub(crate) fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).expect("time passes")
 }
@@ -116,7 +103,7 @@ fn on_callbacks(driver: DriverChoice, load: &Load) -> Result<(), Box<dyn Error>>
 
 thread_local! {
     /// How many clients are not done.
-    static LEFT: Cell<usize> = const { Cell::new(0) };
+    static LEFT: Cell<u32> = const { Cell::new(0) };
 }
 
 fn serve(engine: &Handle, socket: EngineSocket) {
@@ -129,17 +116,17 @@ fn serve(engine: &Handle, socket: EngineSocket) {
     engine.recv_from(&socket, Callback::new(next, |_, _| ()));
 }
 
-fn ask(engine: &Handle, socket: EngineSocket, window: usize, left: usize) {
+fn ask(engine: &Handle, socket: EngineSocket, window: u32, left: u32) {
     for _ in 0..window {
         engine.send(&socket, Bytes::from_static(BODY), Callback::ignore());
     }
     hear(engine, socket, window, window, left);
 }
 
-fn hear(engine: &Handle, socket: EngineSocket, window: usize, missing: usize, left: usize) {
+fn hear(engine: &Handle, socket: EngineSocket, window: u32, missing: u32, left: u32) {
     let again = socket.clone();
     let next = move |engine: &Local, datagram: Datagram| {
-        assert_eq!(datagram.bytes.len(), BODY.len());
+        assert_eq!(datagram.bytes, BODY);
         match (missing, left) {
             (2.., _) => hear(engine, again, window, missing - 1, left),
             (_, 2..) => ask(engine, again, window, left - 1),
@@ -176,19 +163,14 @@ fn on_futures(driver: DriverChoice, load: &Load) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn client(
-    io: Io,
-    server: SocketAddr,
-    window: usize,
-    rounds: usize,
-) -> facade_engine::Result<()> {
+async fn client(io: Io, server: SocketAddr, window: u32, rounds: u32) -> facade_engine::Result<()> {
     let socket = io.connect_udp(server)?;
     for _ in 0..rounds {
         for _ in 0..window {
             socket.send(Bytes::from_static(BODY)).await?;
         }
         for _ in 0..window {
-            assert_eq!(socket.recv().await?.bytes.len(), BODY.len());
+            assert_eq!(socket.recv().await?.bytes, BODY);
         }
     }
     Ok(())
@@ -198,9 +180,10 @@ async fn client(
 
 #[cfg(feature = "peers")]
 fn on_tokio(load: &Load) -> Result<(), Box<dyn Error>> {
+    use std::io;
     use tokio::net::UdpSocket;
 
-    async fn client(server: SocketAddr, window: usize, rounds: usize) -> io::Result<()> {
+    async fn client(server: SocketAddr, window: u32, rounds: u32) -> io::Result<()> {
         let socket = UdpSocket::bind(HERE).await?;
         socket.connect(server).await?;
         let mut buffer = vec![0; 65_536];
@@ -209,7 +192,8 @@ fn on_tokio(load: &Load) -> Result<(), Box<dyn Error>> {
                 socket.send(BODY).await?;
             }
             for _ in 0..window {
-                assert_eq!(socket.recv(&mut buffer).await?, BODY.len());
+                let len = socket.recv(&mut buffer).await?;
+                assert_eq!(&buffer[..len], BODY);
             }
         }
         Ok(())
@@ -235,4 +219,19 @@ fn on_tokio(load: &Load) -> Result<(), Box<dyn Error>> {
         serving.abort();
         Result::<(), Box<dyn Error>>::Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_answers_every_load() {
+        for ((name, _), contestant) in CONTESTANTS {
+            for (clients, window) in LOADS {
+                let answered = contestant(&Load { clients, window, rounds: 5 });
+                answered.unwrap_or_else(|error| panic!("{name}, {clients}, {window}: {error}"));
+            }
+        }
+    }
 }
