@@ -3,8 +3,6 @@
 use std::process::Command;
 use std::{env, fs};
 
-use facade_benches::process;
-
 #[derive(Debug)]
 pub(crate) struct Machine {
     /// When the measurements began, in UTC.
@@ -23,13 +21,15 @@ pub(crate) struct Machine {
 impl Machine {
     pub(crate) fn look() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        // All that there are: this thread may be on one of them only.
+        let cores = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
         let processor = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
         let processor =
             processor.map_or("unknown", |text| text.trim_start_matches([' ', '\t', ':']));
         Self {
             date: output("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
             processor: processor.to_owned(),
-            cores: process::cores().map_or(0, |cores| cores.len()),
+            cores,
             kernel: read("/proc/sys/kernel/osrelease"),
             rust: output("rustc", &["--version"]),
             versions: versions(),

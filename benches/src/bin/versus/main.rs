@@ -77,7 +77,7 @@ fn compare(options: &Options) -> Result<usize, Box<dyn Error>> {
         );
         // The one before may have had a core only.
         process::unpin(&cores)?;
-        writeln!(out, "{}## {}\n", if place == 0 { "" } else { "\n" }, section.heading())?;
+        writeln!(out, "{}{}\n", if place == 0 { "" } else { "\n" }, section.heading())?;
         // One that cannot be measured keeps nobody from the others.
         match section.run(options, &mut out) {
             Ok((value, failed)) => {

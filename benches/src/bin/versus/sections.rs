@@ -67,16 +67,16 @@ impl Section {
     /// Its heading on the page.
     pub(crate) fn heading(self) -> &'static str {
         match self {
-            Self::Servers => "Figures",
-            Self::Growth => "How cost grows",
-            Self::Cores => "Several cores",
-            Self::ReadWith => "Reads by a matcher of one's own",
-            Self::Datagrams => "Datagrams",
-            Self::Processes => "Processes",
-            Self::Proxies => "A proxy",
-            Self::Hyper => "hyper",
-            Self::WithinTokio => "Within tokio",
-            Self::Windows => "Windows",
+            Self::Servers => "## Figures",
+            Self::Growth => "### Connections, and bytes in a message",
+            Self::Cores => "## Several cores",
+            Self::ReadWith => "## Reads by a matcher of one's own",
+            Self::Datagrams => "## Datagrams",
+            Self::Processes => "## Processes",
+            Self::Proxies => "## A proxy",
+            Self::Hyper => "## hyper",
+            Self::WithinTokio => "## Within tokio",
+            Self::Windows => "## Windows",
         }
     }
 
