@@ -1,6 +1,7 @@
 //! What the user wants: which sections, of whom, and how long.
 
 use std::error::Error;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -68,19 +69,24 @@ impl Options {
             return Ok(());
         }
         let mut known: Vec<_> = self.sections.iter().flat_map(|one| one.names()).collect();
-        if let Some(name) = self.names.iter().find(|name| !known.iter().any(|one| one == name)) {
+        let unknown = |asked: &&String| !known.iter().any(|name| name.eq_ignore_ascii_case(asked));
+        if let Some(name) = self.names.iter().find(unknown) {
             known.sort_unstable();
             known.dedup();
             return Err(format!("--with {name}: not one of {}", known.join(", ")).into());
         }
-        let names = &self.names;
-        self.sections.retain(|one| one.names().iter().any(|one| names.iter().any(|n| n == one)));
+        let mut sections = mem::take(&mut self.sections);
+        sections.retain(|section| section.names().iter().any(|name| self.wants(name, true)));
+        self.sections = sections;
         Ok(())
     }
 
     /// Whether someone takes part. `unasked` says so if nobody was named.
     pub(crate) fn wants(&self, name: &str, unasked: bool) -> bool {
-        if self.names.is_empty() { unasked } else { self.names.iter().any(|one| one == name) }
+        match &self.names[..] {
+            [] => unasked,
+            names => names.iter().any(|asked| asked.eq_ignore_ascii_case(name)),
+        }
     }
 
     /// How many rounds, where `usual` are usual.
@@ -156,7 +162,7 @@ mod tests {
         let chosen = parse("--only cores --only read-with").unwrap().sections;
         assert_eq!(chosen, [Section::Cores, Section::ReadWith]);
         assert_eq!(parse("--case lines").unwrap().sections, [Section::Servers]);
-        assert_eq!(parse("--with splice").unwrap().sections, [Section::Proxies]);
+        assert_eq!(parse("--with Splice").unwrap().sections, [Section::Proxies]);
     }
 
     #[test]

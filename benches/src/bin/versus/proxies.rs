@@ -31,10 +31,11 @@ pub(crate) fn measure(options: &Options) -> Done<Contest> {
     let (sink, echo) = (sink()?, echo()?);
     let mib = options.count(1024);
     let seconds = options.full_seconds(Duration::from_secs(3));
-    let about = format!(
-        "{mib} MiB through one connection, and wrk with {CONNECTIONS} connections for {seconds} s; \
-         CPU time of the proxy's process, which has one core."
-    );
+    let mut about = format!("{mib} MiB through one connection");
+    if behind.is_some() {
+        about += &format!(", and wrk with {CONNECTIONS} connections for {seconds} s");
+    }
+    about += "; CPU time of the proxy's process, which has one core.";
     let mut cases = vec![BULK];
     cases.extend(behind.is_some().then_some(REQUESTS));
     let rules = Rules { about, cases, rounds: options.rounds(7), unit: None };

@@ -66,7 +66,7 @@ pub(crate) fn measure(options: &Options) -> Done<Contest> {
     let sides = Sides::of(&process::cores()?);
     let server = server::start(sides.server)?;
     process::pin(sides.load)?;
-    let talks = [(20_000, 1), (20_000, 16), (1_250, 256)]
+    let talks = [(5_000, 1), (5_000, 16), (1_250, 256)]
         .map(|(pipelines, commands)| Talk::new(options.count(pipelines), commands));
     let rules = Rules {
         about: "CPU time of the client's thread for an answer, commands in pipelines.".into(),
