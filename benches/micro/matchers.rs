@@ -3,7 +3,7 @@
 use divan::{Bencher, black_box, counter::BytesCount};
 use facade_benches::hard::{HARD, noise};
 use facade_engine::{
-    LineGlob, Pattern, Regex,
+    Bytes, LineGlob, Pattern, Patterns, Regex,
     matcher::{Any, Delimiter, Line, LineGlobSearch, Matcher, RegexSearch, Scan},
 };
 use regex_automata::{
@@ -63,13 +63,88 @@ fn regex(bencher: Bencher<'_, '_>, piece: usize) {
 }
 
 /// That many byte patterns at once.
-#[divan::bench(args = [1, 4, 16, 64])]
+#[divan::bench(args = COUNTS)]
 fn any_of_patterns(bencher: Bencher<'_, '_>, patterns: usize) {
-    let new = || {
-        let all = (0..patterns).map(|number| Pattern::bytes(format!("PATTERN {number:03}")));
-        Any::new(all).expect("none is empty")
-    };
-    scan(bencher, &text(), LEN, new);
+    scan(bencher, &text(), LEN, || Any::new(byte_strings(patterns)).expect("none is empty"));
+}
+
+/// The same, made once for all reads.
+#[divan::bench(args = COUNTS)]
+fn any_of_patterns_compiled(bencher: Bencher<'_, '_>, patterns: usize) {
+    let patterns = Patterns::new(byte_strings(patterns)).expect("none is empty");
+    scan(bencher, &text(), LEN, || Any::new(&patterns).expect("there are some"));
+}
+
+/// That many regexes at once, which have been compiled one by one.
+#[divan::bench(args = COUNTS)]
+fn any_of_regexes(bencher: Bencher<'_, '_>, patterns: usize) {
+    let patterns = regexes(patterns);
+    scan(bencher, &text(), LEN, || Any::new(patterns.clone()).expect("there are some"));
+}
+
+/// The same, made one automaton once for all reads.
+#[divan::bench(args = COUNTS)]
+fn any_of_regexes_compiled(bencher: Bencher<'_, '_>, patterns: usize) {
+    let patterns = Patterns::new(regexes(patterns)).expect("there are some");
+    scan(bencher, &text(), LEN, || Any::new(&patterns).expect("there are some"));
+}
+
+/// A read that finds one of so many prompts, the last, in what comes at once.
+#[divan::bench(args = FEW)]
+fn any_short_read(bencher: Bencher<'_, '_>, patterns: usize) {
+    let patterns = prompts(patterns);
+    bencher.bench(|| read(Any::new(patterns.iter().cloned())));
+}
+
+/// The same, made once for all reads.
+#[divan::bench(args = FEW)]
+fn any_short_read_compiled(bencher: Bencher<'_, '_>, patterns: usize) {
+    let patterns = Patterns::new(prompts(patterns)).expect("there are some");
+    bencher.bench(|| read(Any::new(&patterns)));
+}
+
+/// A short read that finds the last of so many regexes.
+#[divan::bench(args = FEW)]
+fn any_short_read_of_regexes(bencher: Bencher<'_, '_>, patterns: usize) {
+    let patterns = prompt_regexes(patterns);
+    bencher.bench(|| read(Any::new(patterns.iter().cloned())));
+}
+
+/// The same, made one automaton once for all reads.
+#[divan::bench(args = FEW)]
+fn any_short_read_of_regexes_compiled(bencher: Bencher<'_, '_>, patterns: usize) {
+    let patterns = Patterns::new(prompt_regexes(patterns)).expect("there are some");
+    bencher.bench(|| read(Any::new(&patterns)));
+}
+
+const COUNTS: [usize; 5] = [1, 4, 16, 64, 1000];
+
+const FEW: [usize; 5] = [1, 2, 3, 8, 16];
+
+fn byte_strings(count: usize) -> impl Iterator<Item = Pattern> {
+    (0..count).map(|number| Pattern::bytes(format!("PATTERN {number:03}")))
+}
+
+fn regexes(count: usize) -> Vec<Pattern> {
+    let regex = |number| Regex::new(&format!("250 [A-Z]+ {number:04}")).expect("a regex");
+    (0..count).map(|number| Pattern::regex(regex(number))).collect()
+}
+
+/// The last of them is the one that comes.
+fn prompts(count: usize) -> Vec<Pattern> {
+    (1..=count).rev().map(|number| Pattern::bytes(format!("login {number}: "))).collect()
+}
+
+fn prompt_regexes(count: usize) -> Vec<Pattern> {
+    let regex = |number| Regex::new(&format!("login +{number}: ")).expect("a regex");
+    (1..=count).rev().map(|number| Pattern::regex(regex(number))).collect()
+}
+
+fn read(any: facade_engine::Result<Any>) -> facade_engine::AnyMatch {
+    let mut any = any.expect("there are some patterns");
+    let unread = Bytes::from_static(b"Welcome to the machine!\r\nlogin 1: ");
+    assert_eq!(black_box(any.scan(&unread, false)), Scan::Found { end: unread.len() });
+    any.output(unread).expect("no output of patterns fails")
 }
 
 const NUMBERS: std::ops::Range<usize> = 0..HARD.len();

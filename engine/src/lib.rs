@@ -125,6 +125,9 @@ pub use crate::{
             ConnectOptions, CopyOptions, Keepalive, ListenOptions, PtySize, SocketOptions,
             UdpOptions,
         },
-        pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
+        pattern::{
+            AnyMatch, IntoPatterns, LineGlob, LineMatch, LinePattern, Pattern, Patterns, Regex,
+            RegexMatch,
+        },
     },
 };

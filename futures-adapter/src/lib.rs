@@ -104,9 +104,9 @@ pub use facade_engine as engine;
 pub use facade_engine::{
     AddrInfo, Address, AnyMatch, Builder, Bytes, Callback, Cancel, ConnectOptions, CopyOptions,
     Datagram, Detached, DriverChoice, Engine, Engines, Error, Family, Handle, Hints, IntoAddress,
-    IoOperation, Keepalive, Limits, LineEnd, LineGlob, LineMatch, LinePattern, ListenOptions,
-    Local, Matcher, Pattern, PtySize, Regex, RegexMatch, Result, Service, SocketOptions,
-    SocketType, SystemError, TaskPanic, UdpOptions, matcher,
+    IntoPatterns, IoOperation, Keepalive, Limits, LineEnd, LineGlob, LineMatch, LinePattern,
+    ListenOptions, Local, Matcher, Pattern, Patterns, PtySize, Regex, RegexMatch, Result, Service,
+    SocketOptions, SocketType, SystemError, TaskPanic, UdpOptions, matcher,
 };
 
 pub use crate::{

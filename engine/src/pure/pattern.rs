@@ -1,18 +1,27 @@
 //! Patterns: what a read looks for, as the program writes it down.
 //!
 //! [`Regex`] and [`LineGlob`] live with the matchers that run them; here is what combines them:
-//! [`LinePattern`] for one line, [`Pattern`] for [`read_until_any`](crate::Handle::read_until_any).
+//! [`LinePattern`] for one line, [`Pattern`] for [`read_until_any`](crate::Handle::read_until_any),
+//! [`Patterns`] for many such reads.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::pure::matcher::{Steps, glob::Progress, regex::LineSearch};
 pub use crate::pure::matcher::{
     any::AnyMatch,
     glob::LineGlob,
     line::LineMatch,
     regex::{Regex, RegexMatch},
+};
+use crate::pure::{
+    error::Result,
+    matcher::{
+        Steps,
+        any::{Combine, List},
+        glob::Progress,
+        regex::LineSearch,
+    },
 };
 
 /// Which lines are meant. A line is looked at without its LF or CRLF.
@@ -199,5 +208,128 @@ impl Pattern {
     #[must_use]
     pub const fn end() -> Self {
         Self { kind: Kind::End }
+    }
+}
+
+/// A list of [`Pattern`]s for many reads: built once, it is given to
+/// [`read_until_any`](crate::Handle::read_until_any) again and again, to several reads at once, on
+/// any engines.
+///
+/// What is found is what is found with the list itself. Only it costs less: a read copies nothing
+/// of the list, many byte strings are looked for by one automaton, and so are regexes. For a
+/// handful of patterns and short reads it makes little difference.
+///
+/// Cheap to clone; clones share all of it, the working memory of its searches, too, which is
+/// bounded.
+///
+/// # Memory
+///
+/// - Byte strings, if they are 8 or more, and 1 MiB together at most: up to 1 MiB, or beyond that
+///   some ten times their length. Those for which there is no room are looked for one by one.
+/// - Regexes: some hundred bytes for each state of their automata (a literal byte is one, `[a-z]{9}`
+///   nine), and up to 1 MiB of working memory for each search that runs at the same time. Those of
+///   more than 65,536 states together are looked for by several automata.
+///
+/// # Examples
+///
+/// ```
+/// use facade_engine::{AnyMatch, Callback, Engine, Handle, Pattern, Patterns, Regex, Stream};
+/// use std::{io::Write, os::unix::net::UnixStream};
+///
+/// fn answer(engine: &Handle, stream: Stream, prompts: Patterns) {
+///     let on = stream.clone();
+///     engine.read_until_any(&on, &prompts, Callback::from_fn(move |engine, found| {
+///         let AnyMatch { index, .. } = found?;
+///         engine.write_line(&stream, ["user", "secret", "exit"][index], Callback::ignore());
+///         answer(engine, stream, prompts);
+///         Ok(())
+///     }));
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Patterns {
+    list: Arc<List>,
+}
+
+impl Patterns {
+    /// Makes a list for many reads.
+    ///
+    /// Takes time linear in the length of the patterns: about as much as to compile its regexes
+    /// once more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`](crate::Error::InvalidInput) if there are none or more than 65,536,
+    /// or one is an empty byte string.
+    pub fn new(patterns: impl IntoIterator<Item = Pattern>) -> Result<Self> {
+        Self::combined(patterns, &Combine::DEFAULT)
+    }
+
+    /// The same with other bounds.
+    pub(crate) fn combined(
+        patterns: impl IntoIterator<Item = Pattern>,
+        combine: &Combine,
+    ) -> Result<Self> {
+        let mut list = List::new(patterns)?;
+        list.combine(combine);
+        Ok(Self { list: Arc::new(list) })
+    }
+
+    /// How many patterns there are; at least one.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "it never is")]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+}
+
+impl fmt::Debug for Patterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Patterns").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// What [`read_until_any`](crate::Handle::read_until_any) takes for patterns: [`Patterns`], a
+/// reference to some, or whatever iterates over [`Pattern`]s, which is a list for this read.
+///
+/// No other type can have it.
+pub trait IntoPatterns: sealed::Sealed {}
+
+impl IntoPatterns for Patterns {}
+
+impl IntoPatterns for &Patterns {}
+
+impl<I: IntoIterator<Item = Pattern>> IntoPatterns for I {}
+
+mod sealed {
+    use crate::pure::{
+        error::Result,
+        matcher::any::{Any, List},
+    };
+
+    use super::{Pattern, Patterns};
+
+    #[expect(unnameable_types, reason = "nobody else is to implement it")]
+    pub trait Sealed {
+        /// The matcher of one read.
+        fn into_any(self) -> Result<Any>;
+    }
+
+    impl Sealed for Patterns {
+        fn into_any(self) -> Result<Any> {
+            (&self).into_any()
+        }
+    }
+
+    impl Sealed for &Patterns {
+        fn into_any(self) -> Result<Any> {
+            Ok(Any::of(List::clone(&self.list)))
+        }
+    }
+
+    impl<I: IntoIterator<Item = Pattern>> Sealed for I {
+        fn into_any(self) -> Result<Any> {
+            List::new(self).map(Any::of)
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What is read from a [`Stream`] and from its [`ReadHalf`].
 
 use facade_engine::{
-    AnyMatch, Bytes, LineGlob, LineMatch, LinePattern, Matcher, Pattern, Regex, RegexMatch,
+    AnyMatch, Bytes, IntoPatterns, LineGlob, LineMatch, LinePattern, Matcher, Regex, RegexMatch,
     Stream as EngineStream,
 };
 
@@ -99,7 +99,7 @@ impl Stream {
     /// See [`Handle::read_until_any`](facade_engine::Handle::read_until_any).
     pub fn read_until_any(
         &mut self,
-        patterns: impl IntoIterator<Item = Pattern>,
+        patterns: impl IntoPatterns,
     ) -> OpFuture<AnyMatch, impl Submit<AnyMatch>> {
         self.read.read_until_any(patterns)
     }
@@ -239,7 +239,7 @@ impl ReadHalf {
     /// See [`Handle::read_until_any`](facade_engine::Handle::read_until_any).
     pub fn read_until_any(
         &mut self,
-        patterns: impl IntoIterator<Item = Pattern>,
+        patterns: impl IntoPatterns,
     ) -> OpFuture<AnyMatch, impl Submit<AnyMatch>> {
         let stream = self.engine();
         op(move |callback| stream.handle().read_until_any(stream, patterns, callback))

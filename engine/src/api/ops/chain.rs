@@ -33,7 +33,7 @@ use crate::{
         },
         options::ConnectOptions,
         panics::{Contained, Each},
-        pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
+        pattern::{AnyMatch, IntoPatterns, LineGlob, LineMatch, LinePattern, Regex, RegexMatch},
         table::Id,
     },
 };
@@ -340,7 +340,7 @@ impl<M: Mode> Chain<M> {
     /// See [`Handle::read_until_any`].
     pub fn read_until_any(
         self,
-        patterns: impl IntoIterator<Item = Pattern>,
+        patterns: impl IntoPatterns,
         cb: Callback<M::Value<AnyMatch>>,
     ) -> Self {
         self.read("read_until_any", Any::new(patterns), Bound::Line, cb, other)

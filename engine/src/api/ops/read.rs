@@ -35,7 +35,7 @@ use crate::{
             RegexSearch,
         },
         panics::Contained,
-        pattern::{AnyMatch, LineGlob, LineMatch, LinePattern, Pattern, Regex, RegexMatch},
+        pattern::{AnyMatch, IntoPatterns, LineGlob, LineMatch, LinePattern, Regex, RegexMatch},
         table::Id,
     },
 };
@@ -301,7 +301,7 @@ impl Handle {
     pub fn read_until_any(
         &self,
         s: &Stream,
-        patterns: impl IntoIterator<Item = Pattern>,
+        patterns: impl IntoPatterns,
         mut cb: Callback<AnyMatch>,
     ) -> Cancel {
         s.observe(&mut cb, "read_until_any");

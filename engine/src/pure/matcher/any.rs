@@ -7,7 +7,7 @@
 //! frequent one leaves to the next read. A window that the steps did not do for is gone on with as
 //! it was, whatever has come meanwhile.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
@@ -17,10 +17,11 @@ use crate::pure::{
         Matcher, Scan, Steps,
         delimiter::Delimiter,
         line::Lines,
-        regex::{Search, Verdict},
+        regex::{CACHE_LIMIT, RegexSet, Search, SetSearch, SetVerdict, Verdict},
         steps::without_end,
+        strings::{StringSearch, StringSet},
     },
-    pattern::{Kind, LineLook, LinePattern, Pattern},
+    pattern::{IntoPatterns, Kind, LineLook, LinePattern, Pattern},
 };
 
 /// Takes the bytes up to the end of whichever pattern ends first; of those that end there, the one
@@ -40,11 +41,7 @@ use crate::pure::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct Any {
-    /// In the order of the list, but that the patterns of lines are together where the first of
-    /// them stands.
-    searches: Vec<PatternSearch>,
-    /// The first [`Pattern::end`] of the list.
-    end: Option<usize>,
+    list: List,
     /// How many bytes the windows went over.
     scanned: usize,
     /// The window that is being looked at.
@@ -54,47 +51,18 @@ pub struct Any {
 }
 
 impl Any {
-    /// Up to whichever of `patterns` ends first.
+    /// Up to whichever of `patterns` ends first: a list, or [`Patterns`].
     ///
     /// # Errors
     ///
     /// [`Error::InvalidInput`] if there are none or more than 65,536, or one is an empty byte
     /// string.
-    pub fn new(patterns: impl IntoIterator<Item = Pattern>) -> Result<Self> {
-        let mut searches: Vec<PatternSearch> = Vec::new();
-        let (mut end, mut first_of_lines) = (None, None);
-        for (index, Pattern { kind }) in patterns.into_iter().enumerate() {
-            if index == PATTERNS_MAX {
-                return Err(Error::invalid(format_args!(
-                    "more than {PATTERNS_MAX} patterns in one list"
-                )));
-            }
-            let search = match kind {
-                Kind::Bytes(bytes) => OneSearch::Bytes(Delimiter::new(bytes).map_err(|_| {
-                    Error::invalid(format_args!("pattern {index} is an empty byte string"))
-                })?),
-                Kind::Line(pattern) => {
-                    let first = *first_of_lines.get_or_insert(searches.len());
-                    if let Some(PatternSearch { search: OneSearch::Line(search), .. }) =
-                        searches.get_mut(first)
-                    {
-                        search.patterns.push((index, pattern));
-                        continue;
-                    }
-                    OneSearch::Line(LineSearch::new(index, pattern))
-                }
-                Kind::Regex(regex) => OneSearch::Regex(Search::new(regex, false)),
-                Kind::End => {
-                    end = end.or(Some(index));
-                    continue;
-                }
-            };
-            searches.push(PatternSearch { index, search, found: None });
-        }
-        if searches.is_empty() && end.is_none() {
-            return Err(Error::invalid("the list of patterns is empty"));
-        }
-        Ok(Self { searches, end, scanned: 0, window: None, found: (0, 0..0) })
+    pub fn new(patterns: impl IntoPatterns) -> Result<Self> {
+        patterns.into_any()
+    }
+
+    pub(crate) const fn of(list: List) -> Self {
+        Self { list, scanned: 0, window: None, found: (0, 0..0) }
     }
 
     /// Looks at a window, in which all is decided but what ends with its last byte. `None` if the
@@ -105,23 +73,21 @@ impl Any {
         window: &mut Window,
         steps: &mut Steps,
     ) -> Option<Option<Winner>> {
-        for one in &mut self.searches[window.searched..] {
-            let outcome = one.scan(bytes, window.ended, steps)?;
+        for one in &mut self.list.searches[window.searched..] {
+            let Finding { winner, undecided } = one.scan(bytes, window.ended, steps)?;
             steps.take(STEPS_A_SEARCH);
-            match outcome {
-                Finding::Found(found) => {
-                    let place = |winner: &Winner| (winner.end, winner.index);
-                    if window.winner.as_ref().is_none_or(|winner| place(&found) < place(winner)) {
-                        window.winner = Some(found);
-                    }
+            if let Some(found) = winner {
+                let place = |winner: &Winner| (winner.end, winner.index);
+                if window.winner.as_ref().is_none_or(|winner| place(&found) < place(winner)) {
+                    window.winner = Some(found);
                 }
-                Finding::Undecided => window.undecided = window.undecided.or(Some(one.index)),
-                Finding::NotYet => {}
             }
+            let first = window.undecided.into_iter().chain(undecided).min();
+            window.undecided = first;
             window.searched += 1;
         }
         let end_of_stream = || {
-            let (index, end) = (self.end.filter(|_| window.ended)?, bytes.len());
+            let (index, end) = (self.list.end.filter(|_| window.ended)?, bytes.len());
             Some(Winner { index, range: end..end, end })
         };
         let winner = window.winner.take().or_else(end_of_stream);
@@ -165,7 +131,7 @@ impl Matcher for Any {
 
     fn restart(&mut self) {
         (self.scanned, self.window) = (0, None);
-        for one in &mut self.searches {
+        for one in &mut self.list.searches {
             one.restart();
         }
     }
@@ -176,8 +142,8 @@ impl Matcher for Any {
     }
 
     fn lookahead(&self) -> usize {
-        let end = usize::from(self.end.is_some());
-        self.searches.iter().map(PatternSearch::lookahead).max().unwrap_or(0).max(end)
+        let end = usize::from(self.list.end.is_some());
+        self.list.searches.iter().map(PatternSearch::lookahead).max().unwrap_or(0).max(end)
     }
 }
 
@@ -196,11 +162,174 @@ pub struct AnyMatch {
     pub range: Range<usize>,
 }
 
-/// The search for one pattern of the list, or for all those of lines.
+/// What patterns become: a search for each of them, or for several at once.
+#[derive(Debug, Clone)]
+pub(crate) struct List {
+    /// In the order of the list, but that the patterns of lines are together where the first of
+    /// them stands, and what has been combined is behind all others.
+    searches: Vec<PatternSearch>,
+    /// The first [`Pattern::end`] of the list.
+    end: Option<usize>,
+    /// How many patterns there are.
+    len: usize,
+}
+
+impl List {
+    /// A search for each of these, and one for all those of lines.
+    ///
+    /// # Errors
+    ///
+    /// See [`Any::new`].
+    pub(crate) fn new(patterns: impl IntoIterator<Item = Pattern>) -> Result<Self> {
+        let mut searches: Vec<PatternSearch> = Vec::new();
+        let (mut end, mut first_of_lines, mut len) = (None, None, 0);
+        for (index, Pattern { kind }) in patterns.into_iter().enumerate() {
+            if index == PATTERNS_MAX {
+                return Err(Error::invalid(format_args!(
+                    "more than {PATTERNS_MAX} patterns in one list"
+                )));
+            }
+            len = index + 1;
+            let search = match kind {
+                Kind::Bytes(bytes) => {
+                    let delimiter = Delimiter::from_bytes(bytes).map_err(|_| {
+                        Error::invalid(format_args!("pattern {index} is an empty byte string"))
+                    })?;
+                    OneSearch::Bytes { index, delimiter }
+                }
+                Kind::Line(pattern) => {
+                    let first = *first_of_lines.get_or_insert(searches.len());
+                    if let Some(PatternSearch { search: OneSearch::Line(search), .. }) =
+                        searches.get_mut(first)
+                    {
+                        search.patterns.push((index, pattern));
+                        continue;
+                    }
+                    OneSearch::Line(LineSearch::new(index, pattern))
+                }
+                Kind::Regex(regex) => OneSearch::Regex { index, search: Search::new(regex, false) },
+                Kind::End => {
+                    end = end.or(Some(index));
+                    continue;
+                }
+            };
+            searches.push(PatternSearch::new(search));
+        }
+        if len == 0 {
+            return Err(Error::invalid("the list of patterns is empty"));
+        }
+        Ok(Self { searches, end, len })
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Makes automata of what can be looked for at once, and shares what can be. Not worth it for
+    /// one read: to build an automaton costs more than most reads look at.
+    pub(crate) fn combine(&mut self, bounds: &Combine) {
+        let (mut strings, mut regexes, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for mut one in std::mem::take(&mut self.searches) {
+            match one.search {
+                OneSearch::Bytes { index, delimiter } => strings.push((index, delimiter)),
+                OneSearch::Regex { index, search } => regexes.push((index, search)),
+                OneSearch::Line(ref mut search) => {
+                    search.patterns.share();
+                    others.push(one);
+                }
+                OneSearch::Strings(_) | OneSearch::Regexes(_) => others.push(one),
+            }
+        }
+        let combined =
+            combine_strings(strings, bounds).into_iter().chain(combine_regexes(regexes, bounds));
+        others.extend(combined.map(PatternSearch::new));
+        self.searches = others;
+    }
+}
+
+/// When patterns are looked for at once.
+#[derive(Debug, Clone)]
+pub(crate) struct Combine {
+    /// From how many byte strings on one automaton looks for them.
+    pub(crate) strings_min: usize,
+    /// How long the strings of an automaton are together at most, in bytes.
+    pub(crate) strings_max: usize,
+    /// How much it takes if it is a DFA, in bytes. Most of that stays in a processor's caches.
+    pub(crate) dfa_limit: usize,
+    /// From how many regexes on one automaton looks for them.
+    pub(crate) regexes_min: usize,
+    /// How many states that has at most.
+    pub(crate) states_max: usize,
+    /// How much each of its caches takes, in bytes.
+    pub(crate) cache_limit: usize,
+}
+
+impl Combine {
+    pub(crate) const DEFAULT: Self = Self {
+        strings_min: 8,
+        strings_max: 1 << 20,
+        dfa_limit: 1 << 20,
+        regexes_min: 2,
+        states_max: 1 << 16,
+        cache_limit: CACHE_LIMIT,
+    };
+}
+
+/// One search for as many byte strings as have room in it, unless they are few; for each of the
+/// others its own.
+fn combine_strings(strings: Vec<(usize, Delimiter)>, bounds: &Combine) -> Vec<OneSearch> {
+    let mut room = bounds.strings_max;
+    let (taken, mut others): (Vec<_>, Vec<_>) = strings.into_iter().partition(|(_, string)| {
+        let rest = room.checked_sub(string.len());
+        room = rest.unwrap_or(room);
+        rest.is_some()
+    });
+    let needles = taken.iter().map(|(index, string)| (*index, string.needle()));
+    let set = (taken.len() >= bounds.strings_min)
+        .then(|| StringSet::new(needles, bounds.dfa_limit))
+        .flatten();
+    let mut combined = Vec::new();
+    match set {
+        Some(set) => combined.push(OneSearch::Strings(StringSearch::new(Arc::new(set)))),
+        None => others.extend(taken),
+    }
+    combined
+        .extend(others.into_iter().map(|(index, delimiter)| OneSearch::Bytes { index, delimiter }));
+    combined
+}
+
+/// As few searches for these regexes as have room for all; for one that needs all of it its own.
+fn combine_regexes(regexes: Vec<(usize, Search)>, bounds: &Combine) -> Vec<OneSearch> {
+    let mut sets: Vec<Vec<(usize, Search)>> = Vec::new();
+    let mut room = 0;
+    for (index, search) in regexes {
+        let states = RegexSet::states(search.regex());
+        match sets.last_mut() {
+            Some(set) if states <= room => set.push((index, search)),
+            _ => {
+                sets.push(vec![(index, search)]);
+                room = bounds.states_max;
+            }
+        }
+        room = room.saturating_sub(states);
+    }
+    let mut combined = Vec::new();
+    for set in sets {
+        if set.len() < bounds.regexes_min {
+            let single = |(index, search)| OneSearch::Regex { index, search };
+            combined.extend(set.into_iter().map(single));
+        } else {
+            let regexes = set.iter().map(|(index, search)| (*index, search.regex().clone()));
+            let set = Arc::new(RegexSet::new(regexes, bounds.cache_limit));
+            combined.push(OneSearch::Regexes(SetSearch::new(set)));
+        }
+    }
+    combined
+}
+
+/// The search for one pattern of the list, or for several at once.
 #[derive(Debug, Clone)]
 struct PatternSearch {
-    /// Of the pattern, or the first of them.
-    index: usize,
     search: OneSearch,
     /// What was found, while another pattern of the list is undecided.
     found: Option<Winner>,
@@ -227,26 +356,38 @@ impl Window {
 
 #[derive(Debug, Clone)]
 enum OneSearch {
-    Bytes(Delimiter),
+    Bytes { index: usize, delimiter: Delimiter },
+    Strings(StringSearch),
     Line(LineSearch),
-    Regex(Search),
+    Regex { index: usize, search: Search },
+    Regexes(SetSearch),
 }
 
 /// The search for a line that any of some patterns matches: where lines end is found once for all.
 #[derive(Debug, Clone)]
 struct LineSearch {
-    /// With their indices in the list, in order.
-    patterns: Vec<(usize, LinePattern)>,
+    patterns: LinePatterns,
     lines: Lines,
     /// How many of the patterns have looked at the current line, and the look of the next one.
     passed: usize,
     look: LineLook,
 }
 
-enum Finding {
-    Found(Winner),
-    Undecided,
-    NotYet,
+/// Patterns of lines with their indices in the list, in order.
+#[derive(Debug, Clone)]
+enum LinePatterns {
+    /// For one read.
+    Own(Vec<(usize, LinePattern)>),
+    /// For all reads with the same [`Patterns`].
+    Shared(Arc<[(usize, LinePattern)]>),
+}
+
+/// What a search says of the bytes there are: neither if no match ends within them.
+#[derive(Debug, Default)]
+struct Finding {
+    winner: Option<Winner>,
+    /// The index of the first pattern that waits for what follows.
+    undecided: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -257,42 +398,95 @@ struct Winner {
 }
 
 impl PatternSearch {
+    const fn new(search: OneSearch) -> Self {
+        Self { search, found: None }
+    }
+
     /// `None` if the steps did not do.
     fn scan(&mut self, window: &[u8], ended: bool, steps: &mut Steps) -> Option<Finding> {
-        let index = self.index;
-        if self.found.is_none() {
-            self.found =
-                match &mut self.search {
-                    OneSearch::Bytes(delimiter) => delimiter
-                        .find(window, steps)?
-                        .map(|end| Winner { index, range: end - delimiter.len()..end, end }),
-                    OneSearch::Line(search) => search.find(window, steps)?,
-                    OneSearch::Regex(search) => match search.scan(window, ended, steps)? {
-                        Verdict::Found(found) => {
-                            let end = found.range.end;
-                            Some(Winner { index, range: found.range, end })
-                        }
-                        Verdict::Undecided => return Some(Finding::Undecided),
-                        Verdict::NotYet => None,
-                    },
-                };
+        if self.found.is_some() {
+            return Some(Finding { winner: self.found.clone(), undecided: None });
         }
-        Some(self.found.clone().map_or(Finding::NotYet, Finding::Found))
+        let finding = self.search.scan(window, ended, steps)?;
+        // While a regex that comes first is undecided, its set is asked again.
+        if finding.undecided.is_none() {
+            self.found.clone_from(&finding.winner);
+        }
+        Some(finding)
     }
 
     fn restart(&mut self) {
         self.found = None;
         match &mut self.search {
-            OneSearch::Bytes(delimiter) => delimiter.restart(),
+            OneSearch::Bytes { delimiter, .. } => delimiter.restart(),
+            OneSearch::Strings(search) => search.restart(),
             OneSearch::Line(search) => search.restart(),
-            OneSearch::Regex(search) => search.restart(),
+            OneSearch::Regex { search, .. } => search.restart(),
+            OneSearch::Regexes(search) => search.restart(),
         }
     }
 
     fn lookahead(&self) -> usize {
         match &self.search {
-            OneSearch::Bytes(_) | OneSearch::Line(_) => 0,
-            OneSearch::Regex(search) => search.lookahead(),
+            OneSearch::Bytes { .. } | OneSearch::Strings(_) | OneSearch::Line(_) => 0,
+            OneSearch::Regex { search, .. } => search.lookahead(),
+            OneSearch::Regexes(search) => search.lookahead(),
+        }
+    }
+}
+
+impl OneSearch {
+    /// `None` if the steps did not do.
+    fn scan(&mut self, window: &[u8], ended: bool, steps: &mut Steps) -> Option<Finding> {
+        let winner = match self {
+            Self::Bytes { index, delimiter } => delimiter
+                .find(window, steps)?
+                .map(|end| Winner::new(*index, end - delimiter.len()..end)),
+            Self::Strings(search) => {
+                search.find(window, steps)?.map(|(index, range)| Winner::new(index, range))
+            }
+            Self::Line(search) => search.find(window, steps)?,
+            Self::Regex { index, search } => match search.scan(window, ended, steps)? {
+                Verdict::Found(found) => Some(Winner::new(*index, found.range)),
+                Verdict::Undecided => {
+                    return Some(Finding { winner: None, undecided: Some(*index) });
+                }
+                Verdict::NotYet => None,
+            },
+            Self::Regexes(search) => {
+                let SetVerdict { found, undecided } = search.scan(window, ended, steps)?;
+                let winner = found.map(|(index, range)| Winner::new(index, range));
+                return Some(Finding { winner, undecided });
+            }
+        };
+        Some(Finding { winner, undecided: None })
+    }
+}
+
+impl Winner {
+    /// A pattern that ends where its range does, as all but those of lines do.
+    const fn new(index: usize, range: Range<usize>) -> Self {
+        Self { index, end: range.end, range }
+    }
+}
+
+impl LinePatterns {
+    fn push(&mut self, pattern: (usize, LinePattern)) {
+        if let Self::Own(patterns) = self {
+            patterns.push(pattern);
+        }
+    }
+
+    fn share(&mut self) {
+        if let Self::Own(patterns) = self {
+            *self = Self::Shared(std::mem::take(patterns).into());
+        }
+    }
+
+    fn get(&self, place: usize) -> Option<&(usize, LinePattern)> {
+        match self {
+            Self::Own(patterns) => patterns.get(place),
+            Self::Shared(patterns) => patterns.get(place),
         }
     }
 }
@@ -300,7 +494,8 @@ impl PatternSearch {
 impl LineSearch {
     fn new(index: usize, pattern: LinePattern) -> Self {
         let (lines, look) = (Lines::default(), LineLook::default());
-        Self { patterns: vec![(index, pattern)], lines, passed: 0, look }
+        let patterns = LinePatterns::Own(vec![(index, pattern)]);
+        Self { patterns, lines, passed: 0, look }
     }
 
     fn restart(&mut self) {

@@ -1,5 +1,7 @@
 //! [`Delimiter`]: reads up to and with a byte string.
 
+use std::sync::{Arc, OnceLock};
+
 use bytes::Bytes;
 use memchr::{memchr, memmem};
 
@@ -33,19 +35,25 @@ enum Needle {
     /// The usual delimiter needs neither an allocation nor an overlap.
     Byte(u8),
     /// Of a short one, as many bytes as it has are looked at again for every piece.
-    Short(Box<[u8]>),
-    /// Its searcher is made once, and goes on where it was.
-    Long(Box<Long>),
+    Short(Bytes),
+    /// It goes on where it was.
+    Long(Long),
 }
 
 #[derive(Debug, Clone)]
 struct Long {
-    finder: memmem::Finder<'static>,
-    /// For each front of the needle, how much of its end is a shorter front (the failure function
-    /// of Knuth, Morris and Pratt). Empty until a piece ends with the front of a delimiter.
-    borders: Vec<u32>,
+    searcher: Arc<Searcher>,
     /// How many of the last bytes that were seen may be the front of a delimiter.
     begun: usize,
+}
+
+/// Made once for a long needle.
+#[derive(Debug)]
+struct Searcher {
+    finder: memmem::Finder<'static>,
+    /// For each front of the needle, how much of its end is a shorter front (the failure function
+    /// of Knuth, Morris and Pratt). None until a piece ends with the front of a delimiter.
+    borders: OnceLock<Vec<u32>>,
 }
 
 impl Delimiter {
@@ -58,12 +66,12 @@ impl Delimiter {
         let needle = match *delimiter.as_ref() {
             [] => return Err(Error::invalid("the delimiter is empty")),
             [byte] => Needle::Byte(byte),
-            ref bytes if bytes.len() <= SHORT_MAX => Needle::Short(bytes.into()),
-            ref bytes if bytes.len() <= LENGTH_MAX => Needle::Long(Box::new(Long {
-                finder: memmem::Finder::new(bytes).into_owned(),
-                borders: Vec::new(),
-                begun: 0,
-            })),
+            ref bytes if bytes.len() <= SHORT_MAX => Needle::Short(Bytes::copy_from_slice(bytes)),
+            ref bytes if bytes.len() <= LENGTH_MAX => {
+                let finder = memmem::Finder::new(bytes).into_owned();
+                let searcher = Arc::new(Searcher { finder, borders: OnceLock::new() });
+                Needle::Long(Long { searcher, begun: 0 })
+            }
             ref bytes => {
                 return Err(Error::invalid(format_args!(
                     "a delimiter of {} bytes, and {LENGTH_MAX} is the most",
@@ -74,13 +82,26 @@ impl Delimiter {
         Ok(Self { needle, scanned: 0 })
     }
 
+    /// The same without a copy of a short one.
+    pub(crate) fn from_bytes(delimiter: Bytes) -> Result<Self> {
+        match delimiter.len() {
+            2..=SHORT_MAX => Ok(Self { needle: Needle::Short(delimiter), scanned: 0 }),
+            _ => Self::new(delimiter),
+        }
+    }
+
+    /// The delimiter.
+    pub(crate) fn needle(&self) -> &[u8] {
+        match &self.needle {
+            Needle::Byte(byte) => std::slice::from_ref(byte),
+            Needle::Short(needle) => needle,
+            Needle::Long(long) => long.searcher.finder.needle(),
+        }
+    }
+
     /// How long the delimiter is, in bytes.
     pub(crate) fn len(&self) -> usize {
-        match &self.needle {
-            Needle::Byte(_) => 1,
-            Needle::Short(needle) => needle.len(),
-            Needle::Long(long) => long.finder.needle().len(),
-        }
+        self.needle().len()
     }
 
     /// Where the first delimiter ends; `None` if the steps did not do.
@@ -119,12 +140,13 @@ impl Delimiter {
 impl Long {
     /// Where the first delimiter ends, of which none does within the first `scanned` bytes.
     fn find(&mut self, shown: &[u8], scanned: usize) -> Option<usize> {
-        let len = self.finder.needle().len();
+        let finder = &self.searcher.finder;
+        let len = finder.needle().len();
         if shown.len() - scanned < len {
             return self.step(shown, scanned);
         }
         let from = scanned - self.begun;
-        if let Some(start) = self.finder.find(&shown[from..]) {
+        if let Some(start) = finder.find(&shown[from..]) {
             looked_at(start + len);
             return Some(from + start + len);
         }
@@ -136,14 +158,13 @@ impl Long {
 
     /// Goes on byte by byte from `from`, to where one ends.
     fn step(&mut self, shown: &[u8], from: usize) -> Option<usize> {
-        let needle = self.finder.needle();
-        if self.borders.is_empty() {
-            self.borders = borders(needle);
-        }
+        let Searcher { finder, borders: known } = &*self.searcher;
+        let needle = finder.needle();
+        let borders = known.get_or_init(|| borders(needle));
         let mut begun = self.begun;
         for (index, &byte) in shown[from..].iter().enumerate() {
             looked_at(1);
-            begun = longer(needle, &self.borders, begun, byte);
+            begun = longer(needle, borders, begun, byte);
             if begun == needle.len() {
                 return Some(from + index + 1);
             }

@@ -26,6 +26,7 @@ pub(crate) mod glob;
 pub(crate) mod line;
 pub(crate) mod regex;
 mod steps;
+mod strings;
 
 #[cfg(test)]
 mod tests;

@@ -95,6 +95,18 @@ impl Walk {
         let before = if program.start_looks { before } else { Neighbour::Other };
         Self { at: 0, before, is_start: true, threads: Vec::new(), row: 0, epoch: 0 }
     }
+
+    /// Where a search of one part of a union is when one of the union is here: `program` is the
+    /// part's, and its states are those of the union from `from` on.
+    pub(super) fn of_part(&self, program: &Program, from: u32) -> Self {
+        let states = from..from + number_of(program.ops.len());
+        let own = self.threads.iter().filter(|state| states.contains(state));
+        let threads: Vec<u32> = own.map(|state| state - from).collect();
+        let looks = !program.always_looks.is_empty()
+            || threads.iter().any(|&state| program.looks_at(state));
+        let before = if looks { self.before } else { Neighbour::Other };
+        Self { at: self.at, before, is_start: false, threads, row: 0, epoch: 0 }
+    }
 }
 
 impl Cache {
@@ -213,12 +225,32 @@ impl Cache {
         }
     }
 
+    /// Lists the states that match where a walk is, in order, if one of these follows.
+    pub(super) fn list_matching(
+        &mut self,
+        program: &Program,
+        walk: &Walk,
+        behind: &[Neighbour],
+        steps: &mut Steps,
+    ) -> Vec<u32> {
+        let mut matching = Vec::new();
+        self.simulation.resume(program, &walk.threads);
+        for &next in behind {
+            self.simulation.list_matching(program, walk.before, next, &mut matching);
+            steps.take(STEPS_A_STATE * (walk.threads.len() + program.always_looks.len()));
+        }
+        matching.sort_unstable();
+        matching.dedup();
+        matching
+    }
+
     /// Whether no match can come.
     #[inline]
     pub(super) fn is_dead(&self, program: &Program, position: Position) -> bool {
         match position {
-            Position::Row(row) => row & STOP != 0 && self.places[index(program, row)].count == 0,
-            Position::Simulated { .. } => self.simulation.threads.members.is_empty(),
+            Position::Row(row) if row & STOP == 0 => false,
+            Position::Row(row) => is_dead(program, &self.places[index(program, row)]),
+            Position::Simulated { .. } => self.simulation.is_dead(program),
         }
     }
 
@@ -319,7 +351,7 @@ impl Cache {
                 }
                 None => true,
             };
-            if may_stop || steps.are_used_up() || self.simulation.threads.members.is_empty() {
+            if may_stop || steps.are_used_up() || self.simulation.is_dead(program) {
                 break;
             }
         }
@@ -406,7 +438,7 @@ impl Cache {
                 && place.before == before
                 && self.simulation.threads.is(self.threads_of(place))
             {
-                let mark = if is_stop(place) { STOP } else { 0 };
+                let mark = if is_stop(program, place) { STOP } else { 0 };
                 return Some(number_of(number << program.shift) | mark);
             }
             slot = (slot + 1) & mask;
@@ -419,7 +451,7 @@ impl Cache {
         let (from, count) = (number_of(self.threads.len()), number_of(threads.len()));
         self.threads.extend_from_slice(threads);
         let place = Spot { from, count, before, ends, hash };
-        let mark = if is_stop(&place) { STOP } else { 0 };
+        let mark = if is_stop(program, &place) { STOP } else { 0 };
         let row = number_of(self.table.len()) | mark;
         self.table.resize(self.table.len() + (1 << program.shift), UNKNOWN);
         self.places.push(place);
@@ -504,8 +536,13 @@ const fn slot(hash: u64, mask: usize) -> usize {
     hash as usize & mask
 }
 
-const fn is_stop(place: &Spot) -> bool {
-    place.ends.is_possible() || place.count == 0
+fn is_stop(program: &Program, place: &Spot) -> bool {
+    place.ends.is_possible() || is_dead(program, place)
+}
+
+/// Whether no match can come behind a place.
+fn is_dead(program: &Program, place: &Spot) -> bool {
+    place.count == 0 && program.always.is_empty()
 }
 
 impl Ends {
@@ -538,7 +575,7 @@ const STOP: Row = 1 << 31;
 const UNKNOWN: Row = Row::MAX;
 
 /// When a cache is full, in bytes.
-pub(super) const CACHE_LIMIT: usize = 1 << 20;
+pub(crate) const CACHE_LIMIT: usize = 1 << 20;
 
 /// How many places are put in before it is judged whether they pay...
 const BATCH: usize = 256;

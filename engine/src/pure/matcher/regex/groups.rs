@@ -53,7 +53,7 @@ impl Groups {
         self.slots.clear();
         self.slots.resize(slots, NONE);
         self.passed.clear(program.ops.len());
-        self.follow(program, program.anchored, text);
+        self.follow(program, program.start, text);
         std::mem::swap(&mut self.threads, &mut self.next);
     }
 
@@ -88,7 +88,7 @@ impl Groups {
             self.threads = std::mem::replace(&mut self.next, threads);
         }
         // No match ends earlier, so what is found from the start can only end at the end.
-        let is_match = |&state: &u32| state == program.matching;
+        let is_match = |&state: &u32| matches!(program.ops[state as usize], Op::Match);
         let first = self.threads.states.iter().position(is_match).expect("a match is here");
         let group =
             |slots: &[usize]| (slots[0] != NONE && slots[1] != NONE).then(|| slots[0]..slots[1]);

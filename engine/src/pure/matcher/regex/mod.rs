@@ -3,12 +3,13 @@
 //! `search` looks for the earliest end of a match, byte by byte, on the lazy DFA of `dfa`; once the
 //! end is known, it goes back to the start on another, and `groups` finds the groups. The pattern
 //! is `regex-syntax`'s and the NFA `regex-automata`'s; all that goes over bytes is here, because it
-//! has to stop when its steps are used up.
+//! has to stop when its steps are used up. `set` looks for the end of any of several at once.
 
 mod dfa;
 mod groups;
 mod program;
 mod search;
+mod set;
 mod simulation;
 
 use std::{
@@ -30,8 +31,14 @@ use crate::pure::{
     matcher::{Quoted, steps::without_end},
 };
 
+use self::program::Program;
+
 pub use self::search::RegexSearch;
-pub(crate) use self::search::{LineSearch, Search, Verdict};
+pub(crate) use self::{
+    dfa::CACHE_LIMIT,
+    search::{LineSearch, Search, Verdict},
+    set::{RegexSet, SetSearch, SetVerdict},
+};
 
 /// A regular expression over bytes, for streams.
 ///
@@ -74,9 +81,9 @@ pub struct Regex {
 
 struct Inner {
     pattern: Box<str>,
-    program: program::Program,
+    program: Program,
     /// Goes from an end back to the start.
-    backward: program::Program,
+    backward: Program,
     names: GroupInfo,
     /// Two for each group but the whole match.
     slots: usize,
@@ -84,12 +91,16 @@ struct Inner {
     /// How much each cache may take, in bytes.
     cache_limit: usize,
     epochs: dfa::Epochs,
-    /// The caches of whoever searches while nobody else does: one lock, and nothing is moved.
-    first: Mutex<Caches>,
-    /// Others, for those who search at the same time, that nobody is using. A search has one only
-    /// while it looks at bytes.
-    #[expect(clippy::vec_box, reason = "each scan moves one out and in again")]
-    pool: Mutex<Vec<Box<Caches>>>,
+    caches: Pool<Caches>,
+}
+
+/// Working memory of searches. A search has some only while it looks at bytes.
+struct Pool<T> {
+    /// That of whoever searches while nobody else does: one lock, and nothing is moved.
+    first: Mutex<T>,
+    /// Some more, for those who search at the same time, that nobody is using. Each scan moves one
+    /// out and in again.
+    others: Mutex<Vec<Box<T>>>,
 }
 
 /// Working memory of a search, filled as it goes.
@@ -119,7 +130,7 @@ impl Regex {
         let refuse =
             |wrong: String| Error::invalid(format_args!("regex {}: {wrong}", Quoted(pattern)));
         let hir = parse(pattern).map_err(refuse)?;
-        let inner = Inner::compile(pattern, &hir, dfa::CACHE_LIMIT).map_err(refuse)?;
+        let inner = Inner::compile(pattern, &hir, CACHE_LIMIT).map_err(refuse)?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -144,16 +155,29 @@ impl Regex {
     }
 
     fn with_caches<T>(&self, run: impl FnOnce(&Inner, &mut Caches) -> T) -> T {
-        if let Ok(mut caches) = self.inner.first.try_lock() {
-            return run(&self.inner, &mut caches);
+        let new = || Caches::new(self.inner.new_cache());
+        self.inner.caches.with(new, |caches| run(&self.inner, caches))
+    }
+}
+
+impl<T> Pool<T> {
+    fn new(first: T) -> Self {
+        Self { first: Mutex::new(first), others: Mutex::new(Vec::new()) }
+    }
+
+    /// Lends some, new if all there is is lent.
+    #[inline]
+    fn with<R>(&self, new: impl FnOnce() -> T, run: impl FnOnce(&mut T) -> R) -> R {
+        if let Ok(mut first) = self.first.try_lock() {
+            return run(&mut first);
         }
-        let pool = || self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        let pooled = pool().pop();
-        let mut caches = pooled.unwrap_or_else(|| Box::new(Caches::new(self.inner.new_cache())));
-        let result = run(&self.inner, &mut caches);
-        let mut pool = pool();
-        if pool.len() < POOL_LIMIT {
-            pool.push(caches);
+        let others = || self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let other = others().pop();
+        let mut lent = other.unwrap_or_else(|| Box::new(new()));
+        let result = run(&mut lent);
+        let mut others = others();
+        if others.len() < POOL_LIMIT {
+            others.push(lent);
         }
         result
     }
@@ -242,7 +266,7 @@ impl Inner {
         let reverse = build(config.reverse(true).which_captures(WhichCaptures::None), hir)?;
         let behind = [Look::Start, Look::StartLF, Look::WordStartHalfAscii];
         let looks_ahead = nfa.look_set_any().iter().any(|look| !behind.contains(&look));
-        let (program, backward) = (simulation::program(&nfa), simulation::program(&reverse));
+        let (program, backward) = (Program::new(&nfa), Program::new(&reverse));
         let slots = nfa.group_info().explicit_slot_len();
         let threads = program.ops.iter().filter(|&&op| program::waits(op)).count();
         if slots.saturating_mul(threads) > GROUPS_LIMIT / (2 * size_of::<usize>()) {
@@ -255,7 +279,7 @@ impl Inner {
         let epochs = dfa::Epochs::default();
         Ok(Self {
             pattern: pattern.into(),
-            first: Mutex::new(Caches::new(dfa::Cache::new(cache_limit, epochs.next()))),
+            caches: Pool::new(Caches::new(dfa::Cache::new(cache_limit, epochs.next()))),
             program,
             backward,
             names: nfa.group_info().clone(),
@@ -263,7 +287,6 @@ impl Inner {
             looks_ahead,
             cache_limit,
             epochs,
-            pool: Mutex::new(Vec::new()),
         })
     }
 

@@ -13,9 +13,9 @@ use bytes::Bytes;
 
 use super::{
     Caches, Inner, Regex, RegexMatch,
-    dfa::{Ends, Walk},
+    dfa::{Cache, Ends, Epochs, Walk},
     groups::{Groups, Text},
-    program::Neighbour,
+    program::{Neighbour, Program},
 };
 use crate::pure::{
     error::Result,
@@ -125,8 +125,18 @@ impl Search {
         Self { regex, progress }
     }
 
+    /// Goes on from where `walk` is: no match ends before that.
+    pub(super) fn resume(regex: Regex, walk: Walk) -> Self {
+        let progress = Progress { wants_groups: false, walk, locating: None, undecided: None };
+        Self { regex, progress }
+    }
+
     pub(crate) fn restart(&mut self) {
         self.progress = Progress::new(&self.regex.inner, self.progress.wants_groups);
+    }
+
+    pub(crate) fn regex(&self) -> &Regex {
+        &self.regex
     }
 
     pub(crate) fn lookahead(&self) -> usize {
@@ -152,7 +162,8 @@ impl Search {
                 let seen = match progress.locating {
                     Some(_) => None,
                     None => {
-                        match inner.find_end(caches, &mut progress.walk, unread, ended, steps)? {
+                        let walk = &mut progress.walk;
+                        match inner.find_end(caches, walk, unread, ended, steps)? {
                             Seen::NoEnd => return Some(Verdict::NotYet),
                             seen => Some(seen),
                         }
@@ -248,7 +259,7 @@ impl LineSearch {
 }
 
 /// What a walk has come to.
-enum Seen {
+pub(super) enum Seen {
     /// No match ends within the bytes there are.
     NoEnd,
     /// One ends where the walk is, and this follows.
@@ -267,18 +278,33 @@ impl Inner {
         ended: bool,
         steps: &mut Steps,
     ) -> Option<Seen> {
-        let (program, epochs) = (&self.program, &self.epochs);
         let cache = &mut caches.forward;
-        let mut position = cache.enter(program, walk, epochs, steps);
+        cache.find_end(&self.program, &self.epochs, walk, bytes, ended, steps)
+    }
+}
+
+impl Cache {
+    /// Walks to the first place where a match ends. `None` if the steps did not do.
+    #[inline]
+    pub(super) fn find_end(
+        &mut self,
+        program: &Program,
+        epochs: &Epochs,
+        walk: &mut Walk,
+        bytes: &[u8],
+        ended: bool,
+        steps: &mut Steps,
+    ) -> Option<Seen> {
+        let mut position = self.enter(program, walk, epochs, steps);
         let at_end = ended.then_some(Neighbour::Edge);
         let seen = loop {
             match bytes.get(walk.at).map(|&byte| Neighbour::of(byte)).or(at_end) {
-                Some(next) if cache.ends_before(program, position, next) => {
+                Some(next) if self.ends_before(program, position, next) => {
                     break Some(Seen::End(next));
                 }
                 Some(_) => {}
                 None => {
-                    let ends = cache.ends(program, position);
+                    let ends = self.ends(program, position);
                     if ends.is_possible() {
                         break Some(Seen::MayEnd(ends));
                     }
@@ -287,20 +313,20 @@ impl Inner {
             if walk.at == bytes.len() {
                 break Some(Seen::NoEnd);
             }
-            if cache.is_dead(program, position) {
+            if self.is_dead(program, position) {
                 walk.at = bytes.len();
                 break Some(Seen::NoEnd);
             }
             let rest = &bytes[walk.at..];
             let rest = rest[..rest.len().min(steps.left().max(1))].iter();
-            let (to, count) = cache.advance(program, position, rest, epochs, steps);
+            let (to, count) = self.advance(program, position, rest, epochs, steps);
             position = to;
             walk.at += count;
             if steps.are_used_up() {
                 break None;
             }
         };
-        cache.leave(program, position, walk);
+        self.leave(program, position, walk);
         seen
     }
 }

@@ -2,8 +2,6 @@
 //!
 //! It works places out for the cache of `dfa`, and goes on without one where a cache does not pay.
 
-use regex_automata::nfa::thompson::NFA;
-
 use super::program::{Neighbour, Op, Program, SetsOf};
 
 /// A set of NFA states, in the order they came.
@@ -15,7 +13,8 @@ pub(super) struct Set {
     now: u32,
 }
 
-/// Where a search is: the states that wait for the next byte, and room to work out where it goes.
+/// Where a search is: the states that wait for the next byte, but for those in which it always is,
+/// and room to work out where it goes.
 #[derive(Debug, Default)]
 pub(super) struct Simulation {
     /// Those with transitions, those that look around, and the one that matches. Priorities do not
@@ -58,6 +57,15 @@ impl Set {
         self.marks.get(state as usize).is_some_and(|mark| *mark == self.now)
     }
 
+    /// Whether any of these states is a member, which `is` tells of a member.
+    #[inline]
+    fn any_of(&self, states: &[u32], is: impl Fn(u32) -> bool) -> bool {
+        match states.len() < self.members.len() {
+            true => states.iter().any(|&state| self.contains(state)),
+            false => self.members.iter().any(|&state| is(state)),
+        }
+    }
+
     /// Whether it has these members and no others; each is there once.
     pub(super) fn is(&self, members: &[u32]) -> bool {
         self.members.len() == members.len() && members.iter().all(|&state| self.contains(state))
@@ -74,15 +82,6 @@ pub(super) const fn scatter(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     number ^ (number >> 29)
-}
-
-/// The program of an automaton. Whether its start looks around is found out by a simulation.
-pub(super) fn program(nfa: &NFA) -> Program {
-    let mut program = Program::new(nfa);
-    let mut simulation = Simulation::default();
-    simulation.begin(&program);
-    program.start_looks = simulation.looks(&program);
-    program
 }
 
 impl Simulation {
@@ -104,7 +103,8 @@ impl Simulation {
 
     /// Goes over a byte. Returns how many states that took.
     pub(super) fn step(&mut self, program: &Program, before: Neighbour, byte: u8) -> usize {
-        let sets = program.sets_of(program.classes[usize::from(byte)]);
+        let class = program.classes[usize::from(byte)];
+        let sets = program.sets_of(class);
         self.next.clear(program.ops.len());
         self.passed.clear(program.ops.len());
         let mut took = self.threads.members.len();
@@ -118,6 +118,16 @@ impl Simulation {
         let threads = std::mem::take(&mut self.threads.members);
         self.go(program, &threads, sets);
         self.threads.members = threads;
+        match program.begins(class) {
+            Some(begins) => {
+                took += begins.len();
+                begins.iter().for_each(|&state| self.enter(program, state));
+            }
+            None => {
+                took += program.always.len();
+                self.go(program, &program.always, sets);
+            }
+        }
         std::mem::swap(&mut self.threads, &mut self.next);
         took + self.threads.members.len() + self.passed.members.len()
     }
@@ -125,7 +135,26 @@ impl Simulation {
     /// Whether a match ends here that does not look at what follows.
     #[inline]
     pub(super) fn has_match(&self, program: &Program) -> bool {
-        self.threads.contains(program.matching)
+        matches_in(program, &self.threads)
+    }
+
+    /// Whether it is in no state, so that no match can come.
+    #[inline]
+    pub(super) fn is_dead(&self, program: &Program) -> bool {
+        self.threads.members.is_empty() && program.always.is_empty()
+    }
+
+    /// Adds the states that match here if this follows.
+    pub(super) fn list_matching(
+        &mut self,
+        program: &Program,
+        before: Neighbour,
+        behind: Neighbour,
+        matching: &mut Vec<u32>,
+    ) {
+        self.look(program, before, behind);
+        let members = self.threads.members.iter().chain(&self.around.members);
+        matching.extend(members.filter(|&&state| is_match(program, state)));
     }
 
     /// Whether a match ends here if this follows.
@@ -149,17 +178,13 @@ impl Simulation {
             return false;
         }
         self.look(program, before, behind);
-        self.around.contains(program.matching)
+        matches_in(program, &self.around)
     }
 
     /// Whether any state looks around.
     pub(super) fn looks(&self, program: &Program) -> bool {
-        if program.looks.len() < self.threads.members.len() {
-            program.looks.iter().any(|&state| self.threads.contains(state))
-        } else {
-            let is_look = |&state: &u32| matches!(program.ops[state as usize], Op::Look { .. });
-            self.threads.members.iter().any(is_look)
-        }
+        !program.always_looks.is_empty()
+            || self.threads.any_of(&program.looks, |state| program.looks_at(state))
     }
 
     /// Goes over a byte that is in these sets.
@@ -184,7 +209,9 @@ impl Simulation {
             None => {
                 self.to_follow.push(state);
                 self.follow(program, |simulation, state, _| {
-                    simulation.next.insert(state);
+                    if !program.is_always(state) {
+                        simulation.next.insert(state);
+                    }
                 });
             }
         }
@@ -193,11 +220,12 @@ impl Simulation {
     /// Finds what is behind the states that look around, where these two allow it.
     fn look(&mut self, program: &Program, before: Neighbour, behind: Neighbour) {
         self.around.clear(program.ops.len());
+        self.to_follow.extend(&program.always_looks);
         if program.looks.len() < self.threads.members.len() {
             let there = program.looks.iter().filter(|&&state| self.threads.contains(state));
             self.to_follow.extend(there);
         } else {
-            let is_look = |&&state: &&u32| matches!(program.ops[state as usize], Op::Look { .. });
+            let is_look = |&&state: &&u32| program.looks_at(state);
             self.to_follow.extend(self.threads.members.iter().filter(is_look));
         }
         if self.to_follow.is_empty() {
@@ -233,4 +261,14 @@ impl Simulation {
             }
         }
     }
+}
+
+/// Whether a match ends where a search is in these states.
+#[inline]
+fn matches_in(program: &Program, states: &Set) -> bool {
+    states.any_of(&program.matching, |state| is_match(program, state))
+}
+
+fn is_match(program: &Program, state: u32) -> bool {
+    matches!(program.ops[state as usize], Op::Match)
 }

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::{Oracle, Subject, naive_end, naive_lines, regex};
 use crate::pure::{
     error::Result,
-    matcher::{Any, Matcher, Scan},
-    pattern::{AnyMatch, LineGlob, Pattern, Regex},
+    matcher::{Any, Matcher, Scan, Steps, any::Combine},
+    pattern::{AnyMatch, LineGlob, Pattern, Patterns, Regex},
 };
 
 /// The patterns that lists are made of.
@@ -60,8 +60,31 @@ fn pattern(kind: &'static str) -> (Pattern, Oracle<'static, Range<usize>>) {
     }
 }
 
-fn subject(kinds: &[&'static str]) -> Subject<'static, Any, (usize, Range<usize>)> {
+/// What combines whatever there is, with automata of both kinds, caches and sets that are full at
+/// once.
+const COMBINED: [Combine; 3] = [
+    Combine { strings_min: 1, regexes_min: 1, ..Combine::DEFAULT },
+    Combine { strings_min: 1, regexes_min: 1, dfa_limit: 0, cache_limit: 0, ..Combine::DEFAULT },
+    Combine { strings_min: 1, strings_max: 3, regexes_min: 1, states_max: 20, ..Combine::DEFAULT },
+];
+
+/// The list by itself, and combined in every way.
+fn subjects(
+    kinds: &[&'static str],
+) -> impl Iterator<Item = Subject<'static, Any, (usize, Range<usize>)>> {
+    let ways = [None].into_iter().chain(COMBINED.iter().map(Some));
+    ways.map(|combine| subject(kinds, combine))
+}
+
+fn subject(
+    kinds: &[&'static str],
+    combine: Option<&Combine>,
+) -> Subject<'static, Any, (usize, Range<usize>)> {
     let (patterns, oracles): (Vec<_>, Vec<_>) = kinds.iter().map(|kind| pattern(kind)).unzip();
+    let any = match combine {
+        None => Any::new(patterns),
+        Some(combine) => Any::new(Patterns::combined(patterns, combine).unwrap()),
+    };
     let ends: Vec<bool> = kinds.iter().map(|&kind| kind == "end").collect();
     let oracle = move |text: &[u8]| {
         let outcome = |(index, oracle): (usize, &Oracle<'_, _>)| {
@@ -78,14 +101,14 @@ fn subject(kinds: &[&'static str]) -> Subject<'static, Any, (usize, Range<usize>
         let found = found.unwrap();
         (found.index, found.range)
     };
-    Subject::new(Any::new(patterns).unwrap(), view, oracle)
+    Subject::new(any.unwrap(), view, oracle)
 }
 
 #[test]
 fn every_pair_under_every_cut() {
     for first in KINDS {
         for second in KINDS {
-            subject(&[first, second]).check_all(b"ab\n", 3);
+            subjects(&[first, second]).for_each(|subject| subject.check_all(b"ab\n", 3));
         }
     }
 }
@@ -99,8 +122,10 @@ fn lists_under_every_cut() {
         &["end", "a\\b", "line /b$/", "a\\n|\\Ba\\B"],
         &["end", "end"],
     ] {
-        subject(kinds).check_all(b"ab\r\n", 5);
-        subject(kinds).check(b"abb\r\naaba\n");
+        for subject in subjects(kinds) {
+            subject.check_all(b"ab\r\n", 5);
+            subject.check(b"abb\r\naaba\n");
+        }
     }
 }
 
@@ -152,6 +177,63 @@ proptest! {
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
     ) {
         let text = ["b".repeat(padding), text].concat();
-        subject(&kinds).check_pieces(text.as_bytes(), &cuts);
+        subjects(&kinds).for_each(|subject| subject.check_pieces(text.as_bytes(), &cuts));
     }
+    /// What a read finds, and what every scan before it says, is what the list by itself says,
+    /// whatever is combined, however few steps a scan has.
+    #[test]
+    fn patterns_find_what_the_list_finds(
+        regexes in prop::collection::vec(
+            prop::collection::vec(prop::sample::select(PARTS.to_vec()), 1..5),
+            0..9,
+        ),
+        others in prop::collection::vec(prop::sample::select(KINDS.to_vec()), 0..4),
+        strings in prop::collection::vec("[abc]{1,4}", 0..9),
+        order in any::<u64>(),
+        text in "[ab]{0,300}[abc\r\n ]{0,60}",
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        steps in 1..200_usize,
+    ) {
+        let regexes = regexes.iter().filter_map(|parts| Regex::new(&parts.concat()).ok());
+        let mut patterns: Vec<_> = regexes.map(Pattern::regex).collect();
+        patterns.extend(others.iter().map(|kind| pattern(kind).0));
+        patterns.extend(strings.iter().map(Pattern::bytes));
+        prop_assume!(!patterns.is_empty());
+        let place = order as usize % patterns.len();
+        patterns.rotate_left(place);
+        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+        cuts.sort_unstable();
+        let list = Any::new(patterns.clone()).unwrap();
+        let expected = scans(list, text.as_bytes(), &cuts, usize::MAX);
+        for combine in COMBINED.iter().chain([&Combine::DEFAULT]) {
+            let patterns = Patterns::combined(patterns.clone(), combine).unwrap();
+            for steps in [steps, usize::MAX] {
+                let any = Any::new(&patterns).unwrap();
+                prop_assert_eq!(&scans(any, text.as_bytes(), &cuts, steps), &expected);
+            }
+        }
+    }
+}
+
+/// What regexes are made of.
+const PARTS: [&str; 18] = [
+    "a", "b", "ab", "[ab]+", ".", "(?s:.)*", "b?", "(a|ab)", "|", r"\n", "c", "a{2,5}", r"\b",
+    r"\B", "^", "$", "(?m:^)", "(?mR:$)",
+];
+
+/// What is said of each piece, up to the first match, and the match.
+fn scans(mut any: Any, text: &[u8], cuts: &[usize], steps: usize) -> (Vec<Scan>, Option<AnyMatch>) {
+    let pieces = cuts.iter().map(|&cut| (cut, false)).chain([(text.len(), true)]);
+    let mut said = Vec::new();
+    for (shown, ended) in pieces {
+        let scan = (0..1_000_000)
+            .find_map(|_| any.scan_within(&text[..shown], ended, &mut Steps::new(steps)))
+            .expect("it comes to an answer");
+        said.push(scan);
+        if let Scan::Found { end } = scan {
+            let taken = bytes::Bytes::copy_from_slice(&text[..end]);
+            return (said, Some(any.output(taken).unwrap()));
+        }
+    }
+    (said, None)
 }
