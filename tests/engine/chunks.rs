@@ -3,7 +3,7 @@
 
 use std::{io::Write, net::Shutdown};
 
-use facade_engine::{Engine, Handle, Limits, LineGlob, Pattern, Regex, Stream};
+use facade_engine::{Engine, Handle, Limits, LineGlob, Pattern, Patterns, Regex, Stream};
 use facade_tests::{
     reads::UpTo,
     told::Told,
@@ -204,6 +204,15 @@ const READS: &[Kind] = &[
             h.read_until_any(s, patterns, told.value("any"))
         },
     },
+    Kind {
+        name: "patterns",
+        submit: |h, s, told| {
+            let strings = (0..8).map(|number| Pattern::bytes("ba".repeat(number) + "bb"));
+            let regexes = ["ba$", r"a\b", "(?m)^b"].map(|regex| Regex::new(regex).unwrap());
+            let patterns = Patterns::new(strings.chain(regexes.map(Pattern::regex))).unwrap();
+            h.read_until_any(s, &patterns, told.value("patterns"))
+        },
+    },
     Kind { name: "all", submit: |h, s, told| h.read_all(s, told.value("all")) },
     Kind { name: "with", submit: |h, s, told| h.read_with(s, UpTo(b"ba"), told.value("with")) },
     Kind { name: "expect", submit: |h, s, told| h.expect_line(s, "ab", told.value("expect")) },
@@ -211,6 +220,44 @@ const READS: &[Kind] = &[
 
 fn regex(h: &Handle, s: &Stream, told: &Told, pattern: &str) -> facade_engine::Cancel {
     h.read_until_regex(s, Regex::new(pattern).unwrap(), told.value("regex"))
+}
+
+#[test]
+fn one_list_of_patterns_serves_reads_of_several_streams() {
+    let engine = driver::engine();
+    let streams = [(); 2].map(|()| pair(&engine));
+    let regexes = ["lo+gin:", r"[$#] "].map(|regex| Pattern::regex(Regex::new(regex).unwrap()));
+    let strings = (0..10).map(|number| Pattern::bytes(format!("{number}% ")));
+    let patterns = Patterns::new(regexes.into_iter().chain(strings)).unwrap();
+    let heard = [Told::new(), Told::new()];
+    for ((_, stream), heard) in streams.iter().zip(&heard) {
+        engine.read_until_any(stream, &patterns, heard.value("one"));
+        engine.chain().on(stream).read_until_any(&patterns, heard.value("two")).submit();
+        engine.read_until_any(stream, patterns.clone(), heard.value("three"));
+    }
+    drop(patterns);
+    let [(mut first, _first), (mut second, _second)] = streams;
+    for (at_first, at_second) in [("loo", "5"), ("gin:", "% lo"), ("7% $", "gin:9"), (" ", "% ")] {
+        first.write_all(at_first.as_bytes()).unwrap();
+        second.write_all(at_second.as_bytes()).unwrap();
+        turns(&engine, 2);
+    }
+    let any = |name: &str, index: usize, bytes: &str| {
+        let range = 0..bytes.len();
+        format!("{name} AnyMatch {{ index: {index}, bytes: b{bytes:?}, range: {range:?} }}")
+    };
+    let expected = [
+        [any("one", 0, "loogin:"), any("two", 9, "7% "), any("three", 1, "$ ")],
+        [any("one", 7, "5% "), any("two", 0, "login:"), any("three", 11, "9% ")],
+    ];
+    for (heard, expected) in heard.iter().zip(expected) {
+        let mut all = Vec::new();
+        turn_until(&engine, || {
+            all.extend(heard.take());
+            all.len() == expected.len()
+        });
+        assert_eq!(all, expected);
+    }
 }
 
 /// Inputs with every kind of line end, overlap and unfinished rest in them.

@@ -9,7 +9,7 @@ use std::{
 
 use facade_engine::{
     Bytes, Callback, Cancel, Error, Hints, IoOperation, Limits, LineEnd, LineGlob, Local, Pattern,
-    Regex, Service,
+    Patterns, Regex, Service,
 };
 use facade_futures::{Result, Runtime, Stream, op};
 use facade_tests::{
@@ -90,7 +90,8 @@ fn every_read_of_a_stream_and_of_its_half() {
         assert_eq!(found.line, "glob");
         let found = read.read_until_regex(Regex::new(r"x=(\d+);").unwrap()).await.unwrap();
         assert_eq!(found.group(1).unwrap(), "42");
-        let found = read.read_until_any([Pattern::bytes("zz"), Pattern::bytes("END")]).await;
+        let patterns = Patterns::new([Pattern::bytes("zz"), Pattern::bytes("END")]).unwrap();
+        let found = read.read_until_any(&patterns).await;
         assert_eq!(found.unwrap().index, 1);
         assert_eq!(read.read_with(UpTo(b"ME")).await.unwrap(), "withME");
         assert_eq!(read.peek(2).await.unwrap(), "!e");

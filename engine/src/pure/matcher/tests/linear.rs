@@ -5,7 +5,7 @@ use crate::pure::{
     matcher::{
         Any, Delimiter, ExpectLine, Line, LineGlobSearch, Matcher, RegexSearch, Scan, Steps,
     },
-    pattern::{LineGlob, Pattern, Regex},
+    pattern::{LineGlob, Pattern, Patterns, Regex},
 };
 
 /// Shows a text in pieces of one size; yields how many bytes were looked at until the end was
@@ -82,12 +82,29 @@ fn lists_are_linear() {
     assert_linear(|| Any::new(patterns()).unwrap(), &text, 5);
 }
 
+/// Forty patterns look at a byte as often as two do.
+#[test]
+fn combined_lists_are_linear() {
+    let text = [&b"x".repeat(20_000)[..], b"\n"].concat();
+    let strings = (0..20).map(|number| Pattern::bytes(format!("x{number}\n")));
+    // Undecided at every byte.
+    let regexes = (0..20).map(|number| Regex::new(&format!(r"x.{{{number}}}(y\b|\n)")).unwrap());
+    let patterns = Patterns::new(strings.chain(regexes.map(Pattern::regex))).unwrap();
+    assert_linear(|| Any::new(&patterns).unwrap(), &text, 4);
+}
+
 #[test]
 fn a_rare_pattern_does_not_look_far_beyond_a_frequent_one() {
     let text = b"0123456789\n".repeat(10_000);
-    for first in [Pattern::bytes("none"), Pattern::regex(Regex::new("no+ne").unwrap())] {
+    let regex = Pattern::regex(Regex::new("no+ne").unwrap());
+    let some = |pattern: &Pattern| Any::new([pattern.clone(), Pattern::bytes("\n")]).unwrap();
+    let many = |pattern: &Pattern| {
+        let rare = std::iter::repeat_n(pattern.clone(), 10);
+        Any::new(Patterns::new(rare.chain([Pattern::bytes("\n")])).unwrap()).unwrap()
+    };
+    let rare = Pattern::bytes("none");
+    for mut any in [some(&rare), some(&regex), many(&rare), many(&regex)] {
         LOOKED_AT.set(0);
-        let mut any = Any::new([first, Pattern::bytes("\n")]).unwrap();
         assert_eq!(any.scan(&text, true), Scan::Found { end: 11 });
         assert!(LOOKED_AT.get() < 1000, "{}", LOOKED_AT.get());
     }
@@ -138,6 +155,14 @@ fn work_is_counted_where_a_byte_costs_more() {
     let mut any = Any::new((0..100).map(|n| Pattern::bytes(format!("{n:03}")))).unwrap();
     let many = steps(&mut any, &text) / text.len();
     assert!((20..200).contains(&many), "a hundred searches, {many} steps");
+    let patterns = (0..100).map(|n| Pattern::bytes(format!("{n:03}")));
+    let mut any = Any::new(Patterns::new(patterns).unwrap()).unwrap();
+    let once = steps(&mut any, &text) / text.len();
+    assert!((1..3).contains(&once), "one search for a hundred, {once} steps");
+    let regexes = (1990..2000).map(|n| Regex::new(&format!("x[a-z]{{0,{n}}}!")).unwrap());
+    let patterns = Patterns::new(regexes.map(Pattern::regex)).unwrap();
+    let ten = steps(&mut Any::new(&patterns).unwrap(), &text) / text.len();
+    assert!((hard..20 * hard).contains(&ten), "more states a byte, {ten} steps beside {hard}");
 }
 
 #[test]
@@ -160,6 +185,12 @@ fn a_scan_does_not_do_much_more_than_it_may() {
             }
         }
     }
+    let regex = |n| Pattern::regex(Regex::new(&format!("x[a-z]{{0,{n}}}!")).unwrap());
+    let combined = Patterns::new((100..110).map(regex)).unwrap();
+    let strings = (0..20).map(|n| Pattern::bytes(format!("xyz{n}")));
+    let strings = Patterns::new(strings).unwrap();
+    assert!(turns(Any::new(&combined).unwrap(), &text) > 10);
+    assert!(turns(Any::new(&strings).unwrap(), &text) > 2);
     assert!(turns(list(), &text) > 100);
     assert!(turns(hard(), &text) > 100);
     assert!(turns(ExpectLine::new(Regex::new("x[a-z]{0,300}!").unwrap()), &text) > 100);

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::refusal;
 use crate::pure::{
-    matcher::{Any, Delimiter},
-    pattern::{LineGlob, LinePattern, Pattern, Regex},
+    matcher::{Any, Delimiter, Matcher, Scan},
+    pattern::{LineGlob, LinePattern, Pattern, Patterns, Regex},
 };
 
 #[test]
@@ -126,8 +126,35 @@ fn a_regex_that_wants_unicode_says_that_patterns_are_about_bytes() {
 #[test]
 fn lists_of_nothing_are_refused() {
     assert_eq!(refusal(Any::new([])), "the list of patterns is empty");
+    assert_eq!(refusal(Patterns::new([])), "the list of patterns is empty");
     let patterns = [Pattern::end(), Pattern::bytes("")];
-    assert_eq!(refusal(Any::new(patterns)), "pattern 1 is an empty byte string");
+    assert_eq!(refusal(Any::new(patterns.clone())), "pattern 1 is an empty byte string");
+    assert_eq!(refusal(Patterns::new(patterns)), "pattern 1 is an empty byte string");
+}
+
+/// Also where the type of what is in it has to be guessed.
+#[test]
+fn a_list_is_whatever_iterates_over_patterns() {
+    fn from_generic(list: impl IntoIterator<Item = Pattern>) -> Any {
+        Any::new(list).unwrap()
+    }
+    let list = || [Pattern::bytes("a"), Pattern::end()];
+    let boxed: Box<dyn Iterator<Item = Pattern>> = Box::new(list().into_iter());
+    let patterns = Patterns::new(list()).unwrap();
+    for mut any in [
+        Any::new(list()).unwrap(),
+        Any::new(list().to_vec()).unwrap(),
+        Any::new(["a", "c"].map(Pattern::bytes)).unwrap(),
+        Any::new(["a"].iter().map(Pattern::bytes)).unwrap(),
+        Any::new(Some(Pattern::bytes("a"))).unwrap(),
+        Any::new(boxed).unwrap(),
+        from_generic(list()),
+        Any::new(&patterns).unwrap(),
+        Any::new(patterns).unwrap(),
+    ] {
+        assert_eq!(any.scan(b"ba", false), Scan::Found { end: 2 });
+    }
+    assert_eq!(refusal(Any::new(Vec::new())), refusal(Any::new(None)));
 }
 
 #[test]
@@ -156,6 +183,8 @@ fn line_patterns_write_themselves() {
     assert_eq!(LineGlob::new("a*").unwrap().to_string(), "a*");
     assert_eq!(Regex::new("a+").unwrap().to_string(), "a+");
     assert_eq!(format!("{:?}", Regex::new("a+").unwrap()), r#"Regex("a+")"#);
+    let patterns = Patterns::new([Pattern::bytes("a"), Pattern::end()]).unwrap();
+    assert_eq!(format!("{patterns:?}"), "Patterns { len: 2, .. }");
 }
 
 #[test]
@@ -176,6 +205,7 @@ fn patterns_can_cross_threads() {
     is_shared::<LineGlob>();
     is_shared::<LinePattern>();
     is_shared::<Pattern>();
+    is_shared::<Patterns>();
 }
 
 /// A glob matches by its definition: a star takes any number of bytes.
