@@ -215,20 +215,20 @@ impl Pattern {
 /// [`read_until_any`](crate::Handle::read_until_any) again and again, to several reads at once, on
 /// any engines.
 ///
-/// What is found is what is found with the list itself. Only it costs less: a read copies nothing
-/// of the list, many byte strings are looked for by one automaton, and so are regexes. For a
-/// handful of patterns and short reads it makes little difference.
+/// What is found is what would be found with the list itself. It only costs less: nothing of the
+/// list is copied for a read, 8 byte strings or more are looked for by one automaton, and so are 3
+/// regexes or more, so that a thousand cost what a few do. For a handful of patterns it makes
+/// little difference.
 ///
-/// Cheap to clone; clones share all of it, the working memory of its searches, too, which is
-/// bounded.
+/// Cheap to clone; clones share the list and the working memory of its searches.
 ///
 /// # Memory
 ///
-/// - Byte strings, if they are 8 or more, and 1 MiB together at most: up to 1 MiB, or beyond that
-///   some ten times their length. Those for which there is no room are looked for one by one.
-/// - Regexes: some hundred bytes for each state of their automata (a literal byte is one, `[a-z]{9}`
-///   nine), and up to 1 MiB of working memory for each search that runs at the same time. Those of
-///   more than 65,536 states together are looked for by several automata.
+/// - Byte strings: up to 4 MiB, or, if that does not do, about ten times their length. An automaton
+///   takes in 1 MiB of them; those that it has no room for are looked for one by one.
+/// - Regexes: some hundred bytes for each state (`abc` has about three, `[a-z]{9}` nine), and 1 MiB
+///   of working memory for each search that runs at the same time. An automaton has 65,536 states
+///   at most; regexes that need more of them are looked for by several.
 ///
 /// # Examples
 ///
@@ -236,15 +236,32 @@ impl Pattern {
 /// use facade_engine::{AnyMatch, Callback, Engine, Handle, Pattern, Patterns, Regex, Stream};
 /// use std::{io::Write, os::unix::net::UnixStream};
 ///
-/// fn answer(engine: &Handle, stream: Stream, prompts: Patterns) {
-///     let on = stream.clone();
-///     engine.read_until_any(&on, &prompts, Callback::from_fn(move |engine, found| {
-///         let AnyMatch { index, .. } = found?;
-///         engine.write_line(&stream, ["user", "secret", "exit"][index], Callback::ignore());
-///         answer(engine, stream, prompts);
-///         Ok(())
-///     }));
+/// const ANSWERS: [&str; 2] = ["guest", "secret"];
+///
+/// // Answers each prompt as long as there is an answer.
+/// fn talk(engine: &Handle, stream: Stream, prompts: Patterns) {
+///     engine.read_until_any(&stream.clone(), &prompts.clone(), Callback::new(
+///         move |engine, found: AnyMatch| {
+///             if let Some(answer) = ANSWERS.get(found.index) {
+///                 engine.write_line(&stream, *answer, Callback::ignore());
+///                 talk(engine, stream, prompts);
+///             }
+///         },
+///         |_, error| panic!("{error}"),
+///     ));
 /// }
+///
+/// let engine = Engine::new()?;
+/// let (mut peer, ours) = UnixStream::pair().unwrap();
+/// let stream = engine.attach(ours)?;
+/// let ready = Regex::new("[$#] ")?;
+/// let prompts = [Pattern::bytes("login: "), Pattern::bytes("word: "), Pattern::regex(ready)];
+/// let prompts = Patterns::new(prompts)?;
+/// assert_eq!(prompts.len(), 3);
+/// peer.write_all(b"login: Password: Welcome!\r\n# ").unwrap();
+/// talk(&engine, stream, prompts);
+/// engine.run()?;
+/// # Ok::<(), facade_engine::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Patterns {
@@ -252,10 +269,8 @@ pub struct Patterns {
 }
 
 impl Patterns {
-    /// Makes a list for many reads.
-    ///
-    /// Takes time linear in the length of the patterns: about as much as to compile its regexes
-    /// once more.
+    /// Makes a list for many reads. That takes longer than most reads: of a thousand patterns
+    /// milliseconds.
     ///
     /// # Errors
     ///

@@ -266,7 +266,8 @@ impl Handle {
     /// with the lowest index. [`Pattern::end`] takes what is left at the end of the stream.
     ///
     /// As with [`read_until_regex`](Self::read_until_regex), the *earliest end* counts: of `a` and
-    /// `ab`, the second never matches.
+    /// `ab`, the second never matches. For many reads with the same list, make
+    /// [`Patterns`](crate::Patterns) of it once.
     ///
     /// # Errors
     ///

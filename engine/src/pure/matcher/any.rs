@@ -254,7 +254,7 @@ pub(crate) struct Combine {
     pub(crate) strings_min: usize,
     /// How long the strings of an automaton are together at most, in bytes.
     pub(crate) strings_max: usize,
-    /// How much it takes if it is a DFA, in bytes. Most of that stays in a processor's caches.
+    /// How much it takes if it is a DFA, in bytes.
     pub(crate) dfa_limit: usize,
     /// From how many regexes on one automaton looks for them.
     pub(crate) regexes_min: usize,
@@ -268,8 +268,8 @@ impl Combine {
     pub(crate) const DEFAULT: Self = Self {
         strings_min: 8,
         strings_max: 1 << 20,
-        dfa_limit: 1 << 20,
-        regexes_min: 2,
+        dfa_limit: 4 << 20,
+        regexes_min: 3,
         states_max: 1 << 16,
         cache_limit: CACHE_LIMIT,
     };
