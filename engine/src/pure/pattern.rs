@@ -1,27 +1,19 @@
 //! Patterns: what a read looks for, as the program writes it down.
 //!
 //! [`Regex`] and [`LineGlob`] live with the matchers that run them; here is what combines them:
-//! [`LinePattern`] for one line, [`Pattern`] for [`read_until_any`](crate::Handle::read_until_any),
-//! [`Patterns`] for many such reads.
+//! [`LinePattern`] for one line, [`Pattern`] for [`read_until_any`](crate::Handle::read_until_any).
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use bytes::Bytes;
 
+use crate::pure::matcher::{Steps, glob::Progress, regex::LineSearch};
 pub use crate::pure::matcher::{
-    any::AnyMatch,
+    any::{AnyMatch, IntoPatterns},
     glob::LineGlob,
     line::LineMatch,
+    list::Patterns,
     regex::{Regex, RegexMatch},
-};
-use crate::pure::{
-    error::Result,
-    matcher::{
-        Steps,
-        any::{Combine, List},
-        glob::Progress,
-        regex::LineSearch,
-    },
 };
 
 /// Which lines are meant. A line is looked at without its LF or CRLF.
@@ -208,143 +200,5 @@ impl Pattern {
     #[must_use]
     pub const fn end() -> Self {
         Self { kind: Kind::End }
-    }
-}
-
-/// A list of [`Pattern`]s for many reads: built once, it is given to
-/// [`read_until_any`](crate::Handle::read_until_any) again and again, to several reads at once, on
-/// any engines.
-///
-/// What is found is what would be found with the list itself. It only costs less: nothing of the
-/// list is copied for a read, 8 byte strings or more are looked for by one automaton, and so are 3
-/// regexes or more, so that a thousand cost what a few do. For a handful of patterns it makes
-/// little difference.
-///
-/// Cheap to clone; clones share the list and the working memory of its searches.
-///
-/// # Memory
-///
-/// - Byte strings: up to 4 MiB, or, if that does not do, about ten times their length. An automaton
-///   takes in 1 MiB of them; those that it has no room for are looked for one by one.
-/// - Regexes: some hundred bytes for each state (`abc` has about three, `[a-z]{9}` nine), and 1 MiB
-///   of working memory for each search that runs at the same time. An automaton has 65,536 states
-///   at most; regexes that need more of them are looked for by several.
-///
-/// # Examples
-///
-/// ```
-/// use facade_engine::{AnyMatch, Callback, Engine, Handle, Pattern, Patterns, Regex, Stream};
-/// use std::{io::Write, os::unix::net::UnixStream};
-///
-/// const ANSWERS: [&str; 2] = ["guest", "secret"];
-///
-/// // Answers each prompt as long as there is an answer.
-/// fn talk(engine: &Handle, stream: Stream, prompts: Patterns) {
-///     engine.read_until_any(&stream.clone(), &prompts.clone(), Callback::new(
-///         move |engine, found: AnyMatch| {
-///             if let Some(answer) = ANSWERS.get(found.index) {
-///                 engine.write_line(&stream, *answer, Callback::ignore());
-///                 talk(engine, stream, prompts);
-///             }
-///         },
-///         |_, error| panic!("{error}"),
-///     ));
-/// }
-///
-/// let engine = Engine::new()?;
-/// let (mut peer, ours) = UnixStream::pair().unwrap();
-/// let stream = engine.attach(ours)?;
-/// let ready = Regex::new("[$#] ")?;
-/// let prompts = [Pattern::bytes("login: "), Pattern::bytes("word: "), Pattern::regex(ready)];
-/// let prompts = Patterns::new(prompts)?;
-/// assert_eq!(prompts.len(), 3);
-/// peer.write_all(b"login: Password: Welcome!\r\n# ").unwrap();
-/// talk(&engine, stream, prompts);
-/// engine.run()?;
-/// # Ok::<(), facade_engine::Error>(())
-/// ```
-#[derive(Clone)]
-pub struct Patterns {
-    list: Arc<List>,
-}
-
-impl Patterns {
-    /// Makes a list for many reads. That takes longer than most reads: of a thousand patterns
-    /// milliseconds.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidInput`](crate::Error::InvalidInput) if there are none or more than 65,536,
-    /// or one is an empty byte string.
-    pub fn new(patterns: impl IntoIterator<Item = Pattern>) -> Result<Self> {
-        Self::combined(patterns, &Combine::DEFAULT)
-    }
-
-    /// The same with other bounds.
-    pub(crate) fn combined(
-        patterns: impl IntoIterator<Item = Pattern>,
-        combine: &Combine,
-    ) -> Result<Self> {
-        let mut list = List::new(patterns)?;
-        list.combine(combine);
-        Ok(Self { list: Arc::new(list) })
-    }
-
-    /// How many patterns there are; at least one.
-    #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "it never is")]
-    pub fn len(&self) -> usize {
-        self.list.len()
-    }
-}
-
-impl fmt::Debug for Patterns {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Patterns").field("len", &self.len()).finish_non_exhaustive()
-    }
-}
-
-/// What [`read_until_any`](crate::Handle::read_until_any) takes for patterns: [`Patterns`], a
-/// reference to some, or whatever iterates over [`Pattern`]s, which is a list for this read.
-///
-/// No other type can have it.
-pub trait IntoPatterns: sealed::Sealed {}
-
-impl IntoPatterns for Patterns {}
-
-impl IntoPatterns for &Patterns {}
-
-impl<I: IntoIterator<Item = Pattern>> IntoPatterns for I {}
-
-mod sealed {
-    use crate::pure::{
-        error::Result,
-        matcher::any::{Any, List},
-    };
-
-    use super::{Pattern, Patterns};
-
-    #[expect(unnameable_types, reason = "nobody else is to implement it")]
-    pub trait Sealed {
-        /// The matcher of one read.
-        fn into_any(self) -> Result<Any>;
-    }
-
-    impl Sealed for Patterns {
-        fn into_any(self) -> Result<Any> {
-            (&self).into_any()
-        }
-    }
-
-    impl Sealed for &Patterns {
-        fn into_any(self) -> Result<Any> {
-            Ok(Any::of(List::clone(&self.list)))
-        }
-    }
-
-    impl<I: IntoIterator<Item = Pattern>> Sealed for I {
-        fn into_any(self) -> Result<Any> {
-            List::new(self).map(Any::of)
-        }
     }
 }

@@ -263,7 +263,8 @@ impl Handle {
     }
 
     /// Reads up to whichever of several patterns ends first; of those that end together, the one
-    /// with the lowest index. [`Pattern::end`] takes what is left at the end of the stream.
+    /// with the lowest index. [`Pattern::end`](crate::Pattern::end) takes what is left at the end
+    /// of the stream.
     ///
     /// As with [`read_until_regex`](Self::read_until_regex), the *earliest end* counts: of `a` and
     /// `ab`, the second never matches. For many reads with the same list, make

@@ -24,6 +24,7 @@ mod delimiter;
 mod fixed;
 pub(crate) mod glob;
 pub(crate) mod line;
+pub(crate) mod list;
 pub(crate) mod regex;
 mod steps;
 mod strings;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{Oracle, Subject, naive_end, naive_lines, regex};
 use crate::pure::{
     error::Result,
-    matcher::{Any, Matcher, Scan, Steps, any::Combine},
+    matcher::{Any, Matcher, Scan, Steps, list::Combine},
     pattern::{AnyMatch, LineGlob, Pattern, Patterns, Regex},
 };
 
