@@ -646,16 +646,21 @@ impl Engine {
         }
     }
 
-    /// Lets a user's matcher look at a stream's unread bytes, with nothing borrowed.
+    /// Lets users' matchers look at a stream's unread bytes, with nothing borrowed.
     fn scan(&self, stream: Id) {
         let engine = self.handle().id();
         let Some(Some(mut scan)) = with_current(engine, |core| core.begin_scan(stream)) else {
             return;
         };
-        let result = catch_unwind(AssertUnwindSafe(|| scan.run()));
-        with_current(engine, |core| core.end_scan(scan, result.is_err()));
-        if let Err(payload) = result {
-            resume_unwind(payload);
+        loop {
+            let result = catch_unwind(AssertUnwindSafe(|| scan.run()));
+            let goes_on = with_current(engine, |core| core.end_scan(&mut scan, result.is_err()));
+            if let Err(payload) = result {
+                resume_unwind(payload);
+            }
+            if goes_on != Some(true) {
+                return;
+            }
         }
     }
 

@@ -28,7 +28,7 @@ use crate::{
         limits::Bound,
         matcher::{Chunk, Exact, Line, Matcher, Scan, Steps},
         mutants::{self, Mutant},
-        table::Id,
+        table::{Id, Table},
         timer::Target,
     },
     system::driver::{Driver, Ended, Operation, Role},
@@ -990,97 +990,115 @@ impl Core {
         let source = ClaimSource { engine: self.engine, stream };
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
         state.scanning = false;
-        let Some(id) = state.reads.head() else {
+        let seen = state.seen_now();
+        let Some(look) = Look::begin(state, &mut self.pending, seen) else {
+            // The user's read has gone, and maybe another took its place.
             self.advance_stream(stream);
             return None;
         };
-        let Some(Pending { kind: Kind::Read(read), .. }) = self.pending.get_mut(id) else {
-            unreachable!("only reads are queued as reads");
-        };
-        let Form::User(user) = &mut read.form else {
-            // The user's read has gone, and another took its place.
-            self.advance_stream(stream);
-            return None;
-        };
-        state.scanning = true;
-        user.seen = Some(state.seen_now());
-        Some(UserScan {
-            source,
-            id,
-            read: user.read.take(),
-            restart: mem::take(&mut user.restart),
-            unread: mem::take(&mut state.unread),
-            end: state.end.clone(),
-            limit: read.limit,
-            steps: self.scans.lend(stream),
-            is_unfinished: false,
-            outcome: None,
-        })
+        let unread = mem::take(&mut state.unread);
+        let end = state.end.clone();
+        let steps = self.scans.lend(stream);
+        Some(UserScan { source, unread, end, seen, steps, look })
     }
 
-    /// Puts everything back, and ends the read if its matcher came to an outcome or panicked.
-    pub(crate) fn end_scan(&mut self, done: UserScan, panicked: bool) {
-        let UserScan { source: ClaimSource { stream, .. }, id, read, unread, outcome, .. } = done;
-        self.scans.give_back(&done.steps);
-        if let Some(state) = self.stream(stream) {
+    /// Ends the read if its matcher came to an outcome or panicked. Then goes on with the next, if
+    /// that has one of the user's, too, and returns whether it does; else puts everything back.
+    pub(crate) fn end_scan(&mut self, scan: &mut UserScan, panicked: bool) -> bool {
+        let stream = scan.source.stream;
+        let Look { id, ref mut read, ref mut outcome, is_unfinished, .. } = scan.look;
+        let (read, outcome) = (read.take(), outcome.take());
+        if let Some(conclusion) = outcome {
+            self.end_scanned_read(stream, id, conclusion);
+            if self.look_on(scan) {
+                return true;
+            }
+            self.put_back(scan);
+        } else {
+            self.put_back(scan);
+            let is_unfinished = is_unfinished && !panicked;
+            if is_unfinished {
+                self.stand_in_line(stream);
+            }
+            if let Some(read) = read {
+                self.conclude_scan(stream, id, read, is_unfinished, panicked);
+            }
+        }
+        self.advance_stream(stream);
+        false
+    }
+
+    /// Has the matcher of the next read look at what the one before has left, if nothing has
+    /// happened meanwhile that has to be seen to first.
+    fn look_on(&mut self, scan: &mut UserScan) -> bool {
+        let Some(Resource::Stream(state)) = self.resources.get_mut(scan.source.stream) else {
+            return false;
+        };
+        let is_next = state.claims == 0
+            && state.head_read.is_none()
+            && state.closing.is_none()
+            && !state.in_line
+            && !state.fd_kind.is_file()
+            && state.unread.is_empty()
+            && !scan.steps.are_used_up();
+        let look = is_next.then(|| Look::begin(state, &mut self.pending, scan.seen)).flatten();
+        match look {
+            Some(look) => {
+                scan.look = look;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Puts the unread bytes and the steps back.
+    fn put_back(&mut self, scan: &mut UserScan) {
+        self.scans.give_back(&scan.steps);
+        if let Some(state) = self.stream(scan.source.stream) {
             state.scanning = false;
             // What is unread here by now was given back meanwhile, so it stands in front.
-            let front = mem::replace(&mut state.unread, unread);
+            let front = mem::replace(&mut state.unread, mem::take(&mut scan.unread));
             state.unread.take_over(front);
         }
-        let is_unfinished = done.is_unfinished && !panicked;
-        if is_unfinished {
-            self.stand_in_line(stream);
-        }
-        self.conclude_scan(stream, id, read, outcome, is_unfinished, panicked);
-        self.advance_stream(stream);
     }
 
-    /// Completes the read whose matcher has run, if that came to an outcome or the read was ended
-    /// meanwhile; otherwise puts the matcher back into the read.
+    /// The matcher of a read has run and needs more, or has panicked: puts it back into the read,
+    /// if that was not ended meanwhile.
     fn conclude_scan(
         &mut self,
         stream: Id,
         id: Id,
-        read: Option<Box<dyn AnyRead>>,
-        outcome: Option<Conclusion>,
+        read: Box<dyn AnyRead>,
         is_unfinished: bool,
         panicked: bool,
     ) {
-        let outcome = match (outcome, read) {
-            (Some(outcome), _) => Some(outcome),
-            (None, Some(read)) if panicked => Some(Conclusion::failure(read, Error::Panicked)),
-            (None, Some(read)) => match self.pending.get_mut(id) {
-                Some(Pending { kind: Kind::Read(Read { form: Form::User(user), .. }), .. }) => {
-                    user.read = Some(read);
-                    if is_unfinished {
-                        // It has not looked at all of these bytes, so it looks again although
-                        // nothing new has come.
-                        user.seen = None;
-                    }
-                    match user.aborted.take() {
-                        // Its time is up, but it has not looked at all that had arrived by then.
-                        Some(Error::TimedOut) if is_unfinished => {
-                            self.put_off_deadline(id, Target::Operation(id));
-                        }
-                        Some(cause) => return self.abort_read(stream, id, cause),
-                        None => {}
-                    }
-                    None
-                }
-                // The read was ended while its matcher ran.
-                _ => {
-                    let closes = self.stream(stream).is_none_or(|state| state.closing.is_some());
-                    let cause = if closes { Error::Closed } else { Error::Cancelled };
-                    return self.ready.push(Ready::Boxed(read.fail(cause)));
-                }
-            },
-            (None, None) => None,
-        };
-        match outcome {
-            None => self.update_recv(stream),
-            Some(conclusion) => self.end_scanned_read(stream, id, conclusion),
+        if panicked {
+            let failure = Conclusion::failure(read, Error::Panicked);
+            return self.end_scanned_read(stream, id, failure);
         }
+        let Some(Pending { kind: Kind::Read(Read { form: Form::User(user), .. }), .. }) =
+            self.pending.get_mut(id)
+        else {
+            // The read was ended while its matcher ran.
+            let closes = self.stream(stream).is_none_or(|state| state.closing.is_some());
+            let cause = if closes { Error::Closed } else { Error::Cancelled };
+            return self.ready.push(Ready::Boxed(read.fail(cause)));
+        };
+        user.read = Some(read);
+        if is_unfinished {
+            // It has not looked at all of these bytes, so it looks again although nothing new has
+            // come.
+            user.seen = None;
+        }
+        match user.aborted.take() {
+            // Its time is up, but it has not looked at all that had arrived by then.
+            Some(Error::TimedOut) if is_unfinished => {
+                self.put_off_deadline(id, Target::Operation(id));
+            }
+            Some(cause) => return self.abort_read(stream, id, cause),
+            None => {}
+        }
+        self.update_recv(stream);
     }
 
     /// The matcher of a user's read has come to an outcome, or has panicked. The read may have left
@@ -1109,19 +1127,51 @@ impl Core {
     }
 }
 
-/// A user's matcher and the bytes it looks at, while nothing is borrowed.
+/// Users' matchers and the bytes they look at, one after the other, while nothing is borrowed.
 pub(crate) struct UserScan {
     source: ClaimSource,
+    unread: Unread,
+    end: Option<End>,
+    /// What `StreamState::seen_now` was: it does not change while they look.
+    seen: (u64, bool),
+    steps: Steps,
+    look: Look,
+}
+
+/// One matcher's look.
+struct Look {
     id: Id,
     read: Option<Box<dyn AnyRead>>,
     restart: bool,
-    unread: Unread,
-    end: Option<End>,
     limit: usize,
-    steps: Steps,
     /// The steps were used up before the matcher had looked at all unread bytes.
     is_unfinished: bool,
     outcome: Option<Conclusion>,
+}
+
+impl Look {
+    /// Takes the matcher out of the first of the reads that wait, if it is a user's.
+    fn begin(
+        state: &mut StreamState,
+        pending: &mut Table<Pending>,
+        seen: (u64, bool),
+    ) -> Option<Self> {
+        let id = state.reads.head()?;
+        let Some(Pending { kind: Kind::Read(read), .. }) = pending.get_mut(id) else {
+            unreachable!("only reads are queued as reads");
+        };
+        let Form::User(user) = &mut read.form else { return None };
+        state.scanning = true;
+        user.seen = Some(seen);
+        Some(Self {
+            id,
+            read: user.read.take(),
+            restart: mem::take(&mut user.restart),
+            limit: read.limit,
+            is_unfinished: false,
+            outcome: None,
+        })
+    }
 }
 
 /// What a user's read has come to.
@@ -1141,41 +1191,41 @@ impl Conclusion {
 impl UserScan {
     /// Runs the matcher, which may panic and leave everything to be put back.
     pub(crate) fn run(&mut self) {
-        let Some(read) = &mut self.read else { return };
-        if self.restart {
+        let Some(read) = &mut self.look.read else { return };
+        if self.look.restart {
             read.restart();
         }
         let unread = self.unread.all();
         let Some(scan) = read.scan(unread, has_ended(self.end.as_ref()), &mut self.steps) else {
-            self.is_unfinished = true;
+            self.look.is_unfinished = true;
             return;
         };
-        let lookahead = read.lookahead();
-        let verdict = verdict(scan, || unread.len(), self.end.as_ref(), self.limit, lookahead);
+        let (limit, lookahead) = (self.look.limit, read.lookahead());
+        let verdict = verdict(scan, || unread.len(), self.end.as_ref(), limit, lookahead);
         let error = match verdict {
             Verdict::Wait | Verdict::GoOn => return,
             _ if matches!(scan, Scan::Found { end } if end > unread.len()) => {
                 Some(Error::invalid("the matcher found an end beyond the bytes it was shown"))
             }
-            Verdict::TooLong | Verdict::Ended => verdict.failure(self.limit, self.end.as_ref()),
+            Verdict::TooLong | Verdict::Ended => verdict.failure(limit, self.end.as_ref()),
             Verdict::Take(end) => {
                 let taken = self.unread.peek(end);
                 let error = read.conclude(taken.clone());
                 if error.is_none() {
                     let place = self.source.place(&self.unread);
                     drop(self.unread.take(end));
-                    let Some(read) = self.read.take() else { return };
+                    let Some(read) = self.look.read.take() else { return };
                     let is_claim = read.is_claim();
                     let delivery =
                         read.finish(&mut || Origin::Unread(Box::new((place, taken.clone()))));
-                    self.outcome = Some(Conclusion { delivery, error: None, is_claim });
+                    self.look.outcome = Some(Conclusion { delivery, error: None, is_claim });
                     return;
                 }
                 error
             }
         };
-        if let (Some(read), Some(error)) = (self.read.take(), error) {
-            self.outcome = Some(Conclusion::failure(read, error));
+        if let (Some(read), Some(error)) = (self.look.read.take(), error) {
+            self.look.outcome = Some(Conclusion::failure(read, error));
         }
     }
 }
