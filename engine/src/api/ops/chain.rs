@@ -9,7 +9,8 @@ use crate::{
         Core,
         chain::{Input, Stage, StageOf},
         stream::{
-            read::{Form, Plain, other, user},
+            read::{Form, Plain, other},
+            user_read::user,
             write::Data,
         },
     },

@@ -16,7 +16,8 @@ use crate::{
         Core,
         stream::{
             head_read::Submitted,
-            read::{Form, Plain, Read, other, user},
+            read::{Form, Plain, Read, other},
+            user_read::user,
         },
     },
     handles::{

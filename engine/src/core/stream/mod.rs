@@ -4,6 +4,7 @@ pub(crate) mod cursor;
 pub(crate) mod head_read;
 pub(crate) mod read;
 pub(crate) mod setback;
+pub(crate) mod user_read;
 pub(crate) mod write;
 
 use std::sync::Arc;

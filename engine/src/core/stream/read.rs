@@ -13,7 +13,7 @@ use crate::{
         delivery::may_be_unheard,
         repeat::Repeat,
         resource::{Phase, Resource},
-        stream::{End, StreamState, setback::is_for_want_of_memory},
+        stream::{End, StreamState, setback::is_for_want_of_memory, user_read::User},
     },
     handles::{
         callback::Slot,
@@ -28,8 +28,7 @@ use crate::{
         limits::Bound,
         matcher::{Chunk, Exact, Line, Matcher, Scan, Steps},
         mutants::{self, Mutant},
-        table::{Id, Table},
-        timer::Target,
+        table::Id,
     },
     system::driver::{Driver, Ended, Operation, Role},
 };
@@ -52,20 +51,6 @@ pub(crate) enum Form {
     Repeat(Plain, Box<Repeat>),
     /// It stands for a copy, which takes bytes as they come.
     Copy(WayOf),
-}
-
-/// A user's matcher.
-pub(crate) struct User {
-    /// `None` while it runs, which it does outside of the table of operations.
-    read: Option<Box<dyn AnyRead>>,
-    /// The unread bytes in front have changed since it looked, so that it has to begin anew.
-    restart: bool,
-    /// What `StreamState::seen_now` was when it last looked. It looks again only when that has
-    /// changed.
-    seen: Option<(u64, bool)>,
-    /// It was cancelled, or its time is up, while it was queued to look: unless it matches then,
-    /// the read fails with this.
-    aborted: Option<Error>,
 }
 
 /// The frequent matchers, whose output is bytes and never an error.
@@ -197,7 +182,7 @@ pub(crate) trait AnyRead: Send {
 }
 
 /// A read of any type, which stays in its box from its submission until its callback runs.
-struct Boxed<M: Matcher> {
+pub(super) struct Boxed<M: Matcher> {
     matcher: M,
     slot: Slot<M::Output>,
     outcome: Option<Result<M::Output>>,
@@ -206,7 +191,7 @@ struct Boxed<M: Matcher> {
 }
 
 impl<M: Matcher> Boxed<M> {
-    fn new(matcher: M, slot: Slot<M::Output>) -> Box<Self> {
+    pub(super) fn new(matcher: M, slot: Slot<M::Output>) -> Box<Self> {
         Box::new(Self { matcher, slot, outcome: None, origin: Origin::Nowhere })
     }
 }
@@ -386,7 +371,7 @@ pub(crate) const fn has_ended(end: Option<&End>) -> bool {
 /// Applies the limit and the end of the stream to what the matcher has found. This is the one place
 /// that decides whether what a read waits for is there.
 #[inline(always)]
-fn verdict(
+pub(super) fn verdict(
     scan: Scan,
     unread: impl FnOnce() -> usize,
     end: Option<&End>,
@@ -405,7 +390,7 @@ fn verdict(
 
 impl StreamState {
     /// How many bytes have ever come, and whether the end has: what a matcher sees that looks now.
-    fn seen_now(&self) -> (u64, bool) {
+    pub(super) fn seen_now(&self) -> (u64, bool) {
         (self.unread.received(), self.end.is_some())
     }
 
@@ -752,7 +737,7 @@ impl Core {
     }
 
     /// Takes a read out of its queue and the table.
-    fn unqueue_read(&mut self, stream: Id, id: Id) -> Option<(Form, Id)> {
+    pub(super) fn unqueue_read(&mut self, stream: Id, id: Id) -> Option<(Form, Id)> {
         if let Some((state, pending)) = self.stream_and_pending(stream) {
             if state.reads.head() == Some(id) {
                 (state.holds, state.waits_for_room) = (false, false);
@@ -983,264 +968,9 @@ impl Core {
         }
         self.advance_stream(stream);
     }
-
-    /// A matcher of the user's that was queued is to look now: takes it and the unread bytes out of
-    /// the state, so that nothing is borrowed while it runs.
-    pub(crate) fn begin_scan(&mut self, stream: Id) -> Option<UserScan> {
-        let source = ClaimSource { engine: self.engine, stream };
-        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
-        state.scanning = false;
-        let seen = state.seen_now();
-        let Some(look) = Look::begin(state, &mut self.pending, seen) else {
-            // The user's read has gone, and maybe another took its place.
-            self.advance_stream(stream);
-            return None;
-        };
-        let unread = mem::take(&mut state.unread);
-        let end = state.end.clone();
-        let steps = self.scans.lend(stream);
-        Some(UserScan { source, unread, end, seen, steps, look })
-    }
-
-    /// Ends the read if its matcher came to an outcome or panicked. Then goes on with the next, if
-    /// that has one of the user's, too, and returns whether it does; else puts everything back.
-    pub(crate) fn end_scan(&mut self, scan: &mut UserScan, panicked: bool) -> bool {
-        let stream = scan.source.stream;
-        let Look { id, ref mut read, ref mut outcome, is_unfinished, .. } = scan.look;
-        let (read, outcome) = (read.take(), outcome.take());
-        if let Some(conclusion) = outcome {
-            self.end_scanned_read(stream, id, conclusion);
-            if self.look_on(scan) {
-                return true;
-            }
-            self.put_back(scan);
-        } else {
-            self.put_back(scan);
-            let is_unfinished = is_unfinished && !panicked;
-            if is_unfinished {
-                self.stand_in_line(stream);
-            }
-            if let Some(read) = read {
-                self.conclude_scan(stream, id, read, is_unfinished, panicked);
-            }
-        }
-        self.advance_stream(stream);
-        false
-    }
-
-    /// Has the matcher of the next read look at what the one before has left, if nothing has
-    /// happened meanwhile that has to be seen to first.
-    fn look_on(&mut self, scan: &mut UserScan) -> bool {
-        let Some(Resource::Stream(state)) = self.resources.get_mut(scan.source.stream) else {
-            return false;
-        };
-        let is_next = state.claims == 0
-            && state.head_read.is_none()
-            && state.closing.is_none()
-            && !state.in_line
-            && !state.fd_kind.is_file()
-            && state.unread.is_empty()
-            && !scan.steps.are_used_up();
-        let look = is_next.then(|| Look::begin(state, &mut self.pending, scan.seen)).flatten();
-        match look {
-            Some(look) => {
-                scan.look = look;
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Puts the unread bytes and the steps back.
-    fn put_back(&mut self, scan: &mut UserScan) {
-        self.scans.give_back(&scan.steps);
-        if let Some(state) = self.stream(scan.source.stream) {
-            state.scanning = false;
-            // What is unread here by now was given back meanwhile, so it stands in front.
-            let front = mem::replace(&mut state.unread, mem::take(&mut scan.unread));
-            state.unread.take_over(front);
-        }
-    }
-
-    /// The matcher of a read has run and needs more, or has panicked: puts it back into the read,
-    /// if that was not ended meanwhile.
-    fn conclude_scan(
-        &mut self,
-        stream: Id,
-        id: Id,
-        read: Box<dyn AnyRead>,
-        is_unfinished: bool,
-        panicked: bool,
-    ) {
-        if panicked {
-            let failure = Conclusion::failure(read, Error::Panicked);
-            return self.end_scanned_read(stream, id, failure);
-        }
-        let Some(Pending { kind: Kind::Read(Read { form: Form::User(user), .. }), .. }) =
-            self.pending.get_mut(id)
-        else {
-            // The read was ended while its matcher ran.
-            let closes = self.stream(stream).is_none_or(|state| state.closing.is_some());
-            let cause = if closes { Error::Closed } else { Error::Cancelled };
-            return self.ready.push(Ready::Boxed(read.fail(cause)));
-        };
-        user.read = Some(read);
-        if is_unfinished {
-            // It has not looked at all of these bytes, so it looks again although nothing new has
-            // come.
-            user.seen = None;
-        }
-        match user.aborted.take() {
-            // Its time is up, but it has not looked at all that had arrived by then.
-            Some(Error::TimedOut) if is_unfinished => {
-                self.put_off_deadline(id, Target::Operation(id));
-            }
-            Some(cause) => return self.abort_read(stream, id, cause),
-            None => {}
-        }
-        self.update_recv(stream);
-    }
-
-    /// The matcher of a user's read has come to an outcome, or has panicked. The read may have left
-    /// its queue meanwhile.
-    fn end_scanned_read(&mut self, stream: Id, id: Id, conclusion: Conclusion) {
-        let Conclusion { delivery, error, is_claim } = conclusion;
-        let next = || error.map_or(Ok(Product::None), Err);
-        if !is_claim {
-            let is_queued = self.pending.get(id).is_some();
-            let read = is_queued.then(|| self.unqueue_read(stream, id)).flatten();
-            let chain = read.map_or(Id::NONE, |(_, chain)| chain);
-            let round = self.round;
-            if let Some(state) = self.stream(stream) {
-                state.read_reported = round;
-            }
-            return self.tell(chain, next, Ready::Boxed(delivery));
-        }
-        if let Some((state, pending)) = self.stream_and_pending(stream)
-            && pending.get(id).is_some()
-        {
-            state.reads.remove(pending, id);
-            state.claims += 1;
-        }
-        let chain = self.keep_claim(id).map_or(Id::NONE, |(_, chain)| chain);
-        self.tell_or_keep(Some(id), chain, next, Outcome::Boxed(delivery));
-    }
-}
-
-/// Users' matchers and the bytes they look at, one after the other, while nothing is borrowed.
-pub(crate) struct UserScan {
-    source: ClaimSource,
-    unread: Unread,
-    end: Option<End>,
-    /// What `StreamState::seen_now` was: it does not change while they look.
-    seen: (u64, bool),
-    steps: Steps,
-    look: Look,
-}
-
-/// One matcher's look.
-struct Look {
-    id: Id,
-    read: Option<Box<dyn AnyRead>>,
-    restart: bool,
-    limit: usize,
-    /// The steps were used up before the matcher had looked at all unread bytes.
-    is_unfinished: bool,
-    outcome: Option<Conclusion>,
-}
-
-impl Look {
-    /// Takes the matcher out of the first of the reads that wait, if it is a user's.
-    fn begin(
-        state: &mut StreamState,
-        pending: &mut Table<Pending>,
-        seen: (u64, bool),
-    ) -> Option<Self> {
-        let id = state.reads.head()?;
-        let Some(Pending { kind: Kind::Read(read), .. }) = pending.get_mut(id) else {
-            unreachable!("only reads are queued as reads");
-        };
-        let Form::User(user) = &mut read.form else { return None };
-        state.scanning = true;
-        user.seen = Some(seen);
-        Some(Self {
-            id,
-            read: user.read.take(),
-            restart: mem::take(&mut user.restart),
-            limit: read.limit,
-            is_unfinished: false,
-            outcome: None,
-        })
-    }
-}
-
-/// What a user's read has come to.
-struct Conclusion {
-    delivery: Box<dyn Deliver>,
-    error: Option<Error>,
-    /// It is a success with a claim, which can be withdrawn until its callback runs.
-    is_claim: bool,
-}
-
-impl Conclusion {
-    fn failure(read: Box<dyn AnyRead>, error: Error) -> Self {
-        Self { delivery: read.fail(error.clone()), error: Some(error), is_claim: false }
-    }
-}
-
-impl UserScan {
-    /// Runs the matcher, which may panic and leave everything to be put back.
-    pub(crate) fn run(&mut self) {
-        let Some(read) = &mut self.look.read else { return };
-        if self.look.restart {
-            read.restart();
-        }
-        let unread = self.unread.all();
-        let Some(scan) = read.scan(unread, has_ended(self.end.as_ref()), &mut self.steps) else {
-            self.look.is_unfinished = true;
-            return;
-        };
-        let (limit, lookahead) = (self.look.limit, read.lookahead());
-        let verdict = verdict(scan, || unread.len(), self.end.as_ref(), limit, lookahead);
-        let error = match verdict {
-            Verdict::Wait | Verdict::GoOn => return,
-            _ if matches!(scan, Scan::Found { end } if end > unread.len()) => {
-                Some(Error::invalid("the matcher found an end beyond the bytes it was shown"))
-            }
-            Verdict::TooLong | Verdict::Ended => verdict.failure(limit, self.end.as_ref()),
-            Verdict::Take(end) => {
-                let taken = self.unread.peek(end);
-                let error = read.conclude(taken.clone());
-                if error.is_none() {
-                    let place = self.source.place(&self.unread);
-                    drop(self.unread.take(end));
-                    let Some(read) = self.look.read.take() else { return };
-                    let is_claim = read.is_claim();
-                    let delivery =
-                        read.finish(&mut || Origin::Unread(Box::new((place, taken.clone()))));
-                    self.look.outcome = Some(Conclusion { delivery, error: None, is_claim });
-                    return;
-                }
-                error
-            }
-        };
-        if let (Some(read), Some(error)) = (self.look.read.take(), error) {
-            self.look.outcome = Some(Conclusion::failure(read, error));
-        }
-    }
 }
 
 /// A read with one of the engine's own matchers that is not frequent.
 pub(crate) fn other<M: Matcher>(matcher: M, slot: Slot<M::Output>) -> Form {
     Form::Other(Boxed::new(matcher, slot))
-}
-
-/// A read with a user's matcher.
-pub(crate) fn user<M: Matcher>(matcher: M, slot: Slot<M::Output>) -> Form {
-    Form::User(User {
-        read: Some(Boxed::new(matcher, slot)),
-        restart: true,
-        seen: None,
-        aborted: None,
-    })
 }
