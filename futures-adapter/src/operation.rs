@@ -13,6 +13,7 @@ use std::{
 use facade_engine::{
     Bytes, Callback, Cancel, Claim, Error, Local, Result, Stream,
     adapter::{CompletionHandler, HandleExt},
+    matcher::Matcher,
 };
 
 use crate::oneshot::Oneshot;
@@ -316,6 +317,7 @@ impl<T> fmt::Debug for Submitted<T> {
 pub(crate) struct ReadChunk<'a>(pub(crate) &'a Stream, pub(crate) usize);
 pub(crate) struct ReadExact<'a>(pub(crate) &'a Stream, pub(crate) usize);
 pub(crate) struct ReadLine<'a>(pub(crate) &'a Stream);
+pub(crate) struct ReadWith<'a, M>(pub(crate) &'a Stream, pub(crate) M);
 pub(crate) struct Write<'a>(pub(crate) &'a Stream, pub(crate) Bytes);
 pub(crate) struct WriteLine<'a>(pub(crate) &'a Stream, pub(crate) Bytes);
 pub(crate) struct Flush<'a>(pub(crate) &'a Stream);
@@ -353,6 +355,18 @@ impl Submit<Bytes> for ReadLine<'_> {
     #[inline]
     fn now(&mut self) -> Option<Bytes> {
         self.0.handle().try_read_line(self.0)
+    }
+}
+
+impl<M: Matcher> Submit<M::Output> for ReadWith<'_, M> {
+    #[inline]
+    fn submit(self, callback: Callback<M::Output>) -> Cancel {
+        self.0.handle().read_with(self.0, self.1, callback)
+    }
+
+    #[inline]
+    fn now(&mut self) -> Option<M::Output> {
+        self.0.handle().try_read_with(self.0, &mut self.1)
     }
 }
 

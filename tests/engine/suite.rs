@@ -8,6 +8,9 @@ mod echo;
 #[path = "bytes.rs"]
 mod bytes;
 
+#[path = "at_once.rs"]
+mod at_once;
+
 #[path = "delivery.rs"]
 mod delivery;
 

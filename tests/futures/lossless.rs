@@ -44,7 +44,7 @@ async fn raw(
 
 /// Whether a read may be ready at its first poll: then it was never submitted, and is not lost.
 fn may_be_ready_at_once(name: &str) -> bool {
-    matches!(name, "read_chunk" | "read_exact" | "read_line" | "fill_buf")
+    matches!(name, "read_chunk" | "read_exact" | "read_line" | "read_with" | "fill_buf")
 }
 
 /// Every read that takes bytes, as a future that owns its stream.
@@ -56,6 +56,7 @@ fn reads() -> Vec<(&'static str, Read)> {
         ("op read_chunk", |s| Box::pin(raw(s, |h, s, cb| h.read_chunk(s, 5, cb)))),
         ("op read_exact", |s| Box::pin(raw(s, |h, s, cb| h.read_exact(s, 13, cb)))),
         ("op read_line", |s| Box::pin(raw(s, |h, s, cb| h.read_line(s, cb)))),
+        ("op read_with", |s| Box::pin(raw(s, |h, s, cb| h.read_with(s, UpTo(b"D\n"), cb)))),
         ("read_until", |mut s| Box::pin(async move { s.read_until("two\n").await.map(drop) })),
         ("read_line", |mut s| Box::pin(async move { s.read_line().await.map(drop) })),
         ("read_until_lineglob", |mut s| {

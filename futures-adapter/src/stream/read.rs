@@ -6,7 +6,7 @@ use facade_engine::{
 };
 
 use crate::{
-    operation::{OpFuture, ReadChunk, ReadExact, ReadLine, Submit, op},
+    operation::{OpFuture, ReadChunk, ReadExact, ReadLine, ReadWith, Submit, op},
     stream::{
         Stream,
         lines::{Lines, LinesState},
@@ -256,8 +256,7 @@ impl ReadHalf {
         &mut self,
         matcher: M,
     ) -> OpFuture<M::Output, impl Submit<M::Output>> {
-        let stream = self.engine();
-        op(move |callback| stream.handle().read_with(stream, matcher, callback))
+        op(ReadWith(self.engine(), matcher))
     }
 
     /// See [`Handle::expect_line`](facade_engine::Handle::expect_line).

@@ -7,10 +7,15 @@ use bytes::Bytes;
 
 use crate::{
     core::stream::read::Plain,
-    handles::{current::on_current, handle::Handle, stream::Stream},
+    handles::{
+        current::{on_current, with_current},
+        handle::Handle,
+        stream::Stream,
+    },
     pure::{
         limits::Bound,
-        matcher::{Chunk, Exact, Line},
+        matcher::{Chunk, Exact, Line, Matcher},
+        panics::Panics,
     },
 };
 
@@ -59,6 +64,14 @@ pub trait HandleExt: sealed::Sealed {
     /// What [`peek`](Handle::peek) would succeed with at once, see
     /// [`try_read_line`](Self::try_read_line). It takes nothing.
     fn try_peek(&self, s: &Stream, size: usize) -> Option<Bytes>;
+
+    /// What [`read_with`](Handle::read_with) would succeed with at once, see
+    /// [`try_read_line`](Self::try_read_line).
+    ///
+    /// None also if it would fail: then submit the read with this matcher, which may have looked at
+    /// some bytes, and is [restarted](Matcher::restart) before it looks again. So it is if it has
+    /// panicked, which ends here and is the read's if it does so again.
+    fn try_read_with<M: Matcher>(&self, s: &Stream, matcher: &mut M) -> Option<M::Output>;
 
     /// Writes all of `buf` if that succeeds at once, and returns its length.
     ///
@@ -148,6 +161,14 @@ impl HandleExt for Handle {
             return None; // refused
         }
         on_current(s, |core, id| core.read_now(id, Plain::Peek(size), Bound::None))
+    }
+
+    fn try_read_with<M: Matcher>(&self, s: &Stream, matcher: &mut M) -> Option<M::Output> {
+        let mut glance = on_current(s, |core, id| core.begin_glance(id, Bound::Line))?;
+        let output = Panics::default().contain(|| glance.run(matcher)).flatten();
+        // None in the child of a fork, where the bytes are the parent's.
+        with_current(s.engine(), |core| core.end_glance(glance))?;
+        output
     }
 
     #[inline]

@@ -7,6 +7,7 @@ use crate::{
     core::{
         Core, Kind, Pending,
         chain::Product,
+        delivery::may_be_unheard,
         resource::Resource,
         stream::{
             End, StreamState,
@@ -21,7 +22,8 @@ use crate::{
     },
     pure::{
         buffer::unread::Unread,
-        error::Error,
+        error::{Error, Result},
+        limits::Bound,
         matcher::{Matcher, Scan, Steps},
         table::{Id, Table},
         timer::Target,
@@ -42,14 +44,19 @@ pub(crate) struct User {
     pub(super) aborted: Option<Error>,
 }
 
-/// Users' matchers and the bytes they look at, one after the other, while nothing is borrowed.
-pub(crate) struct UserScan {
+/// What users' matchers look at, taken out of the state while one runs.
+pub(crate) struct Lent {
     source: ClaimSource,
     unread: Unread,
     end: Option<End>,
+    steps: Steps,
+}
+
+/// Users' matchers that look, one after the other, while nothing is borrowed.
+pub(crate) struct UserScan {
+    lent: Lent,
     /// What `StreamState::seen_now` was: it does not change while they look.
     seen: (u64, bool),
-    steps: Steps,
     look: Look,
 }
 
@@ -76,7 +83,6 @@ impl Look {
             unreachable!("only reads are queued as reads");
         };
         let Form::User(user) = &mut read.form else { return None };
-        state.scanning = true;
         user.seen = Some(seen);
         Some(Self {
             id,
@@ -103,45 +109,87 @@ impl Conclusion {
     }
 }
 
+impl Lent {
+    /// Decides a read by what its matcher says to the unread bytes: `scan`, and how far it looks
+    /// ahead.
+    fn judge(
+        &mut self,
+        limit: usize,
+        scan: impl FnOnce(&[u8], bool, &mut Steps) -> Option<(Scan, usize)>,
+    ) -> Result<Verdict> {
+        let unread = self.unread.all();
+        let Some((scan, lookahead)) = scan(unread, has_ended(self.end.as_ref()), &mut self.steps)
+        else {
+            return Ok(Verdict::GoOn);
+        };
+        if matches!(scan, Scan::Found { end } if end > unread.len()) {
+            let what = "the matcher found an end beyond the bytes it was shown";
+            return Err(Error::invalid(what));
+        }
+        Ok(verdict(scan, || unread.len(), self.end.as_ref(), limit, lookahead))
+    }
+}
+
 impl UserScan {
     /// Runs the matcher, which may panic and leave everything to be put back.
     pub(crate) fn run(&mut self) {
-        let Some(read) = &mut self.look.read else { return };
-        if self.look.restart {
+        let Self { lent, look, .. } = self;
+        let Some(read) = &mut look.read else { return };
+        if look.restart {
             read.restart();
         }
-        let unread = self.unread.all();
-        let Some(scan) = read.scan(unread, has_ended(self.end.as_ref()), &mut self.steps) else {
-            self.look.is_unfinished = true;
-            return;
-        };
-        let (limit, lookahead) = (self.look.limit, read.lookahead());
-        let verdict = verdict(scan, || unread.len(), self.end.as_ref(), limit, lookahead);
+        let verdict = lent.judge(look.limit, |unread, ended, steps| {
+            let scan = read.scan(unread, ended, steps)?;
+            Some((scan, read.lookahead()))
+        });
         let error = match verdict {
-            Verdict::Wait | Verdict::GoOn => return,
-            _ if matches!(scan, Scan::Found { end } if end > unread.len()) => {
-                Some(Error::invalid("the matcher found an end beyond the bytes it was shown"))
+            Ok(Verdict::Wait) => return,
+            Ok(Verdict::GoOn) => {
+                look.is_unfinished = true;
+                return;
             }
-            Verdict::TooLong | Verdict::Ended => verdict.failure(limit, self.end.as_ref()),
-            Verdict::Take(end) => {
-                let taken = self.unread.peek(end);
+            Ok(Verdict::Take(end)) => {
+                let taken = lent.unread.peek(end);
                 let error = read.conclude(taken.clone());
                 if error.is_none() {
-                    let place = self.source.place(&self.unread);
-                    drop(self.unread.take(end));
-                    let Some(read) = self.look.read.take() else { return };
+                    let place = lent.source.place(&lent.unread);
+                    drop(lent.unread.take(end));
+                    let Some(read) = look.read.take() else { return };
                     let is_claim = read.is_claim();
                     let delivery =
                         read.finish(&mut || Origin::Unread(Box::new((place, taken.clone()))));
-                    self.look.outcome = Some(Conclusion { delivery, error: None, is_claim });
+                    look.outcome = Some(Conclusion { delivery, error: None, is_claim });
                     return;
                 }
                 error
             }
+            Ok(verdict) => verdict.failure(look.limit, lent.end.as_ref()),
+            Err(error) => Some(error),
         };
-        if let (Some(read), Some(error)) = (self.look.read.take(), error) {
-            self.look.outcome = Some(Conclusion::failure(read, error));
+        if let (Some(read), Some(error)) = (look.read.take(), error) {
+            look.outcome = Some(Conclusion::failure(read, error));
         }
+    }
+}
+
+/// The unread bytes, for a matcher that looks at them where no read has been submitted.
+pub(crate) struct Glance {
+    lent: Lent,
+    limit: usize,
+}
+
+impl Glance {
+    /// What the read would succeed with. The matcher may panic and leave everything to be put back.
+    pub(crate) fn run<M: Matcher>(&mut self, matcher: &mut M) -> Option<M::Output> {
+        let Self { lent, limit } = self;
+        let verdict = lent.judge(*limit, |unread, ended, steps| {
+            let scan = matcher.scan_within(unread, ended, steps)?;
+            Some((scan, matcher.lookahead()))
+        });
+        let Ok(Verdict::Take(end)) = verdict else { return None };
+        let output = matcher.output(lent.unread.peek(end)).ok()?;
+        drop(lent.unread.take(end));
+        Some(output)
     }
 }
 
@@ -149,7 +197,6 @@ impl Core {
     /// A matcher of the user's that was queued is to look now: takes it and the unread bytes out of
     /// the state, so that nothing is borrowed while it runs.
     pub(crate) fn begin_scan(&mut self, stream: Id) -> Option<UserScan> {
-        let source = ClaimSource { engine: self.engine, stream };
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
         state.scanning = false;
         let seen = state.seen_now();
@@ -158,16 +205,24 @@ impl Core {
             self.advance_stream(stream);
             return None;
         };
-        let unread = mem::take(&mut state.unread);
-        let end = state.end.clone();
+        let lent = self.lend(stream)?;
+        Some(UserScan { lent, seen, look })
+    }
+
+    /// Takes the unread bytes out of the state. Until they are put back, no read is served.
+    fn lend(&mut self, stream: Id) -> Option<Lent> {
+        let source = ClaimSource { engine: self.engine, stream };
+        let state = self.stream(stream)?;
+        state.scanning = true;
+        let (unread, end) = (mem::take(&mut state.unread), state.end.clone());
         let steps = self.scans.lend(stream);
-        Some(UserScan { source, unread, end, seen, steps, look })
+        Some(Lent { source, unread, end, steps })
     }
 
     /// Ends the read if its matcher came to an outcome or panicked. Then goes on with the next, if
     /// that has one of the user's, too, and returns whether it does; else puts everything back.
     pub(crate) fn end_scan(&mut self, scan: &mut UserScan, panicked: bool) -> bool {
-        let stream = scan.source.stream;
+        let stream = scan.lent.source.stream;
         let Look { id, ref mut read, ref mut outcome, is_unfinished, .. } = scan.look;
         let (read, outcome) = (read.take(), outcome.take());
         if let Some(conclusion) = outcome {
@@ -175,9 +230,9 @@ impl Core {
             if self.look_on(scan) {
                 return true;
             }
-            self.put_back(scan);
+            self.put_back(&mut scan.lent);
         } else {
-            self.put_back(scan);
+            self.put_back(&mut scan.lent);
             let is_unfinished = is_unfinished && !panicked;
             if is_unfinished {
                 self.stand_in_line(stream);
@@ -193,7 +248,7 @@ impl Core {
     /// Has the matcher of the next read look at what the one before has left, if nothing has
     /// happened meanwhile that has to be seen to first.
     fn look_on(&mut self, scan: &mut UserScan) -> bool {
-        let Some(Resource::Stream(state)) = self.resources.get_mut(scan.source.stream) else {
+        let Some(Resource::Stream(state)) = self.resources.get_mut(scan.lent.source.stream) else {
             return false;
         };
         let is_next = state.claims == 0
@@ -202,7 +257,7 @@ impl Core {
             && !state.in_line
             && !state.fd_kind.is_file()
             && state.unread.is_empty()
-            && !scan.steps.are_used_up();
+            && !scan.lent.steps.are_used_up();
         let look = is_next.then(|| Look::begin(state, &mut self.pending, scan.seen)).flatten();
         match look {
             Some(look) => {
@@ -214,13 +269,40 @@ impl Core {
     }
 
     /// Puts the unread bytes and the steps back.
-    fn put_back(&mut self, scan: &mut UserScan) {
-        self.scans.give_back(&scan.steps);
-        if let Some(state) = self.stream(scan.source.stream) {
+    fn put_back(&mut self, lent: &mut Lent) {
+        self.scans.give_back(&lent.steps);
+        if let Some(state) = self.stream(lent.source.stream) {
             state.scanning = false;
             // What is unread here by now was given back meanwhile, so it stands in front.
-            let front = mem::replace(&mut state.unread, mem::take(&mut scan.unread));
+            let front = mem::replace(&mut state.unread, mem::take(&mut lent.unread));
             state.unread.take_over(front);
+        }
+    }
+
+    /// Takes the unread bytes out of the state for a matcher that is to look at them now, if there
+    /// are any and a read that is submitted now would be the next to look.
+    pub(crate) fn begin_glance(&mut self, stream: Id, bound: Bound) -> Option<Glance> {
+        let (round, limit) = (self.round, self.limit(stream, bound));
+        let state = self.stream(stream)?;
+        let is_next = state.is_readable_at_once()
+            && !state.scanning
+            && !state.unread.is_empty()
+            // The callback of an earlier read that has succeeded may not have run, and comes first.
+            && !may_be_unheard(state.read_reported, round);
+        if !is_next || self.scans.steps.are_used_up() {
+            return None;
+        }
+        Some(Glance { lent: self.lend(stream)?, limit })
+    }
+
+    /// Puts them back.
+    pub(crate) fn end_glance(&mut self, mut glance: Glance) {
+        self.put_back(&mut glance.lent);
+        let stream = glance.lent.source.stream;
+        // The matcher may have done anything meanwhile, such as submit a read.
+        let is_still_next = |state: &mut StreamState| state.is_readable_at_once();
+        if !self.stream(stream).is_some_and(is_still_next) {
+            self.advance_stream(stream);
         }
     }
 
