@@ -574,15 +574,11 @@ impl Engine {
             *callbacks += 1;
             let other = match next.lane {
                 Lane::Bytes => {
-                    if let Some(Success { slot, value }) = batch.next_bytes() {
-                        slot.succeed(local, value);
-                    }
+                    batch.run_bytes(local);
                     continue;
                 }
                 Lane::Count => {
-                    if let Some(Success { slot, value }) = batch.next_count() {
-                        slot.succeed(local, value);
-                    }
+                    batch.run_count(local);
                     continue;
                 }
                 Lane::HeadRead(number) => {

@@ -36,11 +36,23 @@ impl<A: 'static> SmallFnOnce<A> {
     #[inline]
     pub(crate) fn call(mut self, local: &Local, argument: A) {
         self.0.call(local, argument);
-        // The call has moved the closure out. One that was stored in place leaves nothing to be
-        // dropped, and a drop would take as long as the rest to find that out.
-        if !self.0.is_heap() {
+        // A drop would take as long as the rest to find out that nothing is left.
+        if self.is_in_place() {
             mem::forget(self.0);
         }
+    }
+
+    /// Whether it has no memory of its own.
+    #[inline]
+    pub(crate) fn is_in_place(&self) -> bool {
+        !self.0.is_heap()
+    }
+
+    /// Calls it where it stands; once. If it has no memory of its own, nothing is left then that
+    /// would have to be dropped, even if it panics: the call moves the closure out.
+    #[inline(always)]
+    pub(crate) fn call_in_place(&mut self, local: &Local, argument: A) {
+        self.0.call(local, argument);
     }
 }
 

@@ -37,8 +37,8 @@ pub(crate) enum Ready {
 ///
 /// What is most frequent, a success with bytes or with a count and a post (every step of a task is
 /// one), has lanes of its own, in which a closure is moved once, from its caller to its place in
-/// the queue. Wrapped in a [`Ready`] on the way it would be copied twice more, each time as soon as
-/// it was stored, which a processor is slow at.
+/// the queue, and called there. Wrapped in a [`Ready`] on the way it would be copied twice more, each
+/// time as soon as it was stored, which a processor is slow at.
 #[derive(Default)]
 pub(crate) struct ReadyQueue {
     order: Fifo<Next>,
@@ -60,9 +60,9 @@ pub(crate) struct Next {
 /// In which lane the next entry is.
 #[derive(Clone, Copy, Default)]
 pub(crate) enum Lane {
-    /// The first of [`ReadyQueue::next_bytes`].
+    /// What [`ReadyQueue::run_bytes`] runs.
     Bytes,
-    /// The first of [`ReadyQueue::next_count`].
+    /// What [`ReadyQueue::run_count`] runs.
     Count,
     /// The first of [`ReadyQueue::next_post`].
     Post,
@@ -87,6 +87,19 @@ pub(crate) struct Success<T> {
 impl<T: Default> Default for Success<T> {
     fn default() -> Self {
         Self { slot: Slot::Ignore, value: T::default() }
+    }
+}
+
+impl<T: Default + Send + 'static> Success<T> {
+    /// Runs the callback where it stands: user code, so nothing may be borrowed. What is left owns
+    /// nothing, even if it panics.
+    #[inline(always)]
+    fn run(&mut self, local: &Local) {
+        let value = mem::take(&mut self.value);
+        match &mut self.slot {
+            Slot::Plain(f) if f.is_in_place() => f.call_in_place(local, Ok(value)),
+            slot => mem::replace(slot, Slot::Ignore).succeed(local, value),
+        }
     }
 }
 
@@ -152,14 +165,20 @@ impl ReadyQueue {
         self.order.pop()
     }
 
-    #[inline]
-    pub(crate) fn next_bytes(&mut self) -> Option<Success<Bytes>> {
-        self.bytes.pop()
+    /// Runs the next success with bytes: user code, so nothing may be borrowed.
+    #[inline(always)]
+    pub(crate) fn run_bytes(&mut self, local: &Local) {
+        if let Some(success) = self.bytes.pop_in_place() {
+            success.run(local);
+        }
     }
 
-    #[inline]
-    pub(crate) fn next_count(&mut self) -> Option<Success<usize>> {
-        self.counts.pop()
+    /// Runs the next success with a count: user code, so nothing may be borrowed.
+    #[inline(always)]
+    pub(crate) fn run_count(&mut self, local: &Local) {
+        if let Some(success) = self.counts.pop_in_place() {
+            success.run(local);
+        }
     }
 
     #[inline]
@@ -289,15 +308,21 @@ impl<T: Default> Fifo<T> {
 
     #[inline]
     fn pop(&mut self) -> Option<T> {
+        self.pop_in_place().map(mem::take)
+    }
+
+    /// The next value, where it is. Whoever gets it leaves nothing in its place that owns anything.
+    #[inline(always)]
+    fn pop_in_place(&mut self) -> Option<&mut T> {
         if self.head == self.tail {
             return None;
         }
-        let value = mem::take(&mut self.places[self.head]);
+        let place = self.head;
         self.head += 1;
         if self.head == self.tail {
             (self.head, self.tail) = (0, 0);
         }
-        Some(value)
+        self.places.get_mut(place)
     }
 }
 
@@ -330,16 +355,34 @@ impl<T: Default> Fifo<Success<T>> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        fmt::Debug,
+        panic::{AssertUnwindSafe, catch_unwind},
+        sync::{Arc, Mutex},
+    };
+
     use super::*;
+    use crate::{api::engine::Engine, pure::error::Result};
+
+    type Notes = Arc<Mutex<Vec<String>>>;
+
+    /// Notes the value that it is run with.
+    fn noted<T: Debug + Send + 'static>(notes: &Notes) -> Slot<T> {
+        let notes = Arc::clone(notes);
+        Slot::Plain(SmallFnOnce::new(move |_, value: Result<T>| {
+            notes.lock().unwrap().push(format!("{:?}", value.unwrap()));
+        }))
+    }
 
     #[test]
     fn all_lanes_are_emptied_in_the_order_they_were_filled() {
+        let (engine, notes) = (Engine::new().unwrap(), Notes::default());
         let mut queue = ReadyQueue::default();
         let stream = Id::from_bits(1 << 32 | 7);
         for n in 0..100 {
-            queue.push_count(&mut Slot::Ignore, n);
+            queue.push_count(&mut noted(&notes), n);
             queue.push_head_read(stream, 9);
-            queue.push_bytes(&mut Slot::Ignore, Bytes::from(vec![1; n]));
+            queue.push_bytes(&mut noted(&notes), Bytes::from(vec![1; n]));
             queue.push_root();
             queue.push_post(SmallFnOnce::new(|_, ()| ()));
             queue.push(Ready::Serve(stream));
@@ -347,12 +390,17 @@ mod tests {
         assert_eq!(queue.len(), 600);
         for n in 0..100 {
             assert!(matches!(queue.next(), Some(Next { lane: Lane::Count, .. })));
-            assert_eq!(queue.next_count().map(|success| success.value), Some(n));
+            queue.run_count(&engine);
+            assert_eq!(notes.lock().unwrap().pop().unwrap(), n.to_string());
             let next = queue.next().unwrap();
             assert!(matches!(next.lane, Lane::HeadRead(9)));
             assert_eq!(next.stream(), stream);
             assert!(matches!(queue.next(), Some(Next { lane: Lane::Bytes, .. })));
-            assert_eq!(queue.next_bytes().map(|success| success.value.len()), Some(n));
+            queue.run_bytes(&engine);
+            assert_eq!(
+                notes.lock().unwrap().pop().unwrap(),
+                format!("{:?}", Bytes::from(vec![1; n]))
+            );
             assert!(matches!(queue.next(), Some(Next { lane: Lane::Root, .. })));
             assert!(matches!(queue.next(), Some(Next { lane: Lane::Post, .. })));
             assert!(queue.next_post().is_some());
@@ -364,10 +412,11 @@ mod tests {
 
     #[test]
     fn what_is_no_post_keeps_its_place_when_posts_are_put_off() {
+        let (engine, notes) = (Engine::new().unwrap(), Notes::default());
         let mut batch = Batch::default();
         for n in 0..100 {
             batch.queue.push_post(SmallFnOnce::new(|_, ()| ()));
-            batch.queue.push_count(&mut Slot::Ignore, n);
+            batch.queue.push_count(&mut noted(&notes), n);
             batch.queue.push_request(SmallFnOnce::new(|_, ()| ()));
             batch.queue.push_root();
         }
@@ -377,12 +426,45 @@ mod tests {
         assert_eq!(batch.len(), 399);
         for n in 0..100 {
             assert!(matches!(batch.queue.next(), Some(Next { lane: Lane::Count, .. })));
-            assert_eq!(batch.queue.next_count().map(|success| success.value), Some(n));
+            batch.queue.run_count(&engine);
+            assert_eq!(notes.lock().unwrap().pop().unwrap(), n.to_string());
             assert!(matches!(batch.queue.next(), Some(Next { lane: Lane::Root, .. })));
         }
         assert!(batch.queue.is_empty() && !batch.is_empty());
         assert_eq!(std::iter::from_fn(|| batch.posts.pop()).count(), 99);
         assert_eq!(std::iter::from_fn(|| batch.requests.pop()).count(), 100);
         assert!(batch.is_empty());
+    }
+
+    #[test]
+    fn what_a_callback_captured_is_dropped_once_whatever_becomes_of_it() {
+        let (engine, captured) = (Engine::new().unwrap(), Arc::new(()));
+        let mut queue = ReadyQueue::default();
+        for large in [0, 100] {
+            for (runs, panics) in [(true, false), (true, true), (false, false)] {
+                let (held, large) = (Arc::clone(&captured), vec![1_u8; large]);
+                let f = move |_: &Local, _| assert!(!panics, "as it was told: {held:?}");
+                let mut slot: Slot<usize> = match large.is_empty() {
+                    true => Slot::Plain(SmallFnOnce::new(f)),
+                    false => Slot::Plain(SmallFnOnce::new({
+                        let more = [large.len(); 8];
+                        move |local: &Local, value| {
+                            assert_eq!(more, [100; 8]);
+                            f(local, value);
+                        }
+                    })),
+                };
+                queue.push_count(&mut slot, 1);
+                assert_eq!(Arc::strong_count(&captured), 2);
+                match runs {
+                    true => {
+                        let run = catch_unwind(AssertUnwindSafe(|| queue.run_count(&engine)));
+                        assert_eq!(run.is_err(), panics);
+                    }
+                    false => queue = ReadyQueue::default(),
+                }
+                assert_eq!(Arc::strong_count(&captured), 1);
+            }
+        }
     }
 }
