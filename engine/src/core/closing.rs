@@ -26,7 +26,7 @@ use crate::{
         descriptor::Descriptor,
         driver::{Driver, Operation, Release, Role, end_in_order, may_wait_to_close},
         fd_kind::FdKind,
-        pool::{Lane, Refused},
+        pool::{JobContext, Lane, Refused},
     },
 };
 
@@ -316,7 +316,7 @@ impl Core {
             return self.was_closed(resource);
         }
         let shared = Arc::clone(&self.shared);
-        let job = move || {
+        let job = move |_: &JobContext<'_>| {
             descriptor.release();
             let done = move |core: &mut Self| core.was_closed(resource);
             drop(shared.inbox.push(Message::Apply(Box::new(done))));
@@ -324,7 +324,9 @@ impl Core {
         match self.pool.submit(Lane::Closing, Box::new(job)) {
             Ok(_) => {}
             // Without a thread it is closed here, even if that blocks: slow is better than never.
-            Err(Refused::Full(job) | Refused::NoThread(_, job) | Refused::Closed(job)) => job(),
+            Err(Refused::Full(job) | Refused::NoThread(_, job) | Refused::Closed(job)) => {
+                job(&JobContext::outside());
+            }
         }
     }
 

@@ -23,7 +23,7 @@ use crate::{
     },
     system::{
         fork,
-        pool::{Lane, Refused, Ticket},
+        pool::{JobContext, Lane, Refused, Ticket},
         resolver::Lookup,
     },
 };
@@ -110,13 +110,17 @@ impl<T> Clone for Reporter<T> {
 }
 
 impl<T: Send + 'static> Reporter<T> {
-    fn tell(self, outcome: Result<T>) {
+    /// Leaves the outcome, and tells of it after `finishing`.
+    fn tell(self, outcome: Result<T>, finishing: impl FnOnce()) {
         let Self { id, result, shared } = self;
         if fork::is_inherited(shared.id) {
             // The work has forked, and this is the child: nobody waits for it here.
             return mem::forget((result, outcome));
         }
         *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        // It may be the last reference, if nobody waits any more: the outcome is the user's.
+        drop(result);
+        finishing();
         let done = move |core: &mut Core| core.worker_done(id);
         // An engine that is gone has run the callback already.
         drop(shared.inbox.push(Message::Apply(Box::new(done))));
@@ -158,7 +162,8 @@ impl Core {
                 let way = Way { lane, operation: "getaddrinfo", product, deliver };
                 let (id, report) = self.expect_result(way, Errand { slot, timeout, chain });
                 let tell = report.clone();
-                let by_system = self.shared.env.begin_lookup(&query, move |found| tell.tell(found));
+                let by_system =
+                    self.shared.env.begin_lookup(&query, move |found| tell.tell(found, || ()));
                 match by_system {
                     Some(lookup) => self.note_holder(id, Holder::System(lookup)),
                     None => {
@@ -211,11 +216,11 @@ impl Core {
         f: impl FnOnce() -> Result<T> + Send + 'static,
         report: Reporter<T>,
     ) -> Option<Id> {
-        let run = move || {
+        let run = move |context: &JobContext<'_>| {
             let mut panics = Panics::default();
             let outcome = panics.contain(f).unwrap_or(Err(Error::Panicked));
             panics.forget();
-            report.tell(outcome);
+            report.tell(outcome, || context.finishing());
         };
         let error = match self.pool.submit(lane, Box::new(run)) {
             Ok(ticket) => {

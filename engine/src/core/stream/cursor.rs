@@ -16,7 +16,7 @@ use crate::{
     system::{
         descriptor::Descriptor,
         driver::{Driver, Ended},
-        pool::{Job, Lane, Refused},
+        pool::{Job, JobContext, Lane, Refused},
         sys::{errno::Errno, outcome::Attempt, syscall},
     },
 };
@@ -38,7 +38,7 @@ impl Core {
             }
             Attempt::WouldBlock => {
                 let shared = Arc::clone(&self.shared);
-                self.hand_to_files_lane(Box::new(move || {
+                self.hand_to_files_lane(Box::new(move |_| {
                     let result = syscall::read(descriptor.borrow(), &mut block);
                     // Dropped before the outcome is reported, so that a close that follows has the
                     // only reference left.
@@ -71,7 +71,7 @@ impl Core {
         let append = self.stream(stream).is_some_and(|state| state.fd_kind.appends());
         self.errands += 1;
         let shared = Arc::clone(&self.shared);
-        self.hand_to_files_lane(Box::new(move || {
+        self.hand_to_files_lane(Box::new(move |_| {
             let result = syscall::write(descriptor.borrow(), &gather, append);
             drop(descriptor);
             let done = move |core: &mut Self| {
@@ -87,7 +87,9 @@ impl Core {
     fn hand_to_files_lane(&mut self, job: Job) {
         match self.pool.submit(Lane::Files, job) {
             Ok(_) => {}
-            Err(Refused::Full(job) | Refused::NoThread(_, job) | Refused::Closed(job)) => job(),
+            Err(Refused::Full(job) | Refused::NoThread(_, job) | Refused::Closed(job)) => {
+                job(&JobContext::outside());
+            }
         }
     }
 

@@ -25,6 +25,7 @@ use crate::{
             Waker, blocks::BLOCK_LEN,
         },
         fd_kind::FdKind,
+        pool::JobContext,
         sim::{
             Network,
             bell::Bell,
@@ -506,7 +507,7 @@ impl Sim {
         let mut any = false;
         while let Some(job) = self.workers.take_done(now) {
             any = true;
-            job();
+            job(&JobContext::outside());
         }
         any
     }

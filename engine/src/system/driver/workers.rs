@@ -13,7 +13,7 @@ use crate::{
         descriptor::Descriptor,
         driver::{FileDone, FileTask, Waker, blocks::Blocks},
         fd_kind::FdKind,
-        pool::{Job, Lane, Pool, Refused, Ticket},
+        pool::{Job, JobContext, Lane, Pool, Refused, Ticket},
         sys::{
             errno::Errno,
             outcome::{Attempt, Pushed, Received},
@@ -105,7 +105,7 @@ impl Workers {
                 if let Attempt::Done(result) = attempt {
                     return Some(was_read(blocks, block, result));
                 }
-                let job = move || {
+                let job = move |_: &JobContext<'_>| {
                     let slice = &mut block[..size];
                     let result = syscall::read_file(descriptor.borrow(), slice, offset);
                     // Before it is reported, so that a close that follows has the only reference
@@ -116,7 +116,7 @@ impl Workers {
                 (Box::new(job), || FileDone::Read(Err(Errno::CANCELED.into())))
             }
             FileTask::Write { offset, bytes } => {
-                let job = move || {
+                let job = move |_: &JobContext<'_>| {
                     let result = syscall::write_at(descriptor.borrow(), &bytes, offset);
                     drop((bytes, descriptor));
                     tell(TaskDone::Other(FileDone::Written(result.map_err(Into::into))));
@@ -124,7 +124,7 @@ impl Workers {
                 (Box::new(job), || FileDone::Written(Ok(0)))
             }
             FileTask::Sync => {
-                let job = move || {
+                let job = move |_: &JobContext<'_>| {
                     let result = syscall::sync(descriptor.borrow());
                     drop(descriptor);
                     tell(TaskDone::Other(FileDone::Synced(result.map_err(Into::into))));
@@ -136,7 +136,9 @@ impl Workers {
         match self.pool.submit(Lane::Files, job) {
             Ok(ticket) => _ = self.tasks.insert(operation, Task { ticket, undone }),
             // Slow is better than lost.
-            Err(Refused::Full(job) | Refused::NoThread(_, job) | Refused::Closed(job)) => job(),
+            Err(Refused::Full(job) | Refused::NoThread(_, job) | Refused::Closed(job)) => {
+                job(&JobContext::outside());
+            }
         }
         None
     }
@@ -159,7 +161,7 @@ impl Workers {
         mut block: Vec<u8>,
     ) -> bool {
         let (descriptor, report) = (descriptor.hold(), self.reporter(resource));
-        let begun = self.wait_on_device(Box::new(move || {
+        let begun = self.wait_on_device(Box::new(move |_| {
             let received = syscall::receive_waiting(descriptor.borrow(), fd_kind, &mut block);
             drop(descriptor);
             report(WorkerEvent::Received(block, received));
@@ -185,7 +187,7 @@ impl Workers {
         let (descriptor, report) = (descriptor.hold(), self.reporter(resource));
         let unsent = Arc::new(Unsent::new(gather));
         let sends = Arc::clone(&unsent);
-        let begun = self.wait_on_device(Box::new(move || {
+        let begun = self.wait_on_device(Box::new(move |_| {
             let (gather, pushed) = syscall::send_waiting(descriptor.borrow(), fd_kind, &sends);
             drop(descriptor);
             report(WorkerEvent::Pushed(gather, pushed));

@@ -1,9 +1,45 @@
 //! [`Job`]: what the pool does. [`Lane`]: by which of its threads.
 
-use std::{fmt, io};
+use std::{cell::Cell, fmt, io};
+
+use crate::system::pool::Crew;
 
 /// What a thread of the pool runs. It may panic: its thread lives on.
-pub(crate) type Job = Box<dyn FnOnce() + Send>;
+pub(crate) type Job = Box<dyn FnOnce(&JobContext<'_>) + Send>;
+
+/// Who runs a job.
+pub(crate) struct JobContext<'a> {
+    /// The thread's lane, and the job's id there.
+    of: Option<(&'a Crew, u64)>,
+    is_finishing: Cell<bool>,
+}
+
+impl<'a> JobContext<'a> {
+    pub(super) const fn of_thread(crew: &'a Crew, id: u64) -> Self {
+        Self { of: Some((crew, id)), is_finishing: Cell::new(false) }
+    }
+
+    /// No thread of the pool's runs it.
+    pub(crate) const fn outside() -> Self {
+        Self { of: None, is_finishing: Cell::new(false) }
+    }
+
+    /// Nothing is left of the job but to tell that it is done, which takes no time: its thread
+    /// counts as on its way to the next one. So that who is told and submits another at once wakes
+    /// no second thread. Nothing of the user's may run after it.
+    pub(crate) fn finishing(&self) {
+        if let Some((crew, id)) = self.of
+            && !self.is_finishing.get()
+        {
+            self.is_finishing.set(crew.finishing(id));
+        }
+    }
+
+    /// Whether the thread is counted as on its way.
+    pub(super) const fn is_finishing(&self) -> bool {
+        self.is_finishing.get()
+    }
+}
 
 /// Which threads a job is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

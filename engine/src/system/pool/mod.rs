@@ -7,9 +7,11 @@
 //!
 //! **Who is woken.** At most one thread of a lane is on its way at a time. Once it has taken a job
 //! it brings the next one in if more are queued. A burst of small jobs so costs one or two
-//! wake-ups, and long jobs are spread over the threads all the same. The invariant, whenever the
-//! lane is unlocked: *if a job is queued, then a thread is on its way, or every thread the lane may
-//! have is busy*. (It is broken only while the system refuses threads; the busy ones go on then.)
+//! wake-ups, and long jobs are spread over the threads all the same. A thread whose job has only to
+//! tell that it is done is on its way, too ([`JobContext::finishing`]), so that jobs that come one
+//! after the other stay on one thread. The invariant, whenever the lane is unlocked: *if a job is
+//! queued, then a thread is on its way, or every thread the lane may have is busy*. (It is broken
+//! only while the system refuses threads; the busy ones go on then.)
 //!
 //! **A job whose result nobody wants** is [abandoned](Pool::abandon). If it still waits it is given
 //! back; if it runs, its thread no longer counts, and the lane may start another in its place, up
@@ -27,7 +29,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use self::job::{Job, Lane, Refused};
+pub(crate) use self::job::{Job, JobContext, Lane, Refused};
 use crate::{
     pure::{metrics::LaneMetrics, panics::Panics},
     system::fork::Process,
@@ -164,6 +166,8 @@ struct CrewState {
     stuck: usize,
     /// Threads that were started and have not looked at the queue yet.
     starting: usize,
+    /// Threads whose job is done but for telling so, and that look at the queue next.
+    finishing: usize,
     /// Threads that wait and have not been given a wake-up.
     idle: usize,
     /// Wake-ups that were given and not yet taken up by a thread.
@@ -263,7 +267,7 @@ impl Crew {
 
     /// Sees to it that a thread is on its way, if the lane may have one more at work.
     fn bring_one(self: &Arc<Self>, state: &mut CrewState) -> io::Result<Next> {
-        if state.starting + state.woken > 0 {
+        if state.starting + state.woken + state.finishing > 0 {
             return Ok(Next::Comes);
         }
         if state.idle > 0 {
@@ -293,13 +297,16 @@ impl Crew {
             if let Some((id, job)) = state.queue.pop_front() {
                 state.running.push(id);
                 self.unlock_for_more(state);
-                run(job);
+                let context = JobContext::of_thread(self, id);
+                run(job, &context);
                 if self.process != Process::current() {
                     // The job has forked, and this is the child: the lane is the parent's.
                     return;
                 }
                 state = self.lock();
-                if !state.finish(id) {
+                if context.is_finishing() {
+                    state.finishing -= 1;
+                } else if !state.finish(id) {
                     state.stuck -= 1;
                 }
                 if state.threads <= self.bound(&state) {
@@ -315,6 +322,15 @@ impl Crew {
             break;
         }
         state.threads -= 1;
+    }
+
+    /// A job is done but for telling so. Returns whether its thread counts as on its way now: one
+    /// that was abandoned may not be wanted any more.
+    fn finishing(&self, id: u64) -> bool {
+        let mut state = self.lock();
+        let wanted = state.finish(id);
+        state.finishing += usize::from(wanted);
+        wanted
     }
 
     /// Waits for a wake-up; false if none came in time or the pool was shut down.
@@ -355,9 +371,9 @@ fn start_thread(crew: &Arc<Crew>) -> io::Result<()> {
 }
 
 /// Runs a job and survives whatever it does.
-fn run(job: Job) {
+fn run(job: Job, context: &JobContext<'_>) {
     let mut panics = Panics::default();
-    panics.contain(job);
+    panics.contain(|| job(context));
     panics.forget();
 }
 

@@ -27,7 +27,7 @@ fn every_job_runs_once() {
     let (send, receive) = channel();
     for i in 0..10_000 {
         let send = send.clone();
-        pool.submit(Lane::Work, Box::new(move || send.send(i).unwrap())).unwrap();
+        pool.submit(Lane::Work, Box::new(move |_| send.send(i).unwrap())).unwrap();
     }
     drop(send);
     let mut seen: Vec<i32> = receive.iter().collect();
@@ -77,11 +77,11 @@ fn a_full_queue_gives_the_job_back() {
     let (send, receive) = channel();
     for i in 0..2 {
         let send = send.clone();
-        pool.submit(Lane::Work, Box::new(move || send.send(i).unwrap())).unwrap();
+        pool.submit(Lane::Work, Box::new(move |_| send.send(i).unwrap())).unwrap();
     }
     let last = send.clone();
-    match pool.submit(Lane::Work, Box::new(move || last.send(9).unwrap())) {
-        Err(Refused::Full(job)) => job(),
+    match pool.submit(Lane::Work, Box::new(move |_| last.send(9).unwrap())) {
+        Err(Refused::Full(job)) => job(&JobContext::outside()),
         other => panic!("{other:?}"),
     }
     drop((send, release));
@@ -104,10 +104,10 @@ fn threads_survive_panics_even_while_dropping() {
     }
     let pool = Pool::new(1, 1, 1, 8);
     let captured = PanicsWhenDropped;
-    pool.submit(Lane::Work, Box::new(|| panic!("panic, as the test wants"))).unwrap();
-    pool.submit(Lane::Work, Box::new(move || drop(captured))).unwrap();
-    pool.submit(Lane::Work, Box::new(|| panic_any(PanicsWhenDropped))).unwrap();
-    pool.submit(Lane::Work, Box::new(|| panic_any(PanicsWithThat))).unwrap();
+    pool.submit(Lane::Work, Box::new(|_| panic!("panic, as the test wants"))).unwrap();
+    pool.submit(Lane::Work, Box::new(move |_| drop(captured))).unwrap();
+    pool.submit(Lane::Work, Box::new(|_| panic_any(PanicsWhenDropped))).unwrap();
+    pool.submit(Lane::Work, Box::new(|_| panic_any(PanicsWithThat))).unwrap();
     answer(&pool, Lane::Work);
     let state = crew_of(&pool, Lane::Work).lock();
     assert_eq!((state.threads, state.stuck), (1, 0));
@@ -120,7 +120,9 @@ fn threads_are_named_after_their_lane() {
         [(Lane::Names, "facade-names"), (Lane::Files, "facade-files"), (Lane::Work, "facade-work")]
     {
         let (send, receive) = channel();
-        let job = move || send.send(thread::current().name().map(str::to_owned)).unwrap();
+        let job = move |_: &JobContext<'_>| {
+            send.send(thread::current().name().map(str::to_owned)).unwrap()
+        };
         pool.submit(lane, Box::new(job)).unwrap();
         assert_eq!(receive.recv().unwrap().as_deref(), Some(name));
     }
@@ -132,7 +134,7 @@ fn idle_threads_end_and_new_ones_come() {
     for _ in 0..3 {
         // The channel closes when the thread is gone.
         let (send, receive) = channel();
-        crew.submit(Box::new(move || report_end_of_thread(send))).unwrap();
+        crew.submit(Box::new(move |_| report_end_of_thread(send))).unwrap();
         assert!(receive.recv().is_err());
     }
 }
@@ -145,12 +147,12 @@ fn shutdown_gives_back_what_has_not_begun_and_waits_for_nobody() {
     let (send, receive) = channel();
     for i in 0..3 {
         let send = send.clone();
-        pool.submit(Lane::Work, Box::new(move || send.send(i).unwrap())).unwrap();
+        pool.submit(Lane::Work, Box::new(move |_| send.send(i).unwrap())).unwrap();
     }
     drop(send);
     let jobs = pool.shutdown();
     assert_eq!(jobs.len(), 3);
-    assert!(matches!(pool.submit(Lane::Files, Box::new(|| ())), Err(Refused::Closed(_))));
+    assert!(matches!(pool.submit(Lane::Files, Box::new(|_| ())), Err(Refused::Closed(_))));
     drop(jobs);
     assert!(receive.recv().is_err(), "none of them ran");
     drop(release);
@@ -160,7 +162,7 @@ fn shutdown_gives_back_what_has_not_begun_and_waits_for_nobody() {
 fn shutdown_ends_threads_that_wait() {
     let crew = Arc::new(Crew::new("test", 2, 8, Duration::from_secs(3600), start_thread));
     let (send, receive) = channel();
-    crew.submit(Box::new(move || report_end_of_thread(send))).unwrap();
+    crew.submit(Box::new(move |_| report_end_of_thread(send))).unwrap();
     crew.shutdown();
     assert!(receive.recv().is_err());
 }
@@ -174,7 +176,7 @@ fn an_abandoned_job_that_waits_never_runs() {
     let tickets: Vec<_> = (0..3)
         .map(|i| {
             let send = send.clone();
-            pool.submit(Lane::Names, Box::new(move || send.send(i).unwrap())).unwrap()
+            pool.submit(Lane::Names, Box::new(move |_| send.send(i).unwrap())).unwrap()
         })
         .collect();
     drop(send);
@@ -230,7 +232,7 @@ fn abandoning_brings_a_thread_for_what_is_queued_already() {
     let (ticket, started, _release) = stick(&pool, Lane::Names).unwrap();
     started.recv().unwrap();
     let (send, receive) = channel();
-    pool.submit(Lane::Names, Box::new(move || send.send(()).unwrap())).unwrap();
+    pool.submit(Lane::Names, Box::new(move |_| send.send(()).unwrap())).unwrap();
     pool.abandon(ticket);
     receive.recv().unwrap();
 }
@@ -242,7 +244,7 @@ fn no_thread_at_all_gives_the_job_back() {
     }
     let crew = Arc::new(Crew::new("test", 2, 8, IDLE, refuse));
     for _ in 0..2 {
-        let refused = crew.submit(Box::new(|| ()));
+        let refused = crew.submit(Box::new(|_| ()));
         assert!(matches!(refused, Err(Refused::NoThread(..))), "{refused:?}");
     }
     assert!(crew.lock().queue.is_empty());
@@ -261,7 +263,7 @@ fn without_a_second_thread_the_first_does_all() {
     let (send, receive) = channel();
     for i in 0..100 {
         let send = send.clone();
-        crew.submit(Box::new(move || send.send(i).unwrap())).unwrap();
+        crew.submit(Box::new(move |_| send.send(i).unwrap())).unwrap();
     }
     drop(send);
     assert!(receive.iter().eq(0..100), "one thread keeps the order");
@@ -272,20 +274,63 @@ fn jobs_may_use_the_pool_and_be_dropped_with_it() {
     let pool = Pool::new(1, 1, 1, 8);
     let (send, receive) = channel::<()>();
     let inner = pool.clone();
-    let job = move || {
+    let job = move |_: &JobContext<'_>| {
         let again = inner.clone();
-        inner.submit(Lane::Work, Box::new(move || drop((again, send)))).unwrap();
+        inner.submit(Lane::Work, Box::new(move |_| drop((again, send)))).unwrap();
     };
     pool.submit(Lane::Work, Box::new(job)).unwrap();
     drop(pool);
     assert!(receive.recv().is_err());
 }
 
+#[test]
+fn jobs_that_come_one_after_the_other_stay_on_one_thread() {
+    let pool = Pool::new(1, 1, 4, 8);
+    let (send, receive) = channel();
+    for _ in 0..1000 {
+        let send = send.clone();
+        let job = move |context: &JobContext<'_>| {
+            context.finishing();
+            send.send(thread::current().id()).unwrap();
+        };
+        pool.submit(Lane::Work, Box::new(job)).unwrap();
+        receive.recv().unwrap();
+    }
+    assert_eq!(crew_of(&pool, Lane::Work).lock().threads, 1);
+}
+
+#[test]
+fn a_thread_that_finishes_an_abandoned_job_is_not_on_its_way() {
+    let pool = Pool::new(1, 1, 1, 8);
+    let (started, has_started) = channel();
+    let (release, released) = channel::<()>();
+    let (end, ended) = channel::<()>();
+    let job = move |context: &JobContext<'_>| {
+        started.send(()).unwrap();
+        let _ = released.recv();
+        context.finishing();
+        started.send(()).unwrap();
+        let _ = ended.recv();
+    };
+    let ticket = pool.submit(Lane::Work, Box::new(job)).unwrap();
+    has_started.recv().unwrap();
+    pool.abandon(ticket);
+    drop(release);
+    has_started.recv().unwrap();
+    answer(&pool, Lane::Work);
+    drop(end);
+    while crew_of(&pool, Lane::Work).lock().threads > 1 {
+        thread::yield_now();
+    }
+    let state = crew_of(&pool, Lane::Work).lock();
+    assert_eq!((state.stuck, state.finishing), (0, 0));
+}
+
 /// A job that says when it begins and runs until the sender is dropped.
 fn stick(pool: &Pool, lane: Lane) -> Result<(Ticket, Receiver<()>, Sender<()>), Refused> {
     let (started, has_started) = channel();
     let (release, released) = channel::<()>();
-    let job = move || {
+    let job = move |_: &JobContext<'_>| {
         let _ = started.send(());
         let _ = released.recv();
     };
@@ -293,7 +338,7 @@ fn stick(pool: &Pool, lane: Lane) -> Result<(Ticket, Receiver<()>, Sender<()>), 
 }
 
 fn wait_at(barrier: Arc<Barrier>) -> Job {
-    Box::new(move || {
+    Box::new(move |_| {
         barrier.wait();
     })
 }
@@ -301,7 +346,7 @@ fn wait_at(barrier: Arc<Barrier>) -> Job {
 /// Submits a job and waits until it has run.
 fn answer(pool: &Pool, lane: Lane) {
     let (send, receive) = channel();
-    pool.submit(lane, Box::new(move || send.send(()).unwrap())).unwrap();
+    pool.submit(lane, Box::new(move |_| send.send(()).unwrap())).unwrap();
     receive.recv().unwrap();
 }
 
