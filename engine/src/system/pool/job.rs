@@ -2,36 +2,35 @@
 
 use std::{cell::Cell, fmt, io};
 
-use crate::system::pool::Crew;
-
 /// What a thread of the pool runs. It may panic: its thread lives on.
 pub(crate) type Job = Box<dyn FnOnce(&JobContext<'_>) + Send>;
 
 /// Who runs a job.
 pub(crate) struct JobContext<'a> {
-    /// The thread's lane, and the job's id there.
-    of: Option<(&'a Crew, u64)>,
+    /// Has its thread count as on its way, and returns whether it does now. None if no thread of
+    /// the pool's runs it.
+    finish: Option<&'a dyn Fn() -> bool>,
     is_finishing: Cell<bool>,
 }
 
 impl<'a> JobContext<'a> {
-    pub(super) const fn of_thread(crew: &'a Crew, id: u64) -> Self {
-        Self { of: Some((crew, id)), is_finishing: Cell::new(false) }
+    pub(super) const fn of_thread(finish: &'a dyn Fn() -> bool) -> Self {
+        Self { finish: Some(finish), is_finishing: Cell::new(false) }
     }
 
     /// No thread of the pool's runs it.
     pub(crate) const fn outside() -> Self {
-        Self { of: None, is_finishing: Cell::new(false) }
+        Self { finish: None, is_finishing: Cell::new(false) }
     }
 
     /// Nothing is left of the job but to tell that it is done, which takes no time: its thread
     /// counts as on its way to the next one. So that who is told and submits another at once wakes
     /// no second thread. Nothing of the user's may run after it.
     pub(crate) fn finishing(&self) {
-        if let Some((crew, id)) = self.of
+        if let Some(finish) = self.finish
             && !self.is_finishing.get()
         {
-            self.is_finishing.set(crew.finishing(id));
+            self.is_finishing.set(finish());
         }
     }
 

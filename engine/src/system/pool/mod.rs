@@ -297,7 +297,8 @@ impl Crew {
             if let Some((id, job)) = state.queue.pop_front() {
                 state.running.push(id);
                 self.unlock_for_more(state);
-                let context = JobContext::of_thread(self, id);
+                let finish = || self.finishing(id);
+                let context = JobContext::of_thread(&finish);
                 run(job, &context);
                 if self.process != Process::current() {
                     // The job has forked, and this is the child: the lane is the parent's.
