@@ -37,17 +37,21 @@ pub(crate) async fn serve_beside_others(io: Io, listener: Listener, lines: bool)
 /// Accepts connections for ever, and begins to serve each.
 async fn accept(io: Io, mut listener: Listener, lines: bool) -> Result<Infallible> {
     loop {
-        let stream = listener.accept().await?;
+        let mut stream = listener.accept().await?;
         io.spawn(async move {
-            let Err(error) = if lines { echo_lines(stream).await } else { echo(stream).await };
+            let Err(error) = match lines {
+                true => echo_lines(&mut stream).await,
+                false => echo(&mut stream).await,
+            };
             report(&error);
         })
         .detach();
     }
 }
 
-/// Sends back what has come, until a read or write fails. Then the stream is dropped, and closed.
-async fn echo(mut stream: Stream) -> Result<Infallible> {
+/// Sends back what has come, until a read or write fails. Then the stream is dropped, and closed: it
+/// stays the task's, since a future keeps what it is given twice.
+async fn echo(stream: &mut Stream) -> Result<Infallible> {
     loop {
         let chunk = stream.read_chunk(CHUNK).await?;
         stream.write(chunk).await?;
@@ -55,7 +59,7 @@ async fn echo(mut stream: Stream) -> Result<Infallible> {
 }
 
 /// The same with lines.
-async fn echo_lines(mut stream: Stream) -> Result<Infallible> {
+async fn echo_lines(stream: &mut Stream) -> Result<Infallible> {
     loop {
         let line = stream.read_line().await?;
         stream.write_line(line).await?;

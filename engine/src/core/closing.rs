@@ -10,7 +10,7 @@ use crate::{
     core::{
         Core, Kind, Pending,
         resource::{Phase, Resource},
-        stream::Shutdown,
+        stream::{Shutdown, rare::RareState},
     },
     handles::{
         callback::Slot,
@@ -92,7 +92,7 @@ impl Core {
         kind: Ending,
         timeout: Option<Duration>,
     ) -> Option<Id> {
-        if self.stream(stream).is_none_or(|state| state.closing.is_some()) {
+        if self.stream(stream).is_none_or(|state| state.rare.is_closing()) {
             self.refuse_close(kind);
             return None;
         }
@@ -112,7 +112,7 @@ impl Core {
     /// Drops everything unsent and resets the connection.
     pub(crate) fn abort(&mut self, stream: Id) {
         let Some(state) = self.stream(stream) else { return };
-        match &mut state.closing {
+        match state.rare.closing_mut() {
             Some(closing) => {
                 (closing.abort, closing.reset) = (true, true);
                 self.advance_stream(stream);
@@ -129,7 +129,7 @@ impl Core {
     pub(crate) fn close_if_released(&mut self, stream: Id) {
         let Some(state) = self.stream(stream) else { return };
         if state.released
-            && state.closing.is_none()
+            && state.rare.closing.is_none()
             && !state.has_reads()
             && state.writes.is_empty()
             && !state.scanning
@@ -141,7 +141,7 @@ impl Core {
 
     fn begin_closing(&mut self, stream: Id, closing: Closing) {
         let Some(state) = self.stream(stream) else { return };
-        state.closing = Some(Box::new(closing));
+        state.rare.make().closing = Some(Box::new(closing));
         self.update_pending(stream);
         self.fail_reads(stream, &Error::Closed);
         self.fail_waits_for_peer(stream, &Error::Closed);
@@ -169,7 +169,7 @@ impl Core {
     /// Takes the next step of a close, if one has begun and is not waiting for something.
     pub(crate) fn go_on_closing(&mut self, stream: Id) {
         let Some(state) = self.stream(stream) else { return };
-        let Some(closing) = &mut state.closing else { return };
+        let Some(closing) = &state.rare.closing else { return };
         // The driver has it, or a thread: `was_closed` ends it.
         if closing.submitted {
             return;
@@ -200,11 +200,14 @@ impl Core {
         // Nothing is in flight. From here on the close belongs to the driver, and this function
         // does nothing more for it. It fails if writes were lost and no operation has reported
         // that.
-        let Some(closing) = &mut state.closing else { return };
+        let Some(RareState { closing: Some(closing), write_error, .. }) = state.rare.get_mut()
+        else {
+            return;
+        };
         closing.submitted = true;
         if closing.outcome.is_ok()
             && !state.write_error_reported
-            && let Some(error) = &state.write_error
+            && let Some(error) = write_error
         {
             closing.outcome = Err(Error::clone(error));
         }
@@ -215,7 +218,7 @@ impl Core {
             return self.part(stream);
         }
         let Some(state) = self.stream(stream) else { return };
-        let Some(closing) = &state.closing else { return };
+        let Some(closing) = &state.rare.closing else { return };
         // How it is closed depends on who else holds the connection: to shut it down, or to drain
         // what it receives, would take it away from them.
         let release = match (closing.reset, state.tenure.is_sole()) {
@@ -230,7 +233,7 @@ impl Core {
     /// The close of a resource, if it has begun.
     fn closing_of(&mut self, resource: Id) -> Option<&mut Closing> {
         match self.resources.get_mut(resource)? {
-            Resource::Stream(state) => state.closing.as_deref_mut(),
+            Resource::Stream(state) => state.rare.closing_mut(),
             Resource::Listener(state) => state.closing.as_deref_mut(),
             Resource::File(state) => state.closing.as_deref_mut(),
             Resource::Watch(_) | Resource::Child(_) => None,
@@ -275,8 +278,8 @@ impl Core {
     fn part(&mut self, stream: Id) {
         let name = self.name_of(stream);
         let Some(descriptor) = self.driver.detach(stream) else { return };
-        let Some(Resource::Stream(state)) = self.forget(stream) else { return };
-        let Some(closing) = state.closing else { return };
+        let Some(Resource::Stream(mut state)) = self.forget(stream) else { return };
+        let Some(closing) = state.rare.take_closing() else { return };
         let Ending::Detach(slot) = closing.kind else { return };
         self.remove(closing.operation);
         // A file yields no unread bytes: its cursor was moved back to before them.
@@ -340,8 +343,8 @@ impl Core {
                 && state.tenure.is_sole()
                 && state.fd_kind.is_tcp()
                 && state.is_open()
-                && state.attempt_of == Id::NONE
-                && state.closing.as_ref().is_none_or(|closing| !closing.reset)
+                && state.rare.attempt_of == Id::NONE
+                && state.rare.closing.as_ref().is_none_or(|closing| !closing.reset)
                 && let Some(descriptor) = self.driver.descriptor(id)
             {
                 end_in_order(descriptor, &mut block);
@@ -375,7 +378,7 @@ impl Core {
             Some(Resource::Stream(state)) if state.shutdown == Shutdown::Running => {
                 return self.was_shut_down(resource, Ok(()));
             }
-            Some(Resource::Stream(state)) if state.closing.is_none() => return,
+            Some(Resource::Stream(state)) if state.rare.closing.is_none() => return,
             Some(Resource::Child(_)) => {
                 self.child_watch_was_closed(resource);
                 return self.wake_resting_listeners();
@@ -384,7 +387,7 @@ impl Core {
             None => return self.wake_resting_listeners(),
         }
         let closing = match self.forget(resource) {
-            Some(Resource::Stream(state)) => state.closing,
+            Some(Resource::Stream(mut state)) => state.rare.take_closing(),
             Some(Resource::Listener(state)) => state.closing,
             Some(Resource::File(state)) => state.closing,
             Some(Resource::Datagrams(state)) => state.closing,
@@ -405,7 +408,7 @@ impl Core {
         }
         let mut removed = self.remove_resource(resource)?;
         if let Resource::Stream(state) = &mut removed {
-            self.deferred_drops.bytes.extend(state.cut.take().map(|cut| cut.rest));
+            self.deferred_drops.bytes.extend(state.rare.take_cut().map(|cut| cut.rest));
         }
         Some(removed)
     }

@@ -203,7 +203,7 @@ impl Core {
         let descriptor = self.shared.env.socket(&address, &options)?;
         let resource = self.insert_stream(Arc::clone(&descriptor), fd_kind, Tenure::Own);
         if let Some(state) = self.stream(resource) {
-            state.attempt_of = id;
+            state.rare.make().attempt_of = id;
             let (limits, peer) = (state.settings.limits, Some(address.clone()));
             state.settings = Arc::new(Settings { limits, peer });
         }
@@ -215,7 +215,7 @@ impl Core {
     }
 
     pub(crate) fn connected(&mut self, resource: Id, result: io::Result<()>) {
-        let Some(id) = self.stream(resource).map(|state| state.attempt_of) else { return };
+        let Some(id) = self.stream(resource).map(|state| state.rare.attempt_of) else { return };
         let result = result.map_err(|cause| {
             (cause.kind(), Error::io_on(IoOperation::Connect, self.name_of(resource), cause))
         });
@@ -251,7 +251,7 @@ impl Core {
         let won = connecting.attempts.into_iter().find(|other| other.number == attempt);
         let Some(Attempt { resource, descriptor, fd_kind, .. }) = won else { return };
         if let Some(state) = self.stream(resource) {
-            state.attempt_of = Id::NONE;
+            state.rare.end_attempt();
         }
         let stream = self.name_stream(resource, descriptor, fd_kind);
         let product = stream.clone();
@@ -292,12 +292,13 @@ impl Core {
             let position = connecting.attempts.iter().position(|other| other.number == attempt);
             let Some(position) = position else { continue };
             let resource = connecting.attempts.remove(position).resource;
-            let Some(state) = self.stream(resource).filter(|state| state.closing.is_none()) else {
+            let Some(state) = self.stream(resource).filter(|state| state.rare.closing.is_none())
+            else {
                 continue;
             };
             let mut closing = Closing::new(Ending::Dropped, Id::NONE);
             closing.hand_down();
-            state.closing = Some(Box::new(closing));
+            state.rare.make().closing = Some(Box::new(closing));
             self.update_pending(resource);
             self.driver.cancel(resource, Role::Connect);
             self.driver.submit(resource, Operation::Close(Release::Close));

@@ -207,7 +207,7 @@ impl Core {
             let write = self.enter_part(Kind::CopyTo(way_of), to);
             if let Some((state, pending)) = self.stream_and_pending(to) {
                 state.writes.push_back(pending, write);
-                state.copies += 1;
+                state.rare.make().copies += 1;
             }
             self.copying(copy)?.ways.push(Way { from, to, write, copied: 0 });
         }
@@ -233,7 +233,7 @@ impl Core {
         match *from {
             From::Stream(stream) => {
                 let Some(state) = self.stream(stream) else { return Some(Error::Closed) };
-                if state.closing.is_some() {
+                if state.rare.is_closing() {
                     return Some(Error::Closed);
                 }
                 if stream == to && state.fd_kind.is_file() {
@@ -327,7 +327,7 @@ impl Core {
         if wanted > 0 {
             return Step::Move(state.unread.take(wanted.min(room)));
         }
-        match &state.end {
+        match &state.rare.end {
             None => Step::Wait,
             Some(End::EndOfStream) => self.end_if_sent(to),
             Some(end) => Step::Fail(end.error()),
@@ -346,7 +346,10 @@ impl Core {
     /// earlier writes, or for room. A piece is not cut for the sake of a little room.
     fn room_for_copy(&mut self, to: Id, write: Id, wanted: usize) -> Option<usize> {
         let state = self.stream(to)?;
-        if state.writes.head() != Some(write) || state.aborted.is_some() || state.drops_unsent() {
+        if state.writes.head() != Some(write)
+            || state.rare.aborted.is_some()
+            || state.drops_unsent()
+        {
             return None;
         }
         let (unsent, limit) = (state.outgoing.len(), state.settings.limits.unsent);
@@ -497,7 +500,8 @@ impl Core {
                 }
                 if let Some((state, pending)) = self.stream_and_pending(stream) {
                     state.reads.remove(pending, read);
-                    (state.copy_lacks_room, state.copy_has_left) = (false, true);
+                    state.copy_lacks_room = false;
+                    state.rare.make().copy_has_left = true;
                     state.read_reported = round;
                 }
                 self.remove(read);
@@ -521,7 +525,9 @@ impl Core {
             Some(Kind::CopyTo(_)) => {
                 if let Some((state, pending)) = self.stream_and_pending(to) {
                     state.writes.remove(pending, write);
-                    state.copies -= 1;
+                    if let Some(rare) = state.rare.get_mut() {
+                        rare.copies -= 1;
+                    }
                     state.write_reported = round;
                 }
                 self.remove(write);

@@ -232,7 +232,7 @@ impl Core {
     fn look_at_what_copies_left(&mut self, id: Id, target: Target) -> Result<()> {
         // Another copy may end by that. Those in front of a read are so many and no more.
         while let Some((stream, _)) = self.read_of(id)
-            && self.stream(stream).is_some_and(|state| state.copy_has_left)
+            && self.stream(stream).is_some_and(|state| state.rare.copy_has_left)
         {
             self.advance_stream_now(stream);
             self.try_before_the_end(&[target])?;
@@ -340,8 +340,8 @@ fn remembers(
         }
         Target::HeadRead(stream, head_read) => matches!(
             resources.get(stream),
-            Some(Resource::Stream(StreamState { head_read: Some(read), .. }))
-                if read.number == head_read && read.timer == number
+            Some(Resource::Stream(StreamState { head_read: Some(read), head_reads, .. }))
+                if *head_reads == head_read && read.timer == number
         ),
         Target::Step(id) => matches!(
             pending.get(id),

@@ -90,7 +90,7 @@ impl Core {
         for id in self.resources.ids() {
             if let Some(Resource::Stream(state)) = self.resources.get_mut(id) {
                 state.outgoing.clear(&mut self.deferred_drops.bytes);
-                self.deferred_drops.bytes.extend(state.cut.take().map(|cut| cut.rest));
+                self.deferred_drops.bytes.extend(state.rare.take_cut().map(|cut| cut.rest));
             }
         }
         std::mem::take(&mut self.deferred_drops.bytes)

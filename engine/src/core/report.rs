@@ -66,7 +66,7 @@ impl Core {
                     if let Some(head_read) = &state.head_read {
                         all.push(entry(head_read.operation(), id, head_read.timer));
                     }
-                    let is_closing = state.closing.is_some();
+                    let is_closing = state.rare.is_closing();
                     (!is_closing && state.outgoing.len() > 0, is_closing)
                 }
                 Some(Resource::Listener(state)) => (false, state.closing.is_some()),
@@ -141,7 +141,7 @@ impl Core {
         }
         f.field("pending", &operations);
         let closing: Option<&Closing> = match resource {
-            Resource::Stream(state) => state.closing.as_deref(),
+            Resource::Stream(state) => state.rare.closing.as_deref(),
             Resource::Listener(state) => state.closing.as_deref(),
             Resource::File(state) => state.closing.as_deref(),
             Resource::Watch(_) | Resource::Child(_) => None,

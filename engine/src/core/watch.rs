@@ -89,7 +89,7 @@ impl Core {
     ) -> Option<Id> {
         let refused = match self.stream(stream) {
             None => Some(Error::Closed),
-            Some(state) if state.closing.is_some() => Some(Error::Closed),
+            Some(state) if state.rare.is_closing() => Some(Error::Closed),
             Some(state) if !can_be_hung_up(state.fd_kind) => {
                 Some(Error::unsupported("waiting for the other end of a file or device"))
             }
@@ -112,7 +112,7 @@ impl Core {
 
     /// Has the driver wait for a peer, or says at once that it is gone, if that is known.
     fn go_on_waiting_for_peer(&mut self, stream: Id) {
-        if self.stream(stream).is_some_and(|state| state.end.is_some()) {
+        if self.stream(stream).is_some_and(|state| state.rare.end.is_some()) {
             return self.end_waits_for_peer(stream, || Ok(()));
         }
         if let Some(wait) = self.peer_waits.get_mut(&stream)
@@ -195,7 +195,7 @@ impl Core {
     /// A stream has ended: whoever waits for its peer need not wait for the driver.
     pub(crate) fn note_end_of_peer(&mut self, stream: Id) {
         if !self.peer_waits.is_empty()
-            && self.stream(stream).is_some_and(|state| state.end.is_some())
+            && self.stream(stream).is_some_and(|state| state.rare.end.is_some())
         {
             self.end_waits_for_peer(stream, || Ok(()));
         }

@@ -96,8 +96,10 @@ impl<T> Table<T> {
 }
 
 /// More about the values of a [`Table`], kept elsewhere under their ids.
+///
+/// The place is the index of the id, so that only the generation is kept with the value.
 #[derive(Debug)]
-pub(crate) struct SideTable<T>(Vec<Option<(Id, T)>>);
+pub(crate) struct SideTable<T>(Vec<Option<(u32, T)>>);
 
 impl<T> SideTable<T> {
     pub(crate) const fn new() -> Self {
@@ -109,13 +111,13 @@ impl<T> SideTable<T> {
         if self.0.len() <= id.index() {
             self.0.resize_with(id.index() + 1, || None);
         }
-        self.0[id.index()] = Some((id, value));
+        self.0[id.index()] = Some((id.generation, value));
     }
 
     #[inline]
     pub(crate) fn get(&self, id: Id) -> Option<&T> {
         match self.0.get(id.index()) {
-            Some(Some((of, value))) if *of == id => Some(value),
+            Some(Some((generation, value))) if *generation == id.generation => Some(value),
             _ => None,
         }
     }
@@ -123,7 +125,7 @@ impl<T> SideTable<T> {
     #[inline]
     pub(crate) fn get_mut(&mut self, id: Id) -> Option<&mut T> {
         match self.0.get_mut(id.index()) {
-            Some(Some((of, value))) if *of == id => Some(value),
+            Some(Some((generation, value))) if *generation == id.generation => Some(value),
             _ => None,
         }
     }

@@ -562,7 +562,7 @@ impl Handle {
     pub fn buffered(&self, s: &Stream, mut cb: Callback<usize>) -> Cancel {
         s.observe(&mut cb, "buffered");
         Self::submit_on(s, move |core, id| {
-            match core.stream(id).filter(|state| state.closing.is_none()) {
+            match core.stream(id).filter(|state| state.rare.closing.is_none()) {
                 Some(state) => {
                     let unread = state.unread.len();
                     core.succeed(Id::NONE, cb.slot, unread);

@@ -99,7 +99,9 @@ impl Core {
         let Some(state) = self.stream(stream).filter(|state| state.fd_kind.is_file()) else {
             return;
         };
-        state.end = None;
+        if let Some(rare) = state.rare.get_mut() {
+            rare.end = None;
+        }
         if !state.fd_kind.appends() {
             self.give_cursor_back(stream);
         }

@@ -16,6 +16,7 @@ use crate::{
         resource::{Phase, Resource},
         stream::{
             StreamState,
+            rare::RareState,
             read::{ClaimSource, Plain, Verdict},
         },
     },
@@ -35,8 +36,6 @@ use crate::{
 
 /// The read at the head.
 pub(crate) struct HeadRead {
-    /// Distinguishes it from earlier head reads of this stream.
-    pub(crate) number: u32,
     /// Its deadline, or zero.
     pub(crate) timer: TimerNumber,
     /// The ticket by which it is cancelled, if it was submitted through the inbox; else zero.
@@ -101,8 +100,8 @@ impl StreamState {
     /// Whether a read that is submitted now may take unread bytes at once: no other read comes
     /// before it.
     #[inline]
-    pub(crate) const fn is_readable_at_once(&self) -> bool {
-        !self.has_reads() && self.closing.is_none() && !self.fd_kind.is_file()
+    pub(crate) fn is_readable_at_once(&self) -> bool {
+        !self.has_reads() && !self.rare.is_closing() && !self.fd_kind.is_file()
     }
 
     /// Takes the bytes that a head read has matched, as the claim for its callback.
@@ -150,7 +149,10 @@ impl Core {
         if matches!(cb.slot, Slot::Local(_) | Slot::Ignore) {
             return None;
         }
-        if !state.is_readable_at_once() || state.end.is_some() || state.attempt_of != Id::NONE {
+        if state.has_reads()
+            || state.fd_kind.is_file()
+            || state.rare.get().is_some_and(RareState::bars_reads)
+        {
             return None;
         }
         let limit = state.settings.limits.of_read(bound);
@@ -173,7 +175,7 @@ impl Core {
         state.head_reads = state.head_reads.checked_add(1).unwrap_or(1);
         let number = state.head_reads;
         let matcher = matcher.clone();
-        let head_read = HeadRead { number, timer: 0, ticket: 0, limit, matcher, slot, matched };
+        let head_read = HeadRead { timer: 0, ticket: 0, limit, matcher, slot, matched };
         state.head_read = Some(head_read);
         let idle = state.reception == Phase::Idle;
         self.head_reads += 1;
@@ -194,8 +196,8 @@ impl Core {
 
     /// The head read with this number.
     pub(crate) fn head_read(&mut self, stream: Id, number: u32) -> Option<&mut HeadRead> {
-        let head_read = self.stream(stream)?.head_read.as_mut()?;
-        (head_read.number == number).then_some(head_read)
+        let state = self.stream(stream)?;
+        state.head_read.as_mut().filter(|_| state.head_reads == number)
     }
 
     /// Takes the head read out of its stream; its deadline is forgotten.
@@ -226,12 +228,12 @@ impl Core {
             return true;
         }
         let limit = head_read.limit;
-        let verdict = head_read.matcher.judge(&mut state.unread, state.end.as_ref(), limit);
+        let verdict = head_read.matcher.judge(&mut state.unread, state.rare.end(), limit);
         let failure = match verdict {
             Verdict::Take(end) => {
                 if head_read.slot.is_claim() {
                     head_read.matched = NonZeroUsize::new(end);
-                    self.ready.push_head_read(stream, head_read.number);
+                    self.ready.push_head_read(stream, state.head_reads);
                     return true;
                 }
                 let output = head_read.matcher.take_output(&mut state.unread, end);
@@ -244,7 +246,7 @@ impl Core {
             }
             Verdict::Wait => return true,
             Verdict::GoOn => unreachable!("the frequent reads are not counted"),
-            Verdict::TooLong | Verdict::Ended => verdict.failure(limit, state.end.as_ref()),
+            Verdict::TooLong | Verdict::Ended => verdict.failure(limit, state.rare.end()),
         };
         if let Some(error) = failure {
             self.fail_head_read(stream, error);
@@ -299,7 +301,7 @@ impl Core {
     ) -> Option<(Claimant<Bytes>, Claim<Bytes>)> {
         let source = ClaimSource { engine: self.engine, stream };
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return None };
-        let head_read = state.head_read.as_mut().filter(|head_read| head_read.number == number)?;
+        let head_read = state.head_read.as_mut().filter(|_| state.head_reads == number)?;
         let end = head_read.matched?.get();
         let Slot::Claim(to) = mem::replace(&mut head_read.slot, Slot::Ignore) else {
             unreachable!("only a read that gives a claim waits although it has matched");
@@ -309,7 +311,7 @@ impl Core {
         state.head_read = None;
         let claim = state.claim(source, &matcher, end);
         // Others are served after the callback, which may put the bytes back in front of them.
-        let others_wait = !state.reads.is_empty() || state.closing.is_some();
+        let others_wait = !state.reads.is_empty() || state.rare.is_closing();
         let is_released = state.released;
         let is_steered =
             state.reception == Phase::Running && state.unread.len() < state.settings.limits.unread;

@@ -2,6 +2,7 @@
 
 pub(crate) mod cursor;
 pub(crate) mod head_read;
+pub(crate) mod rare;
 pub(crate) mod read;
 pub(crate) mod setback;
 pub(crate) mod user_read;
@@ -14,14 +15,10 @@ use bytes::Bytes;
 use crate::{
     core::{
         Core,
-        closing::Closing,
         resource::{Phase, Resource},
-        stream::head_read::HeadRead,
+        stream::{head_read::HeadRead, rare::Rare},
     },
-    handles::{
-        claim::PartialTail,
-        stream::{LineEnd, Stream},
-    },
+    handles::stream::{LineEnd, Stream},
     pure::{
         address::Address,
         buffer::{outgoing::Outgoing, unread::Unread},
@@ -48,8 +45,6 @@ pub(crate) struct StreamState {
     pub(crate) line_end: LineEnd,
 
     pub(crate) unread: Unread,
-    /// What comes after the unread bytes, once it is known.
-    pub(crate) end: Option<End>,
     pub(crate) reception: Phase,
     /// The read that waits at the head, if it is of the frequent kind; see `head_read.rs`.
     pub(crate) head_read: Option<HeadRead>,
@@ -58,7 +53,8 @@ pub(crate) struct StreamState {
     /// How many claims on its bytes wait to be delivered. Until then the reads behind them are not
     /// served, because the bytes may be put back in front of them.
     pub(crate) claims: u32,
-    /// How many head reads this stream has had. The last one has this number.
+    /// How many head reads this stream has had. The last one has this number, which tells it from
+    /// earlier ones.
     pub(crate) head_reads: u32,
     /// The round in which the last success of a read was queued for its callback.
     pub(crate) read_reported: u32,
@@ -78,8 +74,6 @@ pub(crate) struct StreamState {
     pub(crate) waits_for_room: bool,
     /// The first of `reads` is a copy that has no room where it goes to, and wants no more bytes.
     pub(crate) copy_lacks_room: bool,
-    /// A copy has left `reads`, and those that were behind it have yet to have their turn.
-    pub(crate) copy_has_left: bool,
 
     pub(crate) outgoing: Outgoing,
     pub(crate) sending: Phase,
@@ -88,22 +82,14 @@ pub(crate) struct StreamState {
     pub(crate) committed: usize,
     /// Writes, flushes and a shutdown without an outcome, in order.
     pub(crate) writes: List,
-    /// How many of these stand for copies.
-    pub(crate) copies: u32,
     /// How many bytes of these writes have not been moved to the outgoing bytes yet.
     pub(crate) queued: usize,
-    /// The error that every later write fails with.
-    pub(crate) write_error: Option<Box<Error>>,
-    /// An operation has failed with that error, so a close need not report it.
+    /// An operation has failed with the error of the writes, so a close need not report it.
     pub(crate) write_error_reported: bool,
-    /// The rest of a write that the system has taken a part of and that has failed then.
-    pub(crate) cut: Option<Box<PartialTail>>,
-    /// The write at the head was cancelled, or its time is up, after bytes of it were moved to the
-    /// outgoing ones: it ends for this cause as soon as no send is in flight.
-    pub(crate) aborted: Option<Box<Error>>,
     pub(crate) shutdown: Shutdown,
 
-    pub(crate) closing: Option<Box<Closing>>,
+    /// Its end, its failures and its closing.
+    pub(crate) rare: Rare,
     /// The program has dropped its last clone of the stream.
     pub(crate) released: bool,
     /// It is in `Core::dirty`, the list of streams that the turn's end sends.
@@ -115,8 +101,6 @@ pub(crate) struct StreamState {
     pub(crate) unsettled: bool,
     /// The system has refused a send, and `Core::setbacks` says what is still to be done about it.
     pub(crate) set_back: bool,
-    /// The connect that this socket is an attempt of, until it has succeeded; else none.
-    pub(crate) attempt_of: Id,
 }
 
 /// What few streams have settings of their own for: the others share one value.
@@ -170,7 +154,6 @@ impl StreamState {
             settings,
             line_end: if fd_kind.is_socket() { LineEnd::CrLf } else { LineEnd::Lf },
             unread: Unread::default(),
-            end: None,
             reception: Phase::Idle,
             head_read: None,
             reads: List::EMPTY,
@@ -183,31 +166,25 @@ impl StreamState {
             holds: false,
             waits_for_room: false,
             copy_lacks_room: false,
-            copy_has_left: false,
             outgoing: Outgoing::default(),
             sending: Phase::Idle,
             committed: 0,
             writes: List::EMPTY,
-            copies: 0,
             queued: 0,
-            write_error: None,
             write_error_reported: false,
-            cut: None,
-            aborted: None,
             shutdown: Shutdown::No,
-            closing: None,
+            rare: Rare::default(),
             released: false,
             dirty: false,
             above_read_ahead: false,
             unsettled: false,
             set_back: false,
-            attempt_of: Id::NONE,
         }
     }
 
     /// Whether the peer may still send something, as far as the engine knows.
-    pub(crate) const fn is_open(&self) -> bool {
-        matches!(self.end, None | Some(End::Broken(_)))
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.rare.end, None | Some(End::Broken(_)))
     }
 }
 
@@ -341,8 +318,8 @@ impl Core {
     /// Nothing is in the middle of the stream's queues any more: what has waited for that has its
     /// turn.
     pub(crate) fn advance_stream_now(&mut self, stream: Id) {
-        if let Some(state) = self.stream(stream) {
-            state.copy_has_left = false;
+        if let Some(rare) = self.stream(stream).and_then(|state| state.rare.get_mut()) {
+            rare.copy_has_left = false;
         }
         self.advance_stream(stream);
     }
@@ -363,7 +340,7 @@ impl Core {
             self.end_shortage(id);
         }
         let Some(state) = self.stream(id) else { return };
-        let unsettled = state.outgoing.len() > 0 || state.closing.is_some();
+        let unsettled = state.outgoing.len() > 0 || state.rare.is_closing();
         self.set_unsettled(id, unsettled);
     }
 }
@@ -375,6 +352,6 @@ mod tests {
     /// Ten thousand idle connections have ten thousand of these.
     #[test]
     fn a_stream_takes_no_more_memory_than_it_did() {
-        assert!(size_of::<Resource>() <= 376, "{}", size_of::<Resource>());
+        assert!(size_of::<Resource>() <= 256, "{}", size_of::<Resource>());
     }
 }

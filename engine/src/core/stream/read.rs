@@ -13,7 +13,9 @@ use crate::{
         delivery::may_be_unheard,
         repeat::Repeat,
         resource::{Phase, Resource},
-        stream::{End, StreamState, setback::is_for_want_of_memory, user_read::User},
+        stream::{
+            End, StreamState, rare::RareState, setback::is_for_want_of_memory, user_read::User,
+        },
     },
     handles::{
         callback::Slot,
@@ -391,7 +393,7 @@ pub(super) fn verdict(
 impl StreamState {
     /// How many bytes have ever come, and whether the end has: what a matcher sees that looks now.
     pub(super) fn seen_now(&self) -> (u64, bool) {
-        (self.unread.received(), self.end.is_some())
+        (self.unread.received(), self.rare.end.is_some())
     }
 
     /// Whether as many bytes are unread as may be received ahead of reads.
@@ -466,7 +468,7 @@ impl StreamState {
     /// behind a copy, which may wait for this read.
     #[inline]
     fn lacks_room(&self) -> bool {
-        let queued = if self.copies == 0 { self.queued } else { 0 };
+        let queued = if self.rare.copies == 0 { self.queued } else { 0 };
         self.outgoing.len() + queued > self.settings.limits.unsent
             && !self.fd_kind.is_file()
             && !mutants::is_active(Mutant::RoomUnheeded)
@@ -475,7 +477,7 @@ impl StreamState {
 
 impl Core {
     /// Does a read of the frequent kind at once and without a callback, if it would succeed now.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read_now(
         &mut self,
         stream: Id,
@@ -489,7 +491,7 @@ impl Core {
             return None;
         }
         let limit = state.settings.limits.of_read(bound);
-        match matcher.judge(&mut state.unread, state.end.as_ref(), limit) {
+        match matcher.judge(&mut state.unread, state.rare.end(), limit) {
             Verdict::Take(end) => Some(matcher.take_output(&mut state.unread, end)),
             _ => None,
         }
@@ -508,7 +510,7 @@ impl Core {
             self.tell(chain, || Err(Error::Closed), read.form.fail(Error::Closed));
             return None;
         };
-        if state.closing.is_some() {
+        if state.rare.is_closing() {
             self.tell(chain, || Err(Error::Closed), read.form.fail(Error::Closed));
             return None;
         }
@@ -516,7 +518,7 @@ impl Core {
         // one of no bytes, for which nothing need have come.
         if !state.has_reads() && read.form.may_succeed_at_once() && !state.fd_kind.is_file() {
             let limit = read.limit;
-            let verdict = read.judge(&mut state.unread, state.end.as_ref(), &mut self.scans.steps);
+            let verdict = read.judge(&mut state.unread, state.rare.end(), &mut self.scans.steps);
             match verdict {
                 Verdict::Wait | Verdict::GoOn => {}
                 Verdict::Take(end) => {
@@ -534,7 +536,7 @@ impl Core {
                     return None;
                 }
                 Verdict::TooLong | Verdict::Ended => {
-                    let failure = verdict.failure(limit, state.end.as_ref());
+                    let failure = verdict.failure(limit, state.rare.end());
                     let error = failure.expect("it is one");
                     let ready = read.form.fail(error.clone());
                     self.tell(chain, || Err(error), ready);
@@ -551,7 +553,7 @@ impl Core {
         if let Some((state, pending)) = self.stream_and_pending(stream) {
             state.reads.push_back(pending, id);
             let is_first = state.head_read.is_none() && state.reads.head() == Some(id);
-            let nothing_there = state.unread.is_empty() && state.end.is_none();
+            let nothing_there = state.unread.is_empty() && state.rare.end.is_none();
             if !is_first && nothing_there && state.reception == Phase::Running {
                 return Some(id);
             }
@@ -601,7 +603,7 @@ impl Core {
                 continue;
             }
             let limit = read.limit;
-            let verdict = read.judge(&mut state.unread, state.end.as_ref(), &mut self.scans.steps);
+            let verdict = read.judge(&mut state.unread, state.rare.end(), &mut self.scans.steps);
             match verdict {
                 Verdict::Wait => break,
                 Verdict::GoOn => {
@@ -610,7 +612,7 @@ impl Core {
                 }
                 Verdict::Take(end) => self.end_read(stream, head, Ok(end)),
                 Verdict::TooLong | Verdict::Ended => {
-                    let failure = verdict.failure(limit, state.end.as_ref());
+                    let failure = verdict.failure(limit, state.rare.end());
                     self.end_read(stream, head, Err(failure.expect("it is one")));
                 }
             }
@@ -636,7 +638,7 @@ impl Core {
             self.bound_wait(id, false);
             return false;
         }
-        let verdict = matcher.judge(&mut state.unread, state.end.as_ref(), read.limit);
+        let verdict = matcher.judge(&mut state.unread, state.rare.end(), read.limit);
         let error = match verdict {
             Verdict::Wait => {
                 state.holds = false;
@@ -651,8 +653,8 @@ impl Core {
             }
             Verdict::GoOn => unreachable!("the frequent reads are not counted"),
             // It has ended with its last match.
-            Verdict::Ended if state.unread.is_empty() && has_ended(state.end.as_ref()) => None,
-            Verdict::Ended | Verdict::TooLong => verdict.failure(read.limit, state.end.as_ref()),
+            Verdict::Ended if state.unread.is_empty() && has_ended(state.rare.end()) => None,
+            Verdict::Ended | Verdict::TooLong => verdict.failure(read.limit, state.rare.end()),
         };
         state.read_reported = self.round;
         if let Some((Form::Repeat(_, repeat), _)) = self.unqueue_read(stream, id) {
@@ -664,7 +666,7 @@ impl Core {
     /// The handler of a repeating read has run, or it is paused or goes on.
     pub(crate) fn serve_reads_again(&mut self, stream: Id) {
         let Some(state) = self.stream(stream) else { return };
-        match state.closing.is_some() || state.released || state.fd_kind.is_file() {
+        match state.rare.is_closing() || state.released || state.fd_kind.is_file() {
             true => self.advance_stream(stream),
             // Nothing else waits for what it has taken.
             false => self.serve_reads(stream),
@@ -682,7 +684,7 @@ impl Core {
         if repeat.is_paused() || state.lacks_room() {
             return None;
         }
-        match matcher.judge(&mut state.unread, state.end.as_ref(), read.limit) {
+        match matcher.judge(&mut state.unread, state.rare.end(), read.limit) {
             Verdict::Take(end) => {
                 let output = matcher.take_output(&mut state.unread, end);
                 matcher.restart();
@@ -808,7 +810,7 @@ impl Core {
     pub(crate) fn update_recv(&mut self, stream: Id) {
         let is_expiring = self.is_expiring;
         let Some(state) = self.stream(stream) else { return };
-        if state.end.is_some() || state.closing.is_some() || state.attempt_of != Id::NONE {
+        if state.rare.get().is_some_and(RareState::bars_reads) {
             return;
         }
         if state.set_back && self.steer_broken(stream) {
@@ -903,22 +905,25 @@ impl Core {
             Ended::Stopped if state.set_back => {
                 let end = self.end_of_broken(stream);
                 if let Some(state) = self.stream(stream) {
-                    state.end = end;
+                    state.rare.make().end = end;
                 }
             }
             Ended::Stopped => {}
-            Ended::EndOfStream => state.end = Some(state.real_end()),
+            Ended::EndOfStream => {
+                let end = state.real_end();
+                state.rare.make().end = Some(end);
+            }
             Ended::Failed(cause) => {
                 let passes = is_for_want_of_memory(&cause);
                 let cause = SystemError::new(self.name_of(stream), cause);
                 if passes {
                     self.fail_first_read(stream, &End::Failed(cause).error());
                 } else if let Some(state) = self.stream(stream) {
-                    state.end = Some(End::Failed(cause));
+                    state.rare.make().end = Some(End::Failed(cause));
                 }
             }
         }
-        if self.stream(stream).is_some_and(|state| state.set_back && state.end.is_some()) {
+        if self.stream(stream).is_some_and(|state| state.set_back && state.rare.end.is_some()) {
             self.end_break(stream);
         }
         self.note_end_of_peer(stream);
@@ -961,7 +966,7 @@ impl Core {
             read.form.restart();
         }
         self.serve_reads(stream);
-        if self.stream(stream).is_some_and(|state| state.closing.is_some()) {
+        if self.stream(stream).is_some_and(|state| state.rare.is_closing()) {
             // A head read that had matched before the close has been served anew above. If it does
             // not match now, it fails with `Closed`, like all others.
             self.end_head_read(stream, Error::Closed);

@@ -111,7 +111,7 @@ fn is_of_connection(error: &io::Error) -> bool {
 impl StreamState {
     /// The error that a send on this connection has failed with for good, if one has.
     fn refusal(&self) -> Option<&SystemError> {
-        match self.write_error.as_deref() {
+        match self.rare.write_error.as_deref() {
             Some(Error::Io { operation: IoOperation::Write, cause })
                 if self.fd_kind.is_socket() =>
             {
@@ -235,7 +235,7 @@ impl Core {
             return self.send(stream);
         };
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return };
-        if state.reception != Phase::Running || state.closing.is_some() {
+        if state.reception != Phase::Running || state.rare.is_closing() {
             return;
         }
         if state.unread.received() > *received {
@@ -251,7 +251,7 @@ impl Core {
     pub(crate) fn was_broken(&mut self, stream: Id) {
         self.end_setback(stream);
         let Some(state) = self.stream(stream) else { return };
-        if state.end.is_some() || state.closing.is_some() || state.broken_end().is_none() {
+        if state.rare.end.is_some() || state.rare.is_closing() || state.broken_end().is_none() {
             return;
         }
         state.set_back = true;

@@ -214,7 +214,7 @@ impl Core {
         let source = ClaimSource { engine: self.engine, stream };
         let state = self.stream(stream)?;
         state.scanning = true;
-        let (unread, end) = (mem::take(&mut state.unread), state.end.clone());
+        let (unread, end) = (mem::take(&mut state.unread), state.rare.end.clone());
         let steps = self.scans.lend(stream);
         Some(Lent { source, unread, end, steps })
     }
@@ -253,7 +253,7 @@ impl Core {
         };
         let is_next = state.claims == 0
             && state.head_read.is_none()
-            && state.closing.is_none()
+            && !state.rare.is_closing()
             && !state.in_line
             && !state.fd_kind.is_file()
             && state.unread.is_empty()
@@ -324,7 +324,7 @@ impl Core {
             self.pending.get_mut(id)
         else {
             // The read was ended while its matcher ran.
-            let closes = self.stream(stream).is_none_or(|state| state.closing.is_some());
+            let closes = self.stream(stream).is_none_or(|state| state.rare.is_closing());
             let cause = if closes { Error::Closed } else { Error::Cancelled };
             return self.ready.push(Ready::Boxed(read.fail(cause)));
         };

@@ -16,7 +16,7 @@ use crate::{
         chain::Product,
         delivery::may_be_unheard,
         resource::{Phase, Resource},
-        stream::{Shutdown, StreamState, setback::Setback},
+        stream::{Shutdown, StreamState, rare::RareState, setback::Setback},
     },
     handles::{
         callback::Slot,
@@ -87,8 +87,7 @@ impl Core {
         let len = bytes.len() + ending.len();
         if state.outgoing.len() + len > state.settings.limits.unsent
             || !state.writes.is_empty()
-            || state.closing.is_some()
-            || state.write_error.is_some()
+            || state.rare.get().is_some_and(RareState::bars_writes)
             || state.shutdown != Shutdown::No
             || state.fd_kind.is_file()
         {
@@ -159,8 +158,7 @@ impl Core {
         // The callback of an earlier write that has succeeded may not have run, and comes first.
         let is_free = !may_be_unheard(state.write_reported, round)
             && state.writes.is_empty()
-            && state.write_error.is_none()
-            && state.closing.is_none()
+            && !state.rare.get().is_some_and(RareState::bars_writes)
             && state.shutdown == Shutdown::No
             && !state.fd_kind.is_file();
         if !is_free {
@@ -171,7 +169,7 @@ impl Core {
             self.send(stream);
         }
         let state = self.stream(stream)?;
-        (state.outgoing.len() == 0 && state.write_error.is_none()).then_some(())
+        (state.outgoing.len() == 0 && state.rare.write_error.is_none()).then_some(())
     }
 
     /// Submits a write.
@@ -255,9 +253,9 @@ impl Core {
         let refused = match self.stream(stream) {
             None => Some(Error::Closed),
             // A flush after the shutdown of the direction still says whether all went out.
-            Some(state) if state.shutdown != Shutdown::No && state.closing.is_none() => {
-                state.write_error_reported |= state.write_error.is_some();
-                state.write_error.as_deref().cloned()
+            Some(state) if state.shutdown != Shutdown::No && state.rare.closing.is_none() => {
+                state.write_error_reported |= state.rare.write_error.is_some();
+                state.rare.write_error.as_deref().cloned()
             }
             Some(state) => state.refuses_writes(),
         };
@@ -278,15 +276,15 @@ impl Core {
     ) -> Option<Id> {
         let refused = match self.stream(stream) {
             None => Some(Error::Closed),
-            Some(state) if state.closing.is_some() => Some(Error::Closed),
+            Some(state) if state.rare.is_closing() => Some(Error::Closed),
             Some(state)
                 if !matches!(state.fd_kind, FdKind::Socket { .. } | FdKind::Pipe { .. }) =>
             {
                 Some(Error::unsupported("only a socket or pipe ends in one direction"))
             }
             Some(state) => {
-                state.write_error_reported |= state.write_error.is_some();
-                state.write_error.as_deref().cloned()
+                state.write_error_reported |= state.rare.write_error.is_some();
+                state.rare.write_error.as_deref().cloned()
             }
         };
         if let Some(error) = refused {
@@ -322,7 +320,7 @@ impl Core {
             let Some(head) = state.writes.head() else { break };
             // The head has to wait for something else than room: it was aborted and waits for the
             // send in flight, a close drops it, or an earlier read of the same file comes first.
-            if state.aborted.is_some() || state.drops_unsent() || self.is_gated(stream, head) {
+            if state.rare.aborted.is_some() || state.drops_unsent() || self.is_gated(stream, head) {
                 break;
             }
             if matches!(self.pending.get(head), Some(Pending { kind: Kind::Write(_), .. })) {
@@ -450,7 +448,7 @@ impl Core {
         };
         if state.sending != Phase::Idle
             || state.outgoing.queued() == 0
-            || state.attempt_of != Id::NONE
+            || state.rare.attempt_of != Id::NONE
             || (state.set_back && self.setbacks.get(&stream).is_some_and(Setback::rests))
         {
             return;
@@ -561,9 +559,7 @@ impl Core {
             }
             Some(Kind::Write(write)) if write.fed > 0 => {
                 // Some of it may be with the system, which has to say how much it took.
-                if state.aborted.is_none() {
-                    state.aborted = Some(Box::new(cause));
-                }
+                state.rare.make().aborted.get_or_insert_with(|| Box::new(cause));
                 match state.sending {
                     Phase::Idle => self.cut_if_interrupted(stream),
                     Phase::Running => {
@@ -607,7 +603,7 @@ impl Core {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else {
             return;
         };
-        let Some(cause) = state.aborted.take() else { return };
+        let Some(cause) = state.rare.take_aborted() else { return };
         let Some(head) = state.writes.head() else { return };
         let Some(pending) = self.pending.get(head) else { return };
         if let Kind::Write(write) = &pending.kind
@@ -668,7 +664,8 @@ impl Core {
             return;
         };
         assert_eq!(state.sending, Phase::Idle, "the counts are exact only between sends");
-        match &mut state.write_error {
+        let rare = state.rare.make();
+        match &mut rare.write_error {
             // A failure of the system's is for good. It replaces the error of a cut, which
             // `take_unsent` would lift.
             Some(before)
@@ -680,7 +677,7 @@ impl Core {
             Some(_) => {}
             none => *none = Some(Box::new(error.clone())),
         }
-        state.aborted = None;
+        rare.aborted = None;
         let mut cut = PartialTail { number: 0, rest: Bytes::new(), error: None };
         if let Some(head) = state.writes.head()
             && let Some(Pending { kind: Kind::Write(write), number, .. }) = self.pending.get(head)
@@ -757,16 +754,16 @@ impl Core {
     /// Hands over the rest of a cut write, and lets later writes go on.
     pub(crate) fn take_unsent(&mut self, stream: &Stream, slot: Slot<Bytes>) -> Option<Id> {
         let id = self.id_of(stream);
-        let Some(state) = self.stream(id).filter(|state| state.closing.is_none()) else {
+        let Some(state) = self.stream(id).filter(|state| state.rare.closing.is_none()) else {
             self.fail(Id::NONE, slot, Error::Closed);
             return None;
         };
-        let Some(mut cut) = state.cut.take().map(|cut| *cut) else {
+        let Some(mut cut) = state.rare.take_cut().map(|cut| *cut) else {
             self.succeed(Id::NONE, slot, Bytes::new());
             return None;
         };
-        if !matches!(state.write_error.as_deref(), Some(Error::Io { .. })) {
-            cut.error = state.write_error.take();
+        if !matches!(state.rare.write_error.as_deref(), Some(Error::Io { .. })) {
+            cut.error = state.rare.take_write_error();
             state.write_error_reported = false;
         }
         let rest = cut.rest.clone();
@@ -788,9 +785,9 @@ impl Core {
         };
         let error = cut.error.take();
         state.keep_rest(cut, &mut self.deferred_drops.bytes);
-        if state.write_error.is_none() {
+        if state.rare.write_error.is_none() {
             // The write that was cut has failed with it already.
-            state.write_error = error;
+            state.rare.make().write_error = error;
             state.write_error_reported = true;
         }
     }
@@ -841,10 +838,10 @@ impl Write {
 impl StreamState {
     /// Why a write is refused, if it is.
     pub(crate) fn refuses_writes(&mut self) -> Option<Error> {
-        if self.closing.is_some() {
+        if self.rare.is_closing() {
             return Some(Error::Closed);
         }
-        if let Some(error) = &self.write_error {
+        if let Some(error) = &self.rare.write_error {
             self.write_error_reported = true;
             return Some(Error::clone(error));
         }
@@ -853,13 +850,13 @@ impl StreamState {
 
     /// Whether a close has begun that drops what is unsent.
     pub(crate) fn drops_unsent(&self) -> bool {
-        self.closing.as_ref().is_some_and(|closing| closing.drops_unsent())
+        self.rare.closing.as_ref().is_some_and(|closing| closing.drops_unsent())
     }
 
     /// Whether nothing is to follow when its bytes are sent: nothing waits for that, and no close.
-    const fn is_only_sending(&self) -> bool {
+    fn is_only_sending(&self) -> bool {
         self.writes.is_empty()
-            && self.closing.is_none()
+            && !self.rare.is_closing()
             && !self.released
             && !self.fd_kind.is_file()
             && !self.set_back
@@ -870,13 +867,14 @@ impl StreamState {
     /// submitted while a claim on the rest of an earlier one was held: then both are kept as one,
     /// in the order of their writes.
     fn keep_rest(&mut self, mut cut: PartialTail, drops: &mut Vec<Bytes>) {
-        if let Some(other) = self.cut.take() {
+        let rare = self.rare.make();
+        if let Some(other) = rare.cut.take() {
             let (first, second) =
                 if other.number < cut.number { (*other, cut) } else { (cut, *other) };
             let rest = join(first.rest, [second.rest].into(), drops);
             cut = PartialTail { rest, ..first };
         }
-        self.cut = Some(Box::new(cut));
+        rare.cut = Some(Box::new(cut));
     }
 }
 

@@ -151,6 +151,8 @@ impl Drop for Gather {
 #[derive(Debug, Default)]
 pub(crate) struct Spare {
     copies: Vec<Vec<u8>>,
+    #[expect(clippy::vec_box, reason = "the boxes themselves are used again")]
+    segments: Vec<Box<Segments>>,
     /// In boxes, because a gather goes a long way down to the driver and back.
     #[expect(clippy::vec_box, reason = "the boxes themselves are used again")]
     gathers: Vec<Box<Gather>>,
@@ -173,22 +175,41 @@ impl Spare {
             self.copies.push(bytes);
         }
     }
+
+    /// Keeps the memory of an [`Outgoing`] that has no bytes.
+    #[inline]
+    fn keep_segments(&mut self, mut segments: Box<Segments>, drops: &mut Vec<Bytes>) {
+        match &mut segments.last {
+            Segment::Copied { bytes, sent } if bytes.capacity() <= SPARE_CAPACITY_MAX => {
+                bytes.clear();
+                *sent = 0;
+            }
+            last => retire(mem::take(last), self, drops),
+        }
+        if self.segments.len() < SPARES_MAX && segments.queue.capacity() <= SPARES_MAX {
+            self.segments.push(segments);
+        }
+    }
 }
 
 /// Bytes on their way out, in order. Writes are appended; a send takes a [`Gather`] from the front
 /// and [`settle`](Self::settle) tells how much of it the system took.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
+    /// None if there are no bytes, so that an idle stream has none: the memory goes from stream to
+    /// stream.
+    segments: Option<Box<Segments>>,
+}
+
+#[derive(Debug, Default)]
+struct Segments {
     /// All but the last piece; most streams never have any.
-    queue: Option<Box<Pieces>>,
+    queue: VecDeque<Segment>,
     /// The last piece, which small writes are copied behind.
     last: Segment,
     queued: usize,
     in_flight: usize,
 }
-
-#[derive(Debug, Default)]
-struct Pieces(VecDeque<Segment>);
 
 /// As of a [`Gather`].
 impl Drop for Outgoing {
@@ -201,13 +222,15 @@ impl Drop for Outgoing {
 
 impl Outgoing {
     /// All bytes that the system has not taken.
-    pub(crate) const fn len(&self) -> usize {
-        self.queued + self.in_flight
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.segments.as_ref().map_or(0, |segments| segments.queued + segments.in_flight)
     }
 
     /// Those that no send in flight carries.
-    pub(crate) const fn queued(&self) -> usize {
-        self.queued
+    #[inline]
+    pub(crate) fn queued(&self) -> usize {
+        self.segments.as_ref().map_or(0, |segments| segments.queued)
     }
 
     /// Appends a write: copied if it is small, into memory of `spare` where a new piece is needed.
@@ -217,18 +240,20 @@ impl Outgoing {
             self.append_slice(&bytes, spare);
             return Some(bytes);
         }
-        self.queued += bytes.len();
-        self.retire_last();
-        self.last = Segment::Shared(bytes);
+        let segments = self.segments(spare);
+        segments.queued += bytes.len();
+        segments.retire_last(spare);
+        segments.last = Segment::Shared(bytes);
         None
     }
 
     /// Appends copies of two short slices.
     #[inline]
     pub(crate) fn append_slices(&mut self, one: &[u8], two: &[u8], spare: &mut Spare) {
-        let is_last_all = self.is_last_all();
-        let absorbs = self.last.absorbs(one.len() + two.len());
-        match &mut self.last {
+        let segments = self.segments(spare);
+        let is_last_all = segments.queue.is_empty();
+        let absorbs = segments.last.absorbs(one.len() + two.len());
+        match &mut segments.last {
             Segment::Copied { bytes, .. } if absorbs => {
                 bytes.extend_from_slice(one);
                 bytes.extend_from_slice(two);
@@ -237,42 +262,45 @@ impl Outgoing {
                 let mut bytes = spare.copies.pop().unwrap_or_default();
                 bytes.extend_from_slice(one);
                 bytes.extend_from_slice(two);
-                self.last = Segment::Copied { bytes, sent: 0 };
+                segments.last = Segment::Copied { bytes, sent: 0 };
             }
             _ => {
                 self.append_slice(one, spare);
                 return self.append_slice(two, spare);
             }
         }
-        self.queued += one.len() + two.len();
+        segments.queued += one.len() + two.len();
     }
 
     /// Appends a copy of a few bytes.
     pub(crate) fn append_slice(&mut self, slice: &[u8], spare: &mut Spare) {
-        let absorbs = self.last.absorbs(slice.len());
-        self.queued += slice.len();
-        if absorbs && let Segment::Copied { bytes, .. } = &mut self.last {
+        let segments = self.segments(spare);
+        segments.queued += slice.len();
+        if segments.last.absorbs(slice.len())
+            && let Segment::Copied { bytes, .. } = &mut segments.last
+        {
             bytes.extend_from_slice(slice);
             return;
         }
-        self.retire_last();
+        segments.retire_last(spare);
         let mut bytes = spare.copies.pop().unwrap_or_default();
         bytes.extend_from_slice(slice);
-        self.last = Segment::Copied { bytes, sent: 0 };
+        segments.last = Segment::Copied { bytes, sent: 0 };
     }
 
     /// Hands out about `max` bytes from the front as one send.
     pub(crate) fn take(&mut self, max: usize, spare: &mut Spare) -> Box<Gather> {
         let mut gather = spare.gathers.pop().unwrap_or_default();
-        if self.is_last_all() && self.queued <= max {
-            gather.len = mem::take(&mut self.queued);
-            gather.first = mem::take(&mut self.last);
-            self.in_flight += gather.len;
+        let Some(segments) = &mut self.segments else { return gather };
+        if segments.queue.is_empty() && segments.queued <= max {
+            gather.len = mem::take(&mut segments.queued);
+            gather.first = mem::take(&mut segments.last);
+            segments.in_flight += gather.len;
             return gather;
         }
         while gather.len < max {
-            let first = self.queue.as_mut().and_then(|queue| queue.0.pop_front());
-            let mut piece = first.unwrap_or_else(|| mem::take(&mut self.last));
+            let first = segments.queue.pop_front();
+            let mut piece = first.unwrap_or_else(|| mem::take(&mut segments.last));
             if piece.len() == 0 {
                 break;
             }
@@ -280,7 +308,7 @@ impl Outgoing {
                 && gather.len + bytes.len() > max
             {
                 let rest = bytes.split_off(max - gather.len);
-                self.queue().push_front(Segment::Shared(rest));
+                segments.queue.push_front(Segment::Shared(rest));
             }
             gather.len += piece.len();
             if gather.first.len() == 0 {
@@ -289,8 +317,8 @@ impl Outgoing {
                 gather.more.push(piece);
             }
         }
-        self.queued -= gather.len;
-        self.in_flight += gather.len;
+        segments.queued -= gather.len;
+        segments.in_flight += gather.len;
         gather
     }
 
@@ -303,13 +331,15 @@ impl Outgoing {
         spare: &mut Spare,
         drops: &mut Vec<Bytes>,
     ) {
-        self.in_flight -= gather.len;
+        let segments = self.segments(spare);
+        segments.in_flight -= gather.len;
         gather.advance(count);
-        self.queued += gather.len;
+        segments.queued += gather.len;
         while let Some(piece) = gather.more.pop() {
-            self.put_back(piece, spare, drops);
+            segments.put_back(piece, spare, drops);
         }
-        self.put_back(mem::take(&mut gather.first), spare, drops);
+        segments.put_back(mem::take(&mut gather.first), spare, drops);
+        self.tidy(spare, drops);
         gather.len = 0;
         if spare.gathers.len() < SPARES_MAX {
             spare.gathers.push(gather);
@@ -319,14 +349,17 @@ impl Outgoing {
     /// All there is, if it is in one piece and no send carries a part of it.
     #[inline]
     pub(crate) fn whole(&self) -> Option<&[u8]> {
-        (self.is_last_all() && self.in_flight == 0).then(|| self.last.as_slice())
+        let segments = self.segments.as_ref()?;
+        (segments.queue.is_empty() && segments.in_flight == 0).then(|| segments.last.as_slice())
     }
 
     /// The system has taken the [`whole`](Self::whole).
     #[inline]
     pub(crate) fn settle_whole(&mut self, spare: &mut Spare, drops: &mut Vec<Bytes>) {
-        self.queued = 0;
-        retire(mem::take(&mut self.last), spare, drops);
+        if let Some(segments) = &mut self.segments {
+            segments.queued = 0;
+        }
+        self.tidy(spare, drops);
     }
 
     /// Takes the last `count` queued bytes out again: the rest of a write that was cut.
@@ -336,23 +369,25 @@ impl Outgoing {
         spare: &mut Spare,
         drops: &mut Vec<Bytes>,
     ) -> Bytes {
-        assert!(count <= self.queued);
-        self.queued -= count;
+        let segments = self.segments(spare);
+        assert!(count <= segments.queued);
+        segments.queued -= count;
         let mut rest = Vec::new();
         while count > 0 {
-            let here = count.min(self.last.len());
-            let keep = self.last.len() - here;
-            rest.push(match &self.last {
+            let here = count.min(segments.last.len());
+            let keep = segments.last.len() - here;
+            rest.push(match &segments.last {
                 Segment::Shared(bytes) => bytes.slice(keep..),
                 piece => Bytes::copy_from_slice(&piece.as_slice()[keep..]),
             });
-            self.last.truncate(keep);
+            segments.last.truncate(keep);
             count -= here;
             if keep == 0 {
-                let last = self.queue().pop_back().unwrap_or_default();
-                spare.keep(mem::replace(&mut self.last, last));
+                let last = segments.queue.pop_back().unwrap_or_default();
+                spare.keep(mem::replace(&mut segments.last, last));
             }
         }
+        self.tidy(spare, drops);
         rest.reverse();
         match rest.len() {
             1 => rest.remove(0),
@@ -366,42 +401,53 @@ impl Outgoing {
 
     /// Drops all that is queued.
     pub(crate) fn clear(&mut self, drops: &mut Vec<Bytes>) {
-        self.queued = 0;
-        let queue = self.queue.take().map_or_else(VecDeque::new, |queue| queue.0);
-        for piece in queue.into_iter().chain([mem::take(&mut self.last)]) {
+        let Some(segments) = &mut self.segments else { return };
+        segments.queued = 0;
+        for piece in segments.queue.drain(..).chain([mem::take(&mut segments.last)]) {
             if let Segment::Shared(bytes) = piece {
                 drops.push(bytes);
             }
         }
+        if segments.in_flight == 0 {
+            self.segments = None;
+        }
     }
 
-    /// Whether the last piece is the only one.
     #[inline]
-    fn is_last_all(&self) -> bool {
-        self.queue.as_ref().is_none_or(|queue| queue.0.is_empty())
+    fn segments(&mut self, spare: &mut Spare) -> &mut Segments {
+        self.segments.get_or_insert_with(|| spare.segments.pop().unwrap_or_default())
     }
 
-    fn queue(&mut self) -> &mut VecDeque<Segment> {
-        &mut self.queue.get_or_insert_default().0
+    /// Lets go of the memory, if no bytes are left.
+    #[inline]
+    fn tidy(&mut self, spare: &mut Spare, drops: &mut Vec<Bytes>) {
+        if self.len() == 0
+            && let Some(segments) = self.segments.take()
+        {
+            spare.keep_segments(segments, drops);
+        }
     }
+}
 
-    fn retire_last(&mut self) {
+impl Segments {
+    /// Puts the last piece behind the others, to make room for another.
+    fn retire_last(&mut self, spare: &mut Spare) {
         let last = mem::take(&mut self.last);
-        if last.len() > 0 {
-            self.queue().push_back(last);
+        match last.len() {
+            0 => spare.keep(last),
+            _ => self.queue.push_back(last),
         }
     }
 
+    /// Puts what is left of a piece that was sent in front of the others.
     fn put_back(&mut self, piece: Segment, spare: &mut Spare, drops: &mut Vec<Bytes>) {
-        if piece.len() > 0 {
-            if self.is_last_all() && self.last.len() == 0 {
-                self.last = piece;
-            } else {
-                self.queue().push_front(piece);
+        match piece.len() {
+            0 => retire(piece, spare, drops),
+            _ if self.queue.is_empty() && self.last.len() == 0 => {
+                spare.keep(mem::replace(&mut self.last, piece));
             }
-            return;
+            _ => self.queue.push_front(piece),
         }
-        retire(piece, spare, drops);
     }
 }
 
@@ -488,12 +534,12 @@ mod tests {
     impl Outgoing {
         /// How much memory copies take.
         fn held(&self) -> usize {
-            let queue = self.queue.iter().flat_map(|queue| &queue.0);
+            let Some(segments) = &self.segments else { return 0 };
             let held = |piece: &Segment| match piece {
                 Segment::Copied { bytes, .. } => bytes.capacity(),
                 _ => 0,
             };
-            queue.chain([&self.last]).map(held).sum()
+            segments.queue.iter().chain([&segments.last]).map(held).sum()
         }
     }
 
@@ -535,7 +581,7 @@ mod tests {
             });
             outgoing.append_slice(&[1; 100], &mut spare);
         }
-        assert!(spare.copies.len() <= SPARES_MAX);
+        assert!(spare.copies.len() <= SPARES_MAX && spare.segments.len() <= SPARES_MAX);
     }
 
     #[test]

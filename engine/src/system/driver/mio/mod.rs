@@ -139,7 +139,9 @@ impl Mio {
         };
         source.receiving = true;
         source.once = once;
-        if let Some((block, received)) = source.late.take() {
+        if let Some((block, received)) =
+            source.by_worker.as_mut().and_then(|worker| worker.late.take())
+        {
             let mut done = std::mem::take(&mut self.done);
             self.was_received_by_worker(resource, block, received, &mut done);
             self.done = done;
@@ -169,7 +171,7 @@ impl Mio {
         }
         let Some(source) = self.source(resource) else { return };
         source.accepting = true;
-        source.most = most;
+        source.most = u32::try_from(most).unwrap_or(u32::MAX);
         if source.readable {
             self.make_ready(resource);
         }
@@ -177,7 +179,8 @@ impl Mio {
 
     fn begin_receive_from(&mut self, resource: Id, most: usize, size: usize) {
         if let Some(source) = self.source(resource) {
-            (source.most, source.size) = (most, size);
+            source.most = u32::try_from(most).unwrap_or(u32::MAX);
+            source.size = u32::try_from(size).unwrap_or(u32::MAX);
         }
         self.begin_receive(resource, false);
     }
@@ -225,7 +228,7 @@ impl Mio {
     /// Sends now if the system may take something, else when it says so.
     fn try_send(&mut self, resource: Id) {
         let Some(source) = self.source(resource) else { return };
-        if source.pushing.is_some() {
+        if source.pushing().is_some() {
             // Behind what a worker still writes.
             return;
         }
@@ -288,7 +291,7 @@ impl Mio {
         source.writable = source.is_always_ready;
         let (descriptor, fd_kind) = (&source.descriptor, source.fd_kind);
         match self.workers.send(resource, descriptor, fd_kind, gather) {
-            Ok(unsent) => source.pushing = Some(unsent),
+            Ok(unsent) => source.by_worker().pushing = Some(unsent),
             // To be tried again.
             Err(gather) => {
                 source.writable = true;
@@ -300,7 +303,7 @@ impl Mio {
     /// What a worker has sent comes back; or nothing, because it was had back meanwhile.
     fn was_pushed(&mut self, resource: Id, gather: Option<Box<Gather>>, pushed: Pushed) {
         let Some(source) = self.source(resource) else { return };
-        let wanted = source.pushing.take().is_none_or(|unsent| unsent.is_wanted());
+        let wanted = source.by_worker().pushing.take().is_none_or(|unsent| unsent.is_wanted());
         let Some(gather) = gather else {
             // What waits behind it is tried.
             source.writable = true;
@@ -345,7 +348,7 @@ impl Mio {
                     if source.receiving {
                         self.was_received_by_worker(resource, block, received, completions);
                     } else {
-                        source.late = Some((block, received));
+                        source.by_worker().late = Some((block, received));
                     }
                 }
                 WorkerEvent::Pushed(gather, pushed) => self.was_pushed(resource, gather, pushed),
@@ -410,9 +413,10 @@ impl Mio {
 
     fn receive_datagrams(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
         let Some(source) = self.sources.get_mut(resource) else { return 0 };
-        let (fd, most) = (source.descriptor.borrow(), source.most);
-        let batch = datagrams::receive(fd, &self.blocks, &mut self.block, source.size, most);
-        source.most -= batch.datagrams.len();
+        let (fd, most) = (source.descriptor.borrow(), source.most as usize);
+        let size = source.size as usize;
+        let batch = datagrams::receive(fd, &self.blocks, &mut self.block, size, most);
+        source.most -= u32::try_from(batch.datagrams.len()).unwrap_or(source.most);
         let bytes = batch.bytes;
         let ended = match batch.end {
             End::Full => {
@@ -720,7 +724,7 @@ impl Driver for Mio {
                 source.awaits_room = false;
                 Event::Room(Err(Errno::CANCELED.into()))
             }
-            Role::Send => match (source.sending.take(), &source.pushing) {
+            Role::Send => match (source.sending.take(), source.pushing()) {
                 (Some(gather), _) => Event::Sent { gather, result: Ok(0) },
                 (None, Some(unsent)) => match self.workers.take_back(unsent) {
                     Some((gather, sent)) => Event::Sent { gather, result: Ok(sent) },

@@ -39,9 +39,9 @@ pub(super) struct Source {
     pub(super) once: bool,
     pub(super) accepting: bool,
     /// How many connections or datagrams the accepting or receiving is still for.
-    pub(super) most: usize,
+    pub(super) most: u32,
     /// How much of a datagram is received.
-    pub(super) size: usize,
+    pub(super) size: u32,
     /// Somebody waits for room for a datagram.
     pub(super) awaits_room: bool,
     pub(super) connecting: bool,
@@ -51,12 +51,19 @@ pub(super) struct Source {
     pub(super) sending: Option<Box<Gather>>,
     /// A worker reads this.
     pub(super) busy: bool,
-    /// What it has brought when nobody wanted it any more, for whoever does next.
-    pub(super) late: Option<(Vec<u8>, Received)>,
-    /// A worker sends this, or has let go of it and not said so.
-    pub(super) pushing: Option<Arc<Unsent>>,
+    /// What workers have done or do: few sources ever have one.
+    pub(super) by_worker: Option<Box<ByWorker>>,
     /// The system does not tell when this is ready, but says that it always is.
     pub(super) is_always_ready: bool,
+}
+
+/// What workers do for a source that only calls which may wait can read or write.
+#[derive(Debug, Default)]
+pub(super) struct ByWorker {
+    /// What one has brought when nobody wanted it any more, for whoever does next.
+    pub(super) late: Option<(Vec<u8>, Received)>,
+    /// One sends this, or has let go of it and not said so.
+    pub(super) pushing: Option<Arc<Unsent>>,
 }
 
 impl Source {
@@ -83,10 +90,19 @@ impl Source {
             polling: None,
             sending: None,
             busy: false,
-            late: None,
-            pushing: None,
+            by_worker: None,
             is_always_ready: false,
         }
+    }
+
+    /// What workers do for it, from now on if nothing so far.
+    pub(super) fn by_worker(&mut self) -> &mut ByWorker {
+        self.by_worker.get_or_insert_default()
+    }
+
+    /// What a worker sends.
+    pub(super) fn pushing(&self) -> Option<&Unsent> {
+        self.by_worker.as_ref()?.pushing.as_deref()
     }
 
     /// Has whatever is asked for tried, whether or not an event has told of it. What is only waited

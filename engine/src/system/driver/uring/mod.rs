@@ -415,7 +415,8 @@ impl Uring {
     fn receive_datagrams(&mut self, resource: Id, completions: &mut Vec<Completion>) {
         let Some(source) = self.sources.get_mut(resource) else { return };
         let (fd, most) = (source.descriptor.borrow(), source.most as usize);
-        let batch = datagrams::receive(fd, &self.blocks, &mut self.block, source.size, most);
+        let size = source.size as usize;
+        let batch = datagrams::receive(fd, &self.blocks, &mut self.block, size, most);
         source.most -= u32::try_from(batch.datagrams.len()).unwrap_or(source.most);
         let stopping = source.stopping;
         if !batch.datagrams.is_empty() {
@@ -600,7 +601,7 @@ impl Uring {
         let Some(source) = self.source(resource) else { return };
         // One that stays armed takes whatever comes, however few are wanted. And of those that wait
         // at one socket the kernel wakes the first, which stays the first while it is armed.
-        let work = if source.accept_most == 1 { Work::AcceptOnce } else { Work::Accept };
+        let work = if source.most == 1 { Work::AcceptOnce } else { Work::Accept };
         let key = self.begin(resource, work);
         if let Some(source) = self.source(resource) {
             source.reception = key.into();
@@ -628,16 +629,16 @@ impl Uring {
         }
         let Some(source) = self.source(resource) else { return };
         if report.result.is_ok() {
-            source.accept_most = source.accept_most.saturating_sub(1);
+            source.most = source.most.saturating_sub(1);
         }
         if report.more {
-            if source.accept_most == 0 {
+            if source.most == 0 {
                 self.stop_reception(resource);
             }
             return;
         }
         source.reception = InHand::NONE;
-        let stopped = source.stopping || source.accept_most == 0;
+        let stopped = source.stopping || source.most == 0;
         match report.result {
             _ if stopped => self.end_accept(resource, None, completions),
             Err(error) if !family::is_of_one_connection(error) && error != Errno::CANCELED => {
@@ -803,12 +804,13 @@ impl Driver for Uring {
                 let Some(source) = self.source(resource) else { return };
                 source.accepting = true;
                 // No more at a time; then the listener asks again.
-                source.accept_most = u16::try_from(most).unwrap_or(u16::MAX);
+                source.most = u32::try_from(most).unwrap_or(u32::MAX);
                 self.arm_accepting(resource);
             }
             Operation::ReceiveFrom { most, size } => {
                 if let Some(source) = self.source(resource) {
-                    (source.most, source.size) = (u32::try_from(most).unwrap_or(u32::MAX), size);
+                    source.most = u32::try_from(most).unwrap_or(u32::MAX);
+                    source.size = u32::try_from(size).unwrap_or(u32::MAX);
                 }
                 self.begin_receive(resource, false);
             }

@@ -27,12 +27,10 @@ pub(super) struct Source {
     pub(super) once: bool,
     /// The same of an accepting.
     pub(super) accepting: bool,
-    /// How many connections that is still for.
-    pub(super) accept_most: u16,
-    /// How many datagrams a reception is still for...
+    /// How many connections or datagrams the accepting or receiving is still for.
     pub(super) most: u32,
-    /// ...and how much of each is received.
-    pub(super) size: usize,
+    /// How much of a datagram is received.
+    pub(super) size: u32,
     /// Somebody waits for room for a datagram.
     pub(super) awaits_room: bool,
     /// The operation in flight that receives, accepts, or waits until there is something.
@@ -96,7 +94,6 @@ impl Source {
             receiving: false,
             once: false,
             accepting: false,
-            accept_most: 0,
             most: 0,
             size: 0,
             awaits_room: false,
