@@ -275,10 +275,9 @@ impl Outgoing {
     /// Appends a copy of a few bytes.
     pub(crate) fn append_slice(&mut self, slice: &[u8], spare: &mut Spare) {
         let segments = self.segments(spare);
+        let absorbs = segments.last.absorbs(slice.len());
         segments.queued += slice.len();
-        if segments.last.absorbs(slice.len())
-            && let Segment::Copied { bytes, .. } = &mut segments.last
-        {
+        if absorbs && let Segment::Copied { bytes, .. } = &mut segments.last {
             bytes.extend_from_slice(slice);
             return;
         }
