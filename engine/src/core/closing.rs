@@ -10,7 +10,7 @@ use crate::{
     core::{
         Core, Kind, Pending,
         resource::{Phase, Resource},
-        stream::{Shutdown, rare::RareState},
+        stream::Shutdown,
     },
     handles::{
         callback::Slot,
@@ -200,14 +200,12 @@ impl Core {
         // Nothing is in flight. From here on the close belongs to the driver, and this function
         // does nothing more for it. It fails if writes were lost and no operation has reported
         // that.
-        let Some(RareState { closing: Some(closing), write_error, .. }) = state.rare.get_mut()
-        else {
-            return;
-        };
+        let Some(rare) = state.rare.get_mut() else { return };
+        let Some(closing) = &mut rare.closing else { return };
         closing.submitted = true;
         if closing.outcome.is_ok()
-            && !state.write_error_reported
-            && let Some(error) = write_error
+            && !rare.write_error_reported
+            && let Some(error) = &rare.write_error
         {
             closing.outcome = Err(Error::clone(error));
         }

@@ -322,8 +322,13 @@ impl Core {
         let wanted = self.stream(stream).map_or(0, |state| state.unread.front().len());
         let room = self.room_for_copy(to, write, wanted);
         let Some(state) = self.stream(stream) else { return Step::Wait };
-        state.copy_lacks_room = room.is_none();
-        let Some(room) = room else { return Step::Wait };
+        let Some(room) = room else {
+            state.rare.make().copy_lacks_room = true;
+            return Step::Wait;
+        };
+        if let Some(rare) = state.rare.get_mut() {
+            rare.copy_lacks_room = false;
+        }
         if wanted > 0 {
             return Step::Move(state.unread.take(wanted.min(room)));
         }
@@ -500,8 +505,8 @@ impl Core {
                 }
                 if let Some((state, pending)) = self.stream_and_pending(stream) {
                     state.reads.remove(pending, read);
-                    state.copy_lacks_room = false;
-                    state.rare.make().copy_has_left = true;
+                    let rare = state.rare.make();
+                    (rare.copy_lacks_room, rare.copy_has_left) = (false, true);
                     state.read_reported = round;
                 }
                 self.remove(read);

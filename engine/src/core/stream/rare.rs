@@ -20,6 +20,8 @@ pub(crate) struct RareState {
     pub(crate) closing: Option<Box<Closing>>,
     /// The error that every later write fails with.
     pub(crate) write_error: Option<Box<Error>>,
+    /// An operation has failed with that error, so a close need not report it.
+    pub(crate) write_error_reported: bool,
     /// The rest of a write that the system has taken a part of and that has failed then.
     pub(crate) cut: Option<Box<PartialTail>>,
     /// The write at the head was cancelled, or its time is up, after bytes of it were moved to the
@@ -29,6 +31,8 @@ pub(crate) struct RareState {
     pub(crate) attempt_of: Id,
     /// How many of the writes that wait stand for copies.
     pub(crate) copies: u32,
+    /// The first of the reads is a copy that has no room where it goes to, and wants no more bytes.
+    pub(crate) copy_lacks_room: bool,
     /// A copy has left the reads, and those that were behind it have yet to have their turn.
     pub(crate) copy_has_left: bool,
 }
@@ -50,10 +54,12 @@ impl RareState {
         end: None,
         closing: None,
         write_error: None,
+        write_error_reported: false,
         cut: None,
         aborted: None,
         attempt_of: Id::NONE,
         copies: 0,
+        copy_lacks_room: false,
         copy_has_left: false,
     };
 }
@@ -103,8 +109,18 @@ impl Rare {
         self.get_mut()?.closing.take()
     }
 
+    /// The error that an operation fails with now because an earlier write has.
+    pub(crate) fn report_write_error(&mut self) -> Option<Error> {
+        let rare = self.get_mut()?;
+        let error = rare.write_error.as_deref()?.clone();
+        rare.write_error_reported = true;
+        Some(error)
+    }
+
     pub(crate) fn take_write_error(&mut self) -> Option<Box<Error>> {
-        self.get_mut()?.write_error.take()
+        let rare = self.get_mut()?;
+        rare.write_error_reported = false;
+        rare.write_error.take()
     }
 
     pub(crate) fn take_cut(&mut self) -> Option<Box<PartialTail>> {

@@ -416,7 +416,7 @@ impl StreamState {
     #[inline]
     pub(crate) fn wants_bytes(&self) -> bool {
         !self.in_line
-            && !self.copy_lacks_room
+            && !self.rare.get().is_some_and(|rare| rare.copy_lacks_room)
             && match self.reads_ahead() {
                 true => self.has_reads() && !self.holds,
                 false => self.has_unmatched_reads(),

@@ -253,9 +253,8 @@ impl Core {
         let refused = match self.stream(stream) {
             None => Some(Error::Closed),
             // A flush after the shutdown of the direction still says whether all went out.
-            Some(state) if state.shutdown != Shutdown::No && state.rare.closing.is_none() => {
-                state.write_error_reported |= state.rare.write_error.is_some();
-                state.rare.write_error.as_deref().cloned()
+            Some(state) if state.shutdown != Shutdown::No && !state.rare.is_closing() => {
+                state.rare.report_write_error()
             }
             Some(state) => state.refuses_writes(),
         };
@@ -282,10 +281,7 @@ impl Core {
             {
                 Some(Error::unsupported("only a socket or pipe ends in one direction"))
             }
-            Some(state) => {
-                state.write_error_reported |= state.rare.write_error.is_some();
-                state.rare.write_error.as_deref().cloned()
-            }
+            Some(state) => state.rare.report_write_error(),
         };
         if let Some(error) = refused {
             self.fail(chain, slot, error);
@@ -625,7 +621,7 @@ impl Core {
             state.queued -= write.left;
             let rest = join(fed_rest, write.rest, drops);
             state.keep_rest(PartialTail { number, rest, error: None }, drops);
-            state.write_error_reported = true;
+            state.rare.make().write_error_reported = true;
             let later = match &error {
                 // Nothing is written any more, cut or not.
                 Error::PartialWrite { cause, .. } if matches!(**cause, Error::EngineClosed) => {
@@ -672,7 +668,7 @@ impl Core {
                 if matches!(error, Error::Io { .. }) && !matches!(**before, Error::Io { .. }) =>
             {
                 **before = error.clone();
-                state.write_error_reported = false;
+                rare.write_error_reported = false;
             }
             Some(_) => {}
             none => *none = Some(Box::new(error.clone())),
@@ -689,7 +685,7 @@ impl Core {
         }
         state.committed = 0;
         state.outgoing.clear(&mut self.deferred_drops.bytes);
-        state.write_error_reported |= !state.writes.is_empty();
+        state.rare.make().write_error_reported |= !state.writes.is_empty();
         while let Some(head) = self.stream(stream).and_then(|state| state.writes.head()) {
             if let Some(Pending { kind: Kind::CopyTo(way_of), .. }) = self.pending.get(head) {
                 let copy = way_of.copy;
@@ -764,7 +760,6 @@ impl Core {
         };
         if !matches!(state.rare.write_error.as_deref(), Some(Error::Io { .. })) {
             cut.error = state.rare.take_write_error();
-            state.write_error_reported = false;
         }
         let rest = cut.rest.clone();
         let origin = || Origin::Unsent(Box::new((stream.clone(), cut)));
@@ -787,8 +782,8 @@ impl Core {
         state.keep_rest(cut, &mut self.deferred_drops.bytes);
         if state.rare.write_error.is_none() {
             // The write that was cut has failed with it already.
-            state.rare.make().write_error = error;
-            state.write_error_reported = true;
+            let rare = state.rare.make();
+            (rare.write_error, rare.write_error_reported) = (error, true);
         }
     }
 
@@ -841,11 +836,8 @@ impl StreamState {
         if self.rare.is_closing() {
             return Some(Error::Closed);
         }
-        if let Some(error) = &self.rare.write_error {
-            self.write_error_reported = true;
-            return Some(Error::clone(error));
-        }
-        (self.shutdown != Shutdown::No).then_some(Error::Closed)
+        let error = self.rare.report_write_error();
+        error.or_else(|| (self.shutdown != Shutdown::No).then_some(Error::Closed))
     }
 
     /// Whether a close has begun that drops what is unsent.
