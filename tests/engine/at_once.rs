@@ -1,4 +1,4 @@
-//! What an adapter has of a matcher without submitting a read.
+//! What the matchers of users find that look at once, for an adapter, or one after the other.
 
 use std::{io::Write as _, sync::mpsc};
 
@@ -70,6 +70,36 @@ fn promise_02_nothing_is_found_at_once_in_front_of_a_read_that_waits() {
     engine.run().unwrap();
     assert_eq!(told.take(), ["first Cancelled"]);
     assert_eq!(find(&engine, &stream, UpTo(b"two\n")).unwrap(), "one\r\ntwo\n");
+}
+
+#[test]
+fn promise_02_nothing_is_found_at_once_before_the_callback_of_an_earlier_read() {
+    let engine = driver::engine();
+    let (_peer, stream) = received(&engine);
+    let told = Told::new();
+    let (ours, early) = (stream.clone(), told.clone());
+    engine.post(move |engine| {
+        engine.read_line(&ours, early.value("line"));
+        assert_eq!(engine.try_read_with(&ours, &mut UpTo(b"two\n")), None);
+    });
+    engine.run().unwrap();
+    assert_eq!(told.take(), [r#"line b"one""#]);
+    assert_eq!(find(&engine, &stream, UpTo(b"two\n")).unwrap(), "two\n");
+}
+
+/// The reads of a pipeline: what the first gives back is the second's.
+#[test]
+fn promise_08_the_next_matcher_does_not_look_behind_a_claim_that_may_go_back() {
+    let engine = driver::engine();
+    let (mut peer, stream) = pair(&engine);
+    let told = Told::new();
+    engine.read_with(&stream, UpTo(b"\n"), told.dropping_claims().callback("claim"));
+    engine.read_with(&stream, UpTo(b"\n"), told.value("next"));
+    engine.read_with(&stream, UpTo(b"\n"), told.value("last"));
+    turns(&engine, 2);
+    peer.write_all(TEXT).unwrap();
+    turn_until(&engine, || told.len() == 3);
+    assert_eq!(told.take()[1..], [r#"next b"one\r\n""#, r#"last b"two\n""#]);
 }
 
 /// Fails in its output, or panics there or before.
