@@ -3,6 +3,7 @@
 use std::{env, process::Command};
 
 use facade_engine::{DriverChoice, Engine, Error, Result};
+use facade_tests::starting;
 
 /// The driver that only this system has.
 #[cfg(unix)]
@@ -36,12 +37,12 @@ fn promise_19_the_environment_wins_over_the_builder() {
     ];
     for (value, expected) in cases {
         // The environment is the whole process's, so each value has a process of its own.
-        let output = Command::new(env::current_exe().unwrap())
+        let mut command = Command::new(env::current_exe().unwrap());
+        command
             .args([&test, "--exact", "--nocapture"])
             .env("FACADE_DRIVER", value)
-            .env(CASE, expected)
-            .output()
-            .unwrap();
+            .env(CASE, expected);
+        let output = starting::output(&mut command);
         let told = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && told.contains("1 passed"), "{value}: {output:?}");
     }

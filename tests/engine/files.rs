@@ -13,7 +13,7 @@ use std::{
 
 use facade_engine::{Bytes, Callback, Detached, Engine, Error, Handle, Local, Result, Stream};
 use facade_tests::{
-    outcome::Outcome, peers::numbered, sockets::detached_file, told::Told, turns::turns,
+    outcome::Outcome, peers::numbered, sockets::detached_file, starting, told::Told, turns::turns,
     ways_out::WayOut,
 };
 use tempfile::{NamedTempFile, tempfile};
@@ -434,13 +434,9 @@ fn promise_10_stop_tries_once_more_to_write_to_a_pipe() {
 #[test]
 fn a_childs_stdio_is_a_stream_each() {
     let engine = driver::engine();
-    let mut child = Command::new(CHILD)
-        .arg("cat")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = Command::new(CHILD);
+    command.arg("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = starting::spawn(&mut command);
     let input = engine.attach(child.stdin.take().unwrap()).unwrap();
     let output = engine.attach(child.stdout.take().unwrap()).unwrap();
     let errors = engine.attach(child.stderr.take().unwrap()).unwrap();
@@ -462,7 +458,7 @@ fn a_childs_stdio_is_a_stream_each() {
 #[test]
 fn a_child_that_does_not_read_keeps_nobody_waiting() {
     let engine = driver::engine();
-    let mut child = Command::new(CHILD).arg("wait").stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = starting::spawn(Command::new(CHILD).arg("wait").stdin(Stdio::piped()));
     let input = engine.attach(child.stdin.take().unwrap()).unwrap();
     let outcome = Outcome::<usize>::new();
     let cancel = engine.write(&input, numbered(1 << 20), outcome.callback());

@@ -13,6 +13,7 @@ use facade_engine::{
 use facade_tests::{
     outcome::Outcome,
     peers::numbered,
+    starting,
     told::{Basket, Told},
     turns::{turn_until, turns},
 };
@@ -35,11 +36,14 @@ fn piped(argument: &str) -> Command {
     command
 }
 
-fn start(engine: &Engine, command: Command) -> Child {
+fn start(engine: &Engine, command: impl Fn() -> Command) -> Child {
     let started = Outcome::new();
-    engine.spawn(command, started.callback());
-    turn_until(engine, || started.is_there());
-    started.value()
+    let spawn = || {
+        engine.spawn(command(), started.callback());
+        turn_until(engine, || started.is_there());
+        started.take()
+    };
+    starting::start(spawn, Error::raw_os_error).unwrap()
 }
 
 fn wait(engine: &Engine, child: &Child) -> ExitStatus {
@@ -52,7 +56,7 @@ fn wait(engine: &Engine, child: &Child) -> ExitStatus {
 #[test]
 fn a_childs_pipes_are_streams_and_its_end_is_told() {
     let engine = driver::engine();
-    let child = start(&engine, piped("cat"));
+    let child = start(&engine, || piped("cat"));
     let (stdin, stdout) = (child.stdin.clone().unwrap(), child.stdout.clone().unwrap());
     assert!(child.stderr.is_none(), "it is not piped");
     let told = Told::new();
@@ -79,9 +83,11 @@ fn a_childs_pipes_are_streams_and_its_end_is_told() {
 #[test]
 fn every_wait_gets_the_same_end_before_and_after_it() {
     let engine = driver::engine();
-    let mut command = piped("exit");
-    command.arg("42");
-    let child = start(&engine, command);
+    let child = start(&engine, || {
+        let mut command = piped("exit");
+        command.arg("42");
+        command
+    });
     let ends = Basket::<ExitStatus>::new();
     engine.wait(&child, ends.callback());
     engine.wait(&child.clone(), ends.callback());
@@ -111,7 +117,7 @@ fn a_program_that_is_not_there_is_named() {
 #[test]
 fn killing_ends_it_and_does_nothing_afterwards() {
     let engine = driver::engine();
-    let child = start(&engine, child("wait"));
+    let child = start(&engine, || child("wait"));
     let told = Told::new();
     engine.wait(&child, told.callback("wait"));
     turns(&engine, 3);
@@ -126,7 +132,7 @@ fn killing_ends_it_and_does_nothing_afterwards() {
 #[test]
 fn promise_06_a_wait_that_is_cancelled_or_expired_loses_nothing() {
     let engine = driver::engine();
-    let child = start(&engine, child("wait"));
+    let child = start(&engine, || child("wait"));
     let told = Told::new();
     let cancel = engine.wait(&child, told.callback("cancelled"));
     engine.wait(&child, told.timeout(Duration::from_millis(1)).callback("expired"));
@@ -185,7 +191,7 @@ fn promise_14_starts_behind_a_full_queue_are_overload() {
 #[test]
 fn promise_16_a_process_outlives_its_engine() {
     let engine = driver::engine();
-    let child = start(&engine, piped("cat"));
+    let child = start(&engine, || piped("cat"));
     let told = Told::new();
     engine.wait(&child, told.callback("wait"));
     engine.spawn(piped("cat"), told.callback("spawn"));
@@ -227,7 +233,7 @@ fn processes_are_started_and_waited_for_from_any_thread() {
 #[test]
 fn a_child_that_is_dropped_goes_on() {
     let engine = driver::engine();
-    let mut child = start(&engine, piped("cat"));
+    let mut child = start(&engine, || piped("cat"));
     let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
     drop(child);
     let told = Told::new();
@@ -244,7 +250,7 @@ fn a_child_that_is_dropped_goes_on() {
 #[test]
 fn a_child_that_is_to_be_killed_when_it_is_dropped_is() {
     let engine = driver::engine();
-    let child = start(&engine, piped("cat"));
+    let child = start(&engine, || piped("cat"));
     let stdout = child.stdout.clone().unwrap();
     let stdin = child.stdin.clone().unwrap();
     child.set_kill_on_drop(true);
@@ -266,7 +272,7 @@ fn a_child_that_is_to_be_killed_when_it_is_dropped_is() {
 #[test]
 fn what_is_pending_names_the_process() {
     let engine = driver::engine();
-    let child = start(&engine, child("wait"));
+    let child = start(&engine, || child("wait"));
     assert_eq!(engine.pending(), [], "a process that nobody waits for keeps no run going");
     engine.run().unwrap();
     engine.wait(&child, Callback::ignore().timeout(Duration::from_secs(1000)));
@@ -282,7 +288,7 @@ fn what_is_pending_names_the_process() {
 #[test]
 fn a_child_without_a_terminal_has_no_size() {
     let engine = driver::engine();
-    let child = start(&engine, child("echo"));
+    let child = start(&engine, || child("echo"));
     let refused = engine.resize(&child, PtySize::default());
     assert!(matches!(refused, Err(Error::InvalidInput { .. })), "{refused:?}");
     assert!(wait(&engine, &child).success());

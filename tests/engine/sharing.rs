@@ -15,6 +15,7 @@ use facade_tests::{
     outcome::Outcome,
     skipped::{closes_at_once, misses_resets},
     sockets::{connection, copy_of, copy_of_listener, end_of_connection, fill},
+    starting,
     told::{Basket, Told},
     turns::{turn_until, turns},
 };
@@ -289,9 +290,9 @@ fn a_file_that_others_write_to_as_well_is_overwritten_by_nobody() {
         engine.write_line(&complaints, format!("complaint {round}"), Callback::ignore());
         engine.run().unwrap();
         let line = format!("child {round}");
-        let mut child =
-            Command::new(CHILD).args(["echo", &line]).stdout(log.try_clone().unwrap()).spawn();
-        child.as_mut().unwrap().wait().unwrap();
+        let mut command = Command::new(CHILD);
+        command.args(["echo", &line]).stdout(log.try_clone().unwrap());
+        starting::spawn(&mut command).wait().unwrap();
         expected += &format!("output {round}\ncomplaint {round}\n{line}\n");
     }
     assert_eq!(content(), expected);

@@ -4,7 +4,7 @@ use facade_engine::{
     Callback, Engine, Handle, Stream,
     sim::{self, Link, Machine, Network},
 };
-use facade_tests::peers::numbered;
+use facade_tests::{peers::numbered, starting};
 use std::{
     env,
     io::{Write, stdout},
@@ -120,12 +120,12 @@ fn the_environment_chooses_the_seed() {
     for (name, number, expected) in
         [("FACADE_SEED", "77", vec!["ran 77"]), ("FACADE_SEEDS", "2", vec!["ran 0", "ran 1"])]
     {
-        let output = Command::new(env::current_exe().unwrap())
+        let mut command = Command::new(env::current_exe().unwrap());
+        command
             .args([NAME, "--exact", "--nocapture"])
             .env("FACADE_TEST_CHILD", "1")
-            .env(name, number)
-            .output()
-            .unwrap();
+            .env(name, number);
+        let output = starting::output(&mut command);
         let told = String::from_utf8(output.stdout).unwrap();
         let ran: Vec<_> = told.lines().filter(|line| line.starts_with("ran ")).collect();
         assert_eq!(ran, expected, "{told}");

@@ -2,6 +2,8 @@
 
 use std::{env, process::Command};
 
+use crate::starting;
+
 /// Set in the process that a test runs in alone.
 const ALONE: &str = "FACADE_TEST_ALONE";
 
@@ -13,11 +15,9 @@ pub fn alone(module: &str, name: &str, test: impl FnOnce()) {
     }
     let (_, module) = module.split_once("::").expect("a module of a test binary");
     let filter = format!("{module}::{name}");
-    let output = Command::new(env::current_exe().unwrap())
-        .args([&filter, "--exact", "--nocapture", "--test-threads=1"])
-        .env(ALONE, "1")
-        .output()
-        .unwrap();
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args([&filter, "--exact", "--nocapture", "--test-threads=1"]).env(ALONE, "1");
+    let output = starting::output(&mut command);
     let told = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{filter}, alone: {}\n{told}\n{complaint}", output.status);

@@ -18,6 +18,7 @@ pub mod polls;
 pub mod reads;
 pub mod skipped;
 pub mod sockets;
+pub mod starting;
 #[cfg(unix)]
 pub mod terminals;
 pub mod told;
