@@ -83,7 +83,7 @@ where
     let socket = SockRef::from(ours);
     let (mut stuffed, mut refusals) = (0, 0);
     while refusals < REFUSALS {
-        let more = stuff(&socket, 4096) + stuff(&socket, 1);
+        let more = stuff(&socket);
         stuffed += more;
         refusals = if more == 0 { refusals + 1 } else { 0 };
         peer.write_all(b"?").unwrap();
@@ -94,11 +94,16 @@ where
     stuffed
 }
 
-/// Sends blocks of this size as long as the system takes any without waiting; returns how many
-/// bytes it took.
-fn stuff(socket: &SockRef<'_>, len: usize) -> usize {
-    let (mut stuffed, block) = (0, vec![0; len]);
-    while let Ok(count) = send_at_once(socket, &block) {
+/// Sends as long as the system takes any without waiting; returns how many bytes it took.
+///
+/// To the last byte, since a large block may not fit where a small one does. But a large one is tried
+/// after each small one: the system may have found room meanwhile, and byte by byte that takes
+/// minutes to fill.
+fn stuff(socket: &SockRef<'_>) -> usize {
+    let (mut stuffed, block) = (0, [0; 4096]);
+    while let Ok(count) =
+        send_at_once(socket, &block).or_else(|_full| send_at_once(socket, &block[..1]))
+    {
         stuffed += count;
     }
     stuffed
