@@ -54,7 +54,7 @@ use crate::{
         shared::Shared,
     },
     pure::{
-        buffer::outgoing::Spare,
+        buffer::{outgoing::Spare, unread},
         limits::Limits,
         metrics::Counts,
         table::{Id, Table},
@@ -96,6 +96,8 @@ pub(crate) struct Core {
     pub(crate) resting: Vec<Id>,
     /// Memory that small writes are copied into, used again and again.
     pub(crate) spare: Spare,
+    /// The same of what has come.
+    pub(crate) spare_unread: unread::Spare,
     /// The settings of the engine, and of the streams that have none of their own.
     pub(crate) settings: Arc<Settings>,
     pub(crate) pool: Pool,
@@ -157,6 +159,7 @@ impl Core {
             deferred_drops: DeferredDrops::default(),
             resting: Vec::new(),
             spare: Spare::default(),
+            spare_unread: unread::Spare::default(),
             settings: Arc::new(Settings { limits, peer: None }),
             pool,
             unsettled: Unsettled::default(),

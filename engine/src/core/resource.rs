@@ -14,7 +14,6 @@ use crate::{
 };
 
 /// Something with a descriptor.
-#[expect(clippy::large_enum_variant, reason = "nearly all resources are streams")]
 pub(crate) enum Resource {
     Stream(StreamState),
     Listener(Box<ListenerState>),

@@ -177,6 +177,8 @@ impl Core {
         let matcher = matcher.clone();
         let head_read = HeadRead { timer: 0, ticket: 0, limit, matcher, slot, matched };
         state.head_read = Some(head_read);
+        // Whoever waits for bytes has taken what had come.
+        state.unread.tidy(&mut self.spare_unread);
         let idle = state.reception == Phase::Idle;
         self.head_reads += 1;
         if let Some(timeout) = cb.timeout {

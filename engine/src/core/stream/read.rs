@@ -129,11 +129,7 @@ impl Plain {
     #[inline]
     pub(crate) fn take_output(&self, unread: &mut Unread, end: usize) -> Bytes {
         match self {
-            Self::Line(_) => {
-                let crlf = end > 1 && unread.front()[end - 2] == b'\r';
-                let line = end - 1 - usize::from(crlf);
-                unread.take_and_skip(line, end - line)
-            }
+            Self::Line(_) => unread.take_line(end),
             _ => self.take(unread, end),
         }
     }
@@ -809,7 +805,8 @@ impl Core {
     /// callbacks that read everything do not cost a stop and a start.
     pub(crate) fn update_recv(&mut self, stream: Id) {
         let is_expiring = self.is_expiring;
-        let Some(state) = self.stream(stream) else { return };
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return };
+        state.unread.tidy(&mut self.spare_unread);
         if state.rare.get().is_some_and(RareState::bars_reads) {
             return;
         }
@@ -858,11 +855,11 @@ impl Core {
     /// A receive has brought bytes.
     pub(crate) fn received(&mut self, stream: Id, bytes: Bytes) {
         self.counts.bytes_received += bytes.len() as u64;
-        let Some(state) = self.stream(stream) else { return };
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return };
         if mutants::is_active(Mutant::LateBytesDropped) && state.reception == Phase::Stopping {
             return;
         }
-        state.unread.append(bytes);
+        state.unread.append(bytes, &mut self.spare_unread);
         let is_late = state.reception == Phase::Stopping;
         self.counts.late_completions += u64::from(is_late);
         if mutants::is_active(Mutant::DeadlineStretched) {

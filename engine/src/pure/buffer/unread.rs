@@ -14,16 +14,28 @@ use crate::pure::{
 /// stands before all that come after it.
 #[derive(Debug, Default)]
 pub(crate) struct Unread {
-    bytes: Pieces,
+    /// None most of the time: what has come is taken soon, and an idle stream has nothing. The
+    /// memory goes from stream to stream, see [`tidy`](Self::tidy).
+    kept: Option<Box<Kept>>,
     /// The place in the stream of the first byte that never was taken.
     fresh: u64,
-    /// What was given back while bytes behind it were still taken, in order; in front of the fresh.
-    /// Hardly any stream ever has some.
-    returned: Option<Box<Gaps>>,
 }
 
+/// Memory of what has been taken, for what comes next.
 #[derive(Debug, Default)]
-struct Gaps(Vec<Returned>);
+#[expect(clippy::vec_box, reason = "the boxes themselves are used again")]
+pub(crate) struct Spare(Vec<Box<Kept>>);
+
+/// How many are kept.
+const SPARES_MAX: usize = 64;
+
+#[derive(Debug, Default)]
+struct Kept {
+    bytes: Pieces,
+    /// What was given back while bytes behind it were still taken, in order; in front of the fresh.
+    /// Hardly any stream ever has some.
+    returned: Vec<Returned>,
+}
 
 /// Bytes that were given back.
 #[derive(Debug)]
@@ -36,52 +48,71 @@ impl Unread {
     /// The bytes in front that are in one piece: some, if there are any.
     #[inline]
     pub(crate) fn front(&self) -> &[u8] {
-        self.bytes.front()
+        self.kept.as_ref().map_or(&[], |kept| kept.bytes.front())
     }
 
     /// Whether the front is all there is.
     #[inline]
-    pub(crate) const fn is_one(&self) -> bool {
-        self.bytes.is_one()
+    pub(crate) fn is_one(&self) -> bool {
+        self.kept.as_ref().is_none_or(|kept| kept.bytes.is_one())
     }
 
     /// Makes the front longer by the piece behind it, if there is one.
     pub(crate) fn join_next(&mut self) {
-        self.bytes.join_next();
+        if let Some(kept) = &mut self.kept {
+            kept.bytes.join_next();
+        }
     }
 
     /// All of them in one piece.
     pub(crate) fn all(&mut self) -> &[u8] {
-        self.bytes.join(self.bytes.len());
-        self.bytes.front()
+        let Some(kept) = &mut self.kept else { return &[] };
+        kept.bytes.join(kept.bytes.len());
+        kept.bytes.front()
     }
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.kept.as_ref().map_or(0, |kept| kept.bytes.len())
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.kept.as_ref().is_none_or(|kept| kept.bytes.is_empty())
     }
 
-    /// Puts bytes behind the others.
-    pub(crate) fn append(&mut self, more: Bytes) {
-        self.bytes.append(more);
+    /// Puts bytes behind the others, in memory of `spare` where there are none.
+    #[inline]
+    pub(crate) fn append(&mut self, more: Bytes, spare: &mut Spare) {
+        let kept = self.kept.get_or_insert_with(|| spare.0.pop().unwrap_or_default());
+        kept.bytes.append(more);
+    }
+
+    /// Lets go of the memory, if nothing is unread.
+    #[inline]
+    pub(crate) fn tidy(&mut self, spare: &mut Spare) {
+        if self.is_empty()
+            && let Some(kept) = self.kept.take()
+            && spare.0.len() < SPARES_MAX
+        {
+            spare.0.push(kept);
+        }
     }
 
     /// The place in the stream of the first byte.
     pub(crate) fn place(&self) -> u64 {
-        let first = self.returned.as_ref().and_then(|gaps| gaps.0.first());
-        first.map_or(self.fresh, |first| first.place)
+        self.returned().first().map_or(self.fresh, |first| first.place)
     }
 
     /// How many bytes have ever been put behind the others.
     pub(crate) fn received(&self) -> u64 {
-        let returned: usize =
-            self.returned.iter().flat_map(|gaps| &gaps.0).map(|gap| gap.len).sum();
+        let returned: usize = self.returned().iter().map(|gap| gap.len).sum();
         self.fresh + (self.len() - returned) as u64
+    }
+
+    #[inline]
+    fn returned(&self) -> &[Returned] {
+        self.kept.as_ref().map_or(&[], |kept| &kept.returned)
     }
 
     /// Gives back bytes that were taken at `place`.
@@ -89,23 +120,23 @@ impl Unread {
         if bytes.is_empty() {
             return;
         }
+        let kept = self.kept.get_or_insert_default();
         if mutants::is_active(Mutant::ClaimToTheEnd) {
-            return self.append(bytes);
+            return kept.bytes.append(bytes);
         }
-        let mut gaps = self.returned.take().unwrap_or_default();
-        let index = gaps.0.partition_point(|before| before.place < place);
-        let before = gaps.0[..index].iter().map(|before| before.len).sum();
-        gaps.0.insert(index, Returned { place, len: bytes.len() });
-        let front = self.bytes.take(before);
-        self.bytes.prepend(bytes);
-        self.bytes.prepend(front);
-        while let Some(last) = gaps.0.last()
+        let gaps = &mut kept.returned;
+        let index = gaps.partition_point(|before| before.place < place);
+        let before = gaps[..index].iter().map(|before| before.len).sum();
+        gaps.insert(index, Returned { place, len: bytes.len() });
+        let front = kept.bytes.take(before);
+        kept.bytes.prepend(bytes);
+        kept.bytes.prepend(front);
+        while let Some(last) = gaps.last()
             && last.place + last.len as u64 == self.fresh
         {
             self.fresh = last.place;
-            gaps.0.pop();
+            gaps.pop();
         }
-        self.returned = (!gaps.0.is_empty()).then_some(gaps);
     }
 
     /// Gives back the bytes that were taken last.
@@ -116,48 +147,50 @@ impl Unread {
 
     /// Takes over what was given back to `front`, which stood for this meanwhile.
     pub(crate) fn take_over(&mut self, mut front: Self) {
-        for Returned { place, len } in front.returned.take().into_iter().flat_map(|gaps| gaps.0) {
-            let bytes = front.bytes.take(len);
+        let Some(kept) = &mut front.kept else { return };
+        for Returned { place, len } in std::mem::take(&mut kept.returned) {
+            let bytes = kept.bytes.take(len);
             self.give_back(place, bytes);
         }
     }
 
     /// Takes the first `count` bytes, of which there must be as many.
     pub(crate) fn take(&mut self, count: usize) -> Bytes {
-        self.pass(count);
-        self.bytes.take(count)
+        let Some(kept) = &mut self.kept else { return Bytes::new() };
+        self.fresh += kept.pass(count);
+        kept.bytes.take(count)
     }
 
-    /// Takes the first `count` bytes, and passes over `skip` more that nobody wants.
+    /// Takes a line of `len` bytes, which is in the front, without its line end.
     #[inline]
-    pub(crate) fn take_and_skip(&mut self, count: usize, skip: usize) -> Bytes {
-        self.pass(count + skip);
-        self.bytes.take_and_skip(count, skip)
+    pub(crate) fn take_line(&mut self, len: usize) -> Bytes {
+        let Some(kept) = &mut self.kept else { return Bytes::new() };
+        self.fresh += kept.pass(len);
+        let is_crlf = len > 1 && kept.bytes.front()[len - 2] == b'\r';
+        let end = 1 + usize::from(is_crlf);
+        kept.bytes.take_and_skip(len - end, end)
     }
 
     /// The first `count` bytes, or all if there are fewer; they stay.
     pub(crate) fn peek(&mut self, count: usize) -> Bytes {
-        self.bytes.peek(count)
+        self.kept.as_mut().map_or_else(Bytes::new, |kept| kept.bytes.peek(count))
     }
 
     pub(crate) fn into_bytes(self) -> Bytes {
-        self.bytes.into_bytes()
+        self.kept.map_or_else(Bytes::new, |kept| kept.bytes.into_bytes())
     }
+}
 
-    /// Moves the places on behind the first `count` bytes.
+impl Kept {
+    /// Moves the places on behind the first `count` bytes. Returns how many of these are fresh.
     #[inline]
-    fn pass(&mut self, count: usize) {
-        if self.returned.is_none() {
-            self.fresh += count as u64;
-        } else {
-            self.pass_returned(count);
-        }
+    fn pass(&mut self, count: usize) -> u64 {
+        if self.returned.is_empty() { count as u64 } else { self.pass_returned(count) }
     }
 
     #[cold]
-    fn pass_returned(&mut self, mut count: usize) {
-        let Some(gaps) = &mut self.returned else { return };
-        while let Some(first) = gaps.0.first_mut()
+    fn pass_returned(&mut self, mut count: usize) -> u64 {
+        while let Some(first) = self.returned.first_mut()
             && count > 0
         {
             let passed = count.min(first.len);
@@ -165,13 +198,10 @@ impl Unread {
             first.len -= passed;
             count -= passed;
             if first.len == 0 {
-                gaps.0.remove(0);
+                self.returned.remove(0);
             }
         }
-        if gaps.0.is_empty() {
-            self.returned = None;
-        }
-        self.fresh += count as u64;
+        count as u64
     }
 }
 
@@ -187,7 +217,8 @@ mod tests {
     enum Step {
         Append(Vec<u8>),
         Take(usize),
-        TakeAndSkip(usize, usize),
+        /// Whether it ends in LF or not.
+        TakeLine(usize),
         /// Of what was taken, one piece by its place in a list.
         GiveBack(usize),
     }
@@ -197,7 +228,7 @@ mod tests {
         prop_oneof![
             bytes.prop_map(Step::Append),
             (0..2000usize).prop_map(Step::Take),
-            (0..2000usize, 0..3usize).prop_map(|(count, skip)| Step::TakeAndSkip(count, skip)),
+            (1..2000usize).prop_map(Step::TakeLine),
             any::<usize>().prop_map(Step::GiveBack),
         ]
     }
@@ -207,7 +238,7 @@ mod tests {
         fn each_byte_has_its_place_whatever_was_taken_and_given_back(
             steps in proptest::collection::vec(step(), 0..30),
         ) {
-            let mut unread = Unread::default();
+            let (mut unread, mut spare) = (Unread::default(), Spare::default());
             // The unread bytes by their places, and how many have ever come.
             let (mut model, mut come) = (BTreeMap::new(), 0u64);
             let mut taken: Vec<(u64, Bytes)> = Vec::new();
@@ -220,7 +251,7 @@ mod tests {
                     Step::Append(bytes) => {
                         model.extend((come..).zip(bytes.iter().copied()));
                         come += bytes.len() as u64;
-                        unread.append(bytes.into());
+                        unread.append(bytes.into(), &mut spare);
                     }
                     Step::Take(count) => {
                         // Of one piece, as a match is: what is unread in front may have a gap.
@@ -232,12 +263,15 @@ mod tests {
                         prop_assert_eq!(&bytes[..], &take(&mut model, count)[..]);
                         taken.push((place, bytes));
                     }
-                    Step::TakeAndSkip(count, skip) => {
-                        let count = count.min(unread.len());
-                        let skip = skip.min(unread.len() - count);
-                        let bytes = unread.take_and_skip(count, skip);
-                        prop_assert_eq!(&bytes[..], &take(&mut model, count)[..]);
-                        take(&mut model, skip);
+                    Step::TakeLine(len) => {
+                        let len = len.min(unread.len());
+                        if len == 0 {
+                            continue;
+                        }
+                        let mut line = take(&mut model, len);
+                        line.pop();
+                        line.pop_if(|byte| *byte == b'\r');
+                        prop_assert_eq!(&unread.take_line(len)[..], &line[..]);
                     }
                     Step::GiveBack(index) if taken.is_empty() => _ = index,
                     Step::GiveBack(index) => {
@@ -246,6 +280,7 @@ mod tests {
                         unread.give_back(place, bytes);
                     }
                 }
+                unread.tidy(&mut spare);
                 prop_assert_eq!(unread.all(), &model.values().copied().collect::<Vec<_>>()[..]);
                 prop_assert_eq!(unread.place(), model.keys().next().map_or(come, |place| *place));
                 prop_assert_eq!(unread.received(), come);
