@@ -28,6 +28,8 @@ pub(crate) struct Spare(Vec<Box<Kept>>);
 
 /// How many are kept.
 const SPARES_MAX: usize = 64;
+/// One that had room for more gaps than this is not kept.
+const RETURNED_MAX: usize = 16;
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -94,6 +96,7 @@ impl Unread {
         if self.is_empty()
             && let Some(kept) = self.kept.take()
             && spare.0.len() < SPARES_MAX
+            && kept.returned.capacity() <= RETURNED_MAX
         {
             spare.0.push(kept);
         }
@@ -286,5 +289,30 @@ mod tests {
                 prop_assert_eq!(unread.received(), come);
             }
         }
+    }
+
+    #[test]
+    fn memory_of_a_stream_with_many_gaps_is_not_kept() {
+        let (mut unread, mut spare) = (Unread::default(), Spare::default());
+        let give_back_every_other = |unread: &mut Unread, spare: &mut Spare, count: usize| {
+            unread.append(vec![0; 2 * count].into(), spare);
+            let places: Vec<_> = (0..count)
+                .map(|_| {
+                    let place = unread.place();
+                    let bytes = unread.take(1);
+                    unread.take(1);
+                    (place, bytes)
+                })
+                .collect();
+            for (place, bytes) in places {
+                unread.give_back(place, bytes);
+            }
+            unread.take(count);
+            unread.tidy(spare);
+        };
+        give_back_every_other(&mut unread, &mut spare, 2);
+        assert_eq!(spare.0.len(), 1);
+        give_back_every_other(&mut unread, &mut spare, 1000);
+        assert_eq!(spare.0.len(), 0);
     }
 }
