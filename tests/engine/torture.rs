@@ -257,6 +257,7 @@ fn torture_of_receiving_and_sending() {
         "torture_of_receiving_and_sending",
         &[
             ("recvmsg", &["EINTR", "EAGAIN", "ECONNRESET", "ENOMEM", "EIO"]),
+            ("recvfrom", &["EINTR", "EAGAIN", "ECONNRESET", "ENOMEM", "EIO"]),
             ("sendto", &["EINTR", "EAGAIN", "ENOBUFS", "ENOMEM", "EPIPE", "ECONNRESET"]),
             ("sendmsg", &["EINTR", "EAGAIN", "ENOBUFS", "ECONNRESET"]),
             ("shutdown", &["ENOTCONN", "ENOBUFS"]),

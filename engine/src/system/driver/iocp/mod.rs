@@ -360,8 +360,8 @@ impl Iocp {
         if source.fd_kind.is_of_datagrams() {
             return self.receive_datagrams(resource, completions);
         }
-        let fd = source.descriptor.borrow();
-        let (bytes, result) = match syscall::receive(fd, source.fd_kind, &mut self.block) {
+        let (fd, touched) = (source.descriptor.borrow(), source.descriptor.is_touched());
+        let (bytes, result) = match syscall::receive(fd, source.fd_kind, touched, &mut self.block) {
             Received::Some(count) | Received::All(count) => {
                 source.filled = count == BLOCK_LEN;
                 (Some(self.blocks.received(&mut self.block, count)), Ok(()))

@@ -451,8 +451,8 @@ impl Mio {
     #[inline]
     fn receive(&mut self, resource: Id, completions: &mut Vec<Completion>) -> usize {
         let Some(source) = self.sources.get_mut(resource) else { return 0 };
-        let received =
-            syscall::receive(source.descriptor.borrow(), source.fd_kind, &mut self.block);
+        let (fd, touched) = (source.descriptor.borrow(), source.descriptor.is_touched());
+        let received = syscall::receive(fd, source.fd_kind, touched, &mut self.block);
         self.was_received(resource, received, completions)
     }
 

@@ -407,8 +407,8 @@ impl Uring {
         if source.fd_kind.is_of_datagrams() {
             return self.receive_datagrams(resource, completions);
         }
-        let received =
-            syscall::receive(source.descriptor.borrow(), source.fd_kind, &mut self.block);
+        let (fd, touched) = (source.descriptor.borrow(), source.descriptor.is_touched());
+        let received = syscall::receive(fd, source.fd_kind, touched, &mut self.block);
         self.was_received(resource, received, completions);
     }
 

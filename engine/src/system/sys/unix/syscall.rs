@@ -37,9 +37,16 @@ use crate::{
 
 /// How much a thread writes to a terminal before it is asked for more.
 const TURN: usize = 4096;
-/// Reads what is no regular file. Never waits.
-pub(crate) fn receive(fd: BorrowedFd<'_>, fd_kind: FdKind, block: &mut [u8]) -> Received {
+
+/// Reads what is no regular file. Never waits. `touched`: its options may be the program's.
+pub(crate) fn receive(
+    fd: BorrowedFd<'_>,
+    fd_kind: FdKind,
+    touched: bool,
+    block: &mut [u8],
+) -> Received {
     let result = match fd_kind {
+        FdKind::Socket { tcp: true } if !touched => return receive_from_plain_tcp(fd, block),
         FdKind::Socket { .. } => return receive_from_socket(fd, block),
         FdKind::Terminal { shared: true } => return Received::MayWait,
         fd_kind if fd_kind.is_shared() => match family::read_without_waiting(fd, block) {
@@ -173,6 +180,16 @@ fn send_while_wanted(
     if taken == 0 { Pushed::Full } else { Pushed::Done(Ok(taken)) }
 }
 
+/// Receives from a TCP connection whose options nobody but us has set, so that nothing comes along
+/// with its bytes. By recv(2), which costs less than recvmsg(2): the kernel has no header to copy.
+fn receive_from_plain_tcp(fd: BorrowedFd<'_>, block: &mut [u8]) -> Received {
+    let len = block.len();
+    match retry_on_intr(|| recv(fd, &mut *block, RecvFlags::DONTWAIT)) {
+        Ok((count, _)) => received_from_socket(count, len, false),
+        Err(error) => not_received_from_socket(error),
+    }
+}
+
 /// Receives from a socket by recvmsg(2), which says more than recv(2) does: something came along
 /// with these bytes, and what comes behind them is not glued to them. So it is where descriptors
 /// were sent (SCM_RIGHTS, see unix(7)), where the receiver asks who sends (SO_PASSCRED), and where
@@ -185,15 +202,26 @@ fn receive_from_socket(fd: BorrowedFd<'_>, block: &mut [u8]) -> Received {
         recvmsg(fd, &mut slices, &mut RecvAncillaryBuffer::default(), RecvFlags::DONTWAIT)
     });
     match result {
-        Ok(RecvMsg { bytes: 0, .. }) => Received::End,
-        Ok(RecvMsg { bytes, flags, .. })
-            if bytes == len || flags.contains(ReturnFlags::CTRUNC) || !family::SHORT_IS_ALL =>
-        {
-            Received::Some(bytes)
+        Ok(RecvMsg { bytes, flags, .. }) => {
+            received_from_socket(bytes, len, flags.contains(ReturnFlags::CTRUNC))
         }
-        Ok(RecvMsg { bytes, .. }) => Received::All(bytes),
-        Err(Errno::AGAIN) => Received::Nothing,
-        Err(error) => Received::Failed(error),
+        Err(error) => not_received_from_socket(error),
+    }
+}
+
+/// What it means that a receive for `len` bytes brought so many.
+const fn received_from_socket(count: usize, len: usize, something_came_along: bool) -> Received {
+    match count {
+        0 => Received::End,
+        _ if count == len || something_came_along || !family::SHORT_IS_ALL => Received::Some(count),
+        _ => Received::All(count),
+    }
+}
+
+const fn not_received_from_socket(error: Errno) -> Received {
+    match error {
+        Errno::AGAIN => Received::Nothing,
+        error => Received::Failed(error),
     }
 }
 

@@ -44,7 +44,12 @@ type Result<T> = std::result::Result<T, Errno>;
 pub(crate) const PIECE: usize = 4096;
 
 /// Reads what is no regular file. Never waits.
-pub(crate) fn receive(fd: BorrowedDescriptor<'_>, _: FdKind, block: &mut [u8]) -> Received {
+pub(crate) fn receive(
+    fd: BorrowedDescriptor<'_>,
+    _: FdKind,
+    _touched: bool,
+    block: &mut [u8],
+) -> Received {
     let Some(socket) = fd.socket() else { return Received::MayWait };
     match (&*socket).read(block) {
         Ok(0) => Received::End,
