@@ -10,7 +10,7 @@
 //! While it is queued, runs or is paused it *holds* its resource: nothing more is received or
 //! accepted for it than for nobody, and those behind it wait.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use crate::{
     core::{
@@ -40,6 +40,8 @@ pub(crate) struct Repeat {
     pauses: i32,
     /// It is in the ready queue, or its handler runs.
     is_queued: bool,
+    /// The handler has been given all that there was, and it is just known that there is no more.
+    pub(super) is_dry: bool,
 }
 
 /// Whom to give what comes: a connection, a datagram, a signal.
@@ -58,7 +60,7 @@ impl<T> Taker<T> {
 
 impl Repeat {
     pub(crate) fn new(handler: Handler, last: Slot<()>, timeout: Option<Duration>) -> Self {
-        Self { handler: Some(handler), last, timeout, pauses: 0, is_queued: false }
+        Self { handler: Some(handler), last, timeout, pauses: 0, is_queued: false, is_dry: false }
     }
 
     #[inline]
@@ -130,7 +132,10 @@ impl Core {
         }
         repeat.handler = Some(handler);
         repeat.is_queued = false;
-        self.serve_repeat(id);
+        match mem::take(&mut repeat.is_dry) {
+            true => self.wait_for_more(id),
+            false => self.serve_repeat(id),
+        }
         None
     }
 

@@ -565,7 +565,7 @@ impl Core {
             let Some(state) = self.stream(stream) else { return };
             let Some(head) = state.reads.head() else { break };
             let waits = state.scanning || state.in_line || state.claims > 0;
-            if self.is_gated(stream, head) {
+            if state.fd_kind.is_file() && self.is_gated(stream, head) {
                 return;
             }
             // It is still open which bytes are left to this read, but more may be received for it.
@@ -620,7 +620,7 @@ impl Core {
     /// something to hand out. Returns whether it has ended instead.
     fn serve_repeating_read(&mut self, stream: Id, id: Id) -> bool {
         let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return false };
-        let Some(Pending { kind: Kind::Read(read), .. }) = self.pending.get_mut(id) else {
+        let Some(Pending { kind: Kind::Read(read), timer, .. }) = self.pending.get_mut(id) else {
             return false;
         };
         let Form::Repeat(matcher, repeat) = &mut read.form else { return false };
@@ -631,7 +631,7 @@ impl Core {
         state.waits_for_room = state.lacks_room();
         state.holds = true;
         if repeat.is_paused() || state.waits_for_room {
-            self.bound_wait(id, false);
+            self.timers.disarm(timer);
             return false;
         }
         let verdict = matcher.judge(&mut state.unread, state.rare.end(), read.limit);
@@ -642,9 +642,8 @@ impl Core {
                 return false;
             }
             Verdict::Take(_) => {
-                let ready = repeat.queue(id);
-                self.bound_wait(id, false);
-                self.ready.push(ready);
+                self.timers.disarm(timer);
+                self.ready.push(repeat.queue(id));
                 return false;
             }
             Verdict::GoOn => unreachable!("the frequent reads are not counted"),
@@ -659,12 +658,12 @@ impl Core {
         true
     }
 
-    /// The handler of a repeating read has run, or it is paused or goes on.
+    /// Bytes have come, or the handler of a repeating read has run, or it is paused or goes on.
     pub(crate) fn serve_reads_again(&mut self, stream: Id) {
         let Some(state) = self.stream(stream) else { return };
         match state.rare.is_closing() || state.released || state.fd_kind.is_file() {
             true => self.advance_stream(stream),
-            // Nothing else waits for what it has taken.
+            // Nothing but reads waits for bytes, or for what a read has taken.
             false => self.serve_reads(stream),
         }
     }
@@ -686,8 +685,25 @@ impl Core {
                 matcher.restart();
                 Some(output)
             }
+            Verdict::Wait => {
+                repeat.is_dry = true;
+                None
+            }
             _ => None,
         }
+    }
+
+    /// The handler of a repeating read has run, and its matcher has found nothing more: does what
+    /// [`serve_reads_again`](Self::serve_reads_again) does, without having it look again.
+    pub(crate) fn wait_for_more(&mut self, id: Id) {
+        let Some(stream) = self.pending.get(id).map(|read| read.resource) else { return };
+        let Some(state) = self.stream(stream) else { return };
+        if state.rare.is_closing() || state.released || state.fd_kind.is_file() {
+            return self.advance_stream(stream);
+        }
+        state.holds = false;
+        self.bound_wait(id, true);
+        self.update_recv(stream);
     }
 
     /// Completes the read at the head: with as many bytes as `found` says, or with its error.
@@ -813,7 +829,7 @@ impl Core {
         if state.set_back && self.steer_broken(stream) {
             return;
         }
-        let Some(state) = self.stream(stream) else { return };
+        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return };
         // A user's matcher whose time is up looks once more, and is to see all that is there.
         let wants = state.wants_bytes() || (is_expiring && state.scanning);
         match (wants, state.reception) {
@@ -871,7 +887,7 @@ impl Core {
         {
             return;
         }
-        self.advance_stream(stream);
+        self.serve_reads_again(stream);
     }
 
     /// The bug of the mutant `DeadlineStretched`: each receive puts the deadline of the first read
