@@ -307,6 +307,9 @@ impl Core {
         let fd_kind = FdKind::Socket { tcp: state.tcp };
         // From a socket that the program had in hand it may have inherited anything.
         let tenure = if made_here { Tenure::Own } else { Tenure::Exclusive };
+        if !made_here {
+            connection.inherit();
+        }
         self.counts.connections_accepted += 1;
         self.counts.late_completions += u64::from(is_late);
         let connection = self.make_stream(connection, fd_kind, tenure);

@@ -38,9 +38,10 @@ pub(crate) struct Descriptor {
     lent: AtomicBool,
     /// The program has asked for it since it became a stream.
     asked: AtomicBool,
-    /// The program has once had it in hand, or what it was accepted from: its options may be the
-    /// program's.
+    /// The program has once had it in hand.
     touched: AtomicBool,
+    /// The program has once had in hand what it was accepted from.
+    inherits: AtomicBool,
 }
 
 /// How the engine holds what a descriptor leads to, its open file description, see open(2): alone,
@@ -79,6 +80,7 @@ impl Descriptor {
             lent: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             touched: AtomicBool::new(false),
+            inherits: AtomicBool::new(false),
         })
     }
 
@@ -90,6 +92,7 @@ impl Descriptor {
             lent: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             touched: AtomicBool::new(false),
+            inherits: AtomicBool::new(false),
         })
     }
 
@@ -111,16 +114,27 @@ impl Descriptor {
         self.lent.load(Relaxed)
     }
 
-    /// Marks that its options may be the program's.
+    /// Marks that the program has had it in hand, and may have set any of its options.
     pub(crate) fn touch(&self) {
         if !self.is_touched() {
             self.touched.store(true, Relaxed);
         }
     }
 
-    /// Whether its options may be the program's.
+    /// Whether the program has had it in hand.
+    #[inline]
     pub(crate) fn is_touched(&self) -> bool {
         self.touched.load(Relaxed)
+    }
+
+    /// Marks that it may have inherited options that the program has set.
+    pub(crate) fn inherit(&self) {
+        self.inherits.store(true, Relaxed);
+    }
+
+    /// Whether its options may be the program's, set or inherited.
+    pub(crate) fn may_have_options(&self) -> bool {
+        self.is_touched() || self.inherits.load(Relaxed)
     }
 
     /// Marks that the program has asked for it, and may receive by itself.

@@ -191,9 +191,6 @@ impl Core {
         fd_kind: FdKind,
         tenure: Tenure,
     ) -> Id {
-        if tenure != Tenure::Own {
-            descriptor.touch();
-        }
         let state = StreamState::new(fd_kind, tenure, Arc::clone(&self.settings));
         let id = self.resources.insert(Resource::Stream(state));
         self.driver.attach(id, descriptor, fd_kind);
@@ -224,6 +221,9 @@ impl Core {
     /// Enters a stream that the program has attached. Its first reads find the bytes in `unread`.
     pub(crate) fn adopt(&mut self, stream: &Stream, tenure: Tenure, unread: Bytes) {
         let descriptor = Arc::clone(stream.descriptor());
+        if tenure != Tenure::Own {
+            descriptor.touch();
+        }
         let id = self.insert_stream(descriptor, stream.fd_kind(), tenure);
         if !unread.is_empty()
             && let Some(Resource::Stream(state)) = self.resources.get_mut(id)

@@ -41,7 +41,7 @@ pub(crate) fn may_wait_to_close(descriptor: &Descriptor, fd_kind: FdKind) -> boo
         FdKind::Pipe { .. } | FdKind::Listener | FdKind::Datagrams { .. } => false,
         // Nobody else can have set it, so that others need not be asked.
         FdKind::Socket { .. } | FdKind::Watched { .. } => {
-            descriptor.is_touched() && syscall::lingers(descriptor.borrow())
+            descriptor.may_have_options() && syscall::lingers(descriptor.borrow())
         }
     }
 }

@@ -38,7 +38,7 @@ use crate::{
 /// How much a thread writes to a terminal before it is asked for more.
 const TURN: usize = 4096;
 
-/// Reads what is no regular file. Never waits. `touched`: its options may be the program's.
+/// Reads what is no regular file. Never waits. `touched`: the program has had it in hand.
 pub(crate) fn receive(
     fd: BorrowedFd<'_>,
     fd_kind: FdKind,
@@ -180,8 +180,10 @@ fn send_while_wanted(
     if taken == 0 { Pushed::Full } else { Pushed::Done(Ok(taken)) }
 }
 
-/// Receives from a TCP connection whose options nobody but us has set, so that nothing comes along
-/// with its bytes. By recv(2), which costs less than recvmsg(2): the kernel has no header to copy.
+/// Receives from a TCP connection that the program has never had in hand. So the kernel does not
+/// decrypt it, and nothing comes along with its bytes that matters here: a connection inherits no
+/// such thing from what it was accepted from. By recv(2), which costs less than recvmsg(2): the
+/// kernel has no header to copy.
 fn receive_from_plain_tcp(fd: BorrowedFd<'_>, block: &mut [u8]) -> Received {
     let len = block.len();
     match retry_on_intr(|| recv(fd, &mut *block, RecvFlags::DONTWAIT)) {
