@@ -104,9 +104,10 @@ impl Core {
 
     /// Takes an operation out of the table: its deadline and ticket are forgotten.
     pub(crate) fn remove(&mut self, id: Id) -> Option<Pending> {
-        let mut pending = self.pending.remove(id)?;
+        let pending = self.pending.get_mut(id)?;
         self.timers.disarm(&mut pending.timer);
-        self.forget_ticket(pending.ticket);
-        Some(pending)
+        let ticket = pending.ticket;
+        self.forget_ticket(ticket);
+        self.pending.remove(id)
     }
 }

@@ -658,7 +658,8 @@ impl Core {
         true
     }
 
-    /// Bytes have come, or the handler of a repeating read has run, or it is paused or goes on.
+    /// Bytes have come, a user's matcher has looked, or the handler of a repeating read has run, or
+    /// it is paused or goes on.
     pub(crate) fn serve_reads_again(&mut self, stream: Id) {
         let Some(state) = self.stream(stream) else { return };
         match state.rare.is_closing() || state.released || state.fd_kind.is_file() {

@@ -241,7 +241,7 @@ impl Core {
                 self.conclude_scan(stream, id, read, is_unfinished, panicked);
             }
         }
-        self.advance_stream(stream);
+        self.serve_reads_again(stream);
         false
     }
 
