@@ -105,6 +105,7 @@ fn engine(
 ) -> facade_examples::Result<(Engine, Listener, Stream)> {
     let engine = Engine::builder().driver(driver).build()?;
     let signals = facade_examples::signals(&engine)?;
-    let listener = engine.attach_listener(listener)?;
+    // Made for this server, and nobody else has it.
+    let listener = engine.attach_listener_exclusive(listener)?;
     Ok((engine, listener, signals))
 }
