@@ -6,10 +6,11 @@ use std::{
     cell::RefCell,
     io::{BufRead, BufReader},
     net::{Shutdown, TcpStream},
+    os::fd::AsFd,
     thread::{JoinHandle, spawn},
 };
 
-use facade_engine::{Callback, Error, Handle, Local, Stream};
+use facade_engine::{Callback, Engine, Error, Handle, Local, Stream};
 use facade_futures::Runtime;
 use facade_tests::{
     faults::with_faults,
@@ -113,15 +114,23 @@ fn an_echo_hears_that_nothing_is_sent_any_more() {
 
 #[test]
 fn promise_08_a_read_for_which_memory_was_short_leaves_all_there() {
-    let faults = ["recvmsg:error=ENOMEM:when=2", "recvmsg:error=ENOBUFS:when=2"];
+    let faults = [
+        "recvmsg:error=ENOMEM:when=2",
+        "recvmsg:error=ENOBUFS:when=2",
+        "recvfrom:error=ENOMEM:when=2",
+        "recvfrom:error=ENOBUFS:when=2",
+    ];
     let name = "promise_08_a_read_for_which_memory_was_short_leaves_all_there";
-    with_faults(module_path!(), name, faults, |_| {
+    with_faults(module_path!(), name, faults, |fault| {
         let engine = driver::engine();
         if engine.driver() != "mio" {
             // It makes no such call.
             return;
         }
-        let (peer, stream) = tcp_pair(&engine);
+        let (peer, stream) = match fault.starts_with("recvmsg") {
+            true => tcp_pair(&engine),
+            false => untouched_pair(&engine),
+        };
         let told = Told::new();
         rustix::io::write(&peer, b"one\n").unwrap();
         engine.read_line(&stream, told.value("first"));
@@ -136,4 +145,41 @@ fn promise_08_a_read_for_which_memory_was_short_leaves_all_there() {
         assert!(told[1].starts_with("second Io(read, "), "{told:?}");
         assert_eq!(told[2..], ["third b\"two\\n\"", "fourth b\"three\\n\""]);
     });
+}
+
+/// With the bytes of a TCP connection nothing comes along that matters, unless the program has had
+/// it in hand and may have set anything, such as that the kernel decrypts: then it is asked for.
+#[test]
+fn promise_11_what_comes_along_is_asked_for_once_the_program_has_had_the_descriptor() {
+    let faults = ["recvmsg:error=EIO:when=1+"];
+    let name = "promise_11_what_comes_along_is_asked_for_once_the_program_has_had_the_descriptor";
+    with_faults(module_path!(), name, faults, |_| {
+        let engine = driver::engine();
+        if engine.driver() != "mio" {
+            // It makes no such call.
+            return;
+        }
+        let (peer, stream) = untouched_pair(&engine);
+        let told = Told::new();
+        rustix::io::write(&peer, b"one\n").unwrap();
+        engine.read_line(&stream, told.value("before"));
+        engine.run().unwrap();
+        let _ = stream.as_fd();
+        rustix::io::write(&peer, b"two\n").unwrap();
+        engine.read_line(&stream, told.value("after"));
+        engine.run().unwrap();
+        let told = told.take();
+        assert_eq!(told[0], "before b\"one\"");
+        assert!(told[1].starts_with("after Io(read, "), "{told:?}");
+    });
+}
+
+/// A connection that the engine has accepted, and the program never had in hand.
+fn untouched_pair(engine: &Engine) -> (TcpStream, Stream) {
+    let listener = engine.listen("127.0.0.1:0").unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let accepted = Basket::new();
+    engine.accept(&listener, accepted.callback());
+    engine.run().unwrap();
+    (peer, accepted.only())
 }
