@@ -284,7 +284,8 @@ impl Core {
     }
 
     /// Takes every step that a stream can take now. Whatever has changed something about a stream
-    /// ends with this, so that no step is left out and all come in the one order that is right:
+    /// ends with this, or with `serve_reads_again` where it can concern nothing but reads, so that no
+    /// step is left out and all come in the one order that is right:
     ///
     /// 1. A close that drops what is unsent does so before writes go on: they are to hear of it,
     ///    and not to succeed.
