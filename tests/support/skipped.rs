@@ -74,7 +74,7 @@ const SKIPPED: &[Skipped] = &[
     skipped("engine/procfs", 4, "there is no /proc"),
     skipped("engine/process_faults", 3, "there is no strace(1) that makes calls fail"),
     skipped("engine/ptys", 6, "no process is started in a pseudoconsole"),
-    skipped("engine/setbacks", 3, "there is no strace(1) that makes calls fail"),
+    skipped("engine/setbacks", 4, "there is no strace(1) that makes calls fail"),
     skipped(
         "engine/shared_ports",
         4,
