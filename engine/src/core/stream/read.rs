@@ -459,6 +459,12 @@ impl StreamState {
         }
     }
 
+    /// Whether bytes that come, or that a read has taken, may concern more than its reads: a close or
+    /// the drop of what nobody holds waits for reads, and so do the writes to a file.
+    fn concerns_more_than_reads(&self) -> bool {
+        self.rare.is_closing() || self.released || self.fd_kind.is_file()
+    }
+
     /// Whether so much is unsent that a repeating read is to wait, whose handler may write more. The
     /// writes to a file wait for the reads before them, so these do not wait for writes. Nor for those
     /// behind a copy, which may wait for this read.
@@ -662,9 +668,8 @@ impl Core {
     /// it is paused or goes on.
     pub(crate) fn serve_reads_again(&mut self, stream: Id) {
         let Some(state) = self.stream(stream) else { return };
-        match state.rare.is_closing() || state.released || state.fd_kind.is_file() {
+        match state.concerns_more_than_reads() {
             true => self.advance_stream(stream),
-            // Nothing but reads waits for bytes, or for what a read has taken.
             false => self.serve_reads(stream),
         }
     }
@@ -699,7 +704,7 @@ impl Core {
     pub(crate) fn wait_for_more(&mut self, id: Id) {
         let Some(stream) = self.pending.get(id).map(|read| read.resource) else { return };
         let Some(state) = self.stream(stream) else { return };
-        if state.rare.is_closing() || state.released || state.fd_kind.is_file() {
+        if state.concerns_more_than_reads() {
             return self.advance_stream(stream);
         }
         state.holds = false;
@@ -830,7 +835,7 @@ impl Core {
         if state.set_back && self.steer_broken(stream) {
             return;
         }
-        let Some(Resource::Stream(state)) = self.resources.get_mut(stream) else { return };
+        let Some(state) = self.stream(stream) else { return };
         // A user's matcher whose time is up looks once more, and is to see all that is there.
         let wants = state.wants_bytes() || (is_expiring && state.scanning);
         match (wants, state.reception) {
