@@ -1316,11 +1316,14 @@ mod tests {
     use std::{
         fs::{self, File},
         io::pipe,
-        process::{Command, Stdio},
+        os::windows::fs::OpenOptionsExt,
+        process,
         ptr::NonNull,
     };
 
+    use mio::windows::NamedPipe;
     use tempfile::NamedTempFile;
+    use windows_sys::Win32::Storage::FileSystem::FILE_FLAG_OVERLAPPED;
 
     use super::*;
     use crate::{
@@ -1376,6 +1379,15 @@ mod tests {
         }
     }
 
+    /// A pipe as a process has it for its input: the side that writes is overlapped. Both sides are
+    /// held here: a process could read, or end, at any moment.
+    fn overlapped_pipe(name: &str) -> (NamedPipe, File) {
+        let path = format!(r"\\.\pipe\facade-{name}-{}", process::id());
+        let reader = NamedPipe::new(&path).unwrap();
+        let writer = File::options().write(true).custom_flags(FILE_FLAG_OVERLAPPED).open(&path);
+        (reader, writer.unwrap())
+    }
+
     #[test]
     fn what_can_be_done_by_the_port_is_not_done_by_workers() {
         let mut rig = Rig::new();
@@ -1383,22 +1395,15 @@ mod tests {
         let file = rig.file(b"content");
         let (anonymous, _writer) = pipe().unwrap();
         let anonymous = rig.attach(anonymous, pipe_kind);
-        let mut child = Command::new("cmd")
-            .args(["/c", "exit"])
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("every Windows has it");
-        let input = child.stdin.take().unwrap();
-        let of_another = File::from(std::os::windows::io::OwnedHandle::from(input));
+        let (_reader, of_another) = overlapped_pipe("of-another");
         let copy = of_another.try_clone().unwrap();
         let mut other = Rig::new();
-        let childs = rig.attach(of_another, pipe_kind);
+        let overlapped = rig.attach(of_another, pipe_kind);
         let of_others = other.attach(copy, pipe_kind);
         assert_eq!(rig.driver.way(file), Way::Overlapped);
         assert_eq!(rig.driver.way(anonymous), Way::Workers);
-        assert_eq!(rig.driver.way(childs), Way::Overlapped);
+        assert_eq!(rig.driver.way(overlapped), Way::Overlapped);
         assert_eq!(other.driver.way(of_others), Way::Workers);
-        child.wait().unwrap();
     }
 
     #[test]
@@ -1449,13 +1454,8 @@ mod tests {
     #[test]
     fn a_piece_that_nobody_reads_is_had_back_and_what_is_behind_it_waits() {
         let mut rig = Rig::new();
-        let mut child = Command::new("cmd")
-            .args(["/c", "pause"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("every Windows has it");
-        let pipe = rig.attach(child.stdin.take().unwrap(), FdKind::Pipe { shared: true });
+        let (unread, writer) = overlapped_pipe("unread");
+        let pipe = rig.attach(writer, FdKind::Pipe { shared: true });
         let send = |rig: &mut Rig| {
             let (mut outgoing, mut spare) = (Outgoing::default(), Spare::default());
             outgoing.append(vec![b'x'; 1 << 20].into(), &mut spare);
@@ -1489,8 +1489,7 @@ mod tests {
         rig.driver.submit(pipe, Operation::Close(Release::Close));
         assert!(matches!(rig.only(), Event::Closed));
         assert_eq!(rig.driver.in_flight.len(), 1);
-        child.kill().unwrap();
-        child.wait().unwrap();
+        drop(unread);
         while rig.driver.in_flight.len() > 0 {
             rig.driver.wait(Some(PATIENCE), &mut rig.brought).unwrap();
         }
