@@ -214,11 +214,9 @@ impl futures::Stream for Incoming<'_> {
             return Poll::Ready(None);
         }
         let listener = &this.listener.engine;
-        let accept = this.accept.get_or_insert_with(|| {
-            Submitted::new(None, |callback| listener.handle().accept(listener, callback))
-        });
-        let outcome = ready!(accept.poll(context));
-        this.accept = None;
+        let outcome = ready!(Submitted::poll_or_submit(&mut this.accept, context, |callback| {
+            listener.handle().accept(listener, callback)
+        }));
         this.ended = matches!(outcome, Err(Error::Closed | Error::EngineClosed | Error::Forked));
         Poll::Ready(Some(outcome.map(Stream::from)))
     }

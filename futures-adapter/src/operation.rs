@@ -192,9 +192,8 @@ where
             if let Some(value) = now {
                 return Poll::Ready(Ok(value.into()));
             }
-            // The oneshot has the waker before the outcome can come, so it need not be polled now.
-            let oneshot = Oneshot::waiting(context.waker().clone());
-            let submitted = Submitted::with(oneshot, timeout, |callback| submit.submit(callback));
+            let submitted =
+                Submitted::waiting(context, timeout, |callback| submit.submit(callback));
             let is_refused = submitted.is_told();
             this.state = State::Submitted(submitted);
             if !is_refused {
@@ -233,11 +232,40 @@ impl<T: Send> CompletionHandler<T> for Oneshot<Result<Claim<T>>> {
 }
 
 impl<T: Send + 'static> Submitted<T> {
-    pub(crate) fn new(
+    /// With nobody to wake yet.
+    pub(crate) fn new(submit: impl FnOnce(Callback<T>) -> Cancel) -> Self {
+        Self::with(Oneshot::new(), None, submit)
+    }
+
+    /// The oneshot has the waker before the outcome can come, so it need not be polled now, unless
+    /// the operation was refused.
+    fn waiting(
+        context: &Context<'_>,
         timeout: Option<Duration>,
         submit: impl FnOnce(Callback<T>) -> Cancel,
     ) -> Self {
-        Self::with(Oneshot::new(), timeout, submit)
+        Self::with(Oneshot::waiting(context.waker().clone()), timeout, submit)
+    }
+
+    /// Polls the operation that is `under_way`, or submits it. When it is ready, none is.
+    pub(crate) fn poll_or_submit(
+        under_way: &mut Option<Self>,
+        context: &Context<'_>,
+        submit: impl FnOnce(Callback<T>) -> Cancel,
+    ) -> Poll<Result<T>> {
+        let submitted = match under_way {
+            Some(submitted) => submitted,
+            None => {
+                let submitted = under_way.insert(Self::waiting(context, None, submit));
+                if !submitted.is_told() {
+                    return Poll::Pending;
+                }
+                submitted
+            }
+        };
+        let outcome = ready!(submitted.poll(context));
+        *under_way = None;
+        Poll::Ready(outcome)
     }
 
     fn with(

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use facade_engine::{Error, Handle, Result};
+use facade_engine::{Error, Handle, Local, Result};
 use futures::{
     future::{Either, select},
     stream::FusedStream,
@@ -144,17 +144,14 @@ impl futures::Stream for Interval {
         if let Some(count) = this.ticks.take() {
             return Poll::Ready(Some(Ok(count)));
         }
-        let every = this.every.get_or_insert_with(|| {
+        let ended = ready!(Submitted::poll_or_submit(&mut this.every, context, |callback| {
             let ticks = Arc::clone(&this.ticks);
-            let tell = move |count| {
+            let tell = move |_: &Local, count| {
                 ticks.count.fetch_add(count, AcqRel);
                 ticks.waker.wake();
             };
-            Submitted::new(None, |callback| {
-                this.handle.every(this.period, move |_, count| tell(count), callback)
-            })
-        });
-        let ended = ready!(every.poll(context));
+            this.handle.every(this.period, tell, callback)
+        }));
         this.is_over = true;
         Poll::Ready(ended.err().map(Err))
     }

@@ -232,11 +232,9 @@ impl futures::Stream for Datagrams<'_> {
             return Poll::Ready(None);
         }
         let socket = &this.socket.engine;
-        let receive = this.receive.get_or_insert_with(|| {
-            Submitted::new(None, |callback| socket.handle().recv_from(socket, callback))
-        });
-        let outcome = ready!(receive.poll(context));
-        this.receive = None;
+        let outcome = ready!(Submitted::poll_or_submit(&mut this.receive, context, |callback| {
+            socket.handle().recv_from(socket, callback)
+        }));
         this.ended = matches!(outcome, Err(Error::Closed | Error::EngineClosed | Error::Forked));
         Poll::Ready(Some(outcome))
     }

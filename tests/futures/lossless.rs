@@ -44,7 +44,7 @@ async fn raw(
 
 /// Whether a read may be ready at its first poll: then it was never submitted, and is not lost.
 fn may_be_ready_at_once(name: &str) -> bool {
-    matches!(name, "read_chunk" | "read_exact" | "read_line" | "read_with" | "fill_buf")
+    matches!(name, "read_chunk" | "read_exact" | "read_line" | "read_with" | "fill_buf" | "lines")
 }
 
 /// Every read that takes bytes, as a future that owns its stream.

@@ -448,6 +448,24 @@ fn promise_12_lines_yield_an_unfinished_last_one() {
     });
 }
 
+#[test]
+fn lines_that_have_been_received_are_there_at_once() {
+    run(async |runtime| {
+        let (mut peer, stream) = pair(runtime.engine());
+        let mut stream = Stream::from(stream);
+        peer.write_all(b"one\ntwo\nthree").unwrap();
+        while stream.peek(13).await.unwrap().len() < 13 {}
+        let mut lines = Stream::lines(&mut stream);
+        for line in ["one", "two"] {
+            let next = poll_here(&mut lines.next()).await;
+            assert!(matches!(&next, Poll::Ready(Some(Ok(is))) if is == line), "{next:?}");
+        }
+        assert!(poll_here(&mut lines.next()).await.is_pending());
+        peer.write_all(b" four\n").unwrap();
+        assert_eq!(lines.next().await.unwrap().unwrap(), "three four");
+    });
+}
+
 /// What would fail for ever ends, so that a loop over it does as well.
 #[test]
 fn lines_and_incoming_end_after_a_failure_that_stays() {

@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use facade_engine::{Bytes, Error, Result};
+use facade_engine::{Bytes, Error, Result, adapter::HandleExt};
 use futures::stream::FusedStream;
 
 #[cfg(doc)]
@@ -41,14 +41,18 @@ impl futures::Stream for Lines<'_> {
                 return Poll::Ready(None);
             }
             let (state, stream) = (this.state, this.half.engine());
-            let read = this.read.get_or_insert_with(|| {
-                Submitted::new(None, |callback| match state {
+            if this.read.is_none()
+                && state == LinesState::Lines
+                && let Some(line) = stream.handle().try_read_line(stream)
+            {
+                return Poll::Ready(Some(Ok(line)));
+            }
+            let outcome = ready!(Submitted::poll_or_submit(&mut this.read, context, |callback| {
+                match state {
                     LinesState::Lines => stream.handle().read_line(stream, callback),
                     _ => stream.handle().read_all(stream, callback),
-                })
-            });
-            let outcome = ready!(read.poll(context));
-            this.read = None;
+                }
+            }));
             match (state, outcome) {
                 (LinesState::Lines, Err(Error::EndOfStream)) => this.state = LinesState::Rest,
                 (LinesState::Rest, outcome) => {

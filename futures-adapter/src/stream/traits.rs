@@ -54,11 +54,9 @@ impl ReadHalf {
         let stream = &self.engine;
         let look = self.polled.get_or_insert_default();
         if look.shown.is_empty() && !look.ended {
-            let peek = look.peek.get_or_insert_with(|| {
-                Submitted::new(None, |callback| stream.handle().peek(stream, size, callback))
-            });
-            let outcome = ready!(peek.poll(context));
-            look.peek = None;
+            let outcome = ready!(Submitted::poll_or_submit(&mut look.peek, context, |callback| {
+                stream.handle().peek(stream, size, callback)
+            }));
             look.shown = match outcome {
                 Ok(shown) => shown,
                 Err(Error::EndOfStream) => {
@@ -188,7 +186,7 @@ impl WriteHalf {
         if stream.handle().try_write(stream, &bytes).is_some() {
             return;
         }
-        let write = Submitted::new(None, |callback| stream.handle().write(stream, bytes, callback));
+        let write = Submitted::new(|callback| stream.handle().write(stream, bytes, callback));
         let before = self.polled.get_or_insert_default().write.replace(write);
         if let Some(before) = before {
             // The caller has not waited until the stream was ready. The write before is not
@@ -210,11 +208,10 @@ impl WriteHalf {
             submitted.flushed = true;
             return Poll::Ready(Ok(()));
         }
-        let flush = submitted.flush.get_or_insert_with(|| {
-            Submitted::new(None, |callback| stream.handle().flush(stream, callback))
-        });
-        let outcome = ready!(flush.poll(context));
-        submitted.flush = None;
+        let flush = &mut submitted.flush;
+        let outcome = ready!(Submitted::poll_or_submit(flush, context, |callback| {
+            stream.handle().flush(stream, callback)
+        }));
         submitted.flushed = outcome.is_ok();
         Poll::Ready(outcome)
     }
@@ -226,11 +223,10 @@ impl WriteHalf {
         if submitted.shut_down {
             return Poll::Ready(Ok(()));
         }
-        let shutdown = submitted.shutdown.get_or_insert_with(|| {
-            Submitted::new(None, |callback| stream.handle().shutdown_write(stream, callback))
-        });
-        let outcome = ready!(shutdown.poll(context));
-        submitted.shutdown = None;
+        let shutdown = &mut submitted.shutdown;
+        let outcome = ready!(Submitted::poll_or_submit(shutdown, context, |callback| {
+            stream.handle().shutdown_write(stream, callback)
+        }));
         submitted.shut_down = outcome.is_ok();
         // It comes behind all that was written.
         submitted.flushed |= submitted.shut_down;
