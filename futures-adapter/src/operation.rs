@@ -345,6 +345,7 @@ impl<T> fmt::Debug for Submitted<T> {
 pub(crate) struct ReadChunk<'a>(pub(crate) &'a Stream, pub(crate) usize);
 pub(crate) struct ReadExact<'a>(pub(crate) &'a Stream, pub(crate) usize);
 pub(crate) struct ReadLine<'a>(pub(crate) &'a Stream);
+pub(crate) struct ReadUntil<'a, D>(pub(crate) &'a Stream, pub(crate) D);
 pub(crate) struct ReadWith<'a, M>(pub(crate) &'a Stream, pub(crate) M);
 pub(crate) struct Write<'a>(pub(crate) &'a Stream, pub(crate) Bytes);
 pub(crate) struct WriteLine<'a>(pub(crate) &'a Stream, pub(crate) Bytes);
@@ -383,6 +384,18 @@ impl Submit<Bytes> for ReadLine<'_> {
     #[inline]
     fn now(&mut self) -> Option<Bytes> {
         self.0.handle().try_read_line(self.0)
+    }
+}
+
+impl<D: AsRef<[u8]>> Submit<Bytes> for ReadUntil<'_, D> {
+    #[inline]
+    fn submit(self, callback: Callback<Bytes>) -> Cancel {
+        self.0.handle().read_until(self.0, self.1, callback)
+    }
+
+    #[inline]
+    fn now(&mut self) -> Option<Bytes> {
+        self.0.handle().try_read_until(self.0, self.1.as_ref())
     }
 }
 

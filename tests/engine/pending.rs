@@ -134,7 +134,7 @@ fn a_stream_and_a_listener_say_in_debug_what_waits_there() {
     turns(&engine, 3);
     let text = format!("{stream:?}");
     assert!(text.contains("unread: 5, unsent: 0"), "{text}");
-    assert!(text.contains(r#"pending: ["read", "read_line"]"#), "{text}");
+    assert!(text.contains(r#"pending: ["read_until", "read_line"]"#), "{text}");
     let text = format!("{listener:?}");
     assert!(text.contains(&format!("on: {}", listener.local_addr().unwrap())), "{text}");
     assert!(text.contains(r#"pending: ["accept"]"#), "{text}");

@@ -44,7 +44,16 @@ async fn raw(
 
 /// Whether a read may be ready at its first poll: then it was never submitted, and is not lost.
 fn may_be_ready_at_once(name: &str) -> bool {
-    matches!(name, "read_chunk" | "read_exact" | "read_line" | "read_with" | "fill_buf" | "lines")
+    matches!(
+        name,
+        "read_chunk"
+            | "read_exact"
+            | "read_line"
+            | "read_until"
+            | "read_with"
+            | "fill_buf"
+            | "lines"
+    )
 }
 
 /// Every read that takes bytes, as a future that owns its stream.
@@ -274,7 +283,7 @@ fn promise_08_withdrawn_in_one_turn_and_read_again_in_it() {
             let mut first = op(|callback| raw.handle().read_line(raw, callback));
             assert!(poll_here(&mut first).await.is_pending());
             drop(first);
-            let mut second = stream.read_until("\n");
+            let mut second = op(|callback| raw.handle().read_until(raw, "\n", callback));
             assert!(poll_here(&mut second).await.is_pending());
             drop(second);
         }
@@ -310,8 +319,10 @@ fn promise_08_a_lost_select_loses_no_line() {
         peer.write_all(b"a\nb\nc\n").unwrap();
         stream.peek(6).await.unwrap();
         // The read is polled first, so it is submitted and matches; the other one wins.
+        let raw = stream.engine_stream();
+        let read = op(|callback| raw.handle().read_until(raw, "\n", callback));
         futures::select_biased! {
-            _ = stream.read_until("\n").fuse() => unreachable!("never at the first poll"),
+            _ = read.fuse() => unreachable!("never at the first poll"),
             () = futures::future::ready(()).fuse() => {}
         }
         // Not polled at all.

@@ -466,6 +466,27 @@ fn lines_that_have_been_received_are_there_at_once() {
     });
 }
 
+#[test]
+fn what_a_delimiter_ends_that_has_been_received_is_there_at_once() {
+    run(async |runtime| {
+        let (mut peer, stream) = pair(runtime.engine());
+        let mut stream = Stream::from(stream);
+        peer.write_all(b"one\0two\0\0six by").unwrap();
+        while stream.peek(15).await.unwrap().len() < 15 {}
+        for (delimiter, expected) in [("\0", "one\0"), ("\0\0", "two\0\0"), ("six by", "six by")] {
+            let read = poll_here(&mut stream.read_until(delimiter)).await;
+            assert!(matches!(&read, Poll::Ready(Ok(is)) if is == expected), "{read:?}");
+        }
+        peer.write_all(b" seven and eight").unwrap();
+        while stream.peek(16).await.unwrap().len() < 16 {}
+        // A long one is looked for with a turn, and a bad one refused.
+        assert_eq!(stream.read_until(" seven ").await.unwrap(), " seven ");
+        assert!(matches!(stream.read_until("").await, Err(Error::InvalidInput { .. })));
+        assert!(poll_here(&mut stream.read_until("\0")).await.is_pending());
+        assert_eq!(stream.read_until("d").await.unwrap(), "and");
+    });
+}
+
 /// What would fail for ever ends, so that a loop over it does as well.
 #[test]
 fn lines_and_incoming_end_after_a_failure_that_stays() {

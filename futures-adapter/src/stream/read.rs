@@ -6,7 +6,7 @@ use facade_engine::{
 };
 
 use crate::{
-    operation::{OpFuture, ReadChunk, ReadExact, ReadLine, ReadWith, Submit, op},
+    operation::{OpFuture, ReadChunk, ReadExact, ReadLine, ReadUntil, ReadWith, Submit, op},
     stream::{
         Stream,
         lines::{Lines, LinesState},
@@ -208,8 +208,7 @@ impl ReadHalf {
         &mut self,
         delimiter: impl AsRef<[u8]>,
     ) -> OpFuture<Bytes, impl Submit<Bytes>> {
-        let stream = self.engine();
-        op(move |callback| stream.handle().read_until(stream, delimiter, callback))
+        op(ReadUntil(self.engine(), delimiter))
     }
 
     /// See [`Handle::read_line`](facade_engine::Handle::read_line).

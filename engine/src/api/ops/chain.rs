@@ -318,7 +318,7 @@ impl<M: Mode> Chain<M> {
 
     /// See [`Handle::read_until`].
     pub fn read_until(self, delimiter: impl AsRef<[u8]>, cb: Callback<M::Value<Bytes>>) -> Self {
-        self.read("read_until", Delimiter::new(delimiter), Bound::Line, cb, other)
+        self.read("read_until", Delimiter::new(delimiter), Bound::Line, cb, Form::until)
     }
 
     /// See [`Handle::read_line`].

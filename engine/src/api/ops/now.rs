@@ -61,6 +61,10 @@ pub trait HandleExt: sealed::Sealed {
     /// [`try_read_line`](Self::try_read_line).
     fn try_read_exact(&self, s: &Stream, size: usize) -> Option<Bytes>;
 
+    /// What [`read_until`](Handle::read_until) would succeed with at once, see
+    /// [`try_read_line`](Self::try_read_line). None also for a delimiter of more than six bytes.
+    fn try_read_until(&self, s: &Stream, delimiter: &[u8]) -> Option<Bytes>;
+
     /// What [`peek`](Handle::peek) would succeed with at once, see
     /// [`try_read_line`](Self::try_read_line). It takes nothing.
     fn try_peek(&self, s: &Stream, size: usize) -> Option<Bytes>;
@@ -153,6 +157,11 @@ impl HandleExt for Handle {
     fn try_read_exact(&self, s: &Stream, size: usize) -> Option<Bytes> {
         let matcher = Plain::Exact(Exact::new(size));
         on_current(s, |core, id| core.read_now(id, matcher, Bound::All))
+    }
+
+    #[inline]
+    fn try_read_until(&self, s: &Stream, delimiter: &[u8]) -> Option<Bytes> {
+        on_current(s, |core, id| core.read_now(id, Plain::until(delimiter)?, Bound::Line))
     }
 
     #[inline]

@@ -149,6 +149,9 @@ impl Handle {
         delimiter: impl AsRef<[u8]>,
         mut cb: Callback<Bytes>,
     ) -> Cancel {
+        if let Some(tiny) = Plain::until(delimiter.as_ref()) {
+            return Self::submit_plain(s, tiny, Bound::Line, cb);
+        }
         s.observe(&mut cb, "read_until");
         Self::submit_read(s, Delimiter::new(delimiter), Bound::Line, cb, other)
     }

@@ -110,7 +110,7 @@ impl StreamState {
         let output = matcher.take_output(&mut self.unread, end);
         let to_raw = match matcher {
             Plain::Peek(_) => return Claim::new(output, Origin::Nowhere),
-            Plain::Chunk(_) | Plain::Exact(_) => Bytes::clone,
+            Plain::Chunk(_) | Plain::Exact(_) | Plain::Until(..) => Bytes::clone,
             Plain::Line(_) if end == output.len() + 1 => with_lf,
             Plain::Line(_) => with_crlf,
         };

@@ -28,7 +28,7 @@ use crate::{
         buffer::unread::Unread,
         error::{Error, Result, SystemError},
         limits::Bound,
-        matcher::{Chunk, Exact, Line, Matcher, Scan, Steps},
+        matcher::{Chunk, Delimiter, Exact, Line, Matcher, Scan, Steps, Tiny},
         mutants::{self, Mutant},
         table::Id,
     },
@@ -61,11 +61,18 @@ pub(crate) enum Plain {
     Chunk(Chunk),
     Exact(Exact),
     Line(Line),
+    /// Up to and with a delimiter, which does not end within so many bytes.
+    Until(Tiny, usize),
     /// Looks at this many bytes and leaves them.
     Peek(usize),
 }
 
 impl Plain {
+    /// Up to and with a delimiter, if that is short.
+    pub(crate) fn until(delimiter: &[u8]) -> Option<Self> {
+        Some(Self::Until(Tiny::new(delimiter)?, 0))
+    }
+
     #[inline]
     fn scan(&mut self, unread: &mut Unread, ended: bool) -> Scan {
         match self {
@@ -73,12 +80,8 @@ impl Plain {
             // pieces.
             Self::Chunk(matcher) => matcher.scan(unread.front(), ended),
             Self::Exact(matcher) => matcher.scan_len(unread.len()),
-            Self::Line(matcher) => loop {
-                match matcher.scan(unread.front(), ended) {
-                    Scan::NeedMore if !unread.is_one() => unread.join_next(),
-                    decided => break decided,
-                }
-            },
+            Self::Line(matcher) => scan_joined(unread, |front| matcher.scan(front, ended)),
+            Self::Until(tiny, scanned) => scan_joined(unread, |front| tiny.scan(front, scanned)),
             Self::Peek(_) if unread.is_empty() => Scan::NeedMore,
             Self::Peek(size) => Scan::Found { end: unread.len().min(*size) },
         }
@@ -103,6 +106,7 @@ impl Plain {
             Self::Chunk(_) => "read_chunk",
             Self::Exact(_) => "read_exact",
             Self::Line(_) => "read_line",
+            Self::Until(..) => "read_until",
             Self::Peek(_) => "peek",
         }
     }
@@ -112,6 +116,7 @@ impl Plain {
             Self::Chunk(matcher) => matcher.restart(),
             Self::Exact(matcher) => matcher.restart(),
             Self::Line(matcher) => matcher.restart(),
+            Self::Until(_, scanned) => *scanned = 0,
             Self::Peek(_) => {}
         }
     }
@@ -140,6 +145,18 @@ impl Plain {
         match self {
             Self::Line(matcher) => matcher.output(taken),
             _ => Ok(taken),
+        }
+    }
+}
+
+/// Looks at the contiguous piece in front, and at that joined with the next piece as long as it
+/// needs more.
+#[inline(always)]
+fn scan_joined(unread: &mut Unread, mut scan: impl FnMut(&[u8]) -> Scan) -> Scan {
+    loop {
+        match scan(unread.front()) {
+            Scan::NeedMore if !unread.is_one() => unread.join_next(),
+            decided => break decided,
         }
     }
 }
@@ -250,6 +267,14 @@ impl<M: Matcher> Deliver for Boxed<M> {
 }
 
 impl Form {
+    /// Up to and with a delimiter.
+    pub(crate) fn until(delimiter: Delimiter, slot: Slot<Bytes>) -> Self {
+        match delimiter.tiny() {
+            Some(tiny) => Self::Bytes(Plain::Until(tiny, 0), slot),
+            None => other(delimiter, slot),
+        }
+    }
+
     fn scan(&mut self, unread: &mut Unread, ended: bool, steps: &mut Steps) -> Option<Scan> {
         match self {
             Self::Bytes(matcher, _) | Self::Repeat(matcher, _) => Some(matcher.scan(unread, ended)),

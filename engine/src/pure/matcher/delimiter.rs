@@ -32,12 +32,19 @@ pub struct Delimiter {
 
 #[derive(Debug, Clone)]
 enum Needle {
-    /// The usual delimiter needs neither an allocation nor an overlap.
-    Byte(u8),
+    /// The usual delimiter needs no memory of its own.
+    Tiny(Tiny),
     /// Of a short one, as many bytes as it has are looked at again for every piece.
     Short(Bytes),
     /// It goes on where it was.
     Long(Long),
+}
+
+/// A delimiter of a few bytes, in place. How far it has been looked for is kept beside it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tiny {
+    bytes: [u8; TINY_MAX],
+    len: u8,
 }
 
 #[derive(Debug, Clone)]
@@ -65,7 +72,7 @@ impl Delimiter {
     pub fn new(delimiter: impl AsRef<[u8]>) -> Result<Self> {
         let needle = match *delimiter.as_ref() {
             [] => return Err(Error::invalid("the delimiter is empty")),
-            [byte] => Needle::Byte(byte),
+            ref bytes if let Some(tiny) = Tiny::new(bytes) => Needle::Tiny(tiny),
             ref bytes if bytes.len() <= SHORT_MAX => Needle::Short(Bytes::copy_from_slice(bytes)),
             ref bytes if bytes.len() <= LENGTH_MAX => {
                 let finder = memmem::Finder::new(bytes).into_owned();
@@ -85,7 +92,7 @@ impl Delimiter {
     /// The same without a copy of a short one.
     pub(crate) fn from_bytes(delimiter: Bytes) -> Result<Self> {
         match delimiter.len() {
-            2..=SHORT_MAX => Ok(Self { needle: Needle::Short(delimiter), scanned: 0 }),
+            TINY_END..=SHORT_MAX => Ok(Self { needle: Needle::Short(delimiter), scanned: 0 }),
             _ => Self::new(delimiter),
         }
     }
@@ -93,9 +100,17 @@ impl Delimiter {
     /// The delimiter.
     pub(crate) fn needle(&self) -> &[u8] {
         match &self.needle {
-            Needle::Byte(byte) => std::slice::from_ref(byte),
+            Needle::Tiny(tiny) => tiny.needle(),
             Needle::Short(needle) => needle,
             Needle::Long(long) => long.searcher.finder.needle(),
+        }
+    }
+
+    /// The same in place, if it is that short. It has not been looked for.
+    pub(crate) const fn tiny(&self) -> Option<Tiny> {
+        match self.needle {
+            Needle::Tiny(tiny) => Some(tiny),
+            _ => None,
         }
     }
 
@@ -113,7 +128,7 @@ impl Delimiter {
             }
             let end = unread.len().min(self.scanned + PIECE_MAX.max(4 * len));
             steps.take((end - self.scanned) / BYTES_A_STEP + 1);
-            if let Some(end) = self.find_in(&unread[..end], len) {
+            if let Some(end) = self.find_in(&unread[..end]) {
                 return Some(Some(end));
             }
             self.scanned = end;
@@ -122,19 +137,59 @@ impl Delimiter {
     }
 
     #[inline(always)]
-    fn find_in(&mut self, shown: &[u8], len: usize) -> Option<usize> {
-        // The front of a delimiter may have been the last that was seen.
-        let late = usize::from(mutants::is_active(Mutant::RescanOffByOne) && len > 1);
-        let from = self.scanned.saturating_sub(len - 1 - late);
-        let found = match &mut self.needle {
-            Needle::Byte(byte) => memchr(*byte, &shown[from..]),
-            Needle::Short(needle) => memmem::find(&shown[from..], needle),
-            Needle::Long(long) => return long.find(shown, self.scanned),
-        };
-        let end = found.map(|start| from + start + len);
-        looked_at(end.unwrap_or(shown.len()) - from);
-        end
+    fn find_in(&mut self, shown: &[u8]) -> Option<usize> {
+        match &mut self.needle {
+            Needle::Tiny(tiny) => tiny.find(shown, self.scanned),
+            Needle::Short(needle) => find(needle, shown, self.scanned),
+            Needle::Long(long) => long.find(shown, self.scanned),
+        }
     }
+}
+
+impl Tiny {
+    /// None if it has more bytes than that, or none.
+    pub(crate) fn new(delimiter: &[u8]) -> Option<Self> {
+        let mut bytes = [0; TINY_MAX];
+        bytes.get_mut(..delimiter.len())?.copy_from_slice(delimiter);
+        let len = u8::try_from(delimiter.len()).ok().filter(|len| *len > 0)?;
+        Some(Self { bytes, len })
+    }
+
+    fn needle(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// Looks for its first end, of which there is none within `scanned` bytes.
+    #[inline]
+    pub(crate) fn scan(&self, unread: &[u8], scanned: &mut usize) -> Scan {
+        match self.find(unread, *scanned) {
+            Some(end) => Scan::Found { end },
+            None => {
+                *scanned = unread.len();
+                Scan::NeedMore
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn find(&self, shown: &[u8], scanned: usize) -> Option<usize> {
+        find(self.needle(), shown, scanned)
+    }
+}
+
+/// Where the first delimiter ends, of which none does within the first `scanned` bytes.
+#[inline(always)]
+fn find(needle: &[u8], shown: &[u8], scanned: usize) -> Option<usize> {
+    // The front of a delimiter may have been the last that was seen.
+    let late = usize::from(mutants::is_active(Mutant::RescanOffByOne) && needle.len() > 1);
+    let from = scanned.saturating_sub(needle.len() - 1 - late);
+    let found = match needle {
+        [byte] => memchr(*byte, &shown[from..]),
+        _ => memmem::find(&shown[from..], needle),
+    };
+    let end = found.map(|start| from + start + needle.len());
+    looked_at(end.unwrap_or(shown.len()) - from);
+    end
 }
 
 impl Long {
@@ -218,6 +273,10 @@ impl Matcher for Delimiter {
         Ok(taken)
     }
 }
+
+/// How long a delimiter is that is kept in place: what a read has room for beside its kind.
+const TINY_MAX: usize = 6;
+const TINY_END: usize = TINY_MAX + 1;
 
 /// How long a delimiter is whose searcher costs more than what it saves.
 const SHORT_MAX: usize = 32;

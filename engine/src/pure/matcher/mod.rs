@@ -38,6 +38,7 @@ use bytes::Bytes;
 
 use crate::pure::error::Result;
 
+pub(crate) use self::delimiter::Tiny;
 pub use self::{
     any::Any,
     delimiter::Delimiter,
