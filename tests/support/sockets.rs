@@ -75,6 +75,8 @@ pub fn fill(peer: &TcpPeer, stream: &Stream) {
 ///
 /// The system passes on what it was given in its own time, and finds room as it hears from the
 /// peer. So the peer speaks, and only when the system refuses after each of many words it is full.
+/// Even then a segment that the other end had no room for is sent again when its time has come, and
+/// found room for: so our end's buffer is made far smaller than what it holds.
 fn stuff_tcp<S>(mut peer: &TcpPeer, ours: &S) -> usize
 where
     for<'a> SockRef<'a>: From<&'a S>,
@@ -91,6 +93,8 @@ where
             thread::yield_now();
         }
     }
+    // As small as the system lets it be.
+    socket.set_send_buffer_size(1).unwrap();
     stuffed
 }
 

@@ -91,10 +91,10 @@ impl Delimiter {
 
     /// The same without a copy of a short one.
     pub(crate) fn from_bytes(delimiter: Bytes) -> Result<Self> {
-        match delimiter.len() {
-            TINY_END..=SHORT_MAX => Ok(Self { needle: Needle::Short(delimiter), scanned: 0 }),
-            _ => Self::new(delimiter),
+        if (TINY_MAX + 1..=SHORT_MAX).contains(&delimiter.len()) {
+            return Ok(Self { needle: Needle::Short(delimiter), scanned: 0 });
         }
+        Self::new(delimiter)
     }
 
     /// The delimiter.
@@ -276,7 +276,6 @@ impl Matcher for Delimiter {
 
 /// How long a delimiter is that is kept in place: what a read has room for beside its kind.
 const TINY_MAX: usize = 6;
-const TINY_END: usize = TINY_MAX + 1;
 
 /// How long a delimiter is whose searcher costs more than what it saves.
 const SHORT_MAX: usize = 32;
